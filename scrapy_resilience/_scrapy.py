@@ -1,0 +1,149 @@
+"""Scrapy's private names, all of them, and the hooks that need them.
+
+Checked on Scrapy 2.19. :func:`check_engine` runs when a spider opens and says plainly
+what is missing, so that a new Scrapy fails at the start and not at a kill.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import scrapy
+from scrapy.utils.asyncio import is_asyncio_available
+
+from scrapy_resilience.exceptions import CheckpointError, ConfigurationError, ResilienceError
+
+if TYPE_CHECKING:
+    from scrapy import Request
+    from scrapy.core.engine import ExecutionEngine
+    from scrapy.crawler import Crawler
+
+__all__ = [
+    "check_engine",
+    "fail_quietly",
+    "is_idle",
+    "owns_job",
+    "running_command",
+    "under_way",
+    "wake",
+    "wrap_scraper",
+]
+
+logger = logging.getLogger(__name__)
+
+
+def check_engine(engine: ExecutionEngine) -> None:
+    """Raises :exc:`ConfigurationError` when this Scrapy is not built as we expect."""
+    slot = getattr(engine, "_slot", None)
+    places = {
+        "engine._slot.inprogress": getattr(slot, "inprogress", None),
+        "engine._slot.nextcall.schedule": getattr(getattr(slot, "nextcall", None), "schedule", None),
+        "engine.downloader.active": getattr(engine.downloader, "active", None),
+        "engine.downloader.get_slot_key": getattr(engine.downloader, "get_slot_key", None),
+        "engine.scraper.start_itemproc_async": getattr(
+            engine.scraper, "start_itemproc_async", None
+        ),
+        "engine.scraper.handle_spider_output_async": getattr(
+            engine.scraper, "handle_spider_output_async", None
+        ),
+    }
+    missing = [name for name, found in places.items() if found is None]
+    if missing:
+        raise ConfigurationError(
+            f"Scrapy {scrapy.__version__} has no {', '.join(missing)}: this version of "
+            "scrapy_resilience needs it. Upgrade scrapy_resilience, or use Scrapy 2.19."
+        )
+    if not is_asyncio_available():
+        raise ConfigurationError(
+            "scrapy_resilience needs asyncio: leave TWISTED_REACTOR at Scrapy's default."
+        )
+
+
+def under_way(engine: ExecutionEngine) -> set[Request]:
+    """The requests that are being downloaded or whose callbacks and items are not through.
+
+    A callback that awaits ``download_async(response.request)`` takes its own running
+    request out of ``inprogress``: the scraper still knows it.
+    """
+    slot, scraping = engine._slot, engine.scraper.slot
+    found = set(slot.inprogress) if slot is not None else set()
+    if scraping is not None:
+        found |= scraping.active
+        found.update(request for _, request, _ in scraping.queue)
+    return found
+
+
+def is_idle(engine: ExecutionEngine) -> bool:
+    """Whether no callback, errback or pipeline is under way."""
+    return engine.scraper.slot is None or engine.scraper.slot.is_idle()
+
+
+def wake(engine: ExecutionEngine) -> None:
+    """Make the engine ask the scheduler for requests in the next turn of the loop."""
+    if engine._slot is not None:
+        engine._slot.nextcall.schedule()
+
+
+HandleOutput = Callable[[Any, "Request", Any], Awaitable[None]]
+HandleItem = Callable[..., Awaitable[None]]
+
+
+def wrap_scraper(
+    engine: ExecutionEngine,
+    outputs: Callable[[HandleOutput, Any, Request, Any], Awaitable[None]],
+    item: Callable[[HandleItem, Any, Any], Awaitable[None]],
+) -> None:
+    """Put functions around all outputs of one response, and around one item's pipelines.
+
+    No middleware sees the output of errbacks and the items of ``start()``; these two
+    methods of the scraper are the only ways through which everything goes.
+    """
+    scraper = engine.scraper
+    handle, process = scraper.handle_spider_output_async, scraper.start_itemproc_async
+
+    async def handle_spider_output_async(result: Any, request: Request, response: Any) -> None:
+        await outputs(handle, result, request, response)
+
+    async def start_itemproc_async(item_: Any, *, response: Any) -> None:
+        await item(process, item_, response)
+
+    scraper.handle_spider_output_async = handle_spider_output_async  # type: ignore[method-assign]
+    scraper.start_itemproc_async = start_itemproc_async  # type: ignore[method-assign]
+
+
+def running_command() -> str | None:
+    """The Scrapy command that this process runs (``crawl``, ``shell`` …), None in scripts."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        if frame.f_globals.get("__name__") == "scrapy.cmdline" and frame.f_code.co_name == "execute":
+            name: str | None = frame.f_locals.get("cmdname")
+            return name
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
+
+
+def owns_job() -> bool:
+    """Whether this run may take the job directory: ``fetch``, ``shell`` and so on may not."""
+    return running_command() in {None, "crawl", "runspider"}
+
+
+def fail_quietly(crawler: Crawler, error: ResilienceError) -> None:
+    """Log a refusal in one line; the caller then raises *error*, and the exit code is 1.
+
+    Without this, asyncio adds a traceback that no user needs, and an engine that was made
+    already hides the error behind one of its own while it cleans up.
+    """
+    kind = "Can't run this job" if isinstance(error, CheckpointError) else "Wrong configuration"
+    logger.error("%s: %s", kind, error)
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        task = None
+    if task is not None:
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    if crawler._engine is not None:
+        crawler._engine.spider = None

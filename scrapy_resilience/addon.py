@@ -1,0 +1,159 @@
+"""The add-on: what is plugged in where, and when."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from typing import TYPE_CHECKING, Any
+
+from scrapy.downloadermiddlewares.cookies import CookiesMiddleware
+from scrapy.extensions.feedexport import FeedExporter
+from scrapy.extensions.spiderstate import SpiderState
+from scrapy.pipelines.media import MediaPipeline
+from scrapy.utils.misc import load_object
+
+from scrapy_resilience._scrapy import fail_quietly, owns_job, running_command
+from scrapy_resilience.checkpoint.feeds import ResilientFeedExporter
+from scrapy_resilience.downloadermiddlewares.barrier import BarrierMiddleware
+from scrapy_resilience.downloadermiddlewares.cookies import DurableCookiesMiddleware
+from scrapy_resilience.exceptions import ConfigurationError
+from scrapy_resilience.extensions.checkpoint import Checkpoint
+from scrapy_resilience.scheduler import ResilientScheduler, check_settings
+from scrapy_resilience.settings import PREFIX, Config, apply_layers
+from scrapy_resilience.spidermiddlewares.start import StartMiddleware
+
+if TYPE_CHECKING:
+    from scrapy.crawler import Crawler
+    from scrapy.settings import BaseSettings
+    from typing_extensions import Self
+
+__all__ = ["ResilienceAddon"]
+
+logger = logging.getLogger(__name__)
+
+class ResilienceAddon:
+    """``ADDONS = {"scrapy_resilience.ResilienceAddon": 500}`` and nothing else.
+
+    Whatever the user has set stays: all of this goes in at add-on priority.
+    """
+
+    def __init__(self, crawler: Crawler) -> None:
+        self.crawler = crawler
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        return cls(crawler)
+
+    @classmethod
+    def update_pre_crawler_settings(cls, settings: BaseSettings) -> None:
+        """uvloop, which must be known before the event loop is made."""
+        uses_asyncio = settings["TWISTED_REACTOR"] == _default_reactor()
+        wanted = str(settings.get(PREFIX + "UVLOOP_ENABLED", True)).lower() not in {"0", "false"}
+        if uses_asyncio and wanted and running_command() in {"crawl", "runspider"} and _has_uvloop():
+            settings.set("ASYNCIO_EVENT_LOOP", "uvloop.Loop", priority="addon")
+
+    def update_settings(self, settings: BaseSettings) -> None:
+        try:
+            for name in apply_layers(settings):
+                logger.warning("The environment variable %s is not a setting", name)
+            config = Config.from_settings(settings)
+            if config.enabled:
+                self._update(settings, config)
+        except ConfigurationError as error:
+            fail_quietly(self.crawler, error)
+            raise
+
+    def _update(self, settings: BaseSettings, config: Config) -> None:
+        if not owns_job():
+            _leave_job(settings)
+            return
+        _expand_jobdir(settings, self.crawler)
+        if config.scheduler_enabled:
+            settings.set("SCHEDULER", ResilientScheduler, priority="addon")
+        if load_object(settings["SCHEDULER"]) is ResilientScheduler:
+            check_settings(settings)
+            self._plug(settings, config)
+
+    def _plug(self, settings: BaseSettings, config: Config) -> None:
+        set_concurrent_items(settings, config)
+        if not (settings["JOBDIR"] and config.checkpoint_enabled):
+            return
+        _default(settings, "SPIDER_MIDDLEWARES", StartMiddleware, 0)
+        _default(settings, "DOWNLOADER_MIDDLEWARES", BarrierMiddleware, 1)
+        if config.cookies_enabled:
+            _replace(
+                settings, "DOWNLOADER_MIDDLEWARES", CookiesMiddleware, DurableCookiesMiddleware, 700
+            )
+        if config.feeds_enabled and (settings["FEEDS"] or settings["FEED_URI"]):
+            _replace(settings, "EXTENSIONS", FeedExporter, ResilientFeedExporter, 0)
+        _default(settings, "EXTENSIONS", SpiderState, None)
+        _default(settings, "EXTENSIONS", Checkpoint, 0)
+
+
+def _default(settings: BaseSettings, name: str, cls: type, order: int | None) -> None:
+    settings.setdefault_in_component_priority_dict(name, cls, order)
+
+
+def _replace(settings: BaseSettings, name: str, old: type, new: type, order: int) -> None:
+    """Put *new* in the place of Scrapy's *old*, unless the user took *old* out."""
+    components = settings.get_component_priority_dict_with_base(name)
+    orders = [components[key] for key in components if load_object(key) is old]
+    if orders:
+        settings.set_in_component_priority_dict(name, old, None)
+        _default(settings, name, new, orders[0] if orders[0] is not None else order)
+
+
+def _default_reactor() -> str:
+    return "twisted.internet.asyncioreactor.AsyncioSelectorReactor"
+
+
+def _has_uvloop() -> bool:
+    try:
+        import uvloop  # noqa: F401, PLC0415 - the extra "speed"
+    except ImportError:
+        return False
+    return True
+
+
+def _expand_jobdir(settings: BaseSettings, crawler: Crawler) -> None:
+    """``JOBDIR = "crawls/%(spider)s"``."""
+    path = settings["JOBDIR"]
+    if path and "%(spider)s" in str(path):
+        spider = crawler.spider.name if crawler.spider else crawler.spidercls.name
+        settings.set(
+            "JOBDIR",
+            str(path).replace("%(spider)s", spider),
+            priority=settings.getpriority("JOBDIR") or 0,
+        )
+
+
+def _leave_job(settings: BaseSettings) -> None:
+    """``fetch``, ``shell``, ``parse`` and ``check`` must not run requests of the job."""
+    if settings["JOBDIR"]:
+        settings.set("JOBDIR", None, priority=settings.getpriority("JOBDIR") or 0)
+
+
+# --- CONCURRENT_ITEMS -------------------------------------------------------------
+
+
+def set_concurrent_items(settings: BaseSettings, config: Config) -> None:
+    """Fewer workers for each response, where no pipeline gains from many.
+
+    Scrapy starts ``CONCURRENT_ITEMS`` tasks for each response, 100 by default: 40 % of
+    the time that a small page costs. Pipelines that only compute run one after the other
+    anyhow.
+    """
+    pipelines = settings.get_component_priority_dict_with_base("ITEM_PIPELINES")
+    if not any(_may_wait(load_object(path)) for path in pipelines):
+        settings.set("CONCURRENT_ITEMS", config.concurrent_items, priority="addon")
+
+
+def _may_wait(pipeline: Any) -> bool:
+    """Whether a pipeline is a coroutine, a media pipeline, or mentions Deferreds."""
+    process = getattr(pipeline, "process_item", None)
+    if process is None or (isinstance(pipeline, type) and issubclass(pipeline, MediaPipeline)):
+        return True
+    code = getattr(inspect.unwrap(process), "__code__", None)
+    if code is None or inspect.iscoroutinefunction(process):
+        return True
+    return any("defer" in name.lower() for name in (*code.co_names, *code.co_freevars))

@@ -1,0 +1,159 @@
+"""Whose output is whose: each item's stable id, and what a second run leaves out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from scrapy import Request
+
+from scrapy_resilience.frontier.outputs import Producer
+from scrapy_resilience.frontier.store import Row
+from scrapy_resilience.names import STAT_SUPPRESSED_ITEMS
+
+if TYPE_CHECKING:
+    from scrapy.crawler import Crawler
+
+    from scrapy_resilience.frontier.ledger import Ledger
+
+__all__ = ["OutputTracker", "item_id", "item_written"]
+
+_NO_ROW = Row(0, 0, 0, b"")
+
+
+class _Item:
+    """An item on its way through the pipelines."""
+
+    __slots__ = ("_mark", "_source")
+
+    def __init__(self, source: Callable[[], str], mark: Callable[[], None]) -> None:
+        self._source = source
+        self._mark: Callable[[], None] | None = mark
+
+    def ident(self) -> str:
+        return self._source()
+
+    def written(self) -> None:
+        """Called when a feed has the item, and when its pipelines are through: once counts."""
+        mark, self._mark = self._mark, None
+        if mark is not None:
+            mark()
+
+
+_item: ContextVar[_Item | None] = ContextVar("scrapy_resilience_item", default=None)
+
+
+def item_id() -> str | None:
+    """The id of the item that is being processed; None outside of its pipelines.
+
+    Call it in an item pipeline or an ``item_scraped`` handler. The id is made of the
+    request's fingerprint and the item's place among the request's items, and is the same
+    when the request runs again after a crash: a key for a database row or a message. An
+    item of ``start()`` is known by its content.
+    """
+    current = _item.get()
+    return None if current is None else current.ident()
+
+
+def item_written() -> None:
+    """A sink of ours has taken the current item."""
+    current = _item.get()
+    if current is not None:
+        current.written()
+
+
+class OutputTracker:
+    """Sits around the output of each request and around the pipelines of each item."""
+
+    def __init__(self, crawler: Crawler, ledger: Ledger, note_start: Callable[[int], None]) -> None:
+        self._crawler = crawler
+        self._ledger = ledger
+        self._note_start = note_start
+        self._sources: dict[int, tuple[Request, Producer]] = {}
+        self._parents: WeakKeyDictionary[Request, Producer] = WeakKeyDictionary()
+        self._start_items: dict[int, list[int]] = {}
+
+    def parent(self, request: Request) -> Producer | None:
+        """Whose callback or errback has put out *request*; None for redirects and the like."""
+        return self._parents.pop(request, None)
+
+    def expect_start_item(self, item: Any, key: int) -> None:
+        """``start()`` has put out *item*: the engine processes it next."""
+        self._start_items.setdefault(id(item), []).append(key)
+
+    async def outputs(
+        self,
+        handle: Callable[[Any, Request, Any], Awaitable[None]],
+        result: Iterable[Any] | AsyncIterator[Any],
+        request: Request,
+        response: Any,
+    ) -> None:
+        producer = self._ledger.under_way.get(request) or Producer("", _NO_ROW)
+        self._sources[id(response)] = request, producer
+        try:
+            await handle(self._attribute(result, producer), request, response)
+        finally:
+            del self._sources[id(response)]
+
+    def _attribute(
+        self, result: Iterable[Any] | AsyncIterator[Any], producer: Producer
+    ) -> Iterable[Any] | AsyncIterator[Any]:
+        if isinstance(result, AsyncIterator):
+            return self._attribute_async(result, producer)
+        return self._attribute_sync(result, producer)
+
+    async def _attribute_async(
+        self, result: AsyncIterator[Any], producer: Producer
+    ) -> AsyncIterator[Any]:
+        async for output in result:
+            if isinstance(output, Request):
+                self._parents[output] = producer
+            yield output
+
+    def _attribute_sync(self, result: Iterable[Any], producer: Producer) -> Iterator[Any]:
+        for output in result:
+            if isinstance(output, Request):
+                self._parents[output] = producer
+            yield output
+
+    async def item(
+        self, process: Callable[..., Awaitable[None]], item: Any, response: Any
+    ) -> None:
+        current = self._identify(item, response)
+        if current is None:
+            self._crawler.stats.inc_value(STAT_SUPPRESSED_ITEMS)
+            return
+        token = _item.set(current)
+        try:
+            await process(item, response=response)
+            current.written()
+        finally:
+            _item.reset(token)
+
+    def _identify(self, item: Any, response: Any) -> _Item | None:
+        """None for an item that an earlier run has written."""
+        source = self._sources.get(id(response))
+        if source is None:
+            return self._identify_start(item)
+        request, producer = source
+        ordinal, written = producer.next_item()
+        if written:
+            return None
+        fingerprint = self._crawler.request_fingerprinter.fingerprint
+        return _Item(
+            lambda: f"{fingerprint(request).hex()}:{ordinal}",
+            lambda: producer.item_written(ordinal),
+        )
+
+    def _identify_start(self, item: Any) -> _Item:
+        keys = self._start_items.get(id(item))
+        if not keys:  # an extension put it in
+            return _Item(lambda: f"extra:{id(item):x}", lambda: None)
+        key = keys.pop()
+        if not keys:
+            del self._start_items[id(item)]
+        return _Item(
+            lambda: f"start:{key & (2**64 - 1):016x}", lambda: self._note_start(key)
+        )

@@ -1,0 +1,195 @@
+"""A job: a JOBDIR that one process at a time runs, and what its file says about it."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
+
+from scrapy_resilience._scrapy import fail_quietly
+from scrapy_resilience.checkpoint.barrier import Barrier
+from scrapy_resilience.checkpoint.feeds import recover
+from scrapy_resilience.checkpoint.lock import FileLock, is_locked
+from scrapy_resilience.checkpoint.state import OWN, StateRegistry
+from scrapy_resilience.exceptions import CheckpointError, ResilienceError
+from scrapy_resilience.frontier.codec import ValueCodec
+from scrapy_resilience.frontier.store import SQLiteStore
+from scrapy_resilience.settings import Config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scrapy.crawler import Crawler
+
+    from scrapy_resilience.scheduler import ResilientScheduler
+
+__all__ = ["Job", "job_of", "read_report", "register_state"]
+
+STORE: Final = "resilience.db"
+LOCK: Final = "resilience.lock"
+META: Final = OWN + "job"
+
+
+class Job:
+    """An open job directory. Raises :exc:`CheckpointError` when it can't be run."""
+
+    def __init__(self, path: Path, spider: str, config: Config) -> None:
+        self.path = path
+        self.config = config
+        self.values = ValueCodec(allow_pickle=config.allow_pickle)
+        self.barrier = Barrier()
+        self.on_open: list[Callable[[ResilientScheduler], None]] = []
+        """Called when the scheduler is open and no feed is yet."""
+        path.mkdir(parents=True, exist_ok=True)
+        _refuse_stock_queue(path)
+        self.lock = FileLock(path / LOCK)
+        self.lock.acquire()
+        try:
+            self.store = SQLiteStore(path / STORE)
+            try:
+                self._open(spider)
+            except BaseException:
+                self.store.close()
+                raise
+        except BaseException:
+            self.lock.release()
+            raise
+
+    def _open(self, spider: str) -> None:
+        _refuse_writable_by_others(self.store.path)
+        self.state = StateRegistry(self.store.state(), self.values)
+        self.meta: dict[str, Any] = self.state.load(META) or {
+            "spider": spider,
+            "created": time.time(),
+            "runs": 0,
+        }
+        self.resumed = self.meta["runs"] > 0
+        self._refuse_foreign(spider)
+        self.feeds = recover(self.state, self.path, clean=self.meta.get("clean", False))
+        self.meta.update(runs=self.meta["runs"] + 1, clean=False, finished=False, reason=None)
+
+    def _refuse_foreign(self, spider: str) -> None:
+        if self.meta["spider"] != spider:
+            raise CheckpointError(
+                f"{self.path} is a job of spider {self.meta['spider']!r}, not of {spider!r}: "
+                'use another JOBDIR (JOBDIR = "crawls/%(spider)s" gives each spider its own)'
+            )
+        if self.meta.get("finished") and not self.config.rerun_start:
+            raise CheckpointError(
+                f"{self.path} has finished ({self.meta.get('items', 0)} items): to start anew, "
+                "remove the folder or use another JOBDIR; to run start() again and fetch only "
+                "what is new, set RESILIENCE_RERUN_START=True"
+            )
+
+    def close(self) -> None:
+        self.store.close()
+        self.lock.release()
+
+
+_jobs: WeakKeyDictionary[Crawler, Job] = WeakKeyDictionary()
+
+
+def job_of(crawler: Crawler) -> Job | None:
+    """The job of a crawler, opened by whoever asks first; None without a JOBDIR.
+
+    A refusal is logged in one line and raised.
+    """
+    if crawler in _jobs:
+        return _jobs[crawler]
+    path = crawler.settings.get("JOBDIR")
+    if not path:
+        return None
+    try:
+        config = Config.from_settings(crawler.settings)
+        name = crawler.spider.name if crawler.spider else crawler.spidercls.name
+        try:
+            job = _jobs[crawler] = Job(Path(path), name, config)
+        except OSError as error:
+            raise CheckpointError(f"{path} can't be used as JOBDIR: {error}") from error
+    except ResilienceError as error:
+        fail_quietly(crawler, error)
+        raise
+    return job
+
+
+def register_state(
+    crawler: Crawler,
+    name: str,
+    save: Callable[[], Any],
+    restore: Callable[[Any], None] | None = None,
+) -> bool:
+    """Keep a component's value in the same commit as the requests.
+
+    *save* is called in the event loop at each commit; *restore* at once, with the value of
+    the last run, when there is one. Call it in ``from_crawler`` or at ``spider_opened``.
+    Returns False, and does nothing, without a JOBDIR.
+    """
+    job = job_of(crawler)
+    if job is None:
+        return False
+    if name.startswith(OWN):
+        raise ValueError(f"names that begin with {OWN!r} are taken: {name!r}")
+    job.state.register(name, save, restore)
+    return True
+
+
+def _refuse_stock_queue(path: Path) -> None:
+    files = [file for file in (path / "requests.queue").rglob("*") if file.is_file()]
+    if any(file.stat().st_size for file in files):
+        raise CheckpointError(
+            f"{path} holds a job of Scrapy's own scheduler: finish it with "
+            "RESILIENCE_ENABLED=False, remove its requests.queue, or use another JOBDIR"
+        )
+
+
+def _refuse_writable_by_others(path: Path) -> None:
+    """The file may hold pickles, so nobody else may have written to it."""
+    if os.name == "posix":
+        mode = path.stat().st_mode
+        if mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise CheckpointError(f"{path} can be written by others: run chmod 600 on it")
+
+
+# --- reading a job from outside --------------------------------------------------
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """What ``status`` shows. Raises :exc:`CheckpointError` when *path* is no job."""
+    if not (path / STORE).is_file():
+        raise CheckpointError(f"{path} is no job of scrapy_resilience: it has no {STORE}")
+    store = SQLiteStore(path / STORE, read_only=True)
+    try:
+        values = ValueCodec(allow_pickle=False)
+        stored = store.state()
+        meta = values.decode(stored[META]) if META in stored else {}
+    finally:
+        store.close()
+    running = is_locked(path / LOCK)
+    pending = meta.get("pending", 0)
+    return dict(
+        job=str(path),
+        spider=meta.get("spider"),
+        state=_state(meta, running=running),
+        reason=meta.get("reason"),
+        pending=pending,
+        held=meta.get("held", 0),
+        dead_letters=0,
+        done=meta.get("done", 0),
+        items=meta.get("items", 0),
+        incomplete=pending > 0 and not running,
+        runs=meta.get("runs", 0),
+        created=meta.get("created"),
+        last_checkpoint=meta.get("last_checkpoint"),
+        store_bytes=(path / STORE).stat().st_size,
+    )
+
+
+def _state(meta: dict[str, Any], *, running: bool) -> str:
+    if running:
+        return "running"
+    if meta.get("finished"):
+        return "finished"
+    return "stopped" if meta.get("clean") else "killed"

@@ -1,0 +1,114 @@
+"""The state seam: named values of any component, in the same commit as the requests."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final
+
+from scrapy_resilience.frontier.codec import Unserializable, ValueCodec
+
+__all__ = ["OWN", "StateRegistry"]
+
+logger = logging.getLogger(__name__)
+
+OWN: Final = "resilience."
+"""How the names of this package's own values begin."""
+
+Save = Callable[[], Any]
+SaveChanged = Callable[[], Mapping[Any, Any]]
+
+
+class StateRegistry:
+    """Values by name: given back at a resume, asked for at each commit.
+
+    A value is anything that :class:`ValueCodec` can encode. Names that nobody registers
+    stay as they are, for the day when their component comes back.
+    """
+
+    def __init__(self, stored: Mapping[str, bytes], values: ValueCodec) -> None:
+        self._stored = dict(stored)
+        self._values = values
+        self._savers: dict[str, Save] = {}
+        self._map_savers: dict[str, SaveChanged] = {}
+        self._failed: set[str] = set()
+        self.errors = 0
+
+    def register(self, name: str, save: Save, restore: Callable[[Any], None] | None = None) -> None:
+        """Keep one value.
+
+        *save* is called in the event loop at each commit and gives the value; *restore*
+        is called at once, with the value of the last run, when there is one.
+        """
+        if restore is not None and name in self._stored:
+            restore(self._values.decode(self._stored[name]))
+        self._savers[name] = save
+
+    def register_map(
+        self,
+        name: str,
+        save_changed: SaveChanged,
+        restore: Callable[[dict[Any, Any]], None] | None = None,
+    ) -> None:
+        """Keep many values, of which few change: *save_changed* gives those, None to forget."""
+        if restore is not None and (found := self._find(name)):
+            restore(found)
+        self._map_savers[name] = save_changed
+
+    def load(self, name: str) -> Any:
+        """The value of the last run, None when there is none."""
+        return self._values.decode(self._stored[name]) if name in self._stored else None
+
+    def values_of(self, prefix: str) -> list[Any]:
+        """The values of the last run whose names begin with *prefix*."""
+        return [
+            self._values.decode(data)
+            for name, data in self._stored.items()
+            if name.startswith(prefix)
+        ]
+
+    def encode(self, value: Any) -> bytes:
+        return self._values.encode(value)
+
+    def _find(self, name: str) -> dict[Any, Any]:
+        prefix = name + "/"
+        return dict(
+            self._values.decode(data)
+            for full, data in self._stored.items()
+            if full.startswith(prefix)
+        )
+
+    def changed(self) -> dict[str, bytes | None]:
+        """What the next commit has to write."""
+        found: dict[str, bytes | None] = {}
+        for name, save in self._savers.items():
+            data = self._encode(name, save)
+            if data is not None and data != self._stored.get(name):
+                found[name] = self._stored[name] = data
+        for name, save_changed in self._map_savers.items():
+            for key, value in save_changed().items():
+                full = f"{name}/{self._values.encode(key).hex()}"
+                data = self._encode(name, partial(_pair, key, value))
+                if value is None or data is not None:
+                    found[full] = None if value is None else data
+        return found
+
+    def _encode(self, name: str, save: Save) -> bytes | None:
+        """None, and one line in the log, for a value that can't be kept."""
+        try:
+            return self._values.encode(save())
+        except Unserializable as error:
+            self.errors += 1
+            if name not in self._failed:
+                self._failed.add(name)
+                logger.error(
+                    "The checkpoint can't hold %s (%s): it keeps the last value that it could",
+                    name.removeprefix(OWN),
+                    error,
+                )
+            return None
+
+
+def _pair(key: Any, value: Any) -> tuple[Any, Any]:
+    return key, value

@@ -1,0 +1,435 @@
+"""The frontier: which request goes next, and what must be written down about it.
+
+Each download slot ("domain") has a lane. A lane keeps its best rows in memory and the
+rest only in the store::
+
+         head          │ bound │   in the store, and tail
+    best ──────────────┤       ├─────────────────────────── worst
+
+Every row of the head is better than ``bound``, every spilled row is not. New rows that
+are worse than the bound wait in the tail until they are committed, and are then
+forgotten: the store has them. An empty head is refilled from the store.
+
+Lanes that may be asked now stand in a queue for each number of requests that they have
+under way; the least busy lane goes first, lanes alike take turns, and a pop costs the
+same for ten lanes as for a million.
+
+Nothing here knows Scrapy, a clock or a file: *now* is an argument, in seconds of any
+clock that never goes back.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from scrapy_resilience.frontier.store import Changes, Row, Store
+
+__all__ = ["Frontier", "Lane", "Order"]
+
+_HEADS: Final = 65_536
+"""Rows that all heads together aim to hold; a head gets its share, within limits."""
+_HEAD_MIN: Final = 4
+_HEAD_MAX: Final = 64
+
+_LOWEST: Final = (-(2**63), -(2**63))
+
+
+@dataclass(frozen=True)
+class Order:
+    """Scrapy's request order: by priority, and newest or oldest first within one.
+
+    *start_lifo* orders start requests, which go after others of their priority;
+    None treats them like any other.
+    """
+
+    lifo: bool = True
+    start_lifo: bool | None = False
+
+    def place(self, number: int, priority: int, *, start: bool) -> tuple[int, int]:
+        """(rank, order) of a row; the smallest goes first."""
+        apart = start and self.start_lifo is not None
+        lifo = self.start_lifo if apart else self.lifo
+        return -2 * priority + apart, -number if lifo else number
+
+
+class Lane:
+    """The requests of one download slot."""
+
+    __slots__ = (
+        "bound", "busy", "delayed", "head", "held_until", "ident", "name", "queue", "rows",
+        "spilled", "tail",
+    )  # fmt: skip
+
+    def __init__(self, ident: int, name: str, rows: int = 0) -> None:
+        self.ident = ident
+        self.name = name
+        self.rows = rows  # in the store once everything up to now is committed
+        self.spilled = rows  # that wait for their turn in the store only
+        self.bound: tuple[int, int] | None = _LOWEST if rows else None
+        self.head: list[Row] = []
+        self.tail: list[Row] = []
+        self.busy = 0
+        self.delayed = 0
+        self.held_until = 0.0
+        self.queue: OrderedDict[Lane, None] | None = None
+
+    def add(self, row: Row) -> None:
+        below = self.bound is None or row[1:3] < self.bound
+        heapq.heappush(self.head if below else self.tail, row)
+
+    @property
+    def waiting(self) -> int:
+        return len(self.head) + len(self.tail) + self.spilled
+
+    @property
+    def forgettable(self) -> bool:
+        return not (self.waiting or self.busy or self.rows or self.delayed or self.held_until)
+
+
+class Frontier:
+    """Pending requests of a crawl, and the changes that the next commit writes.
+
+    *limit* gives the number of requests that a slot may have under way. *now* is any
+    clock that never goes back, *wall* the time of day; both in seconds.
+
+    A payload of bytes is durable: it is written at the next commit. Any other payload
+    lives in memory until it is done.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        limit: Callable[[str], int],
+        order: Order | None = None,
+        now: float = 0.0,
+        wall: float = 0.0,
+    ) -> None:
+        self._store = store
+        self._limit = limit
+        self._order = order or Order()
+        self._lanes: dict[str, Lane] = {}
+        self._idents: dict[int, Lane] = {}
+        self._queues: list[OrderedDict[Lane, None]] = []
+        self._timers: list[tuple[float, int, Lane | Row]] = []
+        self._timers_set = 0
+        self._number = store.last_number()
+        self._pending = 0
+        self._volatile: set[bytes] = set()
+        self._taken: set[int] = set()  # rows in the store that a refill must not read
+        self._new: dict[int, Row] = {}  # durable, not yet sealed
+        self._sealed: dict[int, Row] = {}  # durable, being written
+        self._sealed_fingerprints: set[bytes] = set()
+        self._touched: set[Lane] = set()
+        self._trims: list[Lane] = []
+        self._changes = Changes()
+        self._load(now, wall)
+
+    def _load(self, now: float, wall: float) -> None:
+        for ident, name, rows in self._store.lanes():
+            self._lanes[name] = self._idents[ident] = Lane(ident, name, rows)
+            self._pending += rows
+        self._next_ident = max(self._idents, default=0) + 1
+        for row in self._store.delayed():
+            # a clock that was set back must not turn a minute into a year
+            wait = min((row.due or 0) - wall, row.delay or 0)
+            if wait > 0:
+                self._idents[row.lane].spilled -= 1
+                self._delay(row, now + wait)
+        for lane in self._lanes.values():
+            self._place(lane)
+
+    # --- requests ---
+
+    def __len__(self) -> int:
+        """Requests that wait, delayed and held ones included."""
+        return self._pending
+
+    @property
+    def changed(self) -> int:
+        """How much the next commit has to write, in rows."""
+        changes = self._changes
+        return (
+            len(self._new)
+            + len(changes.deletes)
+            + len(changes.fingerprints)
+            + len(changes.start_keys)
+        )
+
+    @property
+    def held(self) -> int:
+        """Requests that wait for a time to pass."""
+        lanes = {item for _, _, item in self._timers if isinstance(item, Lane) and item.held_until}
+        return sum(lane.delayed for lane in self._lanes.values()) + sum(
+            lane.waiting for lane in lanes
+        )
+
+    @property
+    def rows(self) -> int:
+        """Durable requests that are not done, those under way included."""
+        return sum(lane.rows for lane in self._lanes.values())
+
+    def seen(self, fingerprint: bytes) -> bool:
+        """Whether a request with this fingerprint was ever pushed."""
+        return (
+            fingerprint in self._changes.fingerprints
+            or fingerprint in self._volatile
+            or fingerprint in self._sealed_fingerprints
+            or self._store.seen(fingerprint)
+        )
+
+    def push(
+        self,
+        slot: str,
+        payload: Any,
+        *,
+        priority: int = 0,
+        start: bool = False,
+        fingerprint: bytes | None = None,
+        delay: float = 0.0,
+        now: float = 0.0,
+        wall: float = 0.0,
+    ) -> Row:
+        """Add a request, to run *delay* seconds from *now* at the earliest."""
+        if self._trims:
+            self._trim(self._trims.pop())
+        self._number += 1
+        lane = self._lane(slot)
+        rank, order = self._order.place(self._number, priority, start=start)
+        row = Row(lane.ident, rank, order, payload)
+        if delay > 0:
+            row = row._replace(due=wall + delay, delay=delay)
+        durable = isinstance(payload, bytes)
+        if fingerprint is not None:
+            (self._changes.fingerprints if durable else self._volatile).add(fingerprint)
+        if durable:
+            self._new[self._number] = row
+            lane.rows += 1
+            self._touched.add(lane)
+        self._pending += 1
+        if delay > 0:
+            self._delay(row, now + delay)
+        else:
+            lane.add(row)
+            self._place(lane)
+        return row
+
+    def pop(self, now: float) -> Row | None:
+        """Hand out the next request, of the least busy lane that may be asked now."""
+        if self._trims:
+            self._trim(self._trims.pop())
+        self._release(now)
+        for queue in self._queues:
+            while queue:
+                lane = next(iter(queue))
+                row = self._next(lane)
+                if row is not None:
+                    self._pending -= 1
+                    lane.busy += 1
+                self._place(lane)
+                if row is not None:
+                    return row
+        return None
+
+    def done(self, row: Row) -> None:
+        """A request that was handed out needs no second run."""
+        number = row.number
+        if isinstance(row.data, bytes):
+            lane = self._idents[row.lane]
+            lane.rows -= 1
+            self._touched.add(lane)
+            if self._new.pop(number, None) is None:
+                self._changes.deletes.append(row.key)
+            else:
+                self._taken.discard(number)
+            self._forget(lane)
+
+    def settle(self, fingerprint: bytes) -> None:
+        """The request of a fingerprint that lived in memory is done: write it down."""
+        self._volatile.discard(fingerprint)
+        self._changes.fingerprints.add(fingerprint)
+
+    def note_start(self, key: int) -> None:
+        """An output of ``start()`` is durable or done: a resume need not repeat it."""
+        self._changes.start_keys.append(key)
+
+    # --- slots ---
+
+    def slot(self, row: Row) -> str:
+        return self._idents[row.lane].name
+
+    def occupy(self, slot: str) -> None:
+        """One more request of *slot* is under way."""
+        lane = self._lane(slot)
+        lane.busy += 1
+        self._place(lane)
+
+    def vacate(self, slot: str) -> None:
+        """One request less of *slot* is under way."""
+        lane = self._lane(slot)
+        lane.busy = max(lane.busy - 1, 0)
+        self._place(lane)
+
+    def busy(self, slot: str) -> int:
+        return self._lanes[slot].busy if slot in self._lanes else 0
+
+    def hold(self, slot: str, until: float) -> None:
+        """Hand out nothing of *slot* before *until* (on the clock of *now*)."""
+        lane = self._lane(slot)
+        lane.held_until = max(lane.held_until, until)
+        self._set_timer(lane.held_until, lane)
+        self._place(lane)
+
+    def next_due(self) -> float | None:
+        """When the next delay or hold ends, on the clock of *now*."""
+        return self._timers[0][0] if self._timers else None
+
+    # --- commits ---
+
+    def seal(self) -> Changes:
+        """Everything since the last seal; one sealed change is written at a time."""
+        assert not self._sealed, "the sealed changes before these are not committed"
+        changes, self._changes = self._changes, Changes()
+        changes.inserts = list(self._new.values())
+        changes.lanes = {lane.ident: (lane.name, lane.rows) for lane in self._touched}
+        self._sealed, self._new = self._new, {}
+        self._sealed_fingerprints = changes.fingerprints
+        self._touched = set()
+        return changes
+
+    def committed(self, changes: Changes) -> None:
+        """The sealed changes are in the store: forget what it can give back."""
+        self._taken.difference_update(abs(order) for _, _, order in changes.deletes)
+        self._sealed = {}
+        self._sealed_fingerprints = set()
+        self._trims = [self._idents[ident] for ident in changes.lanes if ident in self._idents]
+
+    def _trim(self, lane: Lane) -> None:
+        """Forget rows that the store has. One lane at each push and pop: no long stall."""
+        if lane.tail:
+            lane.tail = [row for row in lane.tail if not self._spill(row, lane)]
+            heapq.heapify(lane.tail)
+        share = self._share()
+        if len(lane.head) <= 2 * share:
+            return
+        lane.head.sort()
+        cut = lane.head[share:]
+        del lane.head[share:]
+        lane.bound = cut[0][1:3]
+        for row in cut:
+            if not self._spill(row, lane):
+                heapq.heappush(lane.tail, row)
+
+    def _spill(self, row: Row, lane: Lane) -> bool:
+        """Leave a row to the store, if the store has it."""
+        number = row.number
+        stored = isinstance(row.data, bytes) and not (number in self._new or number in self._sealed)
+        lane.spilled += stored
+        return stored
+
+    # --- inside ---
+
+    def _share(self) -> int:
+        return min(max(_HEADS // (len(self._lanes) or 1), _HEAD_MIN), _HEAD_MAX)
+
+    def _lane(self, slot: str) -> Lane:
+        lane = self._lanes.get(slot)
+        if lane is None:
+            lane = self._lanes[slot] = Lane(self._next_ident, slot)
+            self._idents[lane.ident] = lane
+            self._next_ident += 1
+        return lane
+
+    def _place(self, lane: Lane) -> None:
+        """Put a lane in the queue where it belongs, or in none."""
+        queue = None
+        if lane.waiting and not lane.held_until and lane.busy < self._limit(lane.name):
+            while len(self._queues) <= lane.busy:
+                self._queues.append(OrderedDict())
+            queue = self._queues[lane.busy]
+        if queue is lane.queue:
+            if queue is None:
+                self._forget(lane)
+            return
+        if lane.queue is not None:
+            del lane.queue[lane]
+        if queue is not None:
+            queue[lane] = None
+        lane.queue = queue
+        if queue is None:
+            self._forget(lane)
+
+    def _forget(self, lane: Lane) -> None:
+        if lane.forgettable and self._lanes.get(lane.name) is lane:
+            del self._lanes[lane.name], self._idents[lane.ident]
+
+    def _next(self, lane: Lane) -> Row | None:
+        if not lane.head:
+            self._refill(lane)
+        if not lane.head:
+            return None
+        row = heapq.heappop(lane.head)
+        self._take(row)
+        return row
+
+    def _take(self, row: Row) -> None:
+        if isinstance(row.data, bytes):
+            self._taken.add(row.number)
+
+    def _refill(self, lane: Lane) -> None:
+        """Read the best rows of a lane from the store, and move the bound behind them."""
+        if lane.bound is not None:
+            wanted = self._share()
+            rows = self._store.read(lane.ident, *lane.bound)
+            for row in rows:
+                number = row.number
+                if number in self._taken or number in self._sealed:
+                    continue
+                if wanted == 0:
+                    lane.bound = row[1:3]
+                    break
+                wanted -= 1
+                lane.spilled -= 1
+                heapq.heappush(lane.head, row)
+            else:
+                self._pending -= lane.spilled  # 0, unless the file counted wrong
+                lane.spilled = 0
+                lane.bound = None
+            rows.close()
+        while lane.tail and (lane.bound is None or lane.tail[0][1:3] < lane.bound):
+            heapq.heappush(lane.head, heapq.heappop(lane.tail))
+
+    # --- time ---
+
+    def _set_timer(self, due: float, item: Lane | Row) -> None:
+        self._timers_set += 1  # ends ties: lanes and rows don't compare
+        heapq.heappush(self._timers, (due, self._timers_set, item))
+
+    def _delay(self, row: Row, due: float) -> None:
+        self._idents[row.lane].delayed += 1
+        self._take(row)
+        self._set_timer(due, row)
+
+    def _release(self, now: float) -> None:
+        while self._timers and self._timers[0][0] <= now:
+            _, _, item = heapq.heappop(self._timers)
+            if isinstance(item, Lane):
+                if item.held_until <= now:
+                    item.held_until = 0.0
+                    self._place(item)
+                continue
+            lane = self._idents[item.lane]
+            lane.delayed -= 1
+            self._back(lane, item)
+            self._place(lane)
+
+    def _back(self, lane: Lane, row: Row) -> None:
+        """A delayed row may run now; the store keeps it for us when it is not among the best."""
+        self._taken.discard(row.number)
+        beyond = lane.bound is not None and row[1:3] >= lane.bound
+        if not (beyond and self._spill(row, lane)):
+            lane.add(row)

@@ -1,0 +1,116 @@
+"""Which requests are under way, what each has put out, and when it counts as done.
+
+A request is done when the engine is through with it and every request that it put out is
+durable or done: one that lives in memory only keeps its parent open, because only the
+parent's second run can make it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Hashable, Mapping
+from typing import Any, NamedTuple
+
+from scrapy_resilience.frontier.lanes import Frontier
+from scrapy_resilience.frontier.outputs import Producer
+from scrapy_resilience.frontier.store import Changes, Row
+
+__all__ = ["Ledger"]
+
+
+class _Volatile(NamedTuple):
+    """A request that lives in memory only, and what becomes durable when it is done."""
+
+    parent: Producer | None
+    origin: str
+    key: int | None
+    fingerprint: bytes | None
+    from_start: bool
+
+
+class Ledger:
+    """Requests are opaque here: any hashable object, the same one at hand-out and end."""
+
+    def __init__(
+        self,
+        frontier: Frontier,
+        records: Mapping[str, bytes],
+        encode: Callable[[Any], bytes],
+        decode: Callable[[bytes], Any],
+    ) -> None:
+        self.under_way: dict[Hashable, Producer] = {}
+        self._frontier = frontier
+        self._records = dict(records)
+        self._encode = encode
+        self._decode = decode
+        self._volatile: dict[int, _Volatile] = {}
+        self._open: set[Producer] = set()  # finished, with children in memory
+        self._forget: list[str] = []
+
+    def handed_out(self, request: Hashable, row: Row) -> None:
+        volatile = self._volatile.get(row.number)
+        origin = volatile.origin if volatile else str(row.number)
+        record = self._records.pop(origin, None)
+        producer = Producer(origin, row, None if record is None else self._decode(record))
+        if volatile is not None:
+            producer.parent = volatile.parent
+        self.under_way[request] = producer
+
+    def add_volatile(
+        self,
+        row: Row,
+        parent: Producer | None,
+        key: int | None,
+        fingerprint: bytes | None,
+        *,
+        from_start: bool = False,
+    ) -> None:
+        """A request was pushed that lives in memory only."""
+        origin = f"memory/{row.number}"
+        if parent is not None:
+            parent.open_children += 1
+            origin = parent.name_child(key or 0)
+        elif from_start:
+            origin = f"start/{key or 0:x}"
+        self._volatile[row.number] = _Volatile(parent, origin, key, fingerprint, from_start)
+
+    def collect(self, busy: Container[Hashable]) -> int:
+        """Close what is under way here but not in *busy*. Returns how many are done."""
+        ended = [request for request in self.under_way if request not in busy]
+        return sum(self._finish(self.under_way.pop(request)) for request in ended)
+
+    def _finish(self, producer: Producer) -> int:
+        producer.finished = True
+        if producer.open_children:
+            self._open.add(producer)
+            return 0
+        return self._close(producer)
+
+    def _close(self, producer: Producer) -> int:
+        self._open.discard(producer)
+        if producer.recorded:
+            self._forget.append(producer.origin)
+        self._frontier.done(producer.row)
+        volatile = self._volatile.pop(producer.row.number, None)
+        return 1 if volatile is None else 1 + self._close_volatile(volatile)
+
+    def _close_volatile(self, volatile: _Volatile) -> int:
+        if volatile.fingerprint is not None:
+            self._frontier.settle(volatile.fingerprint)
+        if volatile.from_start and volatile.key is not None:
+            self._frontier.note_start(volatile.key)
+        parent = volatile.parent
+        if parent is None:
+            return 0
+        if volatile.key is not None:
+            parent.put_out(volatile.key)
+        parent.open_children -= 1
+        return self._close(parent) if parent.done else 0
+
+    def contribute(self, changes: Changes) -> None:
+        """Record what unfinished requests have put out, as part of a commit."""
+        for origin in self._forget:
+            changes.outputs[origin] = None
+        self._forget = []
+        for producer in (*self.under_way.values(), *self._open):
+            if producer.dirty:
+                changes.outputs[producer.origin] = self._encode(producer.record())

@@ -1,0 +1,124 @@
+"""What a callback has already put out, so that its second run repeats nothing.
+
+A request that is done needs no second run. One whose callback was under way at a commit
+runs again after a crash; what it had put out by then is recorded with the commit and
+left out the second time: items by their ordinal, requests by what they ask for. The
+same holds for ``start()``, which begins anew at each resume: its outputs may come in
+another order and with new ones among them, so each is known by its content and not by
+its place.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import Any
+
+from scrapy_resilience.frontier.store import Row
+
+__all__ = ["Producer", "StartOutputs", "content_key"]
+
+
+def content_key(*parts: bytes) -> int:
+    """A 64-bit key of *parts*; two of a million collide with a chance of 3 in 10⁸."""
+    digest = blake2b(digest_size=8)
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
+    return int.from_bytes(digest.digest(), "big", signed=True)
+
+
+class StartOutputs:
+    """The outputs of ``start()`` that earlier runs have done, each claimed once.
+
+    A key that was recorded twice is claimed twice. 9 bytes a key.
+    """
+
+    def __init__(self, keys: Iterable[int] = ()) -> None:
+        self._keys = array("q", sorted(array("q", keys)))
+        self._claimed = bytearray(len(self._keys))
+
+    def claim(self, key: int) -> bool:
+        """Whether an earlier run has done one more output with this key."""
+        place = bisect_left(self._keys, key)
+        while place < len(self._keys) and self._keys[place] == key:
+            if not self._claimed[place]:
+                self._claimed[place] = 1
+                return True
+            place += 1
+        return False
+
+
+class Producer:
+    """A request under way, as the source of items and requests.
+
+    *origin* names it across runs. A request that lives in memory only is named by its
+    parent's origin and its own key: its parent runs again and makes it anew.
+    """
+
+    __slots__ = (
+        "children", "claimable", "dirty", "finished", "next_ordinal", "occurrences",
+        "open_children", "origin", "parent", "recorded", "row", "written",
+    )  # fmt: skip
+
+    def __init__(self, origin: str, row: Row, record: Any = None) -> None:
+        written, children = record or ((), ())
+        self.origin = origin
+        self.row = row
+        self.parent: Producer | None = None
+        self.written: set[int] = set(written)
+        self.children: list[int] = list(children)
+        self.claimable = Counter(self.children)
+        self.next_ordinal = 0
+        self.occurrences: Counter[int] | None = None
+        self.open_children = 0
+        self.finished = False
+        self.dirty = False
+        self.recorded = record is not None
+
+    # items
+
+    def next_item(self) -> tuple[int, bool]:
+        """The ordinal of the next item, and whether an earlier run has written it."""
+        ordinal = self.next_ordinal
+        self.next_ordinal += 1
+        return ordinal, ordinal in self.written
+
+    def item_written(self, ordinal: int) -> None:
+        self.written.add(ordinal)
+        self.dirty = True
+
+    # requests
+
+    def claim(self, key: int) -> bool:
+        """Whether an earlier run has put out one more request with this key."""
+        if self.claimable[key] > 0:
+            self.claimable[key] -= 1
+            return True
+        return False
+
+    def put_out(self, key: int) -> None:
+        """A request with this key is durable or done."""
+        self.children.append(key)
+        self.dirty = True
+
+    def name_child(self, key: int) -> str:
+        """The origin of a child that lives in memory only."""
+        if self.occurrences is None:
+            self.occurrences = Counter()
+        self.occurrences[key] += 1
+        return f"{self.origin}/{key:x}.{self.occurrences[key]}"
+
+    # end
+
+    @property
+    def done(self) -> bool:
+        return self.finished and not self.open_children
+
+    def record(self) -> list[list[int]]:
+        """What the next run needs: plain, for the codec."""
+        self.dirty, self.recorded = False, True
+        return [sorted(self.written), self.children]

@@ -1,0 +1,328 @@
+"""Where the frontier is kept between runs: one SQLite file, or nothing but memory.
+
+A store changes in one step only, :meth:`Store.commit`: a crash leaves either all of a
+:class:`Changes` or nothing of it. Everything else reads.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, NamedTuple, Protocol
+
+from scrapy_resilience.exceptions import CheckpointError
+
+__all__ = ["SCHEMA", "Changes", "Key", "MemoryStore", "Row", "SQLiteStore", "Store"]
+
+SCHEMA: Final = 1
+
+Key = tuple[int, int, int]
+"""Lane, rank, order: the smallest of a lane goes first. ``abs(order)`` is the row's number."""
+
+
+class Row(NamedTuple):
+    """One stored request. *due* and *delay* are set while it must not run yet.
+
+    *due* is a wall-clock time, *delay* the seconds that were asked for: after a jump of
+    the clock the wait is never longer than that.
+    """
+
+    lane: int
+    rank: int
+    order: int
+    data: bytes
+    due: float | None = None
+    delay: float | None = None
+
+    @property
+    def key(self) -> Key:
+        return self[:3]
+
+    @property
+    def number(self) -> int:
+        return abs(self.order)
+
+
+@dataclass
+class Changes:
+    """Everything that one commit changes."""
+
+    inserts: list[Row] = field(default_factory=list)
+    deletes: list[Key] = field(default_factory=list)
+    fingerprints: set[bytes] = field(default_factory=set)
+    lanes: dict[int, tuple[str, int]] = field(default_factory=dict)
+    """Lane → (name, number of its rows after this commit); 0 forgets the lane."""
+    start_keys: list[int] = field(default_factory=list)
+    outputs: dict[str, bytes | None] = field(default_factory=dict)
+    """Producer → what it put out so far; None forgets it."""
+    state: dict[str, bytes | None] = field(default_factory=dict)
+    """Named state of components; None forgets it."""
+
+
+class Store(Protocol):
+    """What a frontier needs of its store. Lanes and rows come back as committed."""
+
+    def lanes(self) -> Iterable[tuple[int, str, int]]:
+        """(lane, name, number of rows) of every lane that has rows."""
+
+    def read(self, lane: int, rank: int, order: int) -> Iterator[Row]:
+        """The rows of a lane from (*rank*, *order*) on, in order; close it after use."""
+
+    def delayed(self) -> Iterable[Row]:
+        """Every row that has a due time."""
+
+    def seen(self, fingerprint: bytes) -> bool: ...
+
+    def last_number(self) -> int:
+        """The largest row number that was ever committed."""
+
+    def start_keys(self) -> Iterable[int]: ...
+
+    def outputs(self) -> dict[str, bytes]: ...
+
+    def state(self) -> dict[str, bytes]: ...
+
+    def commit(self, changes: Changes) -> None:
+        """All of *changes*, or nothing and an error."""
+
+    def close(self) -> None: ...
+
+
+class MemoryStore:
+    """A store that forgets: for crawls without JOBDIR, and the model that tests compare with."""
+
+    def __init__(self) -> None:
+        self.rows: dict[Key, Row] = {}
+        self._lanes: dict[int, tuple[str, int]] = {}
+        self._fingerprints: set[bytes] = set()
+        self._start_keys: list[int] = []
+        self._outputs: dict[str, bytes] = {}
+        self._state: dict[str, bytes] = {}
+        self._last = 0
+
+    def lanes(self) -> list[tuple[int, str, int]]:
+        return [(lane, name, rows) for lane, (name, rows) in sorted(self._lanes.items())]
+
+    def read(self, lane: int, rank: int, order: int) -> Iterator[Row]:
+        found = (row for key, row in self.rows.items() if key[0] == lane)
+        yield from sorted(row for row in found if row.key >= (lane, rank, order))
+
+    def delayed(self) -> list[Row]:
+        return [row for row in self.rows.values() if row.due is not None]
+
+    def seen(self, fingerprint: bytes) -> bool:
+        return fingerprint in self._fingerprints
+
+    def last_number(self) -> int:
+        return self._last
+
+    def start_keys(self) -> list[int]:
+        return self._start_keys
+
+    def outputs(self) -> dict[str, bytes]:
+        return dict(self._outputs)
+
+    def state(self) -> dict[str, bytes]:
+        return dict(self._state)
+
+    def commit(self, changes: Changes) -> None:
+        self.rows.update((row.key, row) for row in changes.inserts)
+        for key in changes.deletes:
+            self.rows.pop(key, None)
+        self._fingerprints |= changes.fingerprints
+        self._lanes.update(changes.lanes)
+        self._lanes = {lane: named for lane, named in self._lanes.items() if named[1]}
+        self._start_keys.extend(changes.start_keys)
+        _merge(self._outputs, changes.outputs)
+        _merge(self._state, changes.state)
+        self._last = max([self._last, *(row.number for row in changes.inserts)])
+
+    def close(self) -> None:
+        pass
+
+
+def _merge(old: dict[str, bytes], new: dict[str, bytes | None]) -> None:
+    for name, value in new.items():
+        if value is None:
+            old.pop(name, None)
+        else:
+            old[name] = value
+
+
+_TABLES: Final = """
+CREATE TABLE requests (
+    lane INTEGER NOT NULL, rank INTEGER NOT NULL, "order" INTEGER NOT NULL,
+    data BLOB NOT NULL, due REAL, delay REAL,
+    PRIMARY KEY (lane, rank, "order")
+) WITHOUT ROWID;
+CREATE INDEX due ON requests (due) WHERE due IS NOT NULL;
+CREATE TABLE lanes (lane INTEGER PRIMARY KEY, name TEXT NOT NULL, rows INTEGER NOT NULL);
+CREATE TABLE fingerprints (fingerprint BLOB PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE start_keys (key INTEGER NOT NULL);
+CREATE TABLE outputs (producer TEXT PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE state (name TEXT PRIMARY KEY, data BLOB NOT NULL);
+CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+"""
+_APPLICATION_ID: Final = 0x53635265  # "ScRe": tells our file from any other SQLite file
+
+
+class SQLiteStore:
+    """One SQLite file in WAL mode. Raises :exc:`CheckpointError` when *path* is not ours.
+
+    Two connections: one writes, in whatever thread calls :meth:`commit`; the other only
+    reads, in the thread that made the store. (Two that write or checkpoint at once meet
+    SQLite's WAL-reset bug, up to 3.51.2.)
+    """
+
+    def __init__(self, path: Path | str, *, read_only: bool = False) -> None:
+        self.path = Path(path)
+        self._writer: sqlite3.Connection | None = None
+        if not read_only:
+            self._writer = self._open_writer()
+        self._reader = self._open_reader()
+
+    # --- opening ---
+
+    def _open_writer(self) -> sqlite3.Connection:
+        new = not self.path.exists()
+        if new:
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+        try:
+            if new or self.path.stat().st_size == 0:
+                self._create(connection)
+            self._check(connection)
+            connection.execute("PRAGMA synchronous=NORMAL")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _create(self, connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA page_size=8192")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {_TABLES}"
+            f"PRAGMA application_id={_APPLICATION_ID}; PRAGMA user_version={SCHEMA}; COMMIT;"
+        )
+
+    def _open_reader(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            f"{self.path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None
+        )
+        try:
+            self._check(connection)
+            connection.execute("PRAGMA query_only=ON")
+            connection.execute("PRAGMA cache_size=-8000")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _check(self, connection: sqlite3.Connection) -> None:
+        try:
+            (application,) = connection.execute("PRAGMA application_id").fetchone()
+            (schema,) = connection.execute("PRAGMA user_version").fetchone()
+        except sqlite3.DatabaseError as error:
+            raise CheckpointError(f"{self.path} can't be read as a job: {error}") from error
+        if application != _APPLICATION_ID:
+            raise CheckpointError(f"{self.path} is not a job of scrapy_resilience")
+        if schema != SCHEMA:
+            raise CheckpointError(
+                f"{self.path} has schema {schema}, this version reads {SCHEMA}: "
+                "use the version of scrapy_resilience that wrote it, or start anew"
+            )
+
+    # --- reading ---
+
+    def lanes(self) -> list[tuple[int, str, int]]:
+        return self._reader.execute("SELECT lane, name, rows FROM lanes").fetchall()
+
+    def read(self, lane: int, rank: int, order: int) -> Iterator[Row]:
+        cursor = self._reader.execute(
+            'SELECT lane, rank, "order", data, due, delay FROM requests '
+            'WHERE lane=? AND (rank, "order") >= (?, ?) ORDER BY rank, "order"',
+            (lane, rank, order),
+        )
+        try:
+            yield from map(Row._make, cursor)
+        finally:
+            cursor.close()  # an open statement would keep the WAL from being checkpointed
+
+    def delayed(self) -> list[Row]:
+        rows = self._reader.execute(
+            'SELECT lane, rank, "order", data, due, delay FROM requests WHERE due IS NOT NULL'
+        )
+        return [Row._make(row) for row in rows.fetchall()]
+
+    def seen(self, fingerprint: bytes) -> bool:
+        query = "SELECT 1 FROM fingerprints WHERE fingerprint=?"
+        return self._reader.execute(query, (fingerprint,)).fetchone() is not None
+
+    def last_number(self) -> int:
+        query = "SELECT value FROM counters WHERE name='last_number'"
+        row = self._reader.execute(query).fetchone()
+        return row[0] if row else 0
+
+    def start_keys(self) -> Iterator[int]:
+        for (key,) in self._reader.execute("SELECT key FROM start_keys"):
+            yield key
+
+    def outputs(self) -> dict[str, bytes]:
+        return dict(self._reader.execute("SELECT producer, data FROM outputs"))
+
+    def state(self) -> dict[str, bytes]:
+        return dict(self._reader.execute("SELECT name, data FROM state"))
+
+    # --- writing ---
+
+    def commit(self, changes: Changes) -> None:
+        assert self._writer is not None, "the store was opened to read only"
+        execute = self._writer.execute
+        execute("BEGIN IMMEDIATE")
+        try:
+            self._write(self._writer, changes)
+            execute("COMMIT")
+        except BaseException:
+            if self._writer.in_transaction:  # SQLite may have rolled back by itself
+                execute("ROLLBACK")
+            raise
+
+    def _write(self, writer: sqlite3.Connection, changes: Changes) -> None:
+        many = writer.executemany
+        many('DELETE FROM requests WHERE lane=? AND rank=? AND "order"=?', sorted(changes.deletes))
+        many("INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?, ?, ?)", sorted(changes.inserts))
+        many(
+            "INSERT OR IGNORE INTO fingerprints VALUES (?)",
+            ((fingerprint,) for fingerprint in sorted(changes.fingerprints)),
+        )
+        lanes = sorted(changes.lanes.items())
+        many("DELETE FROM lanes WHERE lane=?", ((lane,) for lane, (_, rows) in lanes if not rows))
+        many(
+            "INSERT OR REPLACE INTO lanes VALUES (?, ?, ?)",
+            ((lane, name, rows) for lane, (name, rows) in lanes if rows),
+        )
+        many("INSERT INTO start_keys VALUES (?)", ((key,) for key in changes.start_keys))
+        self._write_named("outputs", "producer", changes.outputs)
+        self._write_named("state", "name", changes.state)
+        if changes.inserts:
+            writer.execute(
+                "INSERT INTO counters VALUES ('last_number', ?) "
+                "ON CONFLICT (name) DO UPDATE SET value=max(value, excluded.value)",
+                (max(row.number for row in changes.inserts),),
+            )
+
+    def _write_named(self, table: str, name: str, values: dict[str, bytes | None]) -> None:
+        assert self._writer is not None
+        gone = ((key,) for key, value in values.items() if value is None)
+        self._writer.executemany(f"DELETE FROM {table} WHERE {name}=?", gone)  # noqa: S608
+        kept = ((key, value) for key, value in values.items() if value is not None)
+        self._writer.executemany(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", kept)  # noqa: S608
+
+    def close(self) -> None:
+        self._reader.close()
+        if self._writer is not None:
+            self._writer.close()  # checkpoints the WAL and removes it

@@ -1,0 +1,25 @@
+"""Names that users see: stats, meta keys, close reasons. Literals live here only."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Request.meta -----------------------------------------------------------------
+META_DELAY: Final = "resilience_delay"
+"""Seconds (int or float) that a request waits in the frontier before its first hand-out."""
+
+# Stats ------------------------------------------------------------------------
+STAT_COMMITS: Final = "resilience/checkpoint/commits"
+STAT_ALIGNED: Final = "resilience/checkpoint/aligned"
+STAT_UNALIGNED: Final = "resilience/checkpoint/unaligned"
+STAT_DRAIN_MAX: Final = "resilience/checkpoint/drain_seconds_max"
+STAT_SEAL_MAX: Final = "resilience/checkpoint/stall_seconds_max"
+STAT_WRITE_MAX: Final = "resilience/checkpoint/write_seconds_max"
+STAT_WRITE_ERRORS: Final = "resilience/checkpoint/write_errors"
+STAT_STATE_ERRORS: Final = "resilience/checkpoint/state_errors"
+STAT_SUPPRESSED_ITEMS: Final = "resilience/suppressed/items"
+STAT_SUPPRESSED_REQUESTS: Final = "resilience/suppressed/requests"
+STAT_REQUESTS_DONE: Final = "resilience/requests/done"
+STAT_RESUMED: Final = "resilience/resumed"
+STAT_UNREADABLE: Final = "resilience/requests/unreadable"
+STAT_TOTAL_PREFIX: Final = "resilience/total/"

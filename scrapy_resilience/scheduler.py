@@ -1,0 +1,420 @@
+"""Scrapy's ``SCHEDULER`` seam: glue between the engine and the frontier."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from scrapy import Request, squeues
+from scrapy.core.scheduler import BaseScheduler
+from scrapy.dupefilters import BaseDupeFilter, RFPDupeFilter
+from scrapy.utils.asyncio import call_later
+from scrapy.utils.defer import deferred_from_coro, maybe_deferred_to_future
+from scrapy.utils.misc import build_from_crawler, load_object
+
+from scrapy_resilience import names
+from scrapy_resilience._scrapy import check_engine, fail_quietly, under_way, wake, wrap_scraper
+from scrapy_resilience.checkpoint.commit import Committer
+from scrapy_resilience.checkpoint.items import OutputTracker
+from scrapy_resilience.checkpoint.job import job_of
+from scrapy_resilience.exceptions import ConfigurationError, ResilienceError
+from scrapy_resilience.frontier.codec import RequestCodec, Unserializable, ValueCodec
+from scrapy_resilience.frontier.lanes import Frontier, Order
+from scrapy_resilience.frontier.ledger import Ledger
+from scrapy_resilience.frontier.outputs import Producer, StartOutputs, content_key
+from scrapy_resilience.frontier.store import Changes, MemoryStore, Row
+from scrapy_resilience.shares import Shares, slot_limit
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from scrapy import Spider
+    from scrapy.crawler import Crawler
+    from scrapy.settings import BaseSettings
+    from scrapy.utils.asyncio import CallLaterResult
+    from twisted.internet.defer import Deferred
+    from typing_extensions import Self
+
+__all__ = ["ResilientScheduler"]
+
+logger = logging.getLogger(__name__)
+
+_COLLECT_AT_LEAST: Final = 256
+
+
+class ResilientScheduler(BaseScheduler):
+    """Keeps every request in the frontier until it is done.
+
+    With a JOBDIR requests are kept as bytes and a request is a copy of the one that was
+    yielded, in this run as in the next; without one it is the same object. Commits are
+    made by the Checkpoint extension; without it, only when the spider closes.
+    """
+
+    def __init__(self, crawler: Crawler) -> None:
+        self.crawler = crawler
+        check_settings(crawler.settings)
+        self.job = job_of(crawler)
+        self._dupefilter = _dupefilter(crawler)
+        self._filters = type(self._dupefilter) is RFPDupeFilter
+        self._stats: Any = crawler.stats
+        self._log_unserializable = crawler.settings.getbool("SCHEDULER_DEBUG")
+        self._wake_up: tuple[float, CallLaterResult] | None = None
+        self._collect_at = _COLLECT_AT_LEAST
+        self.commit_lock = asyncio.Lock()
+        self.contributors: list[Callable[[Changes], None]] = []
+        """Called in the event loop with each commit's changes, to add to them."""
+        self.on_full: Callable[[], None] = lambda: None
+        """Called when the next commit has grown to its limit."""
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        try:
+            return cls(crawler)
+        except ConfigurationError as error:
+            fail_quietly(crawler, error)
+            raise
+
+    # --- BaseScheduler ---
+
+    def open(self, spider: Spider) -> Deferred[None] | None:
+        engine = self.crawler.engine
+        check_engine(engine)
+        job = self.job
+        values = job.values if job else ValueCodec(allow_pickle=False)
+        store = job.store if job else MemoryStore()
+        self._codec = RequestCodec(spider, values)
+        self.frontier = Frontier(
+            store,
+            limit=slot_limit(engine.downloader),
+            order=order_of(self.crawler.settings),
+            now=time.monotonic(),
+            wall=time.time(),
+        )
+        self.ledger = Ledger(self.frontier, store.outputs(), values.encode, values.decode)
+        self.outputs = OutputTracker(self.crawler, self.ledger, self.frontier.note_start)
+        self._shares = Shares(self.crawler, self.frontier)
+        rerun = job is not None and job.config.rerun_start
+        self._start = StartOutputs(() if rerun else store.start_keys())
+        self._start_request: tuple[Request, int] | None = None
+        self._max_changes = job.config.checkpoint_max_changes if job else None
+        wrap_scraper(engine, self.outputs.outputs, self.outputs.item)
+        if job is not None:
+            self.committer = Committer(job.store, self._stats)
+            self.contributors.append(self.ledger.contribute)
+            if job.resumed:
+                self._stats.set_value(names.STAT_RESUMED, 1)
+                logger.info("Resuming %s: %d requests to do", job.path, len(self.frontier))
+            for opened in job.on_open:
+                opened(self)
+        return self._dupefilter.open()
+
+    def close(self, reason: str) -> Deferred[None]:
+        return deferred_from_coro(self._close(reason))
+
+    async def _close(self, reason: str) -> None:
+        self._cancel_wake_up()
+        if self.job is not None:
+            await self.commit()
+        if (closed := self._dupefilter.close(reason)) is not None:
+            await maybe_deferred_to_future(closed)
+
+    def has_pending_requests(self) -> bool:
+        return len(self.frontier) > 0
+
+    def enqueue_request(self, request: Request) -> bool:
+        parent = self.outputs.parent(request)
+        start_key = self._take_start_key(request)
+        fingerprint = key = None
+        if not request.dont_filter:
+            if self._filters:
+                fingerprint = self.crawler.request_fingerprinter.fingerprint(request)
+            if self._is_duplicate(request, fingerprint):
+                return False
+        if parent is not None and self.job is not None and request.dont_filter:
+            key = request_key(request)
+            if parent.claim(key):
+                self._stats.inc_value(names.STAT_SUPPRESSED_REQUESTS)
+                return True
+        self._push(request, parent, fingerprint, key, start_key)
+        return True
+
+    def next_request(self) -> Request | None:
+        now, request = time.monotonic(), None
+        while request is None:
+            row = self.frontier.pop(now)
+            if row is None and self._shares.sweep():
+                row = self.frontier.pop(now)
+            if row is None:
+                self._set_wake_up(now)
+                return None
+            request = self._request_of(row)
+        self._shares.handed_out(request, self.frontier.slot(row))
+        kind = "memory"
+        if self.job is not None:
+            self.ledger.handed_out(request, row)
+            if len(self.ledger.under_way) > self._collect_at:
+                self._collect()
+            kind = "disk" if isinstance(row.data, bytes) else "memory"
+        self._stats.inc_value(f"scheduler/dequeued/{kind}")
+        self._stats.inc_value("scheduler/dequeued")
+        return request
+
+    def __len__(self) -> int:
+        return len(self.frontier)
+
+    # --- start() ---
+
+    def claim_start(self, output: Any) -> bool:
+        """Whether an earlier run has done this output of ``start()``."""
+        if self.job is None:
+            return False
+        if isinstance(output, Request):
+            if not output.dont_filter:
+                return False  # its fingerprint tells
+            key = request_key(output)
+            self._start_request = output, key
+        else:
+            key = self._item_key(output)
+        if self._start.claim(key):
+            self._start_request = None
+            return True
+        if not isinstance(output, Request):
+            self.outputs.expect_start_item(output, key)
+        return False
+
+    def _item_key(self, item: Any) -> int:
+        assert self.job is not None
+        try:
+            return content_key(b"item", self.job.values.encode(item))
+        except Unserializable:
+            return content_key(b"item", repr(item).encode(errors="replace"))
+
+    def _take_start_key(self, request: Request) -> int | None:
+        pending, self._start_request = self._start_request, None
+        return pending[1] if pending is not None and pending[0] is request else None
+
+    # --- commits ---
+
+    def seal(self) -> Changes:
+        """What the next commit writes: call it in the event loop, then write it."""
+        self._collect()
+        changes = self.frontier.seal()
+        for contribute in self.contributors:
+            contribute(changes)
+        return changes
+
+    async def commit(self) -> None:
+        """Write everything up to now."""
+        async with self.commit_lock:
+            await self.begin_commit()
+
+    def begin_commit(self) -> Awaitable[None]:
+        """Seal everything up to now; await what comes back until it is written.
+
+        The caller holds ``commit_lock`` until then.
+        """
+        started = time.perf_counter()
+        changes = self.seal()
+        self._stats.max_value(names.STAT_SEAL_MAX, time.perf_counter() - started)
+        return self._write(changes)
+
+    async def _write(self, changes: Changes) -> None:
+        await self.committer.write(changes)
+        self.frontier.committed(changes)
+
+    def _collect(self) -> None:
+        done = self.ledger.collect(under_way(self.crawler.engine))
+        self._stats.inc_value(names.STAT_REQUESTS_DONE, done)
+        self._collect_at = max(_COLLECT_AT_LEAST, 2 * len(self.ledger.under_way))
+
+    # --- inside ---
+
+    def _is_duplicate(self, request: Request, fingerprint: bytes | None) -> bool:
+        if fingerprint is None:
+            duplicate = self._dupefilter.request_seen(request)
+        else:
+            duplicate = self.frontier.seen(fingerprint)
+        if duplicate:
+            assert self.crawler.spider is not None
+            self._dupefilter.log(request, self.crawler.spider)
+        return duplicate
+
+    def _push(
+        self,
+        request: Request,
+        parent: Producer | None,
+        fingerprint: bytes | None,
+        key: int | None,
+        start_key: int | None,
+    ) -> None:
+        slot = self.crawler.engine.downloader.get_slot_key(request)
+        delay = request.meta.pop(names.META_DELAY, 0)
+        payload = self._payload(request)
+        row = self.frontier.push(
+            slot,
+            payload,
+            priority=request.priority,
+            start=bool(request.meta.get("is_start_request")),
+            fingerprint=fingerprint,
+            delay=delay,
+            now=time.monotonic(),
+            wall=time.time(),
+        )
+        durable = isinstance(payload, bytes)
+        self._stats.inc_value(f"scheduler/enqueued/{'disk' if durable else 'memory'}")
+        self._stats.inc_value("scheduler/enqueued")
+        if self.job is None:
+            return
+        if not durable:
+            self._keep_open(row, request, parent, fingerprint, start_key)
+        elif start_key is not None:
+            self.frontier.note_start(start_key)
+        elif key is not None and parent is not None:
+            parent.put_out(key)
+        if self.frontier.changed >= self._max_changes:
+            self.on_full()
+
+    def _payload(self, request: Request) -> bytes | Request:
+        if self.job is None:
+            return request
+        try:
+            return self._codec.encode(request)
+        except Unserializable as error:
+            self._stats.inc_value("scheduler/unserializable")
+            if self._log_unserializable:
+                self._log_unserializable = False
+                logger.warning(
+                    "Unable to serialize request: %s - reason: %s - it stays in memory, and the "
+                    "request that made it runs again after a kill - no more unserializable "
+                    "requests will be logged (stats being collected)",
+                    request,
+                    error,
+                )
+            return request
+
+    def _keep_open(
+        self,
+        row: Row,
+        request: Request,
+        parent: Producer | None,
+        fingerprint: bytes | None,
+        start_key: int | None,
+    ) -> None:
+        """A request in memory only: whatever made it is not done before it is."""
+        if parent is None and start_key is None:
+            parent = self._being_replaced()
+        key = start_key if start_key is not None else request_key(request)
+        self.ledger.add_volatile(
+            row, parent, key, fingerprint, from_start=start_key is not None
+        )
+
+    def _being_replaced(self) -> Producer | None:
+        """The request for which a middleware returns another one right now.
+
+        It has left the downloader and not reached the scraper; no other one can be there,
+        because the engine does all of that in one step.
+        """
+        engine = self.crawler.engine
+        scraping = engine.scraper.slot
+        for request, producer in self.ledger.under_way.items():
+            if (
+                request in under_way(engine)
+                and request not in engine.downloader.active
+                and (scraping is None or request not in scraping.active)
+            ):
+                return producer
+        return None
+
+    def _request_of(self, row: Row) -> Request | None:
+        """None, and a line in the log, for a request that today's code can't run."""
+        if not isinstance(row.data, bytes):
+            request: Request = row.data
+            return request
+        try:
+            return self._codec.decode(row.data)
+        except (ResilienceError, TypeError, ValueError) as error:
+            self.frontier.vacate(self.frontier.slot(row))
+            self._stats.inc_value(names.STAT_UNREADABLE)
+            logger.error("A stored request can't run, it stays in the job: %s", error)
+            return None
+
+    def _set_wake_up(self, now: float) -> None:
+        due = self.frontier.next_due()
+        if due is None or (self._wake_up is not None and self._wake_up[0] == due):
+            return
+        self._cancel_wake_up()
+        self._wake_up = due, call_later(max(due - now, 0), self._awake)
+
+    def _awake(self) -> None:
+        self._wake_up = None
+        wake(self.crawler.engine)
+
+    def _cancel_wake_up(self) -> None:
+        if self._wake_up is not None:
+            self._wake_up[1].cancel()
+            self._wake_up = None
+
+
+def request_key(request: Request) -> int:
+    """What a request asks for and who takes the answer: the same in each run."""
+    callback = getattr(request.callback, "__name__", "") or ""
+    return content_key(
+        request.method.encode(), request.url.encode(), request.body, callback.encode()
+    )
+
+
+# --- Scrapy's settings that this scheduler replaces -------------------------------
+
+def order_of(settings: BaseSettings) -> Order:
+    """The order that Scrapy's queue settings ask for.
+
+    Raises :exc:`ConfigurationError` for classes whose order can't be known.
+    """
+    name = "SCHEDULER_PRIORITY_QUEUE"
+    if settings[name] != "scrapy.pqueues.DownloaderAwarePriorityQueue":
+        raise ConfigurationError(
+            f"{name}={settings[name]!r}: ResilientScheduler has its own, which asks the least "
+            "busy domain first. Remove the setting, or set RESILIENCE_SCHEDULER_ENABLED=False."
+        )
+    kind = "DISK" if settings.get("JOBDIR") else "MEMORY"
+    lifo = _is_lifo(settings, f"SCHEDULER_{kind}_QUEUE")
+    start = f"SCHEDULER_START_{kind}_QUEUE"
+    return Order(lifo=lifo, start_lifo=_is_lifo(settings, start) if settings[start] else None)
+
+
+def _is_lifo(settings: BaseSettings, name: str) -> bool:
+    cls = load_object(settings[name])
+    for known, found in vars(squeues).items():
+        if found is cls:
+            return "Lifo" in known
+    raise ConfigurationError(
+        f"{name}={settings[name]!r}: ResilientScheduler takes only the order from it, and knows "
+        "the classes of scrapy.squeues. Use one of those."
+    )
+
+
+def check_settings(settings: BaseSettings) -> None:
+    """Raises :exc:`ConfigurationError` for a setting of Scrapy that can't be honoured."""
+    order_of(settings)
+    cls = load_object(settings["DUPEFILTER_CLASS"])
+    if settings.get("JOBDIR") and cls not in {RFPDupeFilter, BaseDupeFilter}:
+        raise ConfigurationError(
+            f"DUPEFILTER_CLASS={settings['DUPEFILTER_CLASS']!r} can't be part of a "
+            "checkpoint: its memory would not match the job after a kill. Use "
+            "REQUEST_FINGERPRINTER_CLASS to say which requests are the same, or run without "
+            "JOBDIR."
+        )
+
+
+def _dupefilter(crawler: Crawler) -> BaseDupeFilter:
+    """Scrapy's filter only logs here; the frontier remembers the fingerprints."""
+    cls = load_object(crawler.settings["DUPEFILTER_CLASS"])
+    if cls is RFPDupeFilter:
+        return RFPDupeFilter(
+            debug=crawler.settings.getbool("DUPEFILTER_DEBUG"),
+            fingerprinter=crawler.request_fingerprinter,
+        )
+    dupefilter: BaseDupeFilter = build_from_crawler(cls, crawler)
+    return dupefilter

@@ -1,0 +1,257 @@
+"""Every ``RESILIENCE_*`` setting: its type, default, range and meaning, defined once.
+
+A setting ``RESILIENCE_CHECKPOINT_INTERVAL`` is the field ``checkpoint_interval`` of
+:class:`Config`. Values come, from the weakest to the strongest, from the profile, a
+JSON or TOML file, the environment, the project's settings, the spider's and the
+command line.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, get_type_hints
+
+from scrapy.settings import SETTINGS_PRIORITIES
+
+from scrapy_resilience.exceptions import ConfigurationError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from scrapy.settings import BaseSettings
+
+__all__ = ["PREFIX", "PRIORITIES", "PROFILES", "Config", "apply_layers", "describe", "origin"]
+
+PREFIX: Final = "RESILIENCE_"
+
+PRIORITIES: Final = {
+    "profile": SETTINGS_PRIORITIES["addon"],
+    "file": SETTINGS_PRIORITIES["addon"] + 1,
+    "environment": SETTINGS_PRIORITIES["addon"] + 2,
+}
+
+PROFILES: Final[dict[str, dict[str, Any]]] = {
+    "default": {},
+    "production": {},
+    "staging": {},
+    "development": {},
+    "testing": {},
+}
+"""What a profile changes, by field name. The rows grow with the features they tune."""
+
+
+def _setting(
+    default: Any,
+    meaning: str,
+    *,
+    minimum: float | None = None,
+    choices: tuple[str, ...] = (),
+    secret: bool = False,
+) -> Any:
+    metadata = {"meaning": meaning, "minimum": minimum, "choices": choices, "secret": secret}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Config:
+    """All settings of one crawl, parsed and checked."""
+
+    enabled: bool = _setting(True, "Master switch of the add-on.")
+    profile: str = _setting(
+        "default", "Set of defaults to start from.", choices=tuple(PROFILES)
+    )
+    config_file: str = _setting("", "JSON or TOML file with settings, or empty.")
+    scheduler_enabled: bool = _setting(True, "Use ResilientScheduler.")
+    checkpoint_enabled: bool = _setting(True, "Commit the crawl's progress to the JOBDIR.")
+    feeds_enabled: bool = _setting(True, "Write local JSON Lines and CSV feeds exactly once.")
+    cookies_enabled: bool = _setting(True, "Keep cookies in the checkpoint.")
+    uvloop_enabled: bool = _setting(
+        True, "Run `scrapy crawl` and `runspider` on uvloop when it is installed."
+    )
+    checkpoint_interval: float = _setting(5.0, "Seconds between two commits.", minimum=0.01)
+    checkpoint_align_timeout: float = _setting(
+        1.0,
+        "Seconds that a commit waits for running callbacks and pipelines to end.",
+        minimum=0,
+    )
+    checkpoint_max_changes: int = _setting(
+        10_000, "Changed requests after which a commit comes early.", minimum=1
+    )
+    allow_pickle: bool = _setting(
+        True, "Pickle what has no plain form; when off, such requests stay in memory."
+    )
+    rerun_start: bool = _setting(
+        False, "On resume, run all of start() again, not only what it has not done yet."
+    )
+    concurrent_items: int = _setting(
+        8, "CONCURRENT_ITEMS that the add-on sets when no pipeline is asynchronous.", minimum=1
+    )
+
+    @classmethod
+    def from_settings(cls, settings: BaseSettings) -> Config:
+        """Parse and check the ``RESILIENCE_*`` values of Scrapy settings.
+
+        Raises :exc:`ConfigurationError` for an unknown name, a wrong type or a value
+        out of range.
+        """
+        known = _fields()
+        for name in settings:
+            if isinstance(name, str) and name.startswith(PREFIX) and name not in known:
+                raise _unknown(name)
+        values = {
+            f.name: _parse(name, f, settings.get(name))
+            for name, f in known.items()
+            if settings.get(name) is not None
+        }
+        return cls(**values)
+
+
+@cache
+def _fields() -> dict[str, Field[Any]]:
+    return {PREFIX + f.name.upper(): f for f in fields(Config)}
+
+
+@cache
+def _types() -> dict[str, Any]:
+    return get_type_hints(Config)
+
+
+def _unknown(name: str, where: str = "") -> ConfigurationError:
+    close = difflib.get_close_matches(name, _fields(), n=1)
+    hint = f" Did you mean {close[0]}?" if close else ""
+    return ConfigurationError(f"{name}{where} is not a setting of scrapy_resilience.{hint}")
+
+
+_TRUE = {"1", "true", "yes", "on"}
+_FALSE = {"0", "false", "no", "off"}
+
+
+def _parse(name: str, f: Field[Any], raw: Any) -> Any:
+    kind = _types()[f.name]
+    shown = "***" if f.metadata["secret"] else repr(raw)
+    if kind is bool:
+        text = str(raw).strip().lower()
+        if text not in _TRUE | _FALSE:
+            raise ConfigurationError(f"{name}={shown}: use True or False.")
+        return text in _TRUE
+    if kind is str:
+        value = str(raw)
+        if f.metadata["choices"] and value not in f.metadata["choices"]:
+            raise ConfigurationError(f"{name}={shown}: use one of {', '.join(f.metadata['choices'])}.")
+        return value
+    return _number(name, kind, f.metadata["minimum"], raw, shown)
+
+
+def _number(name: str, kind: type, minimum: float | None, raw: Any, shown: str) -> Any:
+    allowed = "a whole number" if kind is int else "a number"
+    if minimum is not None:
+        allowed += f" of at least {minimum:g}"
+    problem = ConfigurationError(f"{name}={shown}: use {allowed}.")
+    if isinstance(raw, bool):
+        raise problem
+    try:
+        value = kind(raw)
+    except (TypeError, ValueError, OverflowError):
+        raise problem from None
+    if kind is int and isinstance(raw, float) and raw != value:
+        raise problem
+    if value != value or value in (float("inf"), float("-inf")):
+        raise problem
+    if minimum is not None and value < minimum:
+        raise problem
+    return value
+
+
+# --- layers ---------------------------------------------------------------------
+
+
+def apply_layers(settings: BaseSettings, environ: Mapping[str, str] | None = None) -> list[str]:
+    """Add the values of the environment, the file and the profile to *settings*.
+
+    Each goes in at its own priority, so that whatever the user set in the project, the
+    spider or on the command line wins. Returns the names of ``RESILIENCE_*`` environment
+    variables that are no settings, for a warning.
+    """
+    environ = os.environ if environ is None else environ
+    unknown = []
+    for name, value in environ.items():
+        if name in _fields():
+            settings.set(name, value, priority=PRIORITIES["environment"])
+        elif name.startswith(PREFIX):
+            unknown.append(name)
+    if path := settings.get(PREFIX + "CONFIG_FILE"):
+        for name, value in _read_file(Path(path)).items():
+            settings.set(name, value, priority=PRIORITIES["file"])
+    profile = settings.get(PREFIX + "PROFILE", "default")
+    for key, value in PROFILES.get(str(profile), {}).items():
+        settings.set(PREFIX + key.upper(), value, priority=PRIORITIES["profile"])
+    return unknown
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    """The settings in a JSON or TOML file, by their full names.
+
+    Keys may be written in full or without the prefix, in any case; a table named
+    ``resilience`` is read when there is one.
+    """
+    setting = f"{PREFIX}CONFIG_FILE={str(path)!r}"
+    if path.suffix not in {".json", ".toml"}:
+        raise ConfigurationError(f"{setting}: use a file that ends in .json or .toml.")
+    try:
+        text = path.read_text(encoding="utf-8")
+        data = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except OSError as error:
+        raise ConfigurationError(f"{setting}: {error.strerror}.") from None
+    except ValueError as error:
+        raise ConfigurationError(f"{setting}: {error}") from None
+    if isinstance(data, dict) and isinstance(data.get("resilience"), dict):
+        data = data["resilience"]
+    if not isinstance(data, dict):
+        raise ConfigurationError(f"{setting}: use a table of settings.")
+    found = {}
+    for key, value in data.items():
+        name = key.upper() if key.upper().startswith(PREFIX) else PREFIX + key.upper()
+        if name not in _fields() or name == PREFIX + "CONFIG_FILE":
+            raise _unknown(name, f" in {path}")
+        found[name] = value
+    return found
+
+
+def origin(settings: BaseSettings, name: str) -> str:
+    """Where the value of a setting came from, in one word."""
+    priority = settings.getpriority(name)
+    if priority is None:
+        return "default"
+    by_number = {number: word for word, number in SETTINGS_PRIORITIES.items()}
+    by_number |= {number: word for word, number in PRIORITIES.items()}
+    return by_number.get(priority, f"priority {priority}")
+
+
+def describe(settings: BaseSettings) -> list[dict[str, Any]]:
+    """One row a setting: ``name``, ``value`` (secrets masked), ``origin``, ``meaning``."""
+    config = Config.from_settings(settings)
+    rows = []
+    for name, f in _fields().items():
+        value = getattr(config, f.name)
+        if f.metadata["secret"] and value:
+            value = "***"
+        rows.append(
+            {
+                "name": name,
+                "value": value,
+                "origin": origin(settings, name),
+                "default": f.default,
+                "meaning": f.metadata["meaning"],
+            }
+        )
+    return rows

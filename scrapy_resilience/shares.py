@@ -1,0 +1,74 @@
+"""How many requests each download slot has under way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scrapy import Request, signals
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scrapy.core.downloader import Downloader
+    from scrapy.crawler import Crawler
+
+    from scrapy_resilience.frontier.lanes import Frontier
+
+__all__ = ["Shares", "slot_limit"]
+
+
+class Shares:
+    """Counts a request from its hand-out until it has left the downloader.
+
+    Requests that bypass the scheduler count too, and a request whose slot a middleware
+    changes counts where it went. Scrapy's own slots can't be asked: they count a request
+    as transferring only some turns of the loop after it was started.
+    """
+
+    def __init__(self, crawler: Crawler, frontier: Frontier) -> None:
+        self._downloader = crawler.engine.downloader
+        self._frontier = frontier
+        self._slots: dict[Request, str] = {}
+        crawler.signals.connect(self._reached, signals.request_reached_downloader)
+        crawler.signals.connect(self._left, signals.request_left_downloader)
+
+    def handed_out(self, request: Request, slot: str) -> None:
+        """The frontier counts it already."""
+        self._slots[request] = slot
+
+    def sweep(self) -> bool:
+        """Free the shares of requests that ended before the downloader, as cached ones do."""
+        active = self._downloader.active
+        gone = [request for request in self._slots if request not in active]
+        for request in gone:
+            self._frontier.vacate(self._slots.pop(request))
+        return bool(gone)
+
+    def _reached(self, request: Request) -> None:
+        slot = request.meta[self._downloader.DOWNLOAD_SLOT]
+        counted = self._slots.get(request)
+        if counted == slot:
+            return
+        if counted is not None:
+            self._frontier.vacate(counted)
+        self._slots[request] = slot
+        self._frontier.occupy(slot)
+
+    def _left(self, request: Request) -> None:
+        slot = self._slots.pop(request, None)
+        if slot is not None:
+            self._frontier.vacate(slot)
+
+
+def slot_limit(downloader: Downloader) -> Callable[[str], int]:
+    """How many requests a slot may have under way: its own limit, or the settings'."""
+    default = downloader.ip_concurrency or downloader.domain_concurrency
+
+    def limit(key: str) -> int:
+        slot = downloader.slots.get(key)
+        if slot is not None:
+            return slot.concurrency
+        found: int = downloader.per_slot_settings.get(key, {}).get("concurrency", default)
+        return found
+
+    return limit

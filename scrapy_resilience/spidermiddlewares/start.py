@@ -1,0 +1,50 @@
+"""``start()`` on a resume: only what earlier runs have not done."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, Final
+
+from scrapy.exceptions import NotConfigured
+
+from scrapy_resilience.checkpoint.job import job_of
+from scrapy_resilience.scheduler import ResilientScheduler
+
+if TYPE_CHECKING:
+    from scrapy.crawler import Crawler
+    from typing_extensions import Self
+
+    from scrapy_resilience.checkpoint.job import Job
+
+__all__ = ["StartMiddleware"]
+
+_BREATH: Final = 100
+"""Outputs of ``start()`` between two turns of the loop: Scrapy takes none while it is busy."""
+
+
+class StartMiddleware:
+    """Must be the outermost spider middleware: the add-on gives it order 0."""
+
+    def __init__(self, crawler: Crawler, job: Job) -> None:
+        self.crawler = crawler
+        self._barrier = job.barrier
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        job = job_of(crawler)
+        if job is None:
+            raise NotConfigured
+        return cls(crawler, job)
+
+    async def process_start(self, start: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        count = 0
+        async for output in start:
+            count += 1
+            if count % _BREATH == 0:
+                await asyncio.sleep(0)
+            await self._barrier.wait()
+            scheduler = self.crawler.engine.scheduler
+            if isinstance(scheduler, ResilientScheduler) and scheduler.claim_start(output):
+                continue
+            yield output
