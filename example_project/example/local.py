@@ -1,0 +1,48 @@
+"""A spider that brings the server along that it crawls."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from typing import TYPE_CHECKING, Any
+
+from scrapy import Request, Spider, signals
+from scrapy.exceptions import CloseSpider
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from scrapy.crawler import Crawler
+    from typing_extensions import Self
+
+
+class LocalSpider(Spider):
+    """Keeps ``server()`` running for as long as the spider is open.
+
+    The requests of a stopped crawl wait on disk with the server's port in their URLs.
+    Give the server a fixed port, or they lead nowhere when the crawl is resumed.
+    """
+
+    running: ExitStack
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler, *args: Any, **kwargs: Any) -> Self:
+        spider = super().from_crawler(crawler, *args, **kwargs)
+        spider.running = ExitStack()
+        crawler.signals.connect(spider.opened, signals.spider_opened)
+        crawler.signals.connect(spider.running.close, signals.spider_closed)
+        return spider
+
+    def server(self) -> AbstractContextManager[object]:
+        return nullcontext()
+
+    def opened(self) -> None:
+        try:
+            self.running.enter_context(self.server())
+        except RuntimeError as error:
+            self.logger.exception("There is nothing to crawl")
+            raise CloseSpider("no_server") from error
+
+    async def start(self) -> AsyncIterator[Any]:
+        # Unlike the default, filtered: no page is crawled twice, nor again on resume.
+        for url in self.start_urls:
+            yield Request(url)

@@ -1,0 +1,77 @@
+"""Crawls the fault site of scrapy_resilience.testing: small shops, some of them ill."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from scrapy.http import TextResponse
+
+from example.local import LocalSpider
+from scrapy_resilience.testing import SiteAddress, SiteConfig, running_site
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from scrapy.http import Response
+
+
+class ShopSpider(LocalSpider):
+    """Finds every product of every shop.
+
+    Arguments: ``hosts`` and ``pages`` per host; ``port`` of the site that the spider
+    starts, the port after it refuses connections; ``site=http://127.0.0.1:PORT`` for a
+    site that runs already; ``faults=outage,silent`` for faulty hosts to crawl as well.
+    """
+
+    name = "shop"
+    custom_settings = {"DOWNLOAD_TIMEOUT": 5}  # noqa: RUF012 - Scrapy's own form
+
+    def __init__(
+        self,
+        site: str = "",
+        port: str = "18600",
+        hosts: str = "4",
+        pages: str = "60",
+        faults: str = "",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        config = SiteConfig(
+            hosts=int(hosts),
+            pages=int(pages),
+            latency=0.02,
+            redirects=0.2,
+            first_try_503=0.1,
+        )
+        number = (urlsplit(site).port or 80) if site else int(port)
+        self.starts_site = not site
+        self.address = SiteAddress(config, number, number + 1)
+        faulty = [f"{name}.test" for name in faults.split(",") if name]
+        self.start_urls = self.address.start_urls()
+        self.start_urls += map(self.address.url, faulty)
+
+    def server(self) -> AbstractContextManager[object]:
+        if not self.starts_site:
+            return nullcontext()
+        address = self.address
+        return running_site(
+            address.config, port=address.port, refused_port=address.refused_port
+        )
+
+    def parse(self, response: Response, **_: Any) -> Iterator[Any]:
+        # A captcha is HTML with status 200 too, but it has no page number.
+        page = response.css("main::attr(data-page)").get()
+        if page is None or not isinstance(response, TextResponse):
+            self.logger.warning("No shop page: %s", response.url)
+            return
+        for product in response.css("li.product"):
+            yield {
+                "host": urlsplit(response.url).hostname,
+                "page": int(page),
+                "sku": product.attrib["data-sku"],
+                "name": product.css(".name::text").get(),
+                "price": product.css(".amount::text").get(),
+            }
+        yield from response.follow_all(css="nav a")
