@@ -13,17 +13,22 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import scrapy
+from scrapy.extensions.feedexport import FeedExporter
 from scrapy.utils.asyncio import is_asyncio_available
 
 from scrapy_resilience.exceptions import CheckpointError, ConfigurationError, ResilienceError
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from scrapy import Request
     from scrapy.core.engine import ExecutionEngine
     from scrapy.crawler import Crawler
 
 __all__ = [
+    "being_scraped",
     "check_engine",
+    "check_feed_exporter",
     "fail_quietly",
     "is_idle",
     "owns_job",
@@ -41,7 +46,9 @@ def check_engine(engine: ExecutionEngine) -> None:
     slot = getattr(engine, "_slot", None)
     places = {
         "engine._slot.inprogress": getattr(slot, "inprogress", None),
-        "engine._slot.nextcall.schedule": getattr(getattr(slot, "nextcall", None), "schedule", None),
+        "engine._slot.nextcall.schedule": getattr(
+            getattr(slot, "nextcall", None), "schedule", None
+        ),
         "engine.downloader.active": getattr(engine.downloader, "active", None),
         "engine.downloader.get_slot_key": getattr(engine.downloader, "get_slot_key", None),
         "engine.scraper.start_itemproc_async": getattr(
@@ -63,18 +70,36 @@ def check_engine(engine: ExecutionEngine) -> None:
         )
 
 
+def check_feed_exporter(cls: type[FeedExporter]) -> None:
+    """Raises :exc:`ConfigurationError` when *cls* overrides what this Scrapy does not have."""
+    needed = ("_start_new_batch", "_close_slot", "_get_uri_params", "_get_storage")
+    missing = [name for name in needed if not hasattr(FeedExporter, name)]
+    if missing:
+        raise ConfigurationError(
+            f"Scrapy {scrapy.__version__} has no FeedExporter.{', '.join(missing)}, which "
+            f"{cls.__name__} overrides. Upgrade scrapy_resilience, or set "
+            "RESILIENCE_FEEDS_ENABLED=False."
+        )
+
+
 def under_way(engine: ExecutionEngine) -> set[Request]:
     """The requests that are being downloaded or whose callbacks and items are not through.
 
     A callback that awaits ``download_async(response.request)`` takes its own running
     request out of ``inprogress``: the scraper still knows it.
     """
-    slot, scraping = engine._slot, engine.scraper.slot
-    found = set(slot.inprogress) if slot is not None else set()
-    if scraping is not None:
-        found |= scraping.active
-        found.update(request for _, request, _ in scraping.queue)
+    found = being_scraped(engine)
+    if engine._slot is not None:
+        found |= engine._slot.inprogress
     return found
+
+
+def being_scraped(engine: ExecutionEngine) -> set[Request]:
+    """The requests whose callbacks and items are not through."""
+    scraping = engine.scraper.slot
+    if scraping is None:
+        return set()
+    return scraping.active.union(request for _, request, _ in scraping.queue)
 
 
 def is_idle(engine: ExecutionEngine) -> bool:
@@ -108,21 +133,24 @@ def wrap_scraper(
     async def handle_spider_output_async(result: Any, request: Request, response: Any) -> None:
         await outputs(handle, result, request, response)
 
-    async def start_itemproc_async(item_: Any, *, response: Any) -> None:
-        await item(process, item_, response)
+    async def start_itemproc_async(output: Any, *, response: Any) -> None:
+        await item(process, output, response)
 
-    scraper.handle_spider_output_async = handle_spider_output_async  # type: ignore[method-assign]
-    scraper.start_itemproc_async = start_itemproc_async  # type: ignore[method-assign]
+    vars(scraper)["handle_spider_output_async"] = handle_spider_output_async
+    vars(scraper)["start_itemproc_async"] = start_itemproc_async
 
 
 def running_command() -> str | None:
     """The Scrapy command that this process runs (``crawl``, ``shell`` …), None in scripts."""
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        if frame.f_globals.get("__name__") == "scrapy.cmdline" and frame.f_code.co_name == "execute":
+        if (
+            frame.f_globals.get("__name__") == "scrapy.cmdline"
+            and frame.f_code.co_name == "execute"
+        ):
             name: str | None = frame.f_locals.get("cmdname")
             return name
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return None
 
 

@@ -13,11 +13,11 @@ from scrapy.pipelines.media import MediaPipeline
 from scrapy.utils.misc import load_object
 
 from scrapy_resilience._scrapy import fail_quietly, owns_job, running_command
-from scrapy_resilience.checkpoint.feeds import ResilientFeedExporter
 from scrapy_resilience.downloadermiddlewares.barrier import BarrierMiddleware
 from scrapy_resilience.downloadermiddlewares.cookies import DurableCookiesMiddleware
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.extensions.checkpoint import Checkpoint
+from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
 from scrapy_resilience.scheduler import ResilientScheduler, check_settings
 from scrapy_resilience.settings import PREFIX, Config, apply_layers
 from scrapy_resilience.spidermiddlewares.start import StartMiddleware
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["ResilienceAddon"]
 
 logger = logging.getLogger(__name__)
+
 
 class ResilienceAddon:
     """``ADDONS = {"scrapy_resilience.ResilienceAddon": 500}`` and nothing else.
@@ -48,8 +49,16 @@ class ResilienceAddon:
     def update_pre_crawler_settings(cls, settings: BaseSettings) -> None:
         """uvloop, which must be known before the event loop is made."""
         uses_asyncio = settings["TWISTED_REACTOR"] == _default_reactor()
-        wanted = str(settings.get(PREFIX + "UVLOOP_ENABLED", True)).lower() not in {"0", "false"}
-        if uses_asyncio and wanted and running_command() in {"crawl", "runspider"} and _has_uvloop():
+        wanted = str(settings.get(PREFIX + "UVLOOP_ENABLED", True)).lower() not in {
+            "0",
+            "false",
+        }
+        if (
+            uses_asyncio
+            and wanted
+            and running_command() in {"crawl", "runspider"}
+            and _has_uvloop()
+        ):
             settings.set("ASYNCIO_EVENT_LOOP", "uvloop.Loop", priority="addon")
 
     def update_settings(self, settings: BaseSettings) -> None:
@@ -82,7 +91,11 @@ class ResilienceAddon:
         _default(settings, "DOWNLOADER_MIDDLEWARES", BarrierMiddleware, 1)
         if config.cookies_enabled:
             _replace(
-                settings, "DOWNLOADER_MIDDLEWARES", CookiesMiddleware, DurableCookiesMiddleware, 700
+                settings,
+                "DOWNLOADER_MIDDLEWARES",
+                CookiesMiddleware,
+                DurableCookiesMiddleware,
+                700,
             )
         if config.feeds_enabled and (settings["FEEDS"] or settings["FEED_URI"]):
             _replace(settings, "EXTENSIONS", FeedExporter, ResilientFeedExporter, 0)

@@ -1,4 +1,6 @@
-"""Every error that scrapy_resilience raises::
+"""Every error that scrapy_resilience raises.
+
+The tree::
 
     ResilienceError
     ├── ConfigurationError   a setting has a value that is not allowed (also a ValueError)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,12 +16,19 @@ from scrapy.utils.defer import deferred_from_coro, maybe_deferred_to_future
 from scrapy.utils.misc import build_from_crawler, load_object
 
 from scrapy_resilience import names
-from scrapy_resilience._scrapy import check_engine, fail_quietly, under_way, wake, wrap_scraper
+from scrapy_resilience._scrapy import (
+    being_scraped,
+    check_engine,
+    fail_quietly,
+    under_way,
+    wake,
+    wrap_scraper,
+)
 from scrapy_resilience.checkpoint.commit import Committer
 from scrapy_resilience.checkpoint.items import OutputTracker
 from scrapy_resilience.checkpoint.job import job_of
 from scrapy_resilience.exceptions import ConfigurationError, ResilienceError
-from scrapy_resilience.frontier.codec import RequestCodec, Unserializable, ValueCodec
+from scrapy_resilience.frontier.codec import RequestCodec, UnserializableError, ValueCodec
 from scrapy_resilience.frontier.lanes import Frontier, Order
 from scrapy_resilience.frontier.ledger import Ledger
 from scrapy_resilience.frontier.outputs import Producer, StartOutputs, content_key
@@ -51,6 +59,8 @@ class ResilientScheduler(BaseScheduler):
     yielded, in this run as in the next; without one it is the same object. Commits are
     made by the Checkpoint extension; without it, only when the spider closes.
     """
+
+    runs_jobs: Final = True
 
     def __init__(self, crawler: Crawler) -> None:
         self.crawler = crawler
@@ -98,7 +108,7 @@ class ResilientScheduler(BaseScheduler):
         rerun = job is not None and job.config.rerun_start
         self._start = StartOutputs(() if rerun else store.start_keys())
         self._start_request: tuple[Request, int] | None = None
-        self._max_changes = job.config.checkpoint_max_changes if job else None
+        self._max_changes = job.config.checkpoint_max_changes if job else sys.maxsize
         wrap_scraper(engine, self.outputs.outputs, self.outputs.item)
         if job is not None:
             self.committer = Committer(job.store, self._stats)
@@ -141,25 +151,30 @@ class ResilientScheduler(BaseScheduler):
         return True
 
     def next_request(self) -> Request | None:
-        now, request = time.monotonic(), None
-        while request is None:
-            row = self.frontier.pop(now)
-            if row is None and self._shares.sweep():
-                row = self.frontier.pop(now)
-            if row is None:
-                self._set_wake_up(now)
-                return None
+        now = time.monotonic()
+        while (row := self._pop(now)) is not None:
             request = self._request_of(row)
+            if request is not None:
+                self._hand_out(request, row)
+                return request
+        self._set_wake_up(now)
+        return None
+
+    def _pop(self, now: float) -> Row | None:
+        row = self.frontier.pop(now)
+        if row is None and self._shares.sweep():
+            row = self.frontier.pop(now)
+        return row
+
+    def _hand_out(self, request: Request, row: Row) -> None:
         self._shares.handed_out(request, self.frontier.slot(row))
-        kind = "memory"
         if self.job is not None:
-            self.ledger.handed_out(request, row)
             if len(self.ledger.under_way) > self._collect_at:
-                self._collect()
-            kind = "disk" if isinstance(row.data, bytes) else "memory"
+                self._collect()  # before the engine does not know the next one yet
+            self.ledger.handed_out(request, row)
+        kind = "disk" if isinstance(row.data, bytes) else "memory"
         self._stats.inc_value(f"scheduler/dequeued/{kind}")
         self._stats.inc_value("scheduler/dequeued")
-        return request
 
     def __len__(self) -> int:
         return len(self.frontier)
@@ -171,24 +186,22 @@ class ResilientScheduler(BaseScheduler):
         if self.job is None:
             return False
         if isinstance(output, Request):
-            if not output.dont_filter:
-                return False  # its fingerprint tells
             key = request_key(output)
+            if output.dont_filter and self._start.claim(key):
+                return True
             self._start_request = output, key
-        else:
-            key = self._item_key(output)
+            return False  # a filtered one that was done is a duplicate
+        key = self._item_key(output)
         if self._start.claim(key):
-            self._start_request = None
             return True
-        if not isinstance(output, Request):
-            self.outputs.expect_start_item(output, key)
+        self.outputs.expect_start_item(output, key)
         return False
 
     def _item_key(self, item: Any) -> int:
         assert self.job is not None
         try:
             return content_key(b"item", self.job.values.encode(item))
-        except Unserializable:
+        except UnserializableError:
             return content_key(b"item", repr(item).encode(errors="replace"))
 
     def _take_start_key(self, request: Request) -> int | None:
@@ -270,7 +283,8 @@ class ResilientScheduler(BaseScheduler):
         if not durable:
             self._keep_open(row, request, parent, fingerprint, start_key)
         elif start_key is not None:
-            self.frontier.note_start(start_key)
+            if request.dont_filter:
+                self.frontier.note_start(start_key)
         elif key is not None and parent is not None:
             parent.put_out(key)
         if self.frontier.changed >= self._max_changes:
@@ -281,13 +295,13 @@ class ResilientScheduler(BaseScheduler):
             return request
         try:
             return self._codec.encode(request)
-        except Unserializable as error:
+        except UnserializableError as error:
             self._stats.inc_value("scheduler/unserializable")
             if self._log_unserializable:
                 self._log_unserializable = False
                 logger.warning(
-                    "Unable to serialize request: %s - reason: %s - it stays in memory, and the "
-                    "request that made it runs again after a kill - no more unserializable "
+                    "Unable to serialize request: %s - reason: %s - it stays in memory, and "
+                    "the request that made it runs again after a kill - no more unserializable "
                     "requests will be logged (stats being collected)",
                     request,
                     error,
@@ -317,14 +331,10 @@ class ResilientScheduler(BaseScheduler):
         because the engine does all of that in one step.
         """
         engine = self.crawler.engine
-        scraping = engine.scraper.slot
-        for request, producer in self.ledger.under_way.items():
-            if (
-                request in under_way(engine)
-                and request not in engine.downloader.active
-                and (scraping is None or request not in scraping.active)
-            ):
-                return producer
+        elsewhere = engine.downloader.active | being_scraped(engine)
+        for request in under_way(engine) - elsewhere:
+            if request in self.ledger.under_way:
+                return self.ledger.under_way[request]
         return None
 
     def _request_of(self, row: Row) -> Request | None:
@@ -337,7 +347,9 @@ class ResilientScheduler(BaseScheduler):
         except (ResilienceError, TypeError, ValueError) as error:
             self.frontier.vacate(self.frontier.slot(row))
             self._stats.inc_value(names.STAT_UNREADABLE)
-            logger.error("A stored request can't run, it stays in the job: %s", error)
+            logger.error(  # noqa: TRY400 - one line
+                "A stored request can't run, it stays in the job: %s", error
+            )
             return None
 
     def _set_wake_up(self, now: float) -> None:
@@ -367,6 +379,7 @@ def request_key(request: Request) -> int:
 
 # --- Scrapy's settings that this scheduler replaces -------------------------------
 
+
 def order_of(settings: BaseSettings) -> Order:
     """The order that Scrapy's queue settings ask for.
 
@@ -390,8 +403,8 @@ def _is_lifo(settings: BaseSettings, name: str) -> bool:
         if found is cls:
             return "Lifo" in known
     raise ConfigurationError(
-        f"{name}={settings[name]!r}: ResilientScheduler takes only the order from it, and knows "
-        "the classes of scrapy.squeues. Use one of those."
+        f"{name}={settings[name]!r}: ResilientScheduler takes only the order from it, and "
+        "knows the classes of scrapy.squeues. Use one of those."
     )
 
 

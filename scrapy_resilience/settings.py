@@ -12,9 +12,9 @@ import difflib
 import json
 import os
 import sys
-from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from functools import cache
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_type_hints
 
@@ -28,6 +28,8 @@ else:
     import tomli as tomllib
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from scrapy.settings import BaseSettings
 
 __all__ = ["PREFIX", "PRIORITIES", "PROFILES", "Config", "apply_layers", "describe", "origin"]
@@ -106,7 +108,7 @@ class Config:
         """
         known = _fields()
         for name in settings:
-            if isinstance(name, str) and name.startswith(PREFIX) and name not in known:
+            if str(name).startswith(PREFIX) and name not in known:
                 raise _unknown(name)
         values = {
             f.name: _parse(name, f, settings.get(name))
@@ -147,7 +149,9 @@ def _parse(name: str, f: Field[Any], raw: Any) -> Any:
     if kind is str:
         value = str(raw)
         if f.metadata["choices"] and value not in f.metadata["choices"]:
-            raise ConfigurationError(f"{name}={shown}: use one of {', '.join(f.metadata['choices'])}.")
+            raise ConfigurationError(
+                f"{name}={shown}: use one of {', '.join(f.metadata['choices'])}."
+            )
         return value
     return _number(name, kind, f.metadata["minimum"], raw, shown)
 
@@ -165,9 +169,7 @@ def _number(name: str, kind: type, minimum: float | None, raw: Any, shown: str) 
         raise problem from None
     if kind is int and isinstance(raw, float) and raw != value:
         raise problem
-    if value != value or value in (float("inf"), float("-inf")):
-        raise problem
-    if minimum is not None and value < minimum:
+    if not isfinite(value) or (minimum is not None and value < minimum):
         raise problem
     return value
 
@@ -209,13 +211,13 @@ def _read_file(path: Path) -> dict[str, Any]:
         raise ConfigurationError(f"{setting}: use a file that ends in .json or .toml.")
     try:
         text = path.read_text(encoding="utf-8")
-        data = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        data: Any = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except OSError as error:
         raise ConfigurationError(f"{setting}: {error.strerror}.") from None
     except ValueError as error:
         raise ConfigurationError(f"{setting}: {error}") from None
-    if isinstance(data, dict) and isinstance(data.get("resilience"), dict):
-        data = data["resilience"]
+    if isinstance(data, dict):
+        data = data.get("resilience", data)
     if not isinstance(data, dict):
         raise ConfigurationError(f"{setting}: use a table of settings.")
     found = {}

@@ -6,12 +6,15 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from scrapy_resilience.frontier.store import Changes, Store
 from scrapy_resilience.names import STAT_WRITE_ERRORS, STAT_WRITE_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scrapy_resilience.frontier.store import Changes, Store
 
 __all__ = ["Committer"]
 
@@ -38,7 +41,9 @@ class Committer:
             except (sqlite3.Error, OSError) as error:
                 self._stats.inc_value(STAT_WRITE_ERRORS)
                 if attempt == 0:
-                    logger.error("The checkpoint can't be written (%s): trying again", error)
+                    logger.error(  # noqa: TRY400 - one line; the error says it all
+                        "The checkpoint can't be written (%s): trying again", error
+                    )
                 await asyncio.sleep(_RETRY_DELAYS[min(attempt, len(_RETRY_DELAYS) - 1)])
                 attempt += 1
             else:

@@ -67,7 +67,9 @@ def item_written() -> None:
 class OutputTracker:
     """Sits around the output of each request and around the pipelines of each item."""
 
-    def __init__(self, crawler: Crawler, ledger: Ledger, note_start: Callable[[int], None]) -> None:
+    def __init__(
+        self, crawler: Crawler, ledger: Ledger, note_start: Callable[[int], None]
+    ) -> None:
         self._crawler = crawler
         self._ledger = ledger
         self._note_start = note_start
@@ -154,6 +156,4 @@ class OutputTracker:
         key = keys.pop()
         if not keys:
             del self._start_items[id(item)]
-        return _Item(
-            lambda: f"start:{key & (2**64 - 1):016x}", lambda: self._note_start(key)
-        )
+        return _Item(lambda: f"start:{key & (2**64 - 1):016x}", lambda: self._note_start(key))

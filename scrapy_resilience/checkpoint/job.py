@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
+from scrapy.utils.misc import load_object
+
 from scrapy_resilience._scrapy import fail_quietly
 from scrapy_resilience.checkpoint.barrier import Barrier
 from scrapy_resilience.checkpoint.feeds import recover
@@ -93,14 +95,16 @@ _jobs: WeakKeyDictionary[Crawler, Job] = WeakKeyDictionary()
 
 
 def job_of(crawler: Crawler) -> Job | None:
-    """The job of a crawler, opened by whoever asks first; None without a JOBDIR.
+    """The job of a crawler, opened by whoever asks first.
+
+    None without a JOBDIR, and with a scheduler that is not ours: only it knows what is done.
 
     A refusal is logged in one line and raised.
     """
     if crawler in _jobs:
         return _jobs[crawler]
     path = crawler.settings.get("JOBDIR")
-    if not path:
+    if not (path and getattr(load_object(crawler.settings["SCHEDULER"]), "runs_jobs", False)):
         return None
     try:
         config = Config.from_settings(crawler.settings)
@@ -169,22 +173,22 @@ def read_report(path: Path) -> dict[str, Any]:
         store.close()
     running = is_locked(path / LOCK)
     pending = meta.get("pending", 0)
-    return dict(
-        job=str(path),
-        spider=meta.get("spider"),
-        state=_state(meta, running=running),
-        reason=meta.get("reason"),
-        pending=pending,
-        held=meta.get("held", 0),
-        dead_letters=0,
-        done=meta.get("done", 0),
-        items=meta.get("items", 0),
-        incomplete=pending > 0 and not running,
-        runs=meta.get("runs", 0),
-        created=meta.get("created"),
-        last_checkpoint=meta.get("last_checkpoint"),
-        store_bytes=(path / STORE).stat().st_size,
-    )
+    return {
+        "job": str(path),
+        "spider": meta.get("spider"),
+        "state": _state(meta, running=running),
+        "reason": meta.get("reason"),
+        "pending": pending,
+        "held": meta.get("held", 0),
+        "dead_letters": 0,
+        "done": meta.get("done", 0),
+        "items": meta.get("items", 0),
+        "incomplete": pending > 0 and not running,
+        "runs": meta.get("runs", 0),
+        "created": meta.get("created"),
+        "last_checkpoint": meta.get("last_checkpoint"),
+        "store_bytes": (path / STORE).stat().st_size,
+    }
 
 
 def _state(meta: dict[str, Any], *, running: bool) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
-from scrapy_resilience.frontier.codec import Unserializable, ValueCodec
+from scrapy_resilience.frontier.codec import UnserializableError, ValueCodec
 
 __all__ = ["OWN", "StateRegistry"]
 
@@ -35,7 +35,9 @@ class StateRegistry:
         self._failed: set[str] = set()
         self.errors = 0
 
-    def register(self, name: str, save: Save, restore: Callable[[Any], None] | None = None) -> None:
+    def register(
+        self, name: str, save: Save, restore: Callable[[Any], None] | None = None
+    ) -> None:
         """Keep one value.
 
         *save* is called in the event loop at each commit and gives the value; *restore*
@@ -98,11 +100,11 @@ class StateRegistry:
         """None, and one line in the log, for a value that can't be kept."""
         try:
             return self._values.encode(save())
-        except Unserializable as error:
+        except UnserializableError as error:
             self.errors += 1
             if name not in self._failed:
                 self._failed.add(name)
-                logger.error(
+                logger.error(  # noqa: TRY400 - one line
                     "The checkpoint can't hold %s (%s): it keeps the last value that it could",
                     name.removeprefix(OWN),
                     error,

@@ -54,7 +54,10 @@ class BarrierMiddleware:
         if not self._barrier.up:
             return False
         scheduler = self.crawler.engine.scheduler
-        if not isinstance(scheduler, ResilientScheduler) or request not in scheduler.ledger.under_way:
+        if (
+            not isinstance(scheduler, ResilientScheduler)
+            or request not in scheduler.ledger.under_way
+        ):
             return False
         scraping = self.crawler.engine.scraper.slot
         return scraping is None or request not in scraping.active

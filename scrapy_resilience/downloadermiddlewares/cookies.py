@@ -22,7 +22,7 @@ __all__ = ["DurableCookiesMiddleware"]
 class DurableCookiesMiddleware(CookiesMiddleware):
     """A commit writes the jars that changed since the last one, a resume brings all back."""
 
-    def __init__(self, debug: bool = False) -> None:
+    def __init__(self, debug: bool = False) -> None:  # noqa: FBT001, FBT002 - as Scrapy's
         super().__init__(debug)
         self._changed: set[Any] = set()
 

@@ -14,13 +14,12 @@ from scrapy.extensions.feedexport import FeedExporter
 from scrapy.extensions.spiderstate import SpiderState
 
 from scrapy_resilience import names
-from scrapy_resilience._scrapy import fail_quietly, is_idle
-from scrapy_resilience.checkpoint.feeds import ResilientFeedExporter
+from scrapy_resilience._scrapy import is_idle
 from scrapy_resilience.checkpoint.items import item_written
 from scrapy_resilience.checkpoint.job import META, Job, job_of
 from scrapy_resilience.checkpoint.state import OWN
 from scrapy_resilience.core.totals import add_stats
-from scrapy_resilience.exceptions import ResilienceError
+from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
 from scrapy_resilience.frontier.store import Changes
 
 if TYPE_CHECKING:
@@ -181,5 +180,6 @@ class Checkpoint:
         now = self._stats.get_stats()
         prefix = names.STAT_TOTAL_PREFIX
         return add_stats(
-            self._before, {key: value for key, value in now.items() if not key.startswith(prefix)}
+            self._before,
+            {key: value for key, value in now.items() if not key.startswith(prefix)},
         )

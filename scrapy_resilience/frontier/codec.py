@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import datetime as dt
 import pickle
-from collections.abc import Callable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,12 +20,14 @@ from scrapy.utils.misc import load_object
 from scrapy_resilience.exceptions import CheckpointError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from scrapy import Spider
 
-__all__ = ["RequestCodec", "Unserializable", "ValueCodec"]
+__all__ = ["RequestCodec", "UnserializableError", "ValueCodec"]
 
 
-class Unserializable(ValueError):
+class UnserializableError(ValueError):
     """A value has no form as bytes; the text says which and why."""
 
 
@@ -51,10 +52,10 @@ class ValueCodec:
         self.allow_pickle = allow_pickle
 
     def encode(self, value: Any) -> bytes:
-        """Raises :exc:`Unserializable`."""
+        """Raises :exc:`UnserializableError`."""
         try:
             return self._pack(value)
-        except Unserializable:
+        except UnserializableError:
             raise
         except (ValueError, OverflowError, RecursionError, TypeError) as error:
             # a cycle, a dict nested too deep, a number beyond 64 bits
@@ -89,13 +90,13 @@ class ValueCodec:
 
     def _pickled(self, value: Any, error: Exception | None = None) -> msgpack.ExtType:
         if not self.allow_pickle:
-            raise Unserializable(
-                f"{type(value).__qualname__} has no plain form and RESILIENCE_ALLOW_PICKLE is off"
+            raise UnserializableError(
+                f"{type(value).__qualname__} has no plain form, RESILIENCE_ALLOW_PICKLE is off"
             ) from error
         try:
             return msgpack.ExtType(_PICKLE, pickle.dumps(value, _PICKLE_PROTOCOL))
         except Exception as problem:  # pickle raises whatever __reduce__ raises
-            raise Unserializable(f"{type(value).__qualname__}: {problem}") from problem
+            raise UnserializableError(f"{type(value).__qualname__}: {problem}") from problem
 
     def _load(self, code: int, data: bytes) -> Any:
         if code == _PICKLE:
@@ -150,7 +151,9 @@ def _load_class(path: str, base: type) -> Any:
     try:
         cls = load_object(path)
     except (ImportError, NameError, ValueError) as error:
-        raise CheckpointError(f"the job holds a {path}, which can't be imported: {error}") from error
+        raise CheckpointError(
+            f"the job holds a {path}, which can't be imported: {error}"
+        ) from error
     if not (isinstance(cls, type) and issubclass(cls, base)):
         raise CheckpointError(f"the job holds a {path}, which is no {base.__name__}")
     return cls
@@ -176,7 +179,7 @@ _NO_CALLBACK: Final = "NO_CALLBACK"
 class RequestCodec:
     """Bytes of a request of *spider*; callbacks are stored by their method's name.
 
-    ``encode`` raises :exc:`Unserializable` (a lambda, a callback of another object, a
+    ``encode`` raises :exc:`UnserializableError` (a lambda, a callback of another object, a
     value that can't be pickled); ``decode`` raises :exc:`CheckpointError` (a method or
     class that the code no longer has).
     """
@@ -216,18 +219,18 @@ class RequestCodec:
         if function is NO_CALLBACK:
             return _NO_CALLBACK
         if getattr(function, "__self__", None) is not self._spider:
-            raise Unserializable(f"{function!r} is not a method of the spider")
+            raise UnserializableError(f"{function!r} is not a method of the spider")
         plain = function.__func__
         if plain not in self._names:
             self._names[plain] = self._find(plain)
         return self._names[plain]
 
     def _find(self, plain: Any) -> str:
-        """The attribute that holds a method: not always its ``__name__`` (``__private``, aliases)."""
+        """The attribute that holds a method; a ``__private`` one has another name."""
         for name in (plain.__name__, *dir(type(self._spider))):
             if getattr(getattr(self._spider, name, None), "__func__", None) is plain:
                 return str(name)
-        raise Unserializable(f"{plain!r} is not an attribute of the spider")
+        raise UnserializableError(f"{plain!r} is not an attribute of the spider")
 
     def _method(self, name: str, url: str) -> Any:
         if name == _NO_CALLBACK:

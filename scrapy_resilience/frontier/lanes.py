@@ -22,11 +22,13 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from scrapy_resilience.frontier.store import Changes, Row, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["Frontier", "Lane", "Order"]
 
@@ -119,6 +121,8 @@ class Frontier:
         self._timers_set = 0
         self._number = store.last_number()
         self._pending = 0
+        self._rows = 0
+        self._delayed = 0
         self._volatile: set[bytes] = set()
         self._taken: set[int] = set()  # rows in the store that a refill must not read
         self._new: dict[int, Row] = {}  # durable, not yet sealed
@@ -133,6 +137,7 @@ class Frontier:
         for ident, name, rows in self._store.lanes():
             self._lanes[name] = self._idents[ident] = Lane(ident, name, rows)
             self._pending += rows
+            self._rows += rows
         self._next_ident = max(self._idents, default=0) + 1
         for row in self._store.delayed():
             # a clock that was set back must not turn a minute into a year
@@ -163,15 +168,13 @@ class Frontier:
     @property
     def held(self) -> int:
         """Requests that wait for a time to pass."""
-        lanes = {item for _, _, item in self._timers if isinstance(item, Lane) and item.held_until}
-        return sum(lane.delayed for lane in self._lanes.values()) + sum(
-            lane.waiting for lane in lanes
-        )
+        lanes = {item for _, _, item in self._timers if isinstance(item, Lane)}
+        return self._delayed + sum(lane.waiting for lane in lanes if lane.held_until)
 
     @property
     def rows(self) -> int:
         """Durable requests that are not done, those under way included."""
-        return sum(lane.rows for lane in self._lanes.values())
+        return self._rows
 
     def seen(self, fingerprint: bytes) -> bool:
         """Whether a request with this fingerprint was ever pushed."""
@@ -209,6 +212,7 @@ class Frontier:
         if durable:
             self._new[self._number] = row
             lane.rows += 1
+            self._rows += 1
             self._touched.add(lane)
         self._pending += 1
         if delay > 0:
@@ -241,6 +245,7 @@ class Frontier:
         if isinstance(row.data, bytes):
             lane = self._idents[row.lane]
             lane.rows -= 1
+            self._rows -= 1
             self._touched.add(lane)
             if self._new.pop(number, None) is None:
                 self._changes.deletes.append(row.key)
@@ -327,7 +332,9 @@ class Frontier:
     def _spill(self, row: Row, lane: Lane) -> bool:
         """Leave a row to the store, if the store has it."""
         number = row.number
-        stored = isinstance(row.data, bytes) and not (number in self._new or number in self._sealed)
+        stored = isinstance(row.data, bytes) and not (
+            number in self._new or number in self._sealed
+        )
         lane.spilled += stored
         return stored
 
@@ -411,6 +418,7 @@ class Frontier:
 
     def _delay(self, row: Row, due: float) -> None:
         self._idents[row.lane].delayed += 1
+        self._delayed += 1
         self._take(row)
         self._set_timer(due, row)
 
@@ -424,11 +432,12 @@ class Frontier:
                 continue
             lane = self._idents[item.lane]
             lane.delayed -= 1
+            self._delayed -= 1
             self._back(lane, item)
             self._place(lane)
 
     def _back(self, lane: Lane, row: Row) -> None:
-        """A delayed row may run now; the store keeps it for us when it is not among the best."""
+        """A delayed row may run now; the store keeps it when it is not among the best."""
         self._taken.discard(row.number)
         beyond = lane.bound is not None and row[1:3] >= lane.bound
         if not (beyond and self._spill(row, lane)):

@@ -7,12 +7,15 @@ parent's second run can make it again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Hashable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from scrapy_resilience.frontier.lanes import Frontier
 from scrapy_resilience.frontier.outputs import Producer
-from scrapy_resilience.frontier.store import Changes, Row
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Hashable, Mapping
+
+    from scrapy_resilience.frontier.lanes import Frontier
+    from scrapy_resilience.frontier.store import Changes, Row
 
 __all__ = ["Ledger"]
 

@@ -13,11 +13,13 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable
 from hashlib import blake2b
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from scrapy_resilience.frontier.store import Row
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from scrapy_resilience.frontier.store import Row
 
 __all__ = ["Producer", "StartOutputs", "content_key"]
 

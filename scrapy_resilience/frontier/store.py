@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from scrapy_resilience.exceptions import CheckpointError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator
 
 __all__ = ["SCHEMA", "Changes", "Key", "MemoryStore", "Row", "SQLiteStore", "Store"]
 
@@ -33,7 +35,7 @@ class Row(NamedTuple):
     lane: int
     rank: int
     order: int
-    data: bytes
+    data: Any
     due: float | None = None
     delay: float | None = None
 
@@ -68,7 +70,7 @@ class Store(Protocol):
     def lanes(self) -> Iterable[tuple[int, str, int]]:
         """(lane, name, number of rows) of every lane that has rows."""
 
-    def read(self, lane: int, rank: int, order: int) -> Iterator[Row]:
+    def read(self, lane: int, rank: int, order: int) -> Generator[Row, None, None]:
         """The rows of a lane from (*rank*, *order*) on, in order; close it after use."""
 
     def delayed(self) -> Iterable[Row]:
@@ -92,7 +94,7 @@ class Store(Protocol):
 
 
 class MemoryStore:
-    """A store that forgets: for crawls without JOBDIR, and the model that tests compare with."""
+    """A store that forgets: for crawls without JOBDIR, and for tests."""
 
     def __init__(self) -> None:
         self.rows: dict[Key, Row] = {}
@@ -106,7 +108,7 @@ class MemoryStore:
     def lanes(self) -> list[tuple[int, str, int]]:
         return [(lane, name, rows) for lane, (name, rows) in sorted(self._lanes.items())]
 
-    def read(self, lane: int, rank: int, order: int) -> Iterator[Row]:
+    def read(self, lane: int, rank: int, order: int) -> Generator[Row, None, None]:
         found = (row for key, row in self.rows.items() if key[0] == lane)
         yield from sorted(row for row in found if row.key >= (lane, rank, order))
 
@@ -241,7 +243,7 @@ class SQLiteStore:
     def lanes(self) -> list[tuple[int, str, int]]:
         return self._reader.execute("SELECT lane, name, rows FROM lanes").fetchall()
 
-    def read(self, lane: int, rank: int, order: int) -> Iterator[Row]:
+    def read(self, lane: int, rank: int, order: int) -> Generator[Row, None, None]:
         cursor = self._reader.execute(
             'SELECT lane, rank, "order", data, due, delay FROM requests '
             'WHERE lane=? AND (rank, "order") >= (?, ?) ORDER BY rank, "order"',
@@ -293,14 +295,21 @@ class SQLiteStore:
 
     def _write(self, writer: sqlite3.Connection, changes: Changes) -> None:
         many = writer.executemany
-        many('DELETE FROM requests WHERE lane=? AND rank=? AND "order"=?', sorted(changes.deletes))
-        many("INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?, ?, ?)", sorted(changes.inserts))
+        many(
+            'DELETE FROM requests WHERE lane=? AND rank=? AND "order"=?',
+            sorted(changes.deletes),
+        )
+        many(
+            "INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?, ?, ?)", sorted(changes.inserts)
+        )
         many(
             "INSERT OR IGNORE INTO fingerprints VALUES (?)",
             ((fingerprint,) for fingerprint in sorted(changes.fingerprints)),
         )
         lanes = sorted(changes.lanes.items())
-        many("DELETE FROM lanes WHERE lane=?", ((lane,) for lane, (_, rows) in lanes if not rows))
+        many(
+            "DELETE FROM lanes WHERE lane=?", ((lane,) for lane, (_, rows) in lanes if not rows)
+        )
         many(
             "INSERT OR REPLACE INTO lanes VALUES (?, ?, ?)",
             ((lane, name, rows) for lane, (name, rows) in lanes if rows),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final
 
 from scrapy.exceptions import NotConfigured
@@ -12,6 +11,8 @@ from scrapy_resilience.checkpoint.job import job_of
 from scrapy_resilience.scheduler import ResilientScheduler
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from scrapy.crawler import Crawler
     from typing_extensions import Self
 

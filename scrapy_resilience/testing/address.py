@@ -29,9 +29,7 @@ class SiteAddress:
 
     def page_urls(self, host: str) -> list[str]:
         """The URLs of all pages of a host, for hosts whose links cannot be read."""
-        return [
-            self.url(host, model.page_path(page)) for page in range(self.config.pages)
-        ]
+        return [self.url(host, model.page_path(page)) for page in range(self.config.pages)]
 
     def expected_items(self, *hosts: str) -> list[dict[str, str | int]]:
         """The items of a full crawl of these hosts; of all healthy ones by default."""

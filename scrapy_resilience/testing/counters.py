@@ -65,9 +65,7 @@ class _Flow:
 class _HostCounters:
     flow: _Flow = field(default_factory=_Flow)
     sessions: int = 0
-    paths: defaultdict[str, Counter[str]] = field(
-        default_factory=lambda: defaultdict(Counter)
-    )
+    paths: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
     def stats(self) -> HostStats:
         paths = {path: dict(outcomes) for path, outcomes in self.paths.items()}

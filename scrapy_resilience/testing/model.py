@@ -75,9 +75,7 @@ class SiteConfig:
         if not (0 <= self.redirects <= 1 and 0 <= self.first_try_503 <= 1):
             raise ValueError("redirects and first_try_503 are shares from 0 to 1")
         if self.retry_after not in RETRY_AFTER_KINDS:
-            raise ValueError(
-                f"retry_after must be one of {', '.join(RETRY_AFTER_KINDS)}"
-            )
+            raise ValueError(f"retry_after must be one of {', '.join(RETRY_AFTER_KINDS)}")
 
 
 def digest(config: SiteConfig, *key: object) -> int:
@@ -98,11 +96,7 @@ def healthy_hosts(config: SiteConfig) -> list[str]:
 def is_healthy(config: SiteConfig, host: str) -> bool:
     """Whether the host is one of ``healthy_hosts``."""
     number = host[1:-5]
-    return (
-        number.isdecimal()
-        and int(number) < config.hosts
-        and host == f"h{int(number)}.test"
-    )
+    return number.isdecimal() and int(number) < config.hosts and host == f"h{int(number)}.test"
 
 
 def page_path(page: int) -> str:
@@ -113,11 +107,7 @@ def page_path(page: int) -> str:
 def numbered(path: str, prefix: str) -> int | None:
     """The number after the prefix, or None where the path has another form."""
     number = path.removeprefix(prefix)
-    if (
-        number == path
-        or not (number.isascii() and number.isdecimal())
-        or number[0] == "0"
-    ):
+    if number == path or not (number.isascii() and number.isdecimal()) or number[0] == "0":
         return None
     return int(number)
 
@@ -145,9 +135,7 @@ def is_redirected(config: SiteConfig, host: str, page: int) -> bool:
 
 def fails_first(config: SiteConfig, host: str, page: int) -> bool:
     """Whether the first request of the page is answered with a 503."""
-    return is_healthy(config, host) and _chosen(
-        config, config.first_try_503, "503", host, page
-    )
+    return is_healthy(config, host) and _chosen(config, config.first_try_503, "503", host, page)
 
 
 def link_path(config: SiteConfig, host: str, page: int) -> str:
@@ -164,9 +152,7 @@ def children(config: SiteConfig, page: int) -> range:
 def back_links(config: SiteConfig, host: str, page: int) -> list[int]:
     """Earlier pages that a page links to once more."""
     picks = (
-        digest(config, "back", host, page, turn) % page
-        for turn in range(_BACK_LINKS)
-        if page
+        digest(config, "back", host, page, turn) % page for turn in range(_BACK_LINKS) if page
     )
     return sorted(set(picks))
 
@@ -189,9 +175,7 @@ _NOUNS = (
 )
 
 
-def _product(
-    config: SiteConfig, host: str, page: int, place: int
-) -> dict[str, str | int]:
+def _product(config: SiteConfig, host: str, page: int, place: int) -> dict[str, str | int]:
     number = digest(config, "product", host, page, place)
     adjective, noun = _ADJECTIVES[number % 8], _NOUNS[number // 8 % 8]
     return {

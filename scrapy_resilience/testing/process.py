@@ -31,9 +31,7 @@ _CONTROL_TIMEOUT = 10.0
 class RunningSite(SiteAddress):
     """A fault site in another process."""
 
-    def __init__(
-        self, config: SiteConfig, port: int, refused_port: int, pid: int
-    ) -> None:
+    def __init__(self, config: SiteConfig, port: int, refused_port: int, pid: int) -> None:
         super().__init__(config, port, refused_port)
         self.pid = pid
 
@@ -140,9 +138,7 @@ def _announcement(
         code = process.wait(_STOP_TIMEOUT)
         errors.seek(0)
         said = errors.read().strip() or f"nothing within {start_timeout} seconds"
-        raise RuntimeError(
-            f"{_PACKAGE}.{module} did not start (exit code {code}): {said}"
-        )
+        raise RuntimeError(f"{_PACKAGE}.{module} did not start (exit code {code}): {said}")
     return cast("dict[str, int]", json.loads(line))
 
 

@@ -106,18 +106,14 @@ class FaultSite(SiteAddress):
             return web.json_response({})
         return web.Response(status=404)
 
-    async def _deliver(
-        self, answer: Answer, request: web.BaseRequest
-    ) -> web.StreamResponse:
+    async def _deliver(self, answer: Answer, request: web.BaseRequest) -> web.StreamResponse:
         if answer.delivery is Delivery.NEVER:
             await asyncio.get_running_loop().create_future()
         if delay := self.config.latency + answer.delay:
             await asyncio.sleep(delay)
         if answer.delivery is Delivery.CUT:
             return await _cut(answer, request)
-        return web.Response(
-            status=answer.status, body=answer.body, headers=answer.headers
-        )
+        return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
 
     def _set_session(
         self, host: str, request: web.BaseRequest, response: web.StreamResponse
