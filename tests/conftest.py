@@ -1,0 +1,34 @@
+"""Services that a machine may lack, for all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@pytest.fixture(scope="session")
+def missing_service() -> Callable[[str, str], None]:
+    """Skip a test that lacks a service, or fail it where all must be there."""
+
+    def missing(name: str, hint: str) -> None:
+        reason = f"{name} is missing: {hint}"
+        if os.environ.get("RESILIENCE_TEST_REQUIRE_SERVICES") == "1":
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
+
+    return missing
+
+
+@pytest.fixture(scope="session")
+def python_docs(missing_service: Callable[[str, str], None]) -> Path:
+    """Return the folder of Debian's Python documentation as HTML."""
+    found = sorted(Path("/usr/share/doc").glob("python3*/html/index.html"))
+    if not found:
+        missing_service("python3-doc", "apt-get install python3-doc")
+    return found[0].parent.resolve()
