@@ -8,6 +8,10 @@ from typing import Final
 META_DELAY: Final = "resilience_delay"
 """Seconds (int or float) that a request waits in the frontier before its first hand-out."""
 
+# Close reasons ----------------------------------------------------------------
+REASON_STORAGE: Final = "resilience_storage"
+REASON_FEED_LOCKED: Final = "resilience_feed_locked"
+
 # Stats ------------------------------------------------------------------------
 STAT_COMMITS: Final = "resilience/checkpoint/commits"
 STAT_ALIGNED: Final = "resilience/checkpoint/aligned"

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import sys
 import time
+from math import isfinite, nan
 from typing import TYPE_CHECKING, Any, Final
 
 from scrapy import Request, squeues
@@ -33,7 +34,7 @@ from scrapy_resilience.frontier.lanes import Frontier, Order
 from scrapy_resilience.frontier.ledger import Ledger
 from scrapy_resilience.frontier.outputs import Producer, StartOutputs, content_key
 from scrapy_resilience.frontier.store import Changes, MemoryStore, Row
-from scrapy_resilience.shares import Shares, slot_limit
+from scrapy_resilience.shares import Shares, slot_limit, slot_name
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -73,6 +74,8 @@ class ResilientScheduler(BaseScheduler):
         self._wake_up: tuple[float, CallLaterResult] | None = None
         self._collect_at = _COLLECT_AT_LEAST
         self.commit_lock = asyncio.Lock()
+        self.broken = False
+        """A commit failed in a way that no second try mends: nothing more is written."""
         self.contributors: list[Callable[[Changes], None]] = []
         """Called in the event loop with each commit's changes, to add to them."""
         self.on_full: Callable[[], None] = lambda: None
@@ -115,7 +118,11 @@ class ResilientScheduler(BaseScheduler):
             self.contributors.append(self.ledger.contribute)
             if job.resumed:
                 self._stats.set_value(names.STAT_RESUMED, 1)
-                logger.info("Resuming %s: %d requests to do", job.path, len(self.frontier))
+                logger.info(
+                    "Resuming %s: %d requests to do, and what start() has not done yet",
+                    job.path,
+                    len(self.frontier),
+                )
             for opened in job.on_open:
                 opened(self)
         return self._dupefilter.open()
@@ -221,7 +228,8 @@ class ResilientScheduler(BaseScheduler):
     async def commit(self) -> None:
         """Write everything up to now."""
         async with self.commit_lock:
-            await self.begin_commit()
+            if not self.broken:
+                await self.begin_commit()
 
     def begin_commit(self) -> Awaitable[None]:
         """Seal everything up to now; await what comes back until it is written.
@@ -234,8 +242,10 @@ class ResilientScheduler(BaseScheduler):
         return self._write(changes)
 
     async def _write(self, changes: Changes) -> None:
+        self.broken = True
         await self.committer.write(changes)
         self.frontier.committed(changes)
+        self.broken = False
 
     def _collect(self) -> None:
         done = self.ledger.collect(under_way(self.crawler.engine))
@@ -262,8 +272,8 @@ class ResilientScheduler(BaseScheduler):
         key: int | None,
         start_key: int | None,
     ) -> None:
-        slot = self.crawler.engine.downloader.get_slot_key(request)
-        delay = request.meta.pop(names.META_DELAY, 0)
+        slot = slot_name(self.crawler.engine.downloader.get_slot_key(request))
+        delay = _delay(request)
         payload = self._payload(request)
         row = self.frontier.push(
             slot,
@@ -367,6 +377,21 @@ class ResilientScheduler(BaseScheduler):
         if self._wake_up is not None:
             self._wake_up[1].cancel()
             self._wake_up = None
+
+
+def _delay(request: Request) -> float:
+    """The seconds of ``resilience_delay``, which a copy of the request does not inherit."""
+    if not request.meta or names.META_DELAY not in request.meta:
+        return 0.0
+    value = request.meta.pop(names.META_DELAY)
+    try:
+        delay = float(value)
+    except (TypeError, ValueError):
+        delay = nan
+    if isfinite(delay) and delay >= 0:
+        return delay
+    logger.warning("%s=%r of %s: use seconds, 0 or more", names.META_DELAY, value, request)
+    return 0.0
 
 
 def request_key(request: Request) -> int:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.frontier.lanes import Frontier
 
-__all__ = ["Shares", "slot_limit"]
+__all__ = ["Shares", "slot_limit", "slot_name"]
 
 
 class Shares:
@@ -45,7 +45,7 @@ class Shares:
         return bool(gone)
 
     def _reached(self, request: Request) -> None:
-        slot = request.meta[self._downloader.DOWNLOAD_SLOT]
+        slot = slot_name(request.meta[self._downloader.DOWNLOAD_SLOT])
         counted = self._slots.get(request)
         if counted == slot:
             return
@@ -58,6 +58,11 @@ class Shares:
         slot = self._slots.pop(request, None)
         if slot is not None:
             self._frontier.vacate(slot)
+
+
+def slot_name(key: object) -> str:
+    """A download slot as text that any file can hold: users choose slots freely."""
+    return str(key).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def slot_limit(downloader: Downloader) -> Callable[[str], int]:

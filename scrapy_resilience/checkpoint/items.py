@@ -97,7 +97,7 @@ class OutputTracker:
         try:
             await handle(self._attribute(result, producer), request, response)
         finally:
-            del self._sources[id(response)]
+            self._sources.pop(id(response), None)
 
     def _attribute(
         self, result: Iterable[Any] | AsyncIterator[Any], producer: Producer

@@ -14,6 +14,7 @@ from scrapy.utils.misc import load_object
 from scrapy_resilience._scrapy import fail_quietly
 from scrapy_resilience.checkpoint.barrier import Barrier
 from scrapy_resilience.checkpoint.feeds import recover
+from scrapy_resilience.checkpoint.filesystem import warn_if_remote
 from scrapy_resilience.checkpoint.lock import FileLock, is_locked
 from scrapy_resilience.checkpoint.state import OWN, StateRegistry
 from scrapy_resilience.exceptions import CheckpointError, ResilienceError
@@ -46,6 +47,7 @@ class Job:
         self.on_open: list[Callable[[ResilientScheduler], None]] = []
         """Called when the scheduler is open and no feed is yet."""
         path.mkdir(parents=True, exist_ok=True)
+        warn_if_remote(path)
         _refuse_stock_queue(path)
         self.lock = FileLock(path / LOCK)
         self.lock.acquire()
@@ -172,18 +174,17 @@ def read_report(path: Path) -> dict[str, Any]:
     finally:
         store.close()
     running = is_locked(path / LOCK)
-    pending = meta.get("pending", 0)
     return {
         "job": str(path),
         "spider": meta.get("spider"),
         "state": _state(meta, running=running),
         "reason": meta.get("reason"),
-        "pending": pending,
+        "pending": meta.get("pending", 0),
         "held": meta.get("held", 0),
         "dead_letters": 0,
         "done": meta.get("done", 0),
         "items": meta.get("items", 0),
-        "incomplete": pending > 0 and not running,
+        "incomplete": not (running or meta.get("finished")),
         "runs": meta.get("runs", 0),
         "created": meta.get("created"),
         "last_checkpoint": meta.get("last_checkpoint"),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Final
 
 from scrapy_resilience.exceptions import JobLockedError
 
@@ -25,6 +26,9 @@ else:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+_TRIES: Final = 10
+_PAUSE: Final = 0.02
+
 __all__ = ["FileLock", "is_locked", "lock_fd"]
 
 
@@ -37,6 +41,15 @@ def lock_fd(fd: int) -> bool:
     return True
 
 
+def _lock_soon(fd: int) -> bool:
+    """Like :func:`lock_fd`, past somebody who only looks whether there is a lock."""
+    for _ in range(_TRIES):
+        if lock_fd(fd):
+            return True
+        time.sleep(_PAUSE)
+    return False
+
+
 class FileLock:
     """An exclusive lock on *path*, whose text names the holder."""
 
@@ -47,7 +60,7 @@ class FileLock:
     def acquire(self) -> None:
         """Raises :exc:`JobLockedError`, which names the other process."""
         fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
-        if not lock_fd(fd):
+        if not _lock_soon(fd):
             holder = os.read(fd, 100).decode(errors="replace").strip() or "another process"
             os.close(fd)
             raise JobLockedError(
@@ -55,11 +68,13 @@ class FileLock:
                 "or use another JOBDIR"
             )
         os.ftruncate(fd, 0)
+        os.lseek(fd, 0, os.SEEK_SET)
         os.write(fd, f"process {os.getpid()}".encode())
         self._fd = fd
 
     def release(self) -> None:
         if self._fd is not None:
+            os.ftruncate(self._fd, 0)
             os.close(self._fd)
             self._fd = None
 

@@ -67,7 +67,8 @@ class Command(ScrapyCommand):
 
     def _config(self) -> tuple[Any, str]:
         assert self.settings is not None
-        apply_layers(self.settings)
+        for unknown in apply_layers(self.settings):
+            print(f"scrapy resilience: {unknown} is not a setting", file=sys.stderr)
         rows = describe(self.settings)
         cells = [(row["name"], _plain(row["value"]), row["origin"]) for row in rows]
         return rows, table([("setting", "value", "from"), *cells])

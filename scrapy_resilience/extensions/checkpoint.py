@@ -132,7 +132,9 @@ class Checkpoint:
                     async with self.scheduler.commit_lock:
                         await self._commit()
                 except Exception:
-                    logger.exception("A commit failed; the next one includes its changes")
+                    logger.exception("The checkpoint is broken: closing the spider")
+                    await self.crawler.engine.close_spider_async(reason=names.REASON_STORAGE)
+                    return
 
     async def _commit(self) -> None:
         aligned = await self._align()

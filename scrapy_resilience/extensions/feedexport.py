@@ -23,6 +23,7 @@ from scrapy_resilience.checkpoint.feeds import FeedRecord, lock_feed
 from scrapy_resilience.checkpoint.job import job_of
 from scrapy_resilience.exceptions import JobLockedError
 from scrapy_resilience.frontier.store import Changes
+from scrapy_resilience.names import REASON_FEED_LOCKED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,7 +119,7 @@ class ResilientFeedExporter(FeedExporter):
     ) -> FeedSlot:
         record = self._take(uri_template)
         if record is not None:
-            batch_id, uri = record.batch_id, record.uri
+            batch_id, uri = record.batch_id, record.path
             feed_options = _continued(feed_options, record)
         slot = super()._start_new_batch(batch_id, uri, feed_options, spider, uri_template)
         if self._state is not None:
@@ -150,7 +151,7 @@ class ResilientFeedExporter(FeedExporter):
             lock_feed(slot.file, storage.path)
         except JobLockedError as error:
             logger.error("Can't run this job: %s", error)  # noqa: TRY400 - one line
-            raise CloseSpider("resilience_feed_locked") from None
+            raise CloseSpider(REASON_FEED_LOCKED) from None
         record.inode = os.fstat(slot.file.fileno()).st_ino
         if overwrite and record.existed and record.offset is None:
             self._truncate.add(slot)

@@ -37,6 +37,7 @@ _HEADS: Final = 65_536
 _HEAD_MIN: Final = 4
 _HEAD_MAX: Final = 64
 
+_PRIORITY_MAX: Final = 2**60
 _LOWEST: Final = (-(2**63), -(2**63))
 
 
@@ -55,6 +56,7 @@ class Order:
         """(rank, order) of a row; the smallest goes first."""
         apart = start and self.start_lifo is not None
         lifo = self.start_lifo if apart else self.lifo
+        priority = min(max(priority, -_PRIORITY_MAX), _PRIORITY_MAX)
         return -2 * priority + apart, -number if lifo else number
 
 

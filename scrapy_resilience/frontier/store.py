@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import sqlite3
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from scrapy_resilience.exceptions import CheckpointError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
 __all__ = ["SCHEMA", "Changes", "Key", "MemoryStore", "Row", "SQLiteStore", "Store"]
 
@@ -168,6 +169,13 @@ CREATE TABLE outputs (producer TEXT PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROW
 CREATE TABLE state (name TEXT PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 """
+_TEMPORARY: Final = """
+CREATE TEMP VIEW gone AS SELECT lane, rank, "order" FROM requests;
+CREATE TEMP TRIGGER gone INSTEAD OF INSERT ON gone BEGIN
+    DELETE FROM requests WHERE lane=new.lane AND rank=new.rank AND "order"=new."order";
+END;
+"""
+"""What is put into ``gone`` leaves ``requests``: many rows in one statement, by their key."""
 _APPLICATION_ID: Final = 0x53635265  # "ScRe": tells our file from any other SQLite file
 
 
@@ -189,27 +197,33 @@ class SQLiteStore:
     # --- opening ---
 
     def _open_writer(self) -> sqlite3.Connection:
-        new = not self.path.exists()
-        if new:
-            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        if not self.path.exists():
+            self._create()
         connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
         try:
-            if new or self.path.stat().st_size == 0:
-                self._create(connection)
             self._check(connection)
             connection.execute("PRAGMA synchronous=NORMAL")
+            connection.executescript(_TEMPORARY)
         except BaseException:
             connection.close()
             raise
         return connection
 
-    def _create(self, connection: sqlite3.Connection) -> None:
+    def _create(self) -> None:
+        """Make the file under another name: a kill leaves it whole or not there at all."""
+        draft = self.path.with_name(self.path.name + ".new")
+        for leftover in self.path.parent.glob(draft.name + "*"):
+            leftover.unlink()
+        os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        connection = sqlite3.connect(draft, isolation_level=None)
         connection.execute("PRAGMA page_size=8192")
         connection.execute("PRAGMA journal_mode=WAL")
         connection.executescript(
             f"BEGIN IMMEDIATE; {_TABLES}"
             f"PRAGMA application_id={_APPLICATION_ID}; PRAGMA user_version={SCHEMA}; COMMIT;"
         )
+        connection.close()
+        draft.rename(self.path)
 
     def _open_reader(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -294,29 +308,31 @@ class SQLiteStore:
             raise
 
     def _write(self, writer: sqlite3.Connection, changes: Changes) -> None:
-        many = writer.executemany
-        many(
-            'DELETE FROM requests WHERE lane=? AND rank=? AND "order"=?',
-            sorted(changes.deletes),
+        _many(writer, "INSERT INTO gone VALUES {rows}", sorted(changes.deletes))
+        _many(writer, "INSERT OR REPLACE INTO requests VALUES {rows}", sorted(changes.inserts))
+        _many(
+            writer,
+            "INSERT OR IGNORE INTO fingerprints VALUES {rows}",
+            [(fingerprint,) for fingerprint in sorted(changes.fingerprints)],
         )
-        many(
-            "INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?, ?, ?)", sorted(changes.inserts)
+        lanes = sorted((lane, *named) for lane, named in changes.lanes.items())
+        _many(
+            writer,
+            "DELETE FROM lanes WHERE lane IN (VALUES {rows})",
+            [(lane,) for lane, _, rows in lanes if not rows],
         )
-        many(
-            "INSERT OR IGNORE INTO fingerprints VALUES (?)",
-            ((fingerprint,) for fingerprint in sorted(changes.fingerprints)),
+        _many(
+            writer,
+            "INSERT OR REPLACE INTO lanes VALUES {rows}",
+            [(lane, name, rows) for lane, name, rows in lanes if rows],
         )
-        lanes = sorted(changes.lanes.items())
-        many(
-            "DELETE FROM lanes WHERE lane=?", ((lane,) for lane, (_, rows) in lanes if not rows)
+        _many(
+            writer,
+            "INSERT INTO start_keys VALUES {rows}",
+            [(key,) for key in changes.start_keys],
         )
-        many(
-            "INSERT OR REPLACE INTO lanes VALUES (?, ?, ?)",
-            ((lane, name, rows) for lane, (name, rows) in lanes if rows),
-        )
-        many("INSERT INTO start_keys VALUES (?)", ((key,) for key in changes.start_keys))
-        self._write_named("outputs", "producer", changes.outputs)
-        self._write_named("state", "name", changes.state)
+        _write_named(writer, "outputs", "producer", changes.outputs)
+        _write_named(writer, "state", "name", changes.state)
         if changes.inserts:
             writer.execute(
                 "INSERT INTO counters VALUES ('last_number', ?) "
@@ -324,14 +340,36 @@ class SQLiteStore:
                 (max(row.number for row in changes.inserts),),
             )
 
-    def _write_named(self, table: str, name: str, values: dict[str, bytes | None]) -> None:
-        assert self._writer is not None
-        gone = ((key,) for key, value in values.items() if value is None)
-        self._writer.executemany(f"DELETE FROM {table} WHERE {name}=?", gone)  # noqa: S608
-        kept = ((key, value) for key, value in values.items() if value is not None)
-        self._writer.executemany(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", kept)  # noqa: S608
-
     def close(self) -> None:
         self._reader.close()
         if self._writer is not None:
             self._writer.close()  # checkpoints the WAL and removes it
+
+
+_CHUNK: Final = 300
+"""Rows a statement: enough that threads change places seldom, few enough to bind fast."""
+
+
+def _many(writer: sqlite3.Connection, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+    """Run *statement* for all rows, many at a time.
+
+    Python's lock is let go at each step of a statement: with a step a row, as in
+    ``executemany``, the writing thread and a busy event loop pass it to and fro and both
+    come to a crawl.
+    """
+    for start in range(0, len(rows), _CHUNK):
+        chunk = rows[start : start + _CHUNK]
+        marks = f"({','.join('?' * len(chunk[0]))})"
+        writer.execute(
+            statement.format(rows=",".join([marks] * len(chunk))),
+            list(chain.from_iterable(chunk)),
+        )
+
+
+def _write_named(
+    writer: sqlite3.Connection, table: str, key: str, values: dict[str, bytes | None]
+) -> None:
+    gone = [(name,) for name, value in values.items() if value is None]
+    kept = [(name, value) for name, value in values.items() if value is not None]
+    _many(writer, f"DELETE FROM {table} WHERE {key} IN (VALUES {{rows}})", gone)  # noqa: S608
+    _many(writer, f"INSERT OR REPLACE INTO {table} VALUES {{rows}}", kept)  # noqa: S608

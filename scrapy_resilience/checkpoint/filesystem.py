@@ -1,0 +1,48 @@
+"""SQLite's WAL and flock need a local file system."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Final
+
+__all__ = ["file_system", "warn_if_remote"]
+
+logger = logging.getLogger(__name__)
+
+_REMOTE: Final = (
+    "nfs",
+    "cifs",
+    "smb",
+    "9p",
+    "afs",
+    "ceph",
+    "glusterfs",
+    "fuse.sshfs",
+    "fuse.s3",
+)
+_MOUNTS: Final = Path("/proc/self/mounts")
+
+
+def file_system(path: Path, mounts: str) -> str:
+    """The type of the file system that holds *path*, by the lines of Linux's *mounts*."""
+    best = ("", "")
+    for line in mounts.splitlines():
+        _, point, kind, *_ = line.split(" ")
+        folder = point.replace("\\040", " ")
+        if path.resolve().is_relative_to(folder) and len(folder) >= len(best[0]):
+            best = folder, kind
+    return best[1]
+
+
+def warn_if_remote(path: Path) -> None:
+    """One line for a JOBDIR on a network: locks and commits may not hold there."""
+    if not _MOUNTS.exists():
+        return
+    kind = file_system(path, _MOUNTS.read_text(encoding="utf-8", errors="replace"))
+    if kind.startswith(_REMOTE):
+        logger.warning(
+            "%s is on a %s file system: a job may be damaged there. Use a local disk.",
+            path,
+            kind,
+        )
