@@ -66,6 +66,7 @@ class ResilienceAddon:
             for name in apply_layers(settings):
                 logger.warning("The environment variable %s is not a setting", name)
             config = Config.from_settings(settings)
+            _expand_jobdir(settings, self.crawler)
             if config.enabled:
                 self._update(settings, config)
         except ConfigurationError as error:
@@ -76,7 +77,6 @@ class ResilienceAddon:
         if not owns_job():
             _leave_job(settings)
             return
-        _expand_jobdir(settings, self.crawler)
         if config.scheduler_enabled:
             settings.set("SCHEDULER", ResilientScheduler, priority="addon")
         if load_object(settings["SCHEDULER"]) is ResilientScheduler:

@@ -50,6 +50,7 @@ __all__ = ["ResilientScheduler"]
 
 logger = logging.getLogger(__name__)
 
+_ASYNCIO_REACTOR: Final = "twisted.internet.asyncioreactor.AsyncioSelectorReactor"
 _COLLECT_AT_LEAST: Final = 256
 
 
@@ -74,6 +75,7 @@ class ResilientScheduler(BaseScheduler):
         self._wake_up: tuple[float, CallLaterResult] | None = None
         self._collect_at = _COLLECT_AT_LEAST
         self.commit_lock = asyncio.Lock()
+        self.committer: Committer | None = None
         self.broken = False
         """A commit failed in a way that no second try mends: nothing more is written."""
         self.contributors: list[Callable[[Changes], None]] = []
@@ -132,7 +134,7 @@ class ResilientScheduler(BaseScheduler):
 
     async def _close(self, reason: str) -> None:
         self._cancel_wake_up()
-        if self.job is not None:
+        if self.committer is not None:
             await self.commit()
         if (closed := self._dupefilter.close(reason)) is not None:
             await maybe_deferred_to_future(closed)
@@ -242,6 +244,7 @@ class ResilientScheduler(BaseScheduler):
         return self._write(changes)
 
     async def _write(self, changes: Changes) -> None:
+        assert self.committer is not None
         self.broken = True
         await self.committer.write(changes)
         self.frontier.committed(changes)
@@ -423,7 +426,7 @@ def order_of(settings: BaseSettings) -> Order:
 
 
 def _is_lifo(settings: BaseSettings, name: str) -> bool:
-    cls = load_object(settings[name])
+    cls = _load(settings, name)
     for known, found in vars(squeues).items():
         if found is cls:
             return "Lifo" in known
@@ -435,8 +438,15 @@ def _is_lifo(settings: BaseSettings, name: str) -> bool:
 
 def check_settings(settings: BaseSettings) -> None:
     """Raises :exc:`ConfigurationError` for a setting of Scrapy that can't be honoured."""
+    if settings.getbool("TWISTED_REACTOR_ENABLED") and (
+        settings["TWISTED_REACTOR"] != _ASYNCIO_REACTOR
+    ):
+        raise ConfigurationError(
+            f"TWISTED_REACTOR={settings['TWISTED_REACTOR']!r}: needs asyncio: "
+            "leave the setting at Scrapy's default."
+        )
     order_of(settings)
-    cls = load_object(settings["DUPEFILTER_CLASS"])
+    cls = _load(settings, "DUPEFILTER_CLASS")
     if settings.get("JOBDIR") and cls not in {RFPDupeFilter, BaseDupeFilter}:
         raise ConfigurationError(
             f"DUPEFILTER_CLASS={settings['DUPEFILTER_CLASS']!r} can't be part of a "
@@ -444,6 +454,13 @@ def check_settings(settings: BaseSettings) -> None:
             "REQUEST_FINGERPRINTER_CLASS to say which requests are the same, or run without "
             "JOBDIR."
         )
+
+
+def _load(settings: BaseSettings, name: str) -> Any:
+    try:
+        return load_object(settings[name])
+    except (ImportError, NameError, TypeError, ValueError) as error:
+        raise ConfigurationError(f"{name}={settings[name]!r}: {error}.") from None
 
 
 def _dupefilter(crawler: Crawler) -> BaseDupeFilter:

@@ -12,6 +12,7 @@ import shutil
 import time
 from dataclasses import dataclass
 from hashlib import sha256
+from os import SEEK_END
 from pathlib import Path
 from typing import IO, Final
 
@@ -19,11 +20,12 @@ from scrapy_resilience.checkpoint.lock import lock_fd
 from scrapy_resilience.checkpoint.state import OWN, StateRegistry
 from scrapy_resilience.exceptions import CheckpointError, JobLockedError
 
-__all__ = ["FeedRecord", "lock_feed", "recover"]
+__all__ = ["FeedRecord", "ending_of", "lock_feed", "records", "recover"]
 
 logger = logging.getLogger(__name__)
 
 _STATE: Final = OWN + "feed/"
+_ENDING: Final = 4096
 
 
 @dataclass
@@ -31,7 +33,8 @@ class FeedRecord:
     """What a resume must know of one file.
 
     *offset* is the committed length; None until a commit has seen the file. *base* is the
-    length that the file had before us, *existed* whether it was there at all.
+    length that the file had before us, *existed* whether it was there at all; *ending* is
+    what :func:`ending_of` gave at the offset.
     """
 
     template: str
@@ -42,7 +45,7 @@ class FeedRecord:
     overwrite: bool
     batch_id: int
     offset: int | None = None
-    inode: int | None = None
+    ending: bytes | None = None
     items: int = 0
     fields: list[str] | None = None
 
@@ -57,38 +60,51 @@ def lock_feed(file: IO[bytes], path: Path | str) -> None:
         raise JobLockedError(f"another job writes to {path}: give each job its own feed")
 
 
+def records(state: StateRegistry) -> list[FeedRecord]:
+    """The feeds of the last run."""
+    return [FeedRecord(**value) for value in state.values_of(_STATE)]
+
+
 def recover(state: StateRegistry, folder: Path, *, clean: bool) -> list[FeedRecord]:
     """Cut the feeds of the last run back to what was committed.
 
     All are checked before the first is cut. Raises :exc:`CheckpointError` for a file that
     is shorter than it was, is another one, or was changed since a clean end.
     """
-    records = [FeedRecord(**value) for value in state.values_of(_STATE)]
-    for record in records:
+    found = records(state)
+    for record in found:
         _check(record, clean=clean)
-    for record in records:
+    for record in found:
         _cut(record, folder)
-    return records
+    return found
+
+
+def ending_of(file: IO[bytes], offset: int) -> bytes:
+    """A digest of the last bytes before *offset*: they tell a feed from any other file."""
+    start = max(offset - _ENDING, 0)
+    file.seek(start)
+    return sha256(file.read(offset - start)).digest()[:8]
 
 
 def _check(record: FeedRecord, *, clean: bool) -> None:
     keep = _keep(record)
     try:
-        found = Path(record.path).stat()
+        with Path(record.path).open("rb") as file:
+            lock_feed(file, record.path)
+            size = file.seek(0, SEEK_END)
+            same = record.ending in {None, ending_of(file, keep)}
     except FileNotFoundError:
         if keep:
             raise _changed(record, "is gone") from None
         return
-    if record.inode is not None and found.st_ino != record.inode:
-        raise _changed(record, "was replaced by another file")
-    with Path(record.path).open("rb") as file:
-        lock_feed(file, record.path)
-    if found.st_size < keep:
-        raise _changed(record, f"is shorter ({found.st_size} bytes) than it was ({keep})")
-    if found.st_size > keep and clean and record.offset is not None:
-        raise _changed(
-            record, f"was {keep} bytes long when the job stopped, is {found.st_size}"
-        )
+    except OSError as error:
+        raise _changed(record, f"can't be read ({error.strerror})") from error
+    if size < keep:
+        raise _changed(record, f"is shorter ({size} bytes) than it was ({keep})")
+    if size > keep and clean and record.offset is not None:
+        raise _changed(record, f"was {keep} bytes long when the job stopped, is {size}")
+    if not same:
+        raise _changed(record, "does not hold what the last run wrote")
 
 
 def _changed(record: FeedRecord, what: str) -> CheckpointError:

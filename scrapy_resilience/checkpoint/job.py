@@ -13,7 +13,7 @@ from scrapy.utils.misc import load_object
 
 from scrapy_resilience._scrapy import fail_quietly
 from scrapy_resilience.checkpoint.barrier import Barrier
-from scrapy_resilience.checkpoint.feeds import recover
+from scrapy_resilience.checkpoint.feeds import FeedRecord, records, recover
 from scrapy_resilience.checkpoint.filesystem import warn_if_remote
 from scrapy_resilience.checkpoint.lock import FileLock, is_locked
 from scrapy_resilience.checkpoint.state import OWN, StateRegistry
@@ -44,6 +44,8 @@ class Job:
         self.config = config
         self.values = ValueCodec(allow_pickle=config.allow_pickle)
         self.barrier = Barrier()
+        self.stale: dict[str, bytes | None] = {}
+        """State of the last run that this one must not find again."""
         self.on_open: list[Callable[[ResilientScheduler], None]] = []
         """Called when the scheduler is open and no feed is yet."""
         path.mkdir(parents=True, exist_ok=True)
@@ -72,7 +74,11 @@ class Job:
         }
         self.resumed = self.meta["runs"] > 0
         self._refuse_foreign(spider)
-        self.feeds = recover(self.state, self.path, clean=self.meta.get("clean", False))
+        self.feeds: list[FeedRecord] = []
+        if self.meta.get("finished"):  # its feeds are the user's now
+            self.stale = {record.name: None for record in records(self.state)}
+        else:
+            self.feeds = recover(self.state, self.path, clean=self.meta.get("clean", False))
         self.meta.update(runs=self.meta["runs"] + 1, clean=False, finished=False, reason=None)
 
     def _refuse_foreign(self, spider: str) -> None:

@@ -72,13 +72,14 @@ class Checkpoint:
 
     def _scheduler_opened(self, scheduler: ResilientScheduler) -> None:
         """Before any feed is opened, and before ``spider_opened``."""
-        self.scheduler = scheduler
+        assert scheduler.committer is not None
+        self.scheduler, self._committer = scheduler, scheduler.committer
         self.job.meta["clean"] = False
         self._register_state()
         scheduler.contributors.append(self._contribute)
         scheduler.on_full = self._due.set
-        scheduler.committer.write_now(
-            Changes(state={META: self.job.state.encode(self.job.meta)})
+        self._committer.write_now(
+            Changes(state={**self.job.stale, META: self.job.state.encode(self.job.meta)})
         )
         self._task = asyncio.ensure_future(self._run())
 
@@ -91,7 +92,7 @@ class Checkpoint:
         exporter = self.crawler.get_extension(FeedExporter)
         if isinstance(exporter, ResilientFeedExporter):
             exporter.attach(
-                self.job.state, self.job.feeds, self.scheduler.committer.write_now, item_written
+                self.job.state, self.job.feeds, self._committer.write_now, item_written
             )
             self.scheduler.contributors.append(exporter.contribute)
 
@@ -116,7 +117,7 @@ class Checkpoint:
         await self._task
         self.job.meta["clean"] = True
         await self.scheduler.commit()
-        self.scheduler.committer.close()
+        self._committer.close()
         self.job.close()
 
     # --- commits ---
@@ -133,7 +134,10 @@ class Checkpoint:
                         await self._commit()
                 except Exception:
                     logger.exception("The checkpoint is broken: closing the spider")
-                    await self.crawler.engine.close_spider_async(reason=names.REASON_STORAGE)
+                    closing = self.crawler.engine.close_spider_async(
+                        reason=names.REASON_STORAGE
+                    )
+                    self._closing = asyncio.ensure_future(closing)  # it waits for this task
                     return
 
     async def _commit(self) -> None:

@@ -19,7 +19,7 @@ from scrapy.extensions.feedexport import (
 )
 
 from scrapy_resilience._scrapy import check_feed_exporter, fail_quietly
-from scrapy_resilience.checkpoint.feeds import FeedRecord, lock_feed
+from scrapy_resilience.checkpoint.feeds import FeedRecord, ending_of, lock_feed
 from scrapy_resilience.checkpoint.job import job_of
 from scrapy_resilience.exceptions import JobLockedError
 from scrapy_resilience.frontier.store import Changes
@@ -152,7 +152,6 @@ class ResilientFeedExporter(FeedExporter):
         except JobLockedError as error:
             logger.error("Can't run this job: %s", error)  # noqa: TRY400 - one line
             raise CloseSpider(REASON_FEED_LOCKED) from None
-        record.inode = os.fstat(slot.file.fileno()).st_ino
         if overwrite and record.existed and record.offset is None:
             self._truncate.add(slot)
         self._records[slot] = record
@@ -197,6 +196,9 @@ def _measure(slot: FeedSlot, record: FeedRecord) -> bool:
     else:
         file.flush()
         record.offset = os.fstat(file.fileno()).st_size
+    if path.exists():
+        with path.open("rb") as written:
+            record.ending = ending_of(written, record.offset)
     record.items = slot.itemcount
     if record.fields is None and isinstance(slot.exporter, CsvItemExporter) and slot.itemcount:
         fields = slot.exporter.fields_to_export
