@@ -29,6 +29,7 @@ __all__ = [
     "being_scraped",
     "check_engine",
     "check_feed_exporter",
+    "exit_with_failure",
     "fail_quietly",
     "is_idle",
     "owns_job",
@@ -157,6 +158,11 @@ def running_command() -> str | None:
 def owns_job() -> bool:
     """Whether this run may take the job directory: ``fetch``, ``shell`` and so on may not."""
     return running_command() in {None, "crawl", "runspider"}
+
+
+def exit_with_failure(crawler: Crawler) -> None:
+    """Make the exit code 1: Scrapy's commands take a crawler without a spider for a failure."""
+    crawler.spider = None
 
 
 def fail_quietly(crawler: Crawler, error: ResilienceError) -> None:

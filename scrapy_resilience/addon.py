@@ -19,7 +19,7 @@ from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.extensions.checkpoint import Checkpoint
 from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
 from scrapy_resilience.scheduler import ResilientScheduler, check_settings
-from scrapy_resilience.settings import PREFIX, Config, apply_layers
+from scrapy_resilience.settings import Config, apply_layers
 from scrapy_resilience.spidermiddlewares.start import StartMiddleware
 
 if TYPE_CHECKING:
@@ -48,17 +48,15 @@ class ResilienceAddon:
     @classmethod
     def update_pre_crawler_settings(cls, settings: BaseSettings) -> None:
         """uvloop, which must be known before the event loop is made."""
-        uses_asyncio = settings["TWISTED_REACTOR"] == _default_reactor()
-        wanted = str(settings.get(PREFIX + "UVLOOP_ENABLED", True)).lower() not in {
-            "0",
-            "false",
-        }
-        if (
-            uses_asyncio
-            and wanted
-            and running_command() in {"crawl", "runspider"}
-            and _has_uvloop()
-        ):
+        if running_command() not in {"crawl", "runspider"} or not _has_uvloop():
+            return  # a script may have made its event loop already
+        layered = settings.copy()
+        try:
+            apply_layers(layered)
+            config = Config.from_settings(layered)
+        except ConfigurationError:
+            return  # the crawl is refused later, when there is a log
+        if config.enabled and config.uvloop_enabled:
             settings.set("ASYNCIO_EVENT_LOOP", "uvloop.Loop", priority="addon")
 
     def update_settings(self, settings: BaseSettings) -> None:
@@ -114,10 +112,6 @@ def _replace(settings: BaseSettings, name: str, old: type, new: type, order: int
     if orders:
         settings.set_in_component_priority_dict(name, old, None)
         _default(settings, name, new, orders[0] if orders[0] is not None else order)
-
-
-def _default_reactor() -> str:
-    return "twisted.internet.asyncioreactor.AsyncioSelectorReactor"
 
 
 def _has_uvloop() -> bool:

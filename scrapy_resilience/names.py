@@ -11,6 +11,8 @@ META_DELAY: Final = "resilience_delay"
 # Close reasons ----------------------------------------------------------------
 REASON_STORAGE: Final = "resilience_storage"
 REASON_FEED_LOCKED: Final = "resilience_feed_locked"
+FAILURES: Final = frozenset({REASON_STORAGE, REASON_FEED_LOCKED})
+"""Close reasons with which the process ends with exit code 1."""
 
 # Stats ------------------------------------------------------------------------
 STAT_COMMITS: Final = "resilience/checkpoint/commits"

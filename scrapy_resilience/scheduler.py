@@ -7,9 +7,9 @@ import logging
 import sys
 import time
 from math import isfinite, nan
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from scrapy import Request, squeues
+from scrapy import Request, signals, squeues
 from scrapy.core.scheduler import BaseScheduler
 from scrapy.dupefilters import BaseDupeFilter, RFPDupeFilter
 from scrapy.utils.asyncio import call_later
@@ -20,6 +20,7 @@ from scrapy_resilience import names
 from scrapy_resilience._scrapy import (
     being_scraped,
     check_engine,
+    exit_with_failure,
     fail_quietly,
     under_way,
     wake,
@@ -54,6 +55,15 @@ _ASYNCIO_REACTOR: Final = "twisted.internet.asyncioreactor.AsyncioSelectorReacto
 _COLLECT_AT_LEAST: Final = 256
 
 
+class _Origin(NamedTuple):
+    """Where a request came from, and the names by which a second run knows it again."""
+
+    parent: Producer | None
+    fingerprint: bytes | None
+    key: int | None
+    start_key: int | None
+
+
 class ResilientScheduler(BaseScheduler):
     """Keeps every request in the frontier until it is done.
 
@@ -75,6 +85,9 @@ class ResilientScheduler(BaseScheduler):
         self._wake_up: tuple[float, CallLaterResult] | None = None
         self._collect_at = _COLLECT_AT_LEAST
         self.commit_lock = asyncio.Lock()
+        self._close_reason: str | None = None
+        self.start_pending = False
+        """Whether ``start()`` may have more to put out."""
         self.committer: Committer | None = None
         self.broken = False
         """A commit failed in a way that no second try mends: nothing more is written."""
@@ -117,7 +130,8 @@ class ResilientScheduler(BaseScheduler):
         wrap_scraper(engine, self.outputs.outputs, self.outputs.item)
         if job is not None:
             self.committer = Committer(job.store, self._stats)
-            self.contributors.append(self.ledger.contribute)
+            self.contributors += [self.ledger.contribute, self._contribute]
+            self.crawler.signals.connect(self._engine_stopped, signals.engine_stopped)
             if job.resumed:
                 self._stats.set_value(names.STAT_RESUMED, 1)
                 logger.info(
@@ -127,6 +141,8 @@ class ResilientScheduler(BaseScheduler):
                 )
             for opened in job.on_open:
                 opened(self)
+            job.meta["clean"] = False
+            self.committer.write_now(Changes(state={**job.stale, **job.state.changed()}))
         return self._dupefilter.open()
 
     def close(self, reason: str) -> Deferred[None]:
@@ -134,6 +150,7 @@ class ResilientScheduler(BaseScheduler):
 
     async def _close(self, reason: str) -> None:
         self._cancel_wake_up()
+        self._close_reason = reason
         if self.committer is not None:
             await self.commit()
         if (closed := self._dupefilter.close(reason)) is not None:
@@ -152,11 +169,11 @@ class ResilientScheduler(BaseScheduler):
             if self._is_duplicate(request, fingerprint):
                 return False
         if parent is not None and self.job is not None and request.dont_filter:
-            key = request_key(request)
-            if parent.claim(key):
+            key = parent.child(request_key(request))
+            if parent.has_put_out(key):
                 self._stats.inc_value(names.STAT_SUPPRESSED_REQUESTS)
                 return True
-        self._push(request, parent, fingerprint, key, start_key)
+        self._push(request, _Origin(parent, fingerprint, key, start_key))
         return True
 
     def next_request(self) -> Request | None:
@@ -250,6 +267,30 @@ class ResilientScheduler(BaseScheduler):
         self.frontier.committed(changes)
         self.broken = False
 
+    def _contribute(self, changes: Changes) -> None:
+        assert self.job is not None
+        meta, rows = self.job.meta, self.frontier.rows
+        meta["reason"] = self._close_reason
+        meta["finished"] = (
+            self._close_reason == "finished" and rows == 0 and not self.start_pending
+        )
+        self.job.contribute(
+            changes, self._stats.get_stats(), pending=rows, held=self.frontier.held
+        )
+
+    async def _engine_stopped(self) -> None:
+        """The last commit: it has the spider's final state and stats, and closed feeds."""
+        if self.job is None or self.committer is None:
+            return
+        for ending in self.job.on_close:
+            await ending()
+        self.job.meta["clean"] = True
+        await self.commit()
+        self.committer.close()
+        self.job.close()
+        if self._close_reason in names.FAILURES:
+            exit_with_failure(self.crawler)
+
     def _collect(self) -> None:
         done = self.ledger.collect(under_way(self.crawler.engine))
         self._stats.inc_value(names.STAT_REQUESTS_DONE, done)
@@ -267,14 +308,7 @@ class ResilientScheduler(BaseScheduler):
             self._dupefilter.log(request, self.crawler.spider)
         return duplicate
 
-    def _push(
-        self,
-        request: Request,
-        parent: Producer | None,
-        fingerprint: bytes | None,
-        key: int | None,
-        start_key: int | None,
-    ) -> None:
+    def _push(self, request: Request, origin: _Origin) -> None:
         slot = slot_name(self.crawler.engine.downloader.get_slot_key(request))
         delay = _delay(request)
         payload = self._payload(request)
@@ -283,7 +317,7 @@ class ResilientScheduler(BaseScheduler):
             payload,
             priority=request.priority,
             start=bool(request.meta.get("is_start_request")),
-            fingerprint=fingerprint,
+            fingerprint=origin.fingerprint,
             delay=delay,
             now=time.monotonic(),
             wall=time.time(),
@@ -294,12 +328,12 @@ class ResilientScheduler(BaseScheduler):
         if self.job is None:
             return
         if not durable:
-            self._keep_open(row, request, parent, fingerprint, start_key)
-        elif start_key is not None:
+            self._keep_open(row, request, origin)
+        elif origin.start_key is not None:
             if request.dont_filter:
-                self.frontier.note_start(start_key)
-        elif key is not None and parent is not None:
-            parent.put_out(key)
+                self.frontier.note_start(origin.start_key)
+        elif origin.key is not None and origin.parent is not None:
+            origin.parent.put_out(origin.key)
         if self.frontier.changed >= self._max_changes:
             self.on_full()
 
@@ -321,21 +355,17 @@ class ResilientScheduler(BaseScheduler):
                 )
             return request
 
-    def _keep_open(
-        self,
-        row: Row,
-        request: Request,
-        parent: Producer | None,
-        fingerprint: bytes | None,
-        start_key: int | None,
-    ) -> None:
+    def _keep_open(self, row: Row, request: Request, origin: _Origin) -> None:
         """A request in memory only: whatever made it is not done before it is."""
-        if parent is None and start_key is None:
-            parent = self._being_replaced()
-        key = start_key if start_key is not None else request_key(request)
-        self.ledger.add_volatile(
-            row, parent, key, fingerprint, from_start=start_key is not None
-        )
+        parent, fingerprint, key, start_key = origin
+        if start_key is not None:
+            self.ledger.add_volatile(row, None, start_key, fingerprint, from_start=True)
+            return
+        parent = parent or self._being_replaced()
+        if key is None:
+            key = request_key(request)
+            key = key if parent is None else parent.child(key)
+        self.ledger.add_volatile(row, parent, key, fingerprint)
 
     def _being_replaced(self) -> Producer | None:
         """The request for which a middleware returns another one right now.

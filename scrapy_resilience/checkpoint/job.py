@@ -11,22 +11,25 @@ from weakref import WeakKeyDictionary
 
 from scrapy.utils.misc import load_object
 
-from scrapy_resilience._scrapy import fail_quietly
+from scrapy_resilience._scrapy import fail_quietly, owns_job
 from scrapy_resilience.checkpoint.barrier import Barrier
 from scrapy_resilience.checkpoint.feeds import FeedRecord, records, recover
 from scrapy_resilience.checkpoint.filesystem import warn_if_remote
 from scrapy_resilience.checkpoint.lock import FileLock, is_locked
 from scrapy_resilience.checkpoint.state import OWN, StateRegistry
+from scrapy_resilience.core.totals import add_stats
 from scrapy_resilience.exceptions import CheckpointError, ResilienceError
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.store import SQLiteStore
+from scrapy_resilience.names import STAT_REQUESTS_DONE, STAT_TOTAL_PREFIX
 from scrapy_resilience.settings import Config
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from scrapy.crawler import Crawler
 
+    from scrapy_resilience.frontier.store import Changes
     from scrapy_resilience.scheduler import ResilientScheduler
 
 __all__ = ["Job", "job_of", "read_report", "register_state"]
@@ -34,6 +37,7 @@ __all__ = ["Job", "job_of", "read_report", "register_state"]
 STORE: Final = "resilience.db"
 LOCK: Final = "resilience.lock"
 META: Final = OWN + "job"
+TOTALS: Final = OWN + "totals"
 
 
 class Job:
@@ -48,6 +52,8 @@ class Job:
         """State of the last run that this one must not find again."""
         self.on_open: list[Callable[[ResilientScheduler], None]] = []
         """Called when the scheduler is open and no feed is yet."""
+        self.on_close: list[Callable[[], Awaitable[None]]] = []
+        """Awaited before the last commit."""
         path.mkdir(parents=True, exist_ok=True)
         warn_if_remote(path)
         _refuse_stock_queue(path)
@@ -80,6 +86,9 @@ class Job:
         else:
             self.feeds = recover(self.state, self.path, clean=self.meta.get("clean", False))
         self.meta.update(runs=self.meta["runs"] + 1, clean=False, finished=False, reason=None)
+        self._totals = self._before = self.state.load(TOTALS) or {}
+        self.state.register(META, lambda: self.meta)
+        self.state.register(TOTALS, lambda: self._totals)
 
     def _refuse_foreign(self, spider: str) -> None:
         if self.meta["spider"] != spider:
@@ -94,6 +103,28 @@ class Job:
                 "what is new, set RESILIENCE_RERUN_START=True"
             )
 
+    def totals(self, stats: Mapping[str, Any]) -> dict[str, Any]:
+        """The stats of all runs, from those of this one up to now."""
+        prefix = STAT_TOTAL_PREFIX
+        return add_stats(
+            self._before,
+            {key: value for key, value in stats.items() if not key.startswith(prefix)},
+        )
+
+    def contribute(
+        self, changes: Changes, stats: Mapping[str, Any], *, pending: int, held: int
+    ) -> None:
+        """All named state, as part of a commit."""
+        self._totals = self.totals(stats)
+        self.meta.update(
+            items=self._totals.get("item_scraped_count", 0),
+            done=self._totals.get(STAT_REQUESTS_DONE, 0),
+            pending=pending,
+            held=held,
+            last_checkpoint=time.time(),
+        )
+        changes.state.update(self.state.changed())
+
     def close(self) -> None:
         self.store.close()
         self.lock.release()
@@ -105,14 +136,15 @@ _jobs: WeakKeyDictionary[Crawler, Job] = WeakKeyDictionary()
 def job_of(crawler: Crawler) -> Job | None:
     """The job of a crawler, opened by whoever asks first.
 
-    None without a JOBDIR, and with a scheduler that is not ours: only it knows what is done.
+    None without a JOBDIR, under ``scrapy shell`` and the like, and with a scheduler that is
+    not ours: only it knows what is done.
 
     A refusal is logged in one line and raised.
     """
     if crawler in _jobs:
         return _jobs[crawler]
     path = crawler.settings.get("JOBDIR")
-    if not (path and getattr(load_object(crawler.settings["SCHEDULER"]), "runs_jobs", False)):
+    if not (path and owns_job() and _runs_jobs(crawler)):
         return None
     try:
         config = Config.from_settings(crawler.settings)
@@ -125,6 +157,10 @@ def job_of(crawler: Crawler) -> Job | None:
         fail_quietly(crawler, error)
         raise
     return job
+
+
+def _runs_jobs(crawler: Crawler) -> bool:
+    return getattr(load_object(crawler.settings["SCHEDULER"]), "runs_jobs", False)
 
 
 def register_state(

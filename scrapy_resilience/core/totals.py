@@ -14,7 +14,7 @@ def add_stats(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, An
     """Counters add up; maxima and minima stay such; anything else is the latest value.
 
     A key is a maximum or a minimum when one of the words it is made of is ``max`` or
-    ``min``, as in Scrapy's ``request_depth_max`` and ``memusage/max``.
+    ``min``, as in Scrapy's ``request_depth_max``; memory is never a sum.
     """
     total = dict(before)
     for key, value in now.items():
@@ -26,6 +26,8 @@ def add_stats(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, An
 def _add(key: str, old: Any, new: Any) -> Any:
     if key == "start_time":
         return old
+    if key.startswith("memusage/"):
+        return max(old, new)
     if not (_is_number(old) and _is_number(new)):
         return new
     words = key.replace("/", "_").split("_")

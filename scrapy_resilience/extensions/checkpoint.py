@@ -1,4 +1,4 @@
-"""The Checkpoint extension: when commits are made, and what goes into them."""
+"""The Checkpoint extension: when commits are made, and what of the spider goes into them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,11 @@ from scrapy.extensions.spiderstate import SpiderState
 from scrapy_resilience import names
 from scrapy_resilience._scrapy import is_idle
 from scrapy_resilience.checkpoint.items import item_written
-from scrapy_resilience.checkpoint.job import META, Job, job_of
+from scrapy_resilience.checkpoint.job import Job, job_of
 from scrapy_resilience.checkpoint.state import OWN
-from scrapy_resilience.core.totals import add_stats
 from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
-from scrapy_resilience.frontier.store import Changes
 
 if TYPE_CHECKING:
-    from scrapy import Spider
     from scrapy.crawler import Crawler
     from typing_extensions import Self
 
@@ -36,6 +33,7 @@ logger = logging.getLogger(__name__)
 _POLL: Final = 0.001
 """Seconds between two looks at whether the callbacks under way have ended."""
 _MAX_SKIPS: Final = 16
+_SPIDER_STATE: Final = OWN + "spider_state"
 
 
 class Checkpoint:
@@ -53,13 +51,12 @@ class Checkpoint:
         self._stats: Any = crawler.stats
         self._due = asyncio.Event()
         self._stop = False
-        self._task: asyncio.Task[None] | None = None
         self._skip = self._skips = 0
-        self._before: dict[str, Any] = job.state.load(OWN + "totals") or {}
-        job.on_open.append(self._scheduler_opened)
+        self._state: Any = job.state.load(_SPIDER_STATE) or {}
+        job.on_open.append(self._opened)
+        job.on_close.append(self._closing)
         crawler.signals.connect(self._engine_started, signals.engine_started)
         crawler.signals.connect(self._spider_closed, signals.spider_closed)
-        crawler.signals.connect(self._engine_stopped, signals.engine_stopped)
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -70,82 +67,62 @@ class Checkpoint:
 
     # --- life ---
 
-    def _scheduler_opened(self, scheduler: ResilientScheduler) -> None:
-        """Before any feed is opened, and before ``spider_opened``."""
-        assert scheduler.committer is not None
-        self.scheduler, self._committer = scheduler, scheduler.committer
-        self.job.meta["clean"] = False
-        self._register_state()
-        scheduler.contributors.append(self._contribute)
+    def _opened(self, scheduler: ResilientScheduler) -> None:
+        """The scheduler is open, and no feed is."""
+        self._scheduler = scheduler
         scheduler.on_full = self._due.set
-        self._committer.write_now(
-            Changes(state={**self.job.stale, META: self.job.state.encode(self.job.meta)})
-        )
+        spider: Any = self.crawler.spider
+        spider.state = self._state
+        self.job.state.register(_SPIDER_STATE, lambda: spider.state)
+        exporter = self.crawler.get_extension(FeedExporter)
+        if isinstance(exporter, ResilientFeedExporter) and scheduler.committer is not None:
+            exporter.attach(
+                self.job.state, self.job.feeds, scheduler.committer.write_now, item_written
+            )
+            scheduler.contributors.append(exporter.contribute)
         self._task = asyncio.ensure_future(self._run())
 
-    def _register_state(self) -> None:
-        spider = self.crawler.spider
-        self._state: Any = self.job.state.load(OWN + "spider_state") or {}
-        spider.state = self._state  # type: ignore[union-attr]
-        self.job.state.register(OWN + "spider_state", lambda: spider.state)  # type: ignore[union-attr]
-        self.job.state.register(OWN + "totals", self.totals)
-        exporter = self.crawler.get_extension(FeedExporter)
-        if isinstance(exporter, ResilientFeedExporter):
-            exporter.attach(
-                self.job.state, self.job.feeds, self._committer.write_now, item_written
-            )
-            self.scheduler.contributors.append(exporter.contribute)
-
     def _engine_started(self) -> None:
+        """Scrapy's own extension, where nobody turned it off, has put another state there."""
         if self.crawler.get_extension(SpiderState) is not None:
-            self.crawler.spider.state = self._state  # type: ignore[union-attr]
+            spider: Any = self.crawler.spider
+            spider.state = self._state
 
-    def _spider_closed(self, spider: Spider, reason: str) -> None:
-        meta = self.job.meta
-        meta["reason"] = reason
-        meta["finished"] = reason == "finished" and self.scheduler.frontier.rows == 0
+    def _spider_closed(self) -> None:
         if self.job.resumed:
-            for key, value in self.totals().items():
+            for key, value in self.job.totals(self._stats.get_stats()).items():
                 self._stats.set_value(names.STAT_TOTAL_PREFIX + key, value)
 
-    async def _engine_stopped(self) -> None:
-        """The last commit: it has the spider's final state and stats, and closed feeds."""
-        if self._task is None:
-            return
+    async def _closing(self) -> None:
         self._stop = True
         self._due.set()
         await self._task
-        self.job.meta["clean"] = True
-        await self.scheduler.commit()
-        self._committer.close()
-        self.job.close()
 
     # --- commits ---
 
     async def _run(self) -> None:
         interval = self.job.config.checkpoint_interval
-        while not self._stop:
+        while True:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._due.wait(), interval)
             self._due.clear()
-            if not self._stop:
-                try:
-                    async with self.scheduler.commit_lock:
-                        await self._commit()
-                except Exception:
-                    logger.exception("The checkpoint is broken: closing the spider")
-                    closing = self.crawler.engine.close_spider_async(
-                        reason=names.REASON_STORAGE
-                    )
-                    self._closing = asyncio.ensure_future(closing)  # it waits for this task
-                    return
+            if self._stop:
+                return
+            try:
+                async with self._scheduler.commit_lock:
+                    await self._commit()
+            except Exception:
+                logger.exception("The checkpoint is broken: closing the spider")
+                closing = self.crawler.engine.close_spider_async(reason=names.REASON_STORAGE)
+                self._end = asyncio.ensure_future(closing)  # it waits for this task
+                return
 
     async def _commit(self) -> None:
         aligned = await self._align()
         try:
             self._stats.inc_value(names.STAT_COMMITS)
             self._stats.inc_value(names.STAT_ALIGNED if aligned else names.STAT_UNALIGNED)
-            commit = self.scheduler.begin_commit()
+            commit = self._scheduler.begin_commit()
         finally:
             self.job.barrier.lift()
         await commit
@@ -168,24 +145,3 @@ class Checkpoint:
         self._skips = 0
         self._stats.max_value(names.STAT_DRAIN_MAX, time.monotonic() - started)
         return True
-
-    def _contribute(self, changes: Changes) -> None:
-        totals, frontier = self.totals(), self.scheduler.frontier
-        self.job.meta.update(
-            items=totals.get("item_scraped_count", 0),
-            done=totals.get(names.STAT_REQUESTS_DONE, 0),
-            pending=frontier.rows,
-            held=frontier.held,
-            last_checkpoint=time.time(),
-        )
-        changes.state.update(self.job.state.changed())
-        changes.state[META] = self.job.state.encode(self.job.meta)
-
-    def totals(self) -> dict[str, Any]:
-        """The stats of all runs of the job up to now."""
-        now = self._stats.get_stats()
-        prefix = names.STAT_TOTAL_PREFIX
-        return add_stats(
-            self._before,
-            {key: value for key, value in now.items() if not key.startswith(prefix)},
-        )

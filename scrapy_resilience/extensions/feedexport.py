@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from scrapy import signals
 from scrapy.exceptions import CloseSpider
 from scrapy.exporters import CsvItemExporter, JsonLinesItemExporter
 from scrapy.extensions.feedexport import (
@@ -18,7 +19,7 @@ from scrapy.extensions.feedexport import (
     apply_uri_params,
 )
 
-from scrapy_resilience._scrapy import check_feed_exporter, fail_quietly
+from scrapy_resilience._scrapy import check_feed_exporter, exit_with_failure, fail_quietly
 from scrapy_resilience.checkpoint.feeds import FeedRecord, ending_of, lock_feed
 from scrapy_resilience.checkpoint.job import job_of
 from scrapy_resilience.exceptions import JobLockedError
@@ -151,6 +152,7 @@ class ResilientFeedExporter(FeedExporter):
             lock_feed(slot.file, storage.path)
         except JobLockedError as error:
             logger.error("Can't run this job: %s", error)  # noqa: TRY400 - one line
+            self.crawler.signals.connect(self._fail, signals.spider_closed)
             raise CloseSpider(REASON_FEED_LOCKED) from None
         if overwrite and record.existed and record.offset is None:
             self._truncate.add(slot)
@@ -162,6 +164,9 @@ class ResilientFeedExporter(FeedExporter):
         super().item_scraped(item, spider)
         if self._state is not None:
             self._on_item()
+
+    def _fail(self) -> None:
+        exit_with_failure(self.crawler)
 
     def _empty(self, slot: FeedSlot) -> None:
         """What ``-O`` means, as late as Scrapy does it: at the first item."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import pickle
 from decimal import Decimal
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 import msgpack
@@ -43,6 +44,7 @@ _ITEM: Final = 9
 _PICKLE: Final = 127
 
 _PICKLE_PROTOCOL: Final = 5
+_MAX_DEPTH: Final = 40
 
 
 class ValueCodec:
@@ -50,6 +52,7 @@ class ValueCodec:
 
     def __init__(self, *, allow_pickle: bool = True) -> None:
         self.allow_pickle = allow_pickle
+        self._depth = 0
 
     def encode(self, value: Any) -> bytes:
         """Raises :exc:`UnserializableError`."""
@@ -79,14 +82,28 @@ class ValueCodec:
         return packed
 
     def _dump(self, value: Any) -> msgpack.ExtType:
-        kind = type(value)
+        kind: Any = type(value)
+        if kind in {set, frozenset}:  # in an order on which all processes agree
+            return self._nested(_PLAIN[kind][0], sorted(value, key=self._pack))
         if kind in _PLAIN and _is_exact(value):
             code, plain = _PLAIN[kind]
-            return msgpack.ExtType(code, self._pack(plain(value)))
-        if isinstance(value, Item) and kind.__init__ is Item.__init__:
-            fields = {name: value[name] for name in value}
-            return msgpack.ExtType(_ITEM, self._pack([_path(kind), fields]))
+            return self._nested(code, plain(value))
+        if isinstance(value, Item) and kind.__init__ is Item.__init__ and (path := _path(kind)):
+            return self._nested(_ITEM, [path, {name: value[name] for name in value}])
         return self._pickled(value)
+
+    def _nested(self, code: int, plain: Any) -> msgpack.ExtType:
+        self._enter(ValueError)
+        try:
+            return msgpack.ExtType(code, self._pack(plain))
+        finally:
+            self._depth -= 1
+
+    def _enter(self, error: type[Exception]) -> None:
+        """Each extension within an extension takes its share of the C stack."""
+        if self._depth >= _MAX_DEPTH:
+            raise error("the value is nested too deep")
+        self._depth += 1
 
     def _pickled(self, value: Any, error: Exception | None = None) -> msgpack.ExtType:
         if not self.allow_pickle:
@@ -105,7 +122,11 @@ class ValueCodec:
                     "the job holds pickled values and RESILIENCE_ALLOW_PICKLE is off"
                 )
             return pickle.loads(data)  # noqa: S301 - our own 0600 file, checked by Job
-        plain = self.decode(data)
+        self._enter(CheckpointError)
+        try:
+            plain = self.decode(data)
+        finally:
+            self._depth -= 1
         if code == _ITEM:
             path, fields = plain
             return _load_class(path, Item)(fields)
@@ -139,18 +160,24 @@ def _is_exact(value: Any) -> bool:
     """Whether the plain form gives the value back: a zone's name or a fold would be lost."""
     if type(value) is not dt.datetime:
         return True
-    return value.tzinfo in (None, dt.timezone.utc) and not value.fold
+    return (value.tzinfo is None or value.tzinfo is dt.timezone.utc) and not value.fold
 
 
-def _path(cls: type) -> str:
-    return f"{cls.__module__}.{cls.__qualname__}"
+@cache
+def _path(cls: Any) -> str | None:
+    """Where another process can import a class; None for one that is not at a module's top."""
+    path = f"{cls.__module__}.{cls.__qualname__}"
+    try:
+        return path if load_object(path) is cls else None
+    except (ImportError, NameError, ValueError):
+        return None
 
 
-def _load_class(path: str, base: type) -> Any:
+def _load_class(path: Any, base: type) -> Any:
     """The class at *path*, which must be a *base*: the file can't name other code to run."""
     try:
-        cls = load_object(path)
-    except (ImportError, NameError, ValueError) as error:
+        cls = path if isinstance(path, type) else load_object(path)
+    except (ImportError, NameError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"the job holds a {path}, which can't be imported: {error}"
         ) from error
@@ -191,6 +218,7 @@ class RequestCodec:
 
     def encode(self, request: Request) -> bytes:
         data: dict[str, Any] = {"url": request.url}
+        plain = type(request) is Request  # another class may have other defaults
         for name in request.attributes:
             if name == "url":
                 continue
@@ -198,47 +226,52 @@ class RequestCodec:
             if name in _CALLBACKS:
                 if value is not None:
                     data[name] = self._name(value)
-            elif name not in _DEFAULTS or value != _DEFAULTS[name]:
+            elif not plain or value != _DEFAULTS[name]:
                 data[name] = dict(value) if name == "headers" else value
-        if type(request) is not Request:
-            data["_class"] = _path(type(request))
+        if not plain:
+            cls: Any = type(request)
+            data["_class"] = _path(cls) or cls
         return self._values.encode(data)
 
     def decode(self, data: bytes) -> Request:
         kwargs = self._values.decode(data)
-        if not isinstance(kwargs, dict):
-            raise CheckpointError("a stored request is no request")
-        cls = _load_class(kwargs.pop("_class"), Request) if "_class" in kwargs else Request
-        for name in _CALLBACKS:
-            if name in kwargs:
-                kwargs[name] = self._method(kwargs[name], kwargs["url"])
-        request: Request = cls(**kwargs)
+        try:
+            cls = _load_class(kwargs.pop("_class"), Request) if "_class" in kwargs else Request
+            for name in _CALLBACKS:
+                if name in kwargs:
+                    kwargs[name] = self._method(kwargs[name], kwargs["url"])
+            request: Request = cls(**kwargs)
+        except CheckpointError:
+            raise
+        except Exception as error:  # whatever a constructor does with wrong arguments
+            raise CheckpointError(f"a stored request can't be made: {error!r}") from error
         return request
 
     def _name(self, function: Any) -> str:
         if function is NO_CALLBACK:
             return _NO_CALLBACK
-        if getattr(function, "__self__", None) is not self._spider:
+        plain = getattr(function, "__func__", None)
+        if plain is None or function.__self__ is not self._spider:
             raise UnserializableError(f"{function!r} is not a method of the spider")
-        plain = function.__func__
         if plain not in self._names:
             self._names[plain] = self._find(plain)
         return self._names[plain]
 
     def _find(self, plain: Any) -> str:
         """The attribute that holds a method; a ``__private`` one has another name."""
-        for name in (plain.__name__, *dir(type(self._spider))):
-            if getattr(getattr(self._spider, name, None), "__func__", None) is plain:
-                return str(name)
+        for cls in type(self._spider).__mro__:
+            for name, value in vars(cls).items():
+                if value is plain and getattr(self._spider, name).__func__ is plain:
+                    return name
         raise UnserializableError(f"{plain!r} is not an attribute of the spider")
 
-    def _method(self, name: str, url: str) -> Any:
+    def _method(self, name: Any, url: str) -> Any:
         if name == _NO_CALLBACK:
             return NO_CALLBACK
-        try:
-            return getattr(self._spider, name)
-        except AttributeError:
+        method = getattr(self._spider, str(name), None)
+        if not callable(method):
             raise CheckpointError(
                 f"the job holds a request for {url} whose callback {name!r} is not a method of "
                 f"spider {self._spider.name!r} any more: add it, or start anew"
-            ) from None
+            )
+        return method

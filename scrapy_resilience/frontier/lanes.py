@@ -94,6 +94,11 @@ class Lane:
         return not (self.waiting or self.busy or self.rows or self.delayed or self.held_until)
 
 
+def _is_stale(due: float, _: int, item: Lane | Row) -> bool:
+    """Whether a timer belongs to a hold that was extended since."""
+    return isinstance(item, Lane) and item.held_until != due
+
+
 class Frontier:
     """Pending requests of a crawl, and the changes that the next commit writes.
 
@@ -130,6 +135,7 @@ class Frontier:
         self._new: dict[int, Row] = {}  # durable, not yet sealed
         self._sealed: dict[int, Row] = {}  # durable, being written
         self._sealed_fingerprints: set[bytes] = set()
+        self._sealing = False
         self._touched: set[Lane] = set()
         self._trims: list[Lane] = []
         self._changes = Changes()
@@ -287,19 +293,23 @@ class Frontier:
     def hold(self, slot: str, until: float) -> None:
         """Hand out nothing of *slot* before *until* (on the clock of *now*)."""
         lane = self._lane(slot)
-        lane.held_until = max(lane.held_until, until)
-        self._set_timer(lane.held_until, lane)
-        self._place(lane)
+        if until > lane.held_until:
+            lane.held_until = until
+            self._set_timer(until, lane)
+            self._place(lane)
 
     def next_due(self) -> float | None:
         """When the next delay or hold ends, on the clock of *now*."""
+        while self._timers and _is_stale(*self._timers[0]):
+            heapq.heappop(self._timers)
         return self._timers[0][0] if self._timers else None
 
     # --- commits ---
 
     def seal(self) -> Changes:
         """Everything since the last seal; one sealed change is written at a time."""
-        assert not self._sealed, "the sealed changes before these are not committed"
+        assert not self._sealing, "the sealed changes before these are not committed"
+        self._sealing = True
         changes, self._changes = self._changes, Changes()
         changes.inserts = list(self._new.values())
         changes.lanes = {lane.ident: (lane.name, lane.rows) for lane in self._touched}
@@ -311,6 +321,7 @@ class Frontier:
     def committed(self, changes: Changes) -> None:
         """The sealed changes are in the store: forget what it can give back."""
         self._taken.difference_update(abs(order) for _, _, order in changes.deletes)
+        self._sealing = False
         self._sealed = {}
         self._sealed_fingerprints = set()
         self._trims = [self._idents[ident] for ident in changes.lanes if ident in self._idents]

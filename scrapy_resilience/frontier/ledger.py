@@ -25,7 +25,7 @@ class _Volatile(NamedTuple):
 
     parent: Producer | None
     origin: str
-    key: int | None
+    key: int
     fingerprint: bytes | None
     from_start: bool
 
@@ -62,7 +62,7 @@ class Ledger:
         self,
         row: Row,
         parent: Producer | None,
-        key: int | None,
+        key: int,
         fingerprint: bytes | None,
         *,
         from_start: bool = False,
@@ -71,9 +71,9 @@ class Ledger:
         origin = f"memory/{row.number}"
         if parent is not None:
             parent.open_children += 1
-            origin = parent.name_child(key or 0)
+            origin = f"{parent.origin}/{key:x}"
         elif from_start:
-            origin = f"start/{key or 0:x}"
+            origin = f"start/{key:x}"
         self._volatile[row.number] = _Volatile(parent, origin, key, fingerprint, from_start)
 
     def collect(self, busy: Container[Hashable]) -> int:
@@ -99,13 +99,12 @@ class Ledger:
     def _close_volatile(self, volatile: _Volatile) -> int:
         if volatile.fingerprint is not None:
             self._frontier.settle(volatile.fingerprint)
-        if volatile.from_start and volatile.key is not None:
+        if volatile.from_start:
             self._frontier.note_start(volatile.key)
         parent = volatile.parent
         if parent is None:
             return 0
-        if volatile.key is not None:
-            parent.put_out(volatile.key)
+        parent.put_out(volatile.key)
         parent.open_children -= 1
         return self._close(parent) if parent.done else 0
 

@@ -62,7 +62,7 @@ class Producer:
     """
 
     __slots__ = (
-        "children", "claimable", "dirty", "finished", "next_ordinal", "occurrences",
+        "children", "dirty", "finished", "next_ordinal", "occurrences",
         "open_children", "origin", "parent", "recorded", "row", "written",
     )  # fmt: skip
 
@@ -72,10 +72,9 @@ class Producer:
         self.row = row
         self.parent: Producer | None = None
         self.written: set[int] = set(written)
-        self.children: list[int] = list(children)
-        self.claimable = Counter(self.children)
+        self.children: set[int] = set(children)
         self.next_ordinal = 0
-        self.occurrences: Counter[int] | None = None
+        self.occurrences: Counter[int] = Counter()
         self.open_children = 0
         self.finished = False
         self.dirty = False
@@ -95,24 +94,19 @@ class Producer:
 
     # requests
 
-    def claim(self, key: int) -> bool:
-        """Whether an earlier run has put out one more request with this key."""
-        if self.claimable[key] > 0:
-            self.claimable[key] -= 1
-            return True
-        return False
-
-    def put_out(self, key: int) -> None:
-        """A request with this key is durable or done."""
-        self.children.append(key)
-        self.dirty = True
-
-    def name_child(self, key: int) -> str:
-        """The origin of a child that lives in memory only."""
-        if self.occurrences is None:
-            self.occurrences = Counter()
+    def child(self, key: int) -> int:
+        """The name of the next request with this key, the same in each run."""
         self.occurrences[key] += 1
-        return f"{self.origin}/{key:x}.{self.occurrences[key]}"
+        return content_key(key.to_bytes(8, "big", signed=True), b"%d" % self.occurrences[key])
+
+    def has_put_out(self, child: int) -> bool:
+        """Whether an earlier run has put out this request."""
+        return child in self.children
+
+    def put_out(self, child: int) -> None:
+        """This request is durable or done."""
+        self.children.add(child)
+        self.dirty = True
 
     # end
 
@@ -123,4 +117,4 @@ class Producer:
     def record(self) -> list[list[int]]:
         """What the next run needs: plain, for the codec."""
         self.dirty, self.recorded = False, True
-        return [sorted(self.written), self.children]
+        return [sorted(self.written), sorted(self.children)]

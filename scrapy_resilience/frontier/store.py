@@ -132,13 +132,14 @@ class MemoryStore:
         return dict(self._state)
 
     def commit(self, changes: Changes) -> None:
+        start_keys = list(changes.start_keys)
         self.rows.update((row.key, row) for row in changes.inserts)
         for key in changes.deletes:
             self.rows.pop(key, None)
         self._fingerprints |= changes.fingerprints
         self._lanes.update(changes.lanes)
         self._lanes = {lane: named for lane, named in self._lanes.items() if named[1]}
-        self._start_keys.extend(changes.start_keys)
+        self._start_keys.extend(start_keys)
         _merge(self._outputs, changes.outputs)
         _merge(self._state, changes.state)
         self._last = max([self._last, *(row.number for row in changes.inserts)])
@@ -155,7 +156,7 @@ def _merge(old: dict[str, bytes], new: dict[str, bytes | None]) -> None:
             old[name] = value
 
 
-_TABLES: Final = """
+_SCHEMA: Final = """
 CREATE TABLE requests (
     lane INTEGER NOT NULL, rank INTEGER NOT NULL, "order" INTEGER NOT NULL,
     data BLOB NOT NULL, due REAL, delay REAL,
@@ -169,6 +170,9 @@ CREATE TABLE outputs (producer TEXT PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROW
 CREATE TABLE state (name TEXT PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 """
+_TABLES: Final = (
+    "requests", "lanes", "fingerprints", "start_keys", "outputs", "state", "counters",
+)  # fmt: skip
 _TEMPORARY: Final = """
 CREATE TEMP VIEW gone AS SELECT lane, rank, "order" FROM requests;
 CREATE TEMP TRIGGER gone INSTEAD OF INSERT ON gone BEGIN
@@ -199,14 +203,15 @@ class SQLiteStore:
     def _open_writer(self) -> sqlite3.Connection:
         if not self.path.exists():
             self._create()
-        connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
-        try:
-            self._check(connection)
-            connection.execute("PRAGMA synchronous=NORMAL")
-            connection.executescript(_TEMPORARY)
-        except BaseException:
-            connection.close()
-            raise
+        connection = self._connect("rw")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.executescript(_TEMPORARY)
+        return connection
+
+    def _open_reader(self) -> sqlite3.Connection:
+        connection = self._connect("ro")
+        connection.execute("PRAGMA query_only=ON")
+        connection.execute("PRAGMA cache_size=-8000")
         return connection
 
     def _create(self) -> None:
@@ -219,31 +224,33 @@ class SQLiteStore:
         connection.execute("PRAGMA page_size=8192")
         connection.execute("PRAGMA journal_mode=WAL")
         connection.executescript(
-            f"BEGIN IMMEDIATE; {_TABLES}"
+            f"BEGIN IMMEDIATE; {_SCHEMA}"
             f"PRAGMA application_id={_APPLICATION_ID}; PRAGMA user_version={SCHEMA}; COMMIT;"
         )
         connection.close()
         draft.rename(self.path)
 
-    def _open_reader(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            f"{self.path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None
-        )
+    def _connect(self, mode: str) -> sqlite3.Connection:
+        uri = f"{self.path.absolute().as_uri()}?mode={mode}"
+        connection = None
         try:
+            connection = sqlite3.connect(
+                uri, uri=True, isolation_level=None, check_same_thread=False
+            )
             self._check(connection)
-            connection.execute("PRAGMA query_only=ON")
-            connection.execute("PRAGMA cache_size=-8000")
-        except BaseException:
-            connection.close()
+        except sqlite3.Error as error:
+            if connection is not None:
+                connection.close()
+            raise CheckpointError(f"{self.path} can't be read as a job: {error}") from error
+        except CheckpointError:
+            if connection is not None:
+                connection.close()
             raise
         return connection
 
     def _check(self, connection: sqlite3.Connection) -> None:
-        try:
-            (application,) = connection.execute("PRAGMA application_id").fetchone()
-            (schema,) = connection.execute("PRAGMA user_version").fetchone()
-        except sqlite3.DatabaseError as error:
-            raise CheckpointError(f"{self.path} can't be read as a job: {error}") from error
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (schema,) = connection.execute("PRAGMA user_version").fetchone()
         if application != _APPLICATION_ID:
             raise CheckpointError(f"{self.path} is not a job of scrapy_resilience")
         if schema != SCHEMA:
@@ -251,6 +258,8 @@ class SQLiteStore:
                 f"{self.path} has schema {schema}, this version reads {SCHEMA}: "
                 "use the version of scrapy_resilience that wrote it, or start anew"
             )
+        for table in _TABLES:
+            connection.execute(f"SELECT * FROM {table} LIMIT 1").fetchall()  # noqa: S608
 
     # --- reading ---
 

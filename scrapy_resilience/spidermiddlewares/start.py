@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from scrapy.exceptions import NotConfigured
 
 from scrapy_resilience.checkpoint.job import job_of
-from scrapy_resilience.scheduler import ResilientScheduler
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from scrapy_resilience.checkpoint.job import Job
+    from scrapy_resilience.scheduler import ResilientScheduler
 
 __all__ = ["StartMiddleware"]
 
@@ -40,12 +40,15 @@ class StartMiddleware:
 
     async def process_start(self, start: AsyncIterator[Any]) -> AsyncIterator[Any]:
         count = 0
+        scheduler: ResilientScheduler | None = None
         async for output in start:
             count += 1
             if count % _BREATH == 0:
                 await asyncio.sleep(0)
             await self._barrier.wait()
-            scheduler = self.crawler.engine.scheduler
-            if isinstance(scheduler, ResilientScheduler) and scheduler.claim_start(output):
-                continue
-            yield output
+            scheduler = cast("ResilientScheduler", self.crawler.engine.scheduler)
+            scheduler.start_pending = True
+            if not scheduler.claim_start(output):
+                yield output
+        if scheduler is not None:
+            scheduler.start_pending = False
