@@ -160,6 +160,19 @@ def owns_job() -> bool:
     return running_command() in {None, "crawl", "runspider"}
 
 
+class _NotAgain(logging.Filter):
+    """Leaves out what Twisted says of a refusal that nobody handled: it was logged."""
+
+    def __init__(self, error: ResilienceError) -> None:
+        super().__init__()
+        self._error = error
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info:
+            return record.exc_info[1] is not self._error
+        return not record.getMessage().startswith("Unhandled error in Deferred")
+
+
 def exit_with_failure(crawler: Crawler) -> None:
     """Make the exit code 1: Scrapy's commands take a crawler without a spider for a failure."""
     crawler.spider = None
@@ -173,6 +186,7 @@ def fail_quietly(crawler: Crawler, error: ResilienceError) -> None:
     """
     kind = "Can't run this job" if isinstance(error, CheckpointError) else "Wrong configuration"
     logger.error("%s: %s", kind, error)
+    logging.getLogger("twisted").addFilter(_NotAgain(error))
     try:
         task = asyncio.current_task()
     except RuntimeError:

@@ -11,7 +11,8 @@ META_DELAY: Final = "resilience_delay"
 # Close reasons ----------------------------------------------------------------
 REASON_STORAGE: Final = "resilience_storage"
 REASON_FEED_LOCKED: Final = "resilience_feed_locked"
-FAILURES: Final = frozenset({REASON_STORAGE, REASON_FEED_LOCKED})
+REASON_UNREADABLE: Final = "resilience_unreadable"
+FAILURES: Final = frozenset({REASON_STORAGE, REASON_FEED_LOCKED, REASON_UNREADABLE})
 """Close reasons with which the process ends with exit code 1."""
 
 # Stats ------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from scrapy import Request, signals, squeues
 from scrapy.core.scheduler import BaseScheduler
 from scrapy.dupefilters import BaseDupeFilter, RFPDupeFilter
+from scrapy.exceptions import CloseSpider
 from scrapy.utils.asyncio import call_later
 from scrapy.utils.defer import deferred_from_coro, maybe_deferred_to_future
 from scrapy.utils.misc import build_from_crawler, load_object
@@ -86,6 +87,7 @@ class ResilientScheduler(BaseScheduler):
         self._collect_at = _COLLECT_AT_LEAST
         self.commit_lock = asyncio.Lock()
         self._close_reason: str | None = None
+        self._unreadable = False
         self.start_pending = False
         """Whether ``start()`` may have more to put out."""
         self.committer: Committer | None = None
@@ -131,6 +133,7 @@ class ResilientScheduler(BaseScheduler):
         if job is not None:
             self.committer = Committer(job.store, self._stats)
             self.contributors += [self.ledger.contribute, self._contribute]
+            self.crawler.signals.connect(self._spider_idle, signals.spider_idle)
             self.crawler.signals.connect(self._engine_stopped, signals.engine_stopped)
             if job.resumed:
                 self._stats.set_value(names.STAT_RESUMED, 1)
@@ -193,7 +196,8 @@ class ResilientScheduler(BaseScheduler):
         return row
 
     def _hand_out(self, request: Request, row: Row) -> None:
-        self._shares.handed_out(request, self.frontier.slot(row))
+        lane, slot = self.frontier.lane(row), self.frontier.slot(row)
+        self._shares.handed_out(request, lane, slot)
         if self.job is not None:
             if len(self.ledger.under_way) > self._collect_at:
                 self._collect()  # before the engine does not know the next one yet
@@ -277,6 +281,10 @@ class ResilientScheduler(BaseScheduler):
         self.job.contribute(
             changes, self._stats.get_stats(), pending=rows, held=self.frontier.held
         )
+
+    def _spider_idle(self) -> None:
+        if self._unreadable:
+            raise CloseSpider(names.REASON_UNREADABLE)
 
     async def _engine_stopped(self) -> None:
         """The last commit: it has the spider's final state and stats, and closed feeds."""
@@ -390,6 +398,7 @@ class ResilientScheduler(BaseScheduler):
         except (ResilienceError, TypeError, ValueError) as error:
             self.frontier.vacate(self.frontier.slot(row))
             self._stats.inc_value(names.STAT_UNREADABLE)
+            self._unreadable = True
             logger.error(  # noqa: TRY400 - one line
                 "A stored request can't run, it stays in the job: %s", error
             )

@@ -29,32 +29,38 @@ class Shares:
         self._downloader = crawler.engine.downloader
         self._frontier = frontier
         self._slots: dict[Request, str] = {}
+        self._lanes: dict[Request, str] = {}
         crawler.signals.connect(self._reached, signals.request_reached_downloader)
         crawler.signals.connect(self._left, signals.request_left_downloader)
 
-    def handed_out(self, request: Request, slot: str) -> None:
-        """The frontier counts it already."""
+    def handed_out(self, request: Request, lane: str, slot: str) -> None:
+        """The frontier counts a request of *lane* at *slot* already."""
         self._slots[request] = slot
+        self._lanes[request] = lane
 
     def sweep(self) -> bool:
         """Free the shares of requests that ended before the downloader, as cached ones do."""
         active = self._downloader.active
         gone = [request for request in self._slots if request not in active]
         for request in gone:
-            self._frontier.vacate(self._slots.pop(request))
+            self._left(request)
         return bool(gone)
 
     def _reached(self, request: Request) -> None:
         slot = slot_name(request.meta[self._downloader.DOWNLOAD_SLOT])
         counted = self._slots.get(request)
+        lane = self._lanes.pop(request, None)
         if counted == slot:
             return
+        if lane is not None:
+            self._frontier.reroute(lane, slot)  # the next ones will go there too
         if counted is not None:
             self._frontier.vacate(counted)
         self._slots[request] = slot
         self._frontier.occupy(slot)
 
     def _left(self, request: Request) -> None:
+        self._lanes.pop(request, None)
         slot = self._slots.pop(request, None)
         if slot is not None:
             self._frontier.vacate(slot)

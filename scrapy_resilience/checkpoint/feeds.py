@@ -20,7 +20,7 @@ from scrapy_resilience.checkpoint.lock import lock_fd
 from scrapy_resilience.checkpoint.state import OWN, StateRegistry
 from scrapy_resilience.exceptions import CheckpointError, JobLockedError
 
-__all__ = ["FeedRecord", "ending_of", "lock_feed", "records", "recover"]
+__all__ = ["FeedRecord", "ending_of", "is_intact", "lock_feed", "records", "recover"]
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +63,15 @@ def lock_feed(file: IO[bytes], path: Path | str) -> None:
 def records(state: StateRegistry) -> list[FeedRecord]:
     """The feeds of the last run."""
     return [FeedRecord(**value) for value in state.values_of(_STATE)]
+
+
+def is_intact(record: FeedRecord) -> bool:
+    """Whether a feed is as the last run left it."""
+    try:
+        _check(record, clean=True)
+    except CheckpointError:
+        return False
+    return Path(record.path).exists()
 
 
 def recover(state: StateRegistry, folder: Path, *, clean: bool) -> list[FeedRecord]:

@@ -13,7 +13,7 @@ from scrapy.utils.misc import load_object
 
 from scrapy_resilience._scrapy import fail_quietly, owns_job
 from scrapy_resilience.checkpoint.barrier import Barrier
-from scrapy_resilience.checkpoint.feeds import FeedRecord, records, recover
+from scrapy_resilience.checkpoint.feeds import FeedRecord, is_intact, records, recover
 from scrapy_resilience.checkpoint.filesystem import warn_if_remote
 from scrapy_resilience.checkpoint.lock import FileLock, is_locked
 from scrapy_resilience.checkpoint.state import OWN, StateRegistry
@@ -82,7 +82,11 @@ class Job:
         self._refuse_foreign(spider)
         self.feeds: list[FeedRecord] = []
         if self.meta.get("finished"):  # its feeds are the user's now
-            self.stale = {record.name: None for record in records(self.state)}
+            for record in records(self.state):
+                if is_intact(record):
+                    self.feeds.append(record)
+                else:
+                    self.stale[record.name] = None
         else:
             self.feeds = recover(self.state, self.path, clean=self.meta.get("clean", False))
         self.meta.update(runs=self.meta["runs"] + 1, clean=False, finished=False, reason=None)

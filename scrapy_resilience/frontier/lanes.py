@@ -61,11 +61,15 @@ class Order:
 
 
 class Lane:
-    """The requests of one download slot."""
+    """The requests of one download slot.
+
+    When a middleware sends the requests of a lane to another slot, that slot's lane counts
+    them, and this one waits there as a guest.
+    """
 
     __slots__ = (
-        "bound", "busy", "delayed", "head", "held_until", "ident", "name", "queue", "rows",
-        "spilled", "tail",
+        "bound", "busy", "counted_by", "delayed", "guests", "guests_turn", "head",
+        "held_until", "ident", "name", "queue", "referrers", "rows", "spilled", "tail",
     )  # fmt: skip
 
     def __init__(self, ident: int, name: str, rows: int = 0) -> None:
@@ -77,6 +81,10 @@ class Lane:
         self.head: list[Row] = []
         self.tail: list[Row] = []
         self.busy = 0
+        self.counted_by = self
+        self.guests: OrderedDict[Lane, None] | None = None
+        self.guests_turn = False
+        self.referrers = 0
         self.delayed = 0
         self.held_until = 0.0
         self.queue: OrderedDict[Lane, None] | None = None
@@ -90,8 +98,30 @@ class Lane:
         return len(self.head) + len(self.tail) + self.spilled
 
     @property
+    def ripe(self) -> bool:
+        return not self.held_until and (bool(self.head) or self.spilled > 0 or bool(self.tail))
+
+    @property
     def forgettable(self) -> bool:
-        return not (self.waiting or self.busy or self.rows or self.delayed or self.held_until)
+        return not (
+            self.busy
+            or self.rows
+            or self.delayed
+            or self.held_until
+            or self.referrers
+            or self.waiting
+        )
+
+    def next_source(self) -> Lane:
+        """This lane, or the guest whose turn it is."""
+        if not self.guests:
+            return self
+        self.guests_turn = not self.guests_turn
+        if self.ripe and not self.guests_turn:
+            return self
+        guest = next(iter(self.guests))
+        self.guests.move_to_end(guest)
+        return guest
 
 
 def _is_stale(due: float, _: int, item: Lane | Row) -> bool:
@@ -237,11 +267,12 @@ class Frontier:
         self._release(now)
         for queue in self._queues:
             while queue:
-                lane = next(iter(queue))
+                counter = next(iter(queue))
+                lane = counter.next_source()
                 row = self._next(lane)
                 if row is not None:
                     self._pending -= 1
-                    lane.busy += 1
+                    counter.busy += 1
                 self._place(lane)
                 if row is not None:
                     return row
@@ -272,20 +303,43 @@ class Frontier:
 
     # --- slots ---
 
-    def slot(self, row: Row) -> str:
+    def lane(self, row: Row) -> str:
         return self._idents[row.lane].name
+
+    def slot(self, row: Row) -> str:
+        """The slot that counts a row that was handed out."""
+        return self._idents[row.lane].counted_by.name
 
     def occupy(self, slot: str) -> None:
         """One more request of *slot* is under way."""
         lane = self._lane(slot)
         lane.busy += 1
-        self._place(lane)
+        self._queue_up(lane)
 
     def vacate(self, slot: str) -> None:
         """One request less of *slot* is under way."""
         lane = self._lane(slot)
         lane.busy = max(lane.busy - 1, 0)
+        self._queue_up(lane)
+
+    def reroute(self, slot: str, counted_by: str) -> None:
+        """From now on the requests of *slot* count as requests of another slot."""
+        lane, counter = self._lane(slot), self._lane(counted_by)
+        self._leave(lane)
+        if counter is not lane:
+            counter.referrers += 1
+            counter.guests = counter.guests or OrderedDict()
+        lane.counted_by = counter
         self._place(lane)
+
+    def _leave(self, lane: Lane) -> None:
+        """Count a lane's requests by itself again."""
+        counter, lane.counted_by = lane.counted_by, lane
+        if counter is not lane:
+            counter.referrers -= 1
+            if counter.guests:
+                counter.guests.pop(lane, None)
+            self._queue_up(counter)
 
     def busy(self, slot: str) -> int:
         return self._lanes[slot].busy if slot in self._lanes else 0
@@ -365,27 +419,37 @@ class Frontier:
         return lane
 
     def _place(self, lane: Lane) -> None:
-        """Put a lane in the queue where it belongs, or in none."""
+        """Put a lane where it belongs: in a queue, among another one's guests, or nowhere."""
+        counter = lane.counted_by
+        if counter is not lane:
+            assert counter.guests is not None
+            if lane.ripe:
+                counter.guests[lane] = None
+            else:
+                counter.guests.pop(lane, None)
+                self._forget(lane)
+        self._queue_up(counter)
+
+    def _queue_up(self, lane: Lane) -> None:
         queue = None
-        if lane.waiting and not lane.held_until and lane.busy < self._limit(lane.name):
+        counts = lane.counted_by is lane
+        if counts and (lane.ripe or lane.guests) and lane.busy < self._limit(lane.name):
             while len(self._queues) <= lane.busy:
                 self._queues.append(OrderedDict())
             queue = self._queues[lane.busy]
-        if queue is lane.queue:
-            if queue is None:
-                self._forget(lane)
-            return
-        if lane.queue is not None:
-            del lane.queue[lane]
-        if queue is not None:
-            queue[lane] = None
-        lane.queue = queue
+        if queue is not lane.queue:
+            if lane.queue is not None:
+                del lane.queue[lane]
+            if queue is not None:
+                queue[lane] = None
+            lane.queue = queue
         if queue is None:
             self._forget(lane)
 
     def _forget(self, lane: Lane) -> None:
         if lane.forgettable and self._lanes.get(lane.name) is lane:
             del self._lanes[lane.name], self._idents[lane.ident]
+            self._leave(lane)
 
     def _next(self, lane: Lane) -> Row | None:
         if not lane.head:
