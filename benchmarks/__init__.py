@@ -1,0 +1,1 @@
+"""Benchmarks: ``python -m benchmarks``, side by side with stock Scrapy."""

@@ -1,0 +1,143 @@
+"""What crawls carry along: a report of their stats, local answers, and pipelines."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import mmap
+import resource
+import struct
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from scrapy import signals
+from scrapy.exceptions import NotConfigured
+from scrapy.http import HtmlResponse, Response
+
+if TYPE_CHECKING:
+    from scrapy import Request
+    from scrapy.crawler import Crawler
+    from typing_extensions import Self
+
+REPORT = "report.json"
+IN_FLIGHT = "in_flight"
+_NUMBER = struct.Struct("q")
+
+
+class Report:
+    """Writes all stats to a file at the very end, and sets the limit of open files."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        self.crawler = crawler
+        if wanted := crawler.settings.getint("BENCH_OPEN_FILES"):
+            _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        crawler.signals.connect(self.write, signals.engine_stopped)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        return cls(crawler)
+
+    def write(self) -> None:
+        assert self.crawler.stats is not None
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        self.crawler.stats.set_value("bench/cpu_seconds", used.ru_utime + used.ru_stime)
+        stats = self.crawler.stats.get_stats()
+        Path(REPORT).write_text(json.dumps(stats, default=str), encoding="utf-8")
+
+
+class InFlight:
+    """Keeps the number of requests sent and not answered where a SIGKILL leaves it."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        Path(IN_FLIGHT).write_bytes(_NUMBER.pack(0))
+        with Path(IN_FLIGHT).open("r+b") as file:
+            self._shared = mmap.mmap(file.fileno(), _NUMBER.size)
+        self._count = 0
+        crawler.signals.connect(self._sent, signals.request_reached_downloader)
+        crawler.signals.connect(self._answered, signals.request_left_downloader)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        if not crawler.settings.getbool("BENCH_IN_FLIGHT"):
+            raise NotConfigured
+        return cls(crawler)
+
+    def _sent(self) -> None:
+        self._add(1)
+
+    def _answered(self) -> None:
+        self._add(-1)
+
+    def _add(self, difference: int) -> None:
+        self._count += difference
+        _NUMBER.pack_into(self._shared, 0, self._count)
+
+
+def in_flight(folder: Path) -> int:
+    """What the last crawl in a folder had in flight when it ended."""
+    number: int = _NUMBER.unpack((folder / IN_FLIGHT).read_bytes())[0]
+    return number
+
+
+class LocalAnswers:
+    """Answers for the hosts ``local*.test`` without a network, after ``BENCH_LATENCY``.
+
+    The answer still takes one of the downloader's ``CONCURRENT_REQUESTS`` places.
+    """
+
+    def __init__(self, latency: float) -> None:
+        self.latency = latency
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        if crawler.settings["BENCH_LATENCY"] is None:
+            raise NotConfigured
+        return cls(crawler.settings.getfloat("BENCH_LATENCY"))
+
+    async def process_request(self, request: Request) -> Response | None:
+        parts = urlsplit(request.url)
+        if not (parts.hostname or "").startswith("local"):
+            return None
+        if self.latency:
+            await asyncio.sleep(self.latency)
+        if parts.path.endswith(".png"):
+            return Response(request.url, body=_picture(), request=request)
+        return HtmlResponse(request.url, body=b"<h1>Local</h1>", request=request)
+
+
+@cache
+def _picture() -> bytes:
+    from PIL import Image  # noqa: PLC0415 - only where images are fetched
+
+    file = BytesIO()
+    Image.new("RGB", (40, 30), "teal").save(file, "PNG")
+    return file.getvalue()
+
+
+class Check:
+    """A pipeline as most are: it only computes."""
+
+    def process_item(self, item: Any) -> Any:
+        if not item:
+            raise ValueError("an empty item")
+        return item
+
+
+class Wait:
+    """A pipeline that waits ``BENCH_PIPELINE_WAIT`` seconds, as for a database."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        return cls(crawler.settings.getfloat("BENCH_PIPELINE_WAIT"))
+
+    async def process_item(self, item: Any) -> Any:
+        await asyncio.sleep(self.seconds)
+        return item

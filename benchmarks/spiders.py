@@ -1,0 +1,343 @@
+"""The spiders: each is the same for stock Scrapy and for ours."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import resource
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from scrapy import Request, Spider, signals
+from scrapy.exceptions import CloseSpider
+from scrapy.http import TextResponse
+
+from scrapy_resilience import ResilientScheduler
+from scrapy_resilience.testing import SiteAddress, SiteConfig
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from scrapy.core.engine import ExecutionEngine
+    from scrapy.http import Response
+    from typing_extensions import Self
+
+
+def text_of(response: Response) -> TextResponse:
+    """The response, which must be text."""
+    assert isinstance(response, TextResponse)
+    return response
+
+
+# --- the fault site --------------------------------------------------------------
+
+
+class Shop(Spider):
+    """Follows all links of the fault site, and yields all products."""
+
+    name = "shop"
+
+    def __init__(self, port: str, hosts: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.start_urls = SiteAddress(SiteConfig(hosts=int(hosts)), int(port), 0).start_urls()
+
+    async def start(self) -> AsyncIterator[Any]:
+        # Filtered, as links lead back to the front pages.
+        for url in self.start_urls:
+            yield Request(url)
+
+    def parse(self, response: Response, **_: Any) -> Any:
+        return self.outputs(text_of(response))
+
+    def outputs(self, response: TextResponse) -> Iterator[Any]:
+        """The items of a page, then its links."""
+        yield from self.items(response)
+        yield from response.follow_all(css="nav a")
+
+    def items(self, response: TextResponse) -> Iterator[dict[str, Any]]:
+        """The items of a page."""
+        page = response.css("main::attr(data-page)").get()
+        for product in response.css("li.product"):
+            yield {
+                "host": urlsplit(response.url).hostname,
+                "page": page,
+                "sku": product.attrib["data-sku"],
+                "name": product.css(".name::text").get(),
+                "price": product.css(".amount::text").get(),
+            }
+
+
+class Awaiting(Shop):
+    """Each callback awaits a download of its own before it yields."""
+
+    name = "awaiting"
+
+    async def parse(self, response: Response, **_: Any) -> AsyncIterator[Any]:
+        assert self.crawler.engine is not None
+        again = Request(response.url + "?again=1")
+        second = await self.crawler.engine.download_async(again)
+        for output in self.outputs(text_of(second)):
+            yield output
+
+
+class Pictures(Shop):
+    """Each item has a picture of its own for ImagesPipeline."""
+
+    name = "pictures"
+
+    def items(self, response: TextResponse) -> Iterator[dict[str, Any]]:
+        for item in super().items(response):
+            yield {**item, "image_urls": [f"http://local.test/{item['sku']}.png"]}
+
+
+class Columns(Shop):
+    """Some items have a column more, some one less."""
+
+    name = "columns"
+
+    def items(self, response: TextResponse) -> Iterator[dict[str, Any]]:
+        for item in super().items(response):
+            if int(item["page"]) % 3 == 1:
+                item["colour"] = "teal"
+            if int(item["page"]) % 3 == 2:  # noqa: PLR2004
+                del item["price"]
+            yield item
+
+
+# --- start() ---------------------------------------------------------------------
+
+
+class Numbers(Spider):
+    """Start requests for the pages 0 … n - 1 of local hosts, in order."""
+
+    name = "numbers"
+
+    def __init__(self, count: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.count = int(count)
+
+    async def start(self) -> AsyncIterator[Any]:
+        for number in range(self.count):
+            yield Request(local_url(number))
+
+    def parse(self, response: Response, **_: Any) -> Iterator[Any]:
+        yield {"url": response.url}
+
+
+def local_url(number: int) -> str:
+    """The URL of a page that LocalAnswers answers; 100 hosts in turn."""
+    return f"http://local{number % 100}.test/{number}"
+
+
+class Unordered(Numbers):
+    """The same from a set: in another order in each process."""
+
+    name = "unordered"
+
+    async def start(self) -> AsyncIterator[Any]:
+        for url in {local_url(number) for number in range(self.count)}:
+            yield Request(url)
+
+
+class Growing(Numbers):
+    """The same from a file that grows while the crawl runs, up to the line END."""
+
+    name = "growing"
+
+    async def start(self) -> AsyncIterator[Any]:
+        with Path("queue.txt").open(encoding="utf-8") as queue:  # noqa: ASYNC230 - it is local
+            line = ""
+            while line != "END\n":
+                line += queue.readline()
+                if not line.endswith("\n"):
+                    await asyncio.sleep(0.01)
+                elif line != "END\n":
+                    yield Request(line.strip())
+                    line = ""
+
+
+class Unfiltered(Numbers):
+    """Even pages filtered, and asked for twice; odd ones unfiltered, and asked for twice."""
+
+    name = "unfiltered"
+
+    async def start(self) -> AsyncIterator[Any]:
+        for number in range(self.count):
+            for _ in range(2):
+                yield Request(local_url(number), dont_filter=bool(number % 2))
+
+
+class Domains(Spider):
+    """One page of each of many domains; one callback queues them all at once."""
+
+    name = "domains"
+
+    def __init__(self, port: str, hosts: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.port, self.hosts = int(port), int(hosts)
+
+    async def start(self) -> AsyncIterator[Any]:
+        yield Request(f"http://seed.test:{self.port}/", callback=self.parse_seed)
+
+    def parse_seed(self, _: Response) -> Iterator[Any]:
+        for number in range(self.hosts):
+            yield Request(f"http://d{number}.test:{self.port}/")
+
+    def parse(self, response: Response, **_: Any) -> Iterator[Any]:
+        yield {"host": text_of(response).css("h1::text").get()}
+
+
+# --- the scheduler alone ---------------------------------------------------------
+
+_BATCH = 20
+_MEASURE_MEMORY = 500
+_LONG_ENOUGH = 2.0
+_TICK = 0.001
+
+
+class Frontier(Spider):
+    """Drives the crawl's own scheduler while the engine pauses; no network.
+
+    ``fill`` enqueues requests, round robin over the hosts; ``drain`` dequeues all of
+    them; ``pops`` fills and dequeues some. The figures become stats, ``bench/…``.
+    """
+
+    name = "frontier"
+
+    def __init__(self, phase: str, hosts: str, requests: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.born = time.perf_counter()
+        self.run: Callable[[], Any] = getattr(self, phase)
+        self.hosts, self.requests = int(hosts), int(requests)
+        self.seen = bytearray(self.requests)
+
+    async def start(self) -> AsyncIterator[Any]:
+        self.put("open_seconds", time.perf_counter() - self.born)
+        nothing: list[Request] = []
+        for request in nothing:  # start() must be an async generator
+            yield request
+        assert self.crawler.engine is not None
+        self.engine: ExecutionEngine = self.crawler.engine
+        self.engine.pause()
+        scheduler: Any = self.engine.scheduler
+        self.scheduler = scheduler
+        async with Ticker() as ticker:
+            try:
+                await self.run()
+            except Exception as error:
+                self.logger.exception("Not measured")
+                raise CloseSpider("failed") from error  # the engine pauses: nobody else ends it
+        self.put("stall_max", ticker.longest)
+        raise CloseSpider("measured")
+
+    def put(self, name: str, value: float) -> None:
+        """Make a figure known."""
+        assert self.crawler.stats is not None
+        self.crawler.stats.set_value(f"bench/{name}", value)
+
+    def batch(self, first: int) -> list[Request]:
+        """The next requests, made outside of the time that counts."""
+        numbers = range(first, min(first + _BATCH, self.requests))
+        return [
+            Request(f"http://h{number % self.hosts}.test/item/{number}") for number in numbers
+        ]
+
+    async def fill(self) -> None:
+        """Enqueue all, and wait until they are on disk where they ever are."""
+        gc.collect()
+        memory = peak = resident_bytes()
+        spent, enqueue = 0.0, self.scheduler.enqueue_request
+        for first in range(0, self.requests, _BATCH):
+            requests = self.batch(first)
+            started = time.perf_counter()
+            for request in requests:
+                enqueue(request)
+            spent += time.perf_counter() - started
+            if first // _BATCH % _MEASURE_MEMORY == 0:
+                peak = max(peak, resident_bytes())
+            await asyncio.sleep(0)
+        spent += await self.commit()
+        self.put("enqueue_us", spent / self.requests * 1e6)
+        self.put("memory_bytes", max(peak, resident_bytes()) - memory)
+        self.put("duplicates_taken", sum(enqueue(request) for request in self.batch(0)))
+
+    async def commit(self) -> float:
+        """Seconds until everything is durable; stock has no such moment."""
+        started = time.perf_counter()
+        # isinstance() says yes for each scheduler: Scrapy's base class compares methods.
+        if ResilientScheduler in type(self.scheduler).__mro__:
+            await self.scheduler.commit()
+        return time.perf_counter() - started
+
+    async def drain(self) -> None:
+        """Dequeue all."""
+        spent = released = 0.0
+        while self.scheduler.has_pending_requests():
+            popping, releasing = self.pop(_BATCH)
+            spent += popping
+            released += releasing
+            await asyncio.sleep(0)
+        self.put("dequeue_us", spent / max(self.requests, 1) * 1e6)
+        self.put("release_us", released / max(self.requests, 1) * 1e6)
+        self.put("popped_once", self.seen.count(1))
+
+    async def pops(self) -> None:
+        """Fill, then dequeue for some seconds."""
+        await self.fill()
+        spent, popped = 0.0, 0
+        while spent < _LONG_ENOUGH and popped < self.requests // 2:
+            spent += self.pop(_BATCH)[0]
+            popped += _BATCH
+            await asyncio.sleep(0)
+        self.put("dequeue_us", spent / popped * 1e6)
+        self.put("popped_once", self.seen.count(1))
+        self.put("popped", popped)
+
+    def pop(self, count: int) -> tuple[float, float]:
+        """Dequeue some, and send what the engine sends when a request has been answered.
+
+        The seconds that each of the two took.
+        """
+        started = time.perf_counter()
+        popped = [self.scheduler.next_request() for _ in range(count)]
+        between = time.perf_counter()
+        requests = [request for request in popped if request is not None]
+        for request in requests:
+            self.crawler.signals.send_catch_log(
+                signals.request_left_downloader, request=request, spider=self
+            )
+        ended = time.perf_counter()
+        for request in requests:
+            number = int(request.url.rpartition("/")[2])
+            self.seen[number] = min(self.seen[number] + 1, 2)
+        return between - started, ended - between
+
+
+class Ticker:
+    """The longest time for which the event loop kept a task waiting that sleeps 1 ms."""
+
+    def __init__(self) -> None:
+        self.longest = 0.0
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.ensure_future(self._tick())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+
+    async def _tick(self) -> None:
+        last = time.perf_counter()
+        while True:
+            await asyncio.sleep(_TICK)
+            now = time.perf_counter()
+            self.longest = max(self.longest, now - last - _TICK)
+            last = now
+
+
+def resident_bytes() -> int:
+    """What the process has in memory now."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize()

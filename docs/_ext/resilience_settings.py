@@ -1,0 +1,62 @@
+"""The directives ``resilience-settings`` and ``-profiles``, from their one definition."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, get_type_hints
+
+from sphinx.util.docutils import SphinxDirective
+
+from scrapy_resilience import settings
+from scrapy_resilience.settings import PREFIX, PROFILES, Config
+
+if TYPE_CHECKING:
+    from docutils import nodes
+    from sphinx.application import Sphinx
+
+
+class ResilienceSettings(SphinxDirective):
+    """One ``confval`` for each field of ``Config``."""
+
+    def run(self) -> list[nodes.Node]:
+        self.env.note_dependency(str(settings.__file__))
+        return self.parse_text_to_nodes("\n".join(_lines()))
+
+
+class ResilienceProfiles(SphinxDirective):
+    """What each profile changes."""
+
+    def run(self) -> list[nodes.Node]:
+        lines = [f"``{name}``\n   {_changes(values)}" for name, values in PROFILES.items()]
+        return self.parse_text_to_nodes("\n\n".join(lines))
+
+
+def _lines() -> list[str]:
+    types = get_type_hints(Config)
+    lines = []
+    for field in fields(Config):
+        lines += [
+            f".. confval:: {PREFIX}{field.name.upper()}",
+            "",
+            f"   {types[field.name].__name__}, default ``{field.default!r}``. "
+            + field.metadata["meaning"].replace("`", "``"),
+        ]
+        if field.metadata["minimum"] is not None:
+            lines[-1] += f" At least {field.metadata['minimum']:g}."
+        if field.metadata["choices"]:
+            lines[-1] += f" One of ``{'``, ``'.join(field.metadata['choices'])}``."
+        lines.append("")
+    return lines
+
+
+def _changes(values: dict[str, object]) -> str:
+    if not values:
+        return "The defaults."
+    return ", ".join(f"``{PREFIX}{name.upper()}={value!r}``" for name, value in values.items())
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register the directives."""
+    app.add_directive("resilience-settings", ResilienceSettings)
+    app.add_directive("resilience-profiles", ResilienceProfiles)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

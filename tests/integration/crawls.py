@@ -1,0 +1,268 @@
+"""Crawls as a user runs them: a project in a folder, child processes, kills."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import json
+import os
+import pprint
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from textwrap import dedent
+
+from scrapy_resilience.checkpoint.job import META, STORE
+from scrapy_resilience.exceptions import CheckpointError
+from scrapy_resilience.frontier.codec import ValueCodec
+from scrapy_resilience.frontier.store import SQLiteStore
+
+ADDON = {"scrapy_resilience.ResilienceAddon": 500}
+HERE = Path(__file__).parent
+SHOP = "from shop import Base\nclass Shop(Base): pass\n"
+TIME_LIMIT = 40.0
+KILLED = -signal.SIGKILL
+
+_SETTINGS = {
+    "ADDONS": ADDON,
+    "SPIDER_MODULES": ["spider"],
+    "JOBDIR": "job",
+    "FEEDS": {"items.jsonl": {"format": "jsonlines"}, "items.csv": {"format": "csv"}},
+    "FEED_EXPORT_ENCODING": "utf-8",
+    "TWISTED_DNS_RESOLVER": "scrapy_resilience.testing.LoopbackResolver",
+    "TELNETCONSOLE_ENABLED": False,
+    "LOG_LEVEL": "INFO",
+    "CONCURRENT_REQUESTS": 6,
+    "CONCURRENT_REQUESTS_PER_DOMAIN": 2,
+    "RESILIENCE_CHECKPOINT_INTERVAL": 0.1,
+}
+
+
+class Run:
+    """One process that has ended, and what it said."""
+
+    def __init__(self, code, log, out=""):
+        self.code = code
+        self.log = log
+        self.out = out
+
+    def __repr__(self):
+        return f"<exit code {self.code}>\n{self.log[-6000:]}"
+
+    @cached_property
+    def stats(self):
+        found = re.search(
+            r"Dumping Scrapy stats:\n(\{.*?\}\n)(?=\d{4}-|\Z)", self.log, re.DOTALL
+        )
+        return eval(found[1], {"datetime": dt}) if found else {}  # noqa: S307
+
+    @property
+    def reason(self):
+        return self.stats.get("finish_reason")
+
+    @property
+    def errors(self):
+        """The lines of level ERROR and CRITICAL."""
+        wanted = re.compile(r" (ERROR|CRITICAL): ")
+        return [line for line in self.log.splitlines() if wanted.search(line)]
+
+    def check_finished(self):
+        """It ended well: nothing was logged as an error."""
+        assert (self.code, self.reason, self.errors) == (0, "finished", []), self
+
+    def check_refused(self, *words):
+        """It ended before it began, and one line says why."""
+        assert self.code not in {0, KILLED, None}, self
+        assert "Traceback" not in self.log, self
+        assert len(self.errors) == 1, self
+        for word in words:
+            assert str(word) in self.errors[0], self
+
+
+class Crawl:
+    """A project of one spider in *folder*; settings are those of a user, and a few more."""
+
+    def __init__(self, folder, source, site=None, rng=None, **settings):
+        self.folder = Path(folder)
+        self.site = site
+        self.rng = rng
+        self.runs = 0
+        self.kills = 0
+        self.settings = dict(_SETTINGS)
+        if site is not None:
+            self.settings["START"] = site.start_urls()
+        self.settings.update(settings)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.write("scrapy.cfg", "[settings]\ndefault = settings\n")
+        self.write("spider.py", dedent(source))
+        self.configure()
+
+    def write(self, name, text):
+        (self.folder / name).write_text(text, encoding="utf-8")
+
+    def configure(self, **settings):
+        """Change settings; None takes one away."""
+        self.settings.update(settings)
+        lines = (
+            f"{name} = {pprint.pformat(value, sort_dicts=False)}\n"
+            for name, value in self.settings.items()
+            if value is not None
+        )
+        self.write("settings.py", "".join(lines))
+
+    def path(self, name):
+        return self.folder / name
+
+    @property
+    def job(self):
+        return self.folder / self.settings["JOBDIR"]
+
+    # --- processes ---
+
+    @contextmanager
+    def process(self, *command, env=None):
+        """A child process under way: ``scrapy crawl shop`` by default."""
+        self.runs += 1
+        log = self.folder / f"log.{self.runs}"
+        command = command or ("crawl", "shop")
+        if command[0] != sys.executable:
+            command = (sys.executable, "-m", "scrapy", *command)
+        paths = os.pathsep.join((str(HERE), str(self.folder)))
+        with log.open("wb") as err, log.with_suffix(f".{self.runs}.out").open("wb") as out:
+            process = subprocess.Popen(
+                [*map(str, command)],
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                env={**os.environ, "PYTHONPATH": paths, **(env or {})},
+            )
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+
+    def ended(self, process, limit=TIME_LIMIT):
+        """Wait for a process; one that does not end is a failure that shows its log."""
+        try:
+            process.wait(limit)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise AssertionError(f"not ended in {limit} s: {self.last()}") from None
+        run = self.last()
+        run.code = process.returncode
+        return run
+
+    def last(self):
+        log = self.folder / f"log.{self.runs}"
+        out = log.with_suffix(f".{self.runs}.out")
+        return Run(None, log.read_text("utf-8", "replace"), out.read_text("utf-8", "replace"))
+
+    def run(self, *command, env=None, limit=TIME_LIMIT):
+        with self.process(*command, env=env) as process:
+            return self.ended(process, limit)
+
+    def finish(self, *command, **kwargs):
+        """Run to the end, which must be a good one."""
+        run = self.run(*command, **kwargs)
+        run.check_finished()
+        return run
+
+    def run_until(
+        self, *command, commits=2, until=None, spread=0.1, number=signal.SIGKILL, env=None
+    ):
+        """Run for some commits (or *until*) and a random moment more, then send a signal."""
+        enough = self.commits() + commits
+        reached = until or (lambda: self.commits() >= enough)
+        with self.process(*command, env=env) as process:
+            end = time.monotonic() + TIME_LIMIT
+            while process.poll() is None and not reached():
+                assert time.monotonic() < end, self.last()
+                time.sleep(0.005)
+            time.sleep(self.rng.uniform(0, spread) if self.rng else 0)
+            if process.poll() is None:
+                process.send_signal(number)
+            run = self.ended(process)
+        self.kills += run.code == KILLED
+        return run
+
+    def survive(self, *command, kills=5, commits=2, spread=0.1, at_least=2, env=None):
+        """Be killed several times, and then end well."""
+        for _ in range(kills):
+            run = self.run_until(*command, commits=commits, spread=spread, env=env)
+            if run.code != KILLED or (self.state() or {}).get("finished"):
+                break  # a kill may come after the last commit
+        else:
+            run = self.run(*command, env=env)
+        if run.code != KILLED:
+            run.check_finished()
+        assert self.kills >= at_least, f"only {self.kills} kills: make the crawl longer"
+        return run
+
+    # --- what came out ---
+
+    def commits(self):
+        """How many commits the job has seen in all runs; read without its lock."""
+        return (self.state("resilience.totals") or {}).get("resilience/checkpoint/commits", 0)
+
+    def state(self, name=META):
+        """A named value of the store, None where there is none yet."""
+        path = self.job / STORE
+        if not path.is_file():
+            return None
+        try:
+            store = SQLiteStore(path, read_only=True)
+            try:
+                stored = store.state()
+            finally:
+                store.close()
+        except (CheckpointError, sqlite3.Error):
+            return None
+        return ValueCodec().decode(stored[name]) if name in stored else None
+
+    def items(self, name="items.jsonl"):
+        text = self.path(name).read_text("utf-8")
+        assert text.endswith("\n") or not text, "the last line is cut"
+        return [json.loads(line) for line in text.splitlines()]
+
+    def csv_rows(self, name="items.csv"):
+        with self.path(name).open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
+    def check_items(self, expected=None, *, key="sku", jsonl="items.jsonl", table="items.csv"):
+        """Both feeds hold all expected items, each once."""
+        expected = self.site.expected_items() if expected is None else expected
+        if jsonl:
+            check_same([item[key] for item in self.items(jsonl)], [i[key] for i in expected])
+        if table:
+            rows = self.csv_rows(table)
+            check_same([row[key] for row in rows], [str(i[key]) for i in expected])
+            assert key not in {row[key] for row in rows}, "a second header"
+
+
+def check_same(found, expected):
+    """Both hold the same, in any order; says what is lost and what came twice."""
+    found, expected = Counter(found), Counter(expected)
+    lost, extra = expected - found, found - expected
+    assert lost + extra == Counter(), (
+        f"lost {lost.total()}: {sorted(lost)[:5]}, extra {extra.total()}: {sorted(extra)[:5]}"
+    )
+
+
+def wait_until(condition, seconds=20.0):
+    """Return as soon as the condition holds; fail if it does not in time."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+    return found

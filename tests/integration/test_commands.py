@@ -1,0 +1,252 @@
+"""Scrapy's other commands leave a project's job alone; ``scrapy resilience`` shows it."""
+
+from __future__ import annotations
+
+import json
+import signal
+from hashlib import sha256
+from threading import Event, Thread
+
+import pytest
+from crawls import SHOP, wait_until
+
+from scrapy_resilience.checkpoint.lock import FileLock, is_locked
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
+
+
+@pytest.fixture
+def job(plain_crawl):
+    """A plain crawl of the site."""
+    return plain_crawl(SHOP)
+
+
+def store(job):
+    """Every file of the job and what is in it."""
+    return {
+        path.name: sha256(path.read_bytes()).hexdigest()
+        for path in job.job.iterdir()
+        if path.suffix != ".db-shm" and path.is_file()
+    }
+
+
+@pytest.mark.parametrize(
+    ("command", "requests"),
+    [
+        (["fetch", "--nolog", "{url}"], 1),
+        (["parse", "--spider=shop", "{url}"], 1),
+        (["check", "shop"], 1),
+        (["shell", "-c", "print(response.status)", "{url}"], 1),
+        (["shell", "-c", "print(1 + 1)"], 0),
+        (["list"], 0),
+        (["settings", "--get", "BOT_NAME"], 0),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else None,
+)
+def test_other_commands_leave_the_job_alone(job, command, requests):
+    """fetch, parse, check, shell and list run no request of the job and change none."""
+    source = job.path("spider.py").read_text().replace("pass", "")
+    job.write(
+        "spider.py",
+        source
+        + f'''
+    def parse(self, response):
+        """ Contract.
+
+        @url {job.site.url("h0.test")}
+        @returns items 1
+        """
+        yield from super().parse(response)
+''',
+    )
+    job.run_until(commits=2, number=signal.SIGTERM)
+    before = store(job)
+    feeds = job.path("items.jsonl").read_bytes(), job.path("items.csv").read_bytes()
+    job.site.reset()
+
+    run = job.run(*(word.format(url=job.site.url("h0.test")) for word in command))
+
+    assert run.code == 0, run
+    assert run.errors == []
+    assert job.site.stats()["total"]["requests"] == requests
+    assert store(job) == before
+    assert feeds == (
+        job.path("items.jsonl").read_bytes(),
+        job.path("items.csv").read_bytes(),
+    )
+    job.finish()
+    job.check_items()
+
+
+def test_fetch_while_the_job_runs(job):
+    """Fetch works while a crawl of the project has the JOBDIR."""
+    with job.process() as process:
+        wait_until(job.commits)
+        run = job.run("fetch", job.site.url("h0.test"))
+        assert process.wait(30) == 0
+
+    assert run.code == 0, run
+    assert "Shelf 0" in run.out
+    job.check_items()
+
+
+def test_runspider(job):
+    """Runspider runs, survives kills and resumes as crawl does."""
+    job.configure(SPIDER_MODULES=None)
+
+    job.survive("runspider", "spider.py", kills=2, commits=2)
+
+    job.check_items()
+
+
+def test_jobdir_with_the_spiders_name(job):
+    """%(spider)s in JOBDIR becomes the spider's name, also when it comes with -s."""
+    job.configure(JOBDIR=None)
+    command = ("crawl", "shop", "-s", "JOBDIR=jobs/%(spider)s")
+
+    with job.process(*command) as process:
+        wait_until(job.path("jobs/shop/resilience.db").is_file)
+        process.kill()
+    job.run(*command).check_finished()
+
+    job.check_items()
+
+
+# scrapy resilience ------------------------------------------------------------
+
+
+def status(job, *args):
+    """What ``scrapy resilience status`` says of the job."""
+    run = job.run("resilience", "status", *args, "job", "--json")
+    assert run.code == 0, run
+    return json.loads(run.out)
+
+
+def test_status(job):
+    """Status shows a job that runs, was killed, was stopped and has finished."""
+    with job.process() as process:
+        wait_until(lambda: job.commits() >= 2)
+        process.send_signal(signal.SIGSTOP)
+        running = status(job)
+        process.kill()
+    killed = status(job)
+    job.run_until(commits=1, number=signal.SIGTERM)
+    stopped = status(job)
+    job.finish()
+    finished = status(job)
+
+    states = [report["state"] for report in (running, killed, stopped, finished)]
+    assert states == ["running", "killed", "stopped", "finished"]
+    assert [report["runs"] for report in (running, killed, stopped, finished)] == [1, 1, 2, 3]
+    assert not running["incomplete"]
+    assert killed["incomplete"]
+    assert stopped["incomplete"]
+    assert stopped["reason"] == "shutdown"
+    assert finished["reason"] == "finished"
+    assert (finished["pending"], finished["items"], finished["done"]) == (0, 240, 120)
+    assert not finished["incomplete"]
+    assert killed["pending"] > 0
+    assert killed["last_checkpoint"] <= stopped["last_checkpoint"]
+    wanted = {"state", "pending", "held", "dead_letters", "done", "items", "incomplete"}
+    assert wanted | {"last_checkpoint"} <= set(finished)
+
+
+def test_status_changes_nothing(job):
+    """Status leaves the files of a killed job as they are."""
+    job.run_until(commits=2)
+    before = store(job)
+
+    status(job)
+
+    assert store(job) == before
+    job.finish()
+    job.check_items()
+
+
+def test_status_table(job):
+    """Status prints a table without --json."""
+    job.finish()
+
+    run = job.run("resilience", "status", "job")
+
+    assert run.code == 0
+    lines = dict(line.split(maxsplit=1) for line in run.out.splitlines())
+    assert lines["state"] == "finished"
+    assert lines["items"] == "240"
+
+
+def test_status_of_no_job(job):
+    """Status of a folder that is no job says so in one line, with exit code 1."""
+    job.job.mkdir()
+
+    runs = [job.run("resilience", "status", path) for path in ("job", "missing", "spider.py")]
+
+    for run in runs:
+        assert (run.code, run.out) == (1, "")
+        assert "is no job" in run.log
+        assert len(run.log.splitlines()) == 1
+    assert list(job.job.iterdir()) == []
+
+
+@pytest.mark.parametrize("args", [[], ["status"], ["status", "a", "b"], ["dance"]])
+def test_wrong_usage(job, args):
+    """Wrong usage ends with exit code 2 and says what is right."""
+    run = job.run("resilience", *args)
+
+    assert run.code == 2
+    assert "status <jobdir>" in run.log + run.out
+    assert "Traceback" not in run.log
+
+
+def test_config(job):
+    """Config shows each setting, its value and where it came from."""
+    job.configure(RESILIENCE_CHECKPOINT_INTERVAL=7)
+    env = {"RESILIENCE_CHECKPOINT_ALIGN_TIMEOUT": "3"}
+
+    table = job.run("resilience", "config", env=env)
+    run = job.run("resilience", "config", "--json", env=env)
+
+    assert (table.code, run.code) == (0, 0), (table, run)
+    rows = {row["name"]: row for row in json.loads(run.out)}
+    interval = rows["RESILIENCE_CHECKPOINT_INTERVAL"]
+    assert (interval["value"], interval["origin"]) == (7.0, "project")
+    assert rows["RESILIENCE_CHECKPOINT_ALIGN_TIMEOUT"]["origin"] == "environment"
+    assert rows["RESILIENCE_ENABLED"]["origin"] == "default"
+    assert all(row["meaning"] for row in rows.values())
+    for name in rows:
+        assert name in table.out
+
+
+def test_config_that_is_wrong(job):
+    """Config with a wrong value says which, with exit code 1."""
+    job.configure(RESILIENCE_CHECKPOINT_INTERVAL="often")
+
+    run = job.run("resilience", "config")
+
+    assert run.code == 1
+    assert "RESILIENCE_CHECKPOINT_INTERVAL" in run.log
+    assert "Traceback" not in run.log
+
+
+def test_looking_does_not_disturb(tmp_path):
+    """A look at a job's lock never makes the process that takes it fail."""
+    path = tmp_path / "resilience.lock"
+    path.touch()
+    over = Event()
+
+    def look():
+        while not over.is_set():
+            is_locked(path)
+
+    threads = [Thread(target=look) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(200):
+            lock = FileLock(path)
+            lock.acquire()
+            lock.release()
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()

@@ -1,0 +1,335 @@
+"""Other ways to run a crawl: reactorless, scripts, components without the add-on."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+from textwrap import dedent
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from crawls import SHOP, Crawl, check_same, wait_until
+
+from scrapy_resilience.testing import SiteConfig, running_folder, running_site, walk_folder
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
+
+SCRIPT = """
+    from scrapy.crawler import {process}
+    from scrapy.utils.project import get_project_settings
+    from spider import *
+    def main():
+        process = {process}(get_project_settings())
+        {crawls}
+        process.start()
+        return process
+    if __name__ == "__main__":
+        process = main()
+        raise SystemExit(int(process.bootstrap_failed))
+"""
+
+
+def script(job, process, *crawls):
+    """Write script.py, and give the command that runs it."""
+    lines = "\n        ".join(crawls or ["process.crawl(Shop)"])
+    job.write("script.py", dedent(SCRIPT.format(process=process, crawls=lines)))
+    return (sys.executable, "script.py")
+
+
+def reactorless(job):
+    """Settings and environment of the mode without a reactor."""
+    job.configure(TWISTED_REACTOR_ENABLED=False, TWISTED_DNS_RESOLVER=None)
+    proxy = f"http://127.0.0.1:{job.site.port}"
+    return {"http_proxy": proxy, "no_proxy": ""}
+
+
+def test_reactorless(crawl):
+    """Without a reactor a crawl is killed, resumes and writes each item once."""
+    job = crawl(SHOP)
+
+    run = job.survive(kills=2, commits=1, env=reactorless(job))
+
+    assert "TWISTED_REACTOR_ENABLED" in run.log
+    job.check_items()
+
+
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGINT"])
+def test_reactorless_stop(crawl, number):
+    """Without a reactor a crawl is stopped by a signal and goes on later."""
+    job = crawl(SHOP)
+    env = reactorless(job)
+
+    first = job.run_until(commits=2, number=getattr(signal, number), env=env)
+    job.finish(env=env)
+
+    assert (first.code, first.reason) == (0, "shutdown")
+    job.check_items()
+
+
+def test_reactorless_refusal(crawl):
+    """Without a reactor a finished job is refused in one line."""
+    job = crawl(SHOP)
+    env = reactorless(job)
+    job.finish(env=env)
+
+    job.run(env=env).check_refused("has finished")
+
+
+@pytest.mark.parametrize("process", ["AsyncCrawlerProcess", "CrawlerProcess"])
+def test_scripts(crawl, process):
+    """A script with a crawler process is killed, resumes, and then is refused."""
+    job = crawl(SHOP)
+    command = script(job, process)
+
+    job.survive(*command, kills=2, commits=1)
+    refused = job.run(*command)
+
+    job.check_items()
+    refused.check_refused("has finished")
+
+
+@pytest.mark.parametrize("process", ["AsyncCrawlerProcess", "CrawlerProcess"])
+def test_two_spiders_in_one_process(crawl, process):
+    """Two spiders in one process have a job and feeds each, over a kill."""
+    source = SHOP + "class Second(Base):\n    name = 'second'\n"
+    job = crawl(
+        source,
+        JOBDIR="jobs/%(spider)s",
+        FEEDS={"%(name)s.jsonl": {"format": "jsonlines"}},
+    )
+    command = script(job, process, "process.crawl(Shop)", "process.crawl(Second)")
+    job.configure()
+
+    for _ in range(2):
+        with job.process(*command) as child:
+            wait_until(
+                lambda: (
+                    child.poll() is not None
+                    or all(
+                        job.path(f"{name}.jsonl").is_file()
+                        and job.path(f"{name}.jsonl").stat().st_size > 3000
+                        for name in ("shop", "second")
+                    )
+                )
+            )
+            child.kill()
+    run = job.run(*command)
+
+    assert run.code == 0, run
+    for name in ("shop", "second"):
+        job.check_items(jsonl=f"{name}.jsonl", table=None)
+
+
+def test_two_spiders_on_one_jobdir(crawl):
+    """A second spider in the process that wants the same JOBDIR is refused, the first runs."""
+    job = crawl(SHOP + "class Second(Base):\n    name = 'second'\n", FEEDS={})
+    command = script(job, "AsyncCrawlerProcess", "process.crawl(Shop)", "process.crawl(Second)")
+
+    run = job.run(*command)
+
+    assert run.code == 1
+    assert len(run.errors) == 1, run
+    assert run.stats.get("item_scraped_count") == 240
+
+
+def test_uvloop(crawl):
+    """Scrapy crawl and runspider use uvloop when it is installed, scripts do not."""
+    pytest.importorskip("uvloop")
+    job = crawl(
+        """
+        import asyncio
+        from shop import Base
+        class Shop(Base):
+            custom_settings = {"CLOSESPIDER_PAGECOUNT": 1}
+            def parse(self, response):
+                print(type(asyncio.get_running_loop()).__module__.split(".")[0])
+        """,
+        JOBDIR=None,
+        FEEDS={},
+    )
+
+    assert job.run().out.split()[0] == "uvloop"
+    assert job.run("runspider", "spider.py").out.split()[0] == "uvloop"
+    assert job.run("crawl", "shop", "-s", "RESILIENCE_UVLOOP_ENABLED=0").out.split()[0] == (
+        "asyncio"
+    )
+    for process in ("CrawlerProcess", "AsyncCrawlerProcess"):
+        run = job.run(*script(job, process))
+        assert (run.code, run.out.split()[:1]) == (0, ["asyncio"]), run
+
+
+# Components without the add-on ---------------------------------------------------
+
+
+PACKAGE = "scrapy_resilience"
+SCHEDULER = {"ADDONS": {}, "SCHEDULER": f"{PACKAGE}.scheduler.ResilientScheduler"}
+BY_HAND = {
+    **SCHEDULER,
+    "EXTENSIONS": {
+        f"{PACKAGE}.extensions.checkpoint.Checkpoint": 0,
+        f"{PACKAGE}.extensions.feedexport.ResilientFeedExporter": 0,
+        "scrapy.extensions.feedexport.FeedExporter": None,
+        "scrapy.extensions.spiderstate.SpiderState": None,
+    },
+    "SPIDER_MIDDLEWARES": {f"{PACKAGE}.spidermiddlewares.start.StartMiddleware": 0},
+    "DOWNLOADER_MIDDLEWARES": {
+        f"{PACKAGE}.downloadermiddlewares.barrier.BarrierMiddleware": 1,
+        f"{PACKAGE}.downloadermiddlewares.cookies.DurableCookiesMiddleware": 700,
+        "scrapy.downloadermiddlewares.cookies.CookiesMiddleware": None,
+    },
+}
+
+
+def test_everything_by_hand(crawl):
+    """The components in Scrapy's own settings, without the add-on, do what the add-on does."""
+    job = crawl(SHOP, **BY_HAND)
+
+    job.survive(kills=3, commits=1)
+
+    job.check_items()
+
+
+def test_scheduler_and_checkpoint_by_hand(crawl):
+    """With the scheduler and Checkpoint alone nothing is lost after kills."""
+    job = crawl(
+        SHOP,
+        **SCHEDULER,
+        EXTENSIONS={f"{PACKAGE}.extensions.checkpoint.Checkpoint": 0},
+        FEEDS={"items.jsonl": {"format": "jsonlines"}},
+    )
+
+    run = job.survive(kills=2, commits=2)
+
+    assert run.stats["resilience/resumed"]
+    assert {item["sku"] for item in job.items()} <= {
+        i["sku"] for i in job.site.expected_items()
+    }
+
+
+def test_the_scheduler_alone(crawl):
+    """The scheduler alone, without JOBDIR and with a job that is stopped cleanly, works."""
+    job = crawl(SHOP, **SCHEDULER, JOBDIR=None)
+    job.finish()
+    job.check_items()
+    job.configure(JOBDIR="job", FEEDS={"more.jsonl": {"format": "jsonlines"}})
+    with job.process() as process:
+        end = time.monotonic() + 20
+        while not job.path("more.jsonl").exists() and time.monotonic() < end:
+            time.sleep(0.02)
+        time.sleep(0.2)
+        process.send_signal(signal.SIGTERM)
+        run = job.ended(process)
+    assert (run.code, run.reason) == (0, "shutdown")
+
+    job.finish()
+
+    job.check_items(jsonl="more.jsonl", table=None)
+
+
+def test_the_middlewares_alone(crawl):
+    """Middlewares and extensions beside another scheduler do no harm."""
+    job = crawl(SHOP, **{**BY_HAND, "SCHEDULER": "scrapy.core.scheduler.Scheduler"})
+    job.configure(JOBDIR=None)
+
+    job.finish()
+
+    job.check_items()
+
+
+def test_another_scheduler_of_the_user(crawl):
+    """With the add-on, a SCHEDULER of the user stays, and nothing of ours is plugged in."""
+    job = crawl(
+        """
+        from scrapy.core.scheduler import Scheduler
+        from shop import Base
+        class Mine(Scheduler): pass
+        class Shop(Base):
+            def closed(self, reason):
+                print(type(self.crawler.engine.scheduler).__name__)
+        """,
+        SCHEDULER="spider.Mine",
+    )
+
+    run = job.finish()
+
+    assert run.out.split() == ["Mine"]
+    job.check_items()
+
+
+def test_spider_settings(crawl, tmp_path):
+    """The add-on, JOBDIR and feeds in custom_settings work as in the project's settings."""
+    job = Crawl(
+        tmp_path,
+        """
+        from shop import Base
+        class Shop(Base):
+            custom_settings = {
+                "ADDONS": {"scrapy_resilience.ResilienceAddon": 500}, "JOBDIR": "job",
+                "FEEDS": {"items.jsonl": {"format": "jsonlines"}},
+                "RESILIENCE_CHECKPOINT_INTERVAL": 0.1,
+            }
+        """,
+        crawl(SHOP).site,
+        crawl(SHOP).rng,
+        ADDONS={},
+    )
+    job.settings.update(FEEDS=None, RESILIENCE_CHECKPOINT_INTERVAL=None)
+    job.settings["JOBDIR"] = "elsewhere"
+    job.configure()
+    job.settings["JOBDIR"] = "job"
+
+    job.survive(kills=2, commits=1)
+
+    job.check_items(table=None)
+
+
+# The example project ----------------------------------------------------------
+
+
+def example(folder, site=None):
+    """The example project, copied to *folder*."""
+    source = Path(__file__).parents[2] / "example_project"
+    shutil.copytree(
+        source, folder, ignore=shutil.ignore_patterns("crawls", "items", "__pycache__")
+    )
+    job = Crawl.__new__(Crawl)
+    job.folder, job.site, job.rng, job.runs, job.kills = folder, site, None, 0, 0
+    return job
+
+
+def test_the_example_shop(tmp_path):
+    """The example project's shop is crawled to its end."""
+    config = SiteConfig(hosts=4, pages=20, latency=0.02, redirects=0.2, first_try_503=0.1)
+    with running_site(config) as site:
+        job = example(tmp_path / "example", site)
+        job.settings = {"JOBDIR": "crawls/shop"}
+        args = ("-a", f"site=http://127.0.0.1:{site.port}", "-a", "pages=20")
+        run = job.run("crawl", "shop", *args)
+        status = job.run("resilience", "status", "crawls/shop", "--json")
+
+    run.check_finished()
+    assert '"state": "finished"' in status.out
+    check_same(
+        [item["sku"] for item in job.items("items/shop.jsonl")],
+        [item["sku"] for item in site.expected_items()],
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_real_pages(tmp_path, python_docs, rng):
+    """Under kills the crawl of real pages finds exactly those that links lead to."""
+    with running_folder(python_docs) as folder:
+        job = example(tmp_path / "example")
+        job.rng, job.settings = rng, {"JOBDIR": "crawls/site"}
+        job.survive(
+            "crawl", "site", "-a", f"root={folder.url('index.html')}",
+            "-s", "RESILIENCE_CHECKPOINT_INTERVAL=0.3",
+            kills=2, commits=3,
+        )  # fmt: skip
+
+    paths = [unquote(urlsplit(item["url"]).path) for item in job.items("items/site.jsonl")]
+    check_same(paths, walk_folder(python_docs))

@@ -1,0 +1,311 @@
+"""A job that can't be run is refused in one line, before any feed exists or changes."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sqlite3
+from hashlib import sha256
+
+import pytest
+from crawls import SHOP, Crawl, wait_until
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
+
+
+@pytest.fixture
+def job(plain_crawl):
+    """A plain crawl of the site."""
+    return plain_crawl(SHOP)
+
+
+def tree(folder):
+    """Every file and what is in it, but logs and locks."""
+    return {
+        str(path.relative_to(folder)): content(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+        and not re.search(r"log\.\d|__pycache__|\.lock$|-shm$|-wal$|settings.py", str(path))
+    }
+
+
+def content(path):
+    """What a file holds: SQLite may move a database's last pages from one file to another."""
+    if path.suffix == ".db":
+        connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+        try:
+            return sha256("".join(connection.iterdump()).encode()).hexdigest()
+        except sqlite3.DatabaseError:
+            pass
+        finally:
+            connection.close()
+    return sha256(path.read_bytes()).hexdigest()
+
+
+def refused(job, *words, command=()):
+    """The next run is refused, and changes no file."""
+    before = tree(job.folder)
+    requests = job.site.stats()["total"]["requests"]
+    run = job.run(*command)
+    run.check_refused(*words)
+    assert tree(job.folder) == before
+    assert job.site.stats()["total"]["requests"] == requests
+    return run
+
+
+def test_a_job_that_runs(job):
+    """A second process on a JOBDIR is refused, names the first one, and does no harm."""
+    with job.process() as first:
+        wait_until(job.commits)
+        first.send_signal(signal.SIGSTOP)
+        second = job.run()
+        first.send_signal(signal.SIGCONT)
+        second.check_refused(first.pid, "job")
+        assert first.wait(30) == 0
+
+    job.check_items()
+
+
+@pytest.mark.parametrize("name", ["crawl", "runspider"])
+def test_a_finished_job(job, name):
+    """A finished job is not run again, by neither command."""
+    job.finish()
+
+    refused(job, "has finished", command=(name, "shop" if name == "crawl" else "spider.py"))
+
+
+def test_another_spiders_job(job):
+    """A JOBDIR of another spider is refused by its name."""
+    job.run_until(commits=1)
+    job.write("spider.py", SHOP + "class Other(Base):\n    name = 'other'\n")
+
+    refused(job, "'shop'", "'other'", command=("crawl", "other"))
+
+
+def cut(path):
+    """Take bytes away."""
+    path.write_bytes(path.read_bytes()[:-5])
+
+
+def grow(path):
+    """Add bytes that are not ours."""
+    with path.open("ab") as file:
+        file.write(b"mine\n")
+
+
+def replace(path):
+    """Write other bytes, as many as before."""
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def remove(path):
+    """Take the file away."""
+    path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        (cut, "items.csv"),
+        (grow, "items.jsonl"),
+        (grow, "items.csv"),
+        (replace, "items.jsonl"),
+        (remove, "items.csv"),
+    ],
+)
+def test_a_feed_that_changed_after_a_stop(job, change, name):
+    """After a clean stop a feed must be there as it was left, byte for byte."""
+    job.run_until(commits=2, number=signal.SIGTERM)
+    change(job.path(name))
+
+    refused(job, job.path(name))
+
+
+@pytest.mark.parametrize("change", [replace, remove])
+def test_a_feed_that_changed_after_a_kill(job, change):
+    """After a kill a feed that is gone or another file is named, and none is cut."""
+    job.run_until(commits=2)
+    assert job.state("resilience.job")["items"]
+    change(job.path("items.jsonl"))
+
+    refused(job, job.path("items.jsonl"))
+
+
+def test_a_feed_that_was_copied_back(job):
+    """A feed that was moved away and put back as it was is continued."""
+    job.run_until(commits=2, number=signal.SIGTERM)
+    path = job.path("items.jsonl")
+    data = path.read_bytes()
+    path.unlink()
+    path.write_bytes(data)
+
+    job.finish()
+
+    job.check_items()
+
+
+def test_a_feed_that_is_shorter_after_a_kill(job):
+    """A feed shorter than its committed length is named, and not filled up."""
+    job.run_until(commits=2)
+    path = job.path("items.csv")
+    path.write_bytes(path.read_bytes()[:20])
+
+    refused(job, path)
+
+
+def test_what_is_cut_is_kept(job):
+    """What a resume cuts off a feed is in the JOBDIR, and comes again."""
+    job.run_until(commits=2)
+    with job.path("items.jsonl").open("ab") as file:
+        file.write(b'{"sku": "never committed"')
+
+    job.finish()
+
+    job.check_items()
+    kept = [path.read_bytes() for path in (job.job / "cut").iterdir()]
+    assert any(tail.endswith(b'{"sku": "never committed"') for tail in kept)
+
+
+def test_a_job_of_stock_scrapy(job):
+    """A JOBDIR in which Scrapy's own scheduler left requests is refused."""
+    job.configure(RESILIENCE_ENABLED=False, FEEDS={}, CLOSESPIDER_PAGECOUNT=5)
+    assert job.run().reason == "closespider_pagecount"
+    assert list(job.job.glob("requests.queue/**/*"))
+    job.configure(RESILIENCE_ENABLED=None, CLOSESPIDER_PAGECOUNT=None, FEEDS={"a.csv": {}})
+
+    refused(job, "Scrapy's own scheduler")
+
+
+def test_two_jobs_on_one_feed(job, tmp_path):
+    """A second job on the same output file is refused while the first one writes it."""
+    with job.process() as first:
+        wait_until(job.commits)
+        other = Crawl(tmp_path, SHOP, job.site, JOBDIR="other")
+        other.runs = 10
+        first.send_signal(signal.SIGSTOP)
+        run = other.run()
+        first.send_signal(signal.SIGCONT)
+        assert first.wait(30) == 0
+
+    run.check_refused("items.")
+    job.check_items()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RESILIENCE_CHECKPOINT_INTERVAL", "often"),
+        ("RESILIENCE_CHECKPOINT_INTERVAL", -1),
+        ("RESILIENCE_CHECKPIONT_INTERVAL", 1),
+        ("RESILIENCE_PROFILE", "prod"),
+        ("RESILIENCE_CONFIG_FILE", "missing.toml"),
+        ("DUPEFILTER_CLASS", "spider.Mine"),
+        ("SCHEDULER_PRIORITY_QUEUE", "scrapy.pqueues.ScrapyPriorityQueue"),
+        ("SCHEDULER_DISK_QUEUE", "spider.Mine"),
+    ],
+)
+def test_wrong_settings(plain_crawl, name, value):
+    """A setting that is wrong, misspelled or can't be honoured is named."""
+    job = plain_crawl(SHOP + "class Mine: pass\n", **{name: value})
+
+    run = refused(job, name)
+
+    assert "Wrong configuration" in run.errors[0]
+    assert not job.job.exists() or not list(job.job.iterdir())
+
+
+@pytest.mark.parametrize("name", ["RESILIENCE_CHECKPOINT_INTERVAL", "SCHEDULER_PRIORITY_QUEUE"])
+def test_wrong_settings_without_jobdir(plain_crawl, name):
+    """Without a JOBDIR a wrong setting is refused in the same way."""
+    refused(plain_crawl(SHOP, JOBDIR=None, **{name: "wrong"}), name)
+
+
+def foreign(path):
+    """An SQLite file of somebody else."""
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE notes (text)")
+    connection.commit()
+    connection.close()
+
+
+def newer(path):
+    """Make the store look like one of a later version."""
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version=99")
+    connection.close()
+
+
+def test_a_foreign_database(job):
+    """An SQLite file of somebody else is refused and stays as it is."""
+    job.job.mkdir()
+    foreign(job.job / "resilience.db")
+    (job.job / "resilience.db").chmod(0o600)
+
+    refused(job, "resilience.db")
+
+
+def test_garbage_in_place_of_the_database(job):
+    """A file that is no database is refused and stays as it is."""
+    job.job.mkdir()
+    (job.job / "resilience.db").write_bytes(b"no database" * 1000)
+    (job.job / "resilience.db").chmod(0o600)
+
+    refused(job, "resilience.db")
+
+
+def test_a_newer_schema(job):
+    """A job of another version is refused, with both versions."""
+    job.run_until(commits=1, number=signal.SIGTERM)
+    newer(job.job / "resilience.db")
+
+    refused(job, "schema 99")
+
+
+def test_an_empty_database(job):
+    """An empty resilience.db is none of ours: it is made whole or not at all."""
+    job.job.mkdir()
+    (job.job / "resilience.db").touch(0o600)
+
+    refused(job, "resilience.db")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of files")
+def test_a_database_that_others_can_write(job):
+    """A store that other users may have changed is not read: it may hold pickles."""
+    job.run_until(commits=1, number=signal.SIGTERM)
+    (job.job / "resilience.db").chmod(0o666)
+
+    refused(job, "chmod")
+
+
+def test_a_file_in_place_of_the_folder(job):
+    """A JOBDIR that is a file is refused."""
+    job.job.write_text("mine")
+
+    refused(job, "job")
+
+
+def test_a_method_that_is_gone(plain_crawl):
+    """Requests of a callback that the code no longer has stay in the job, named, not lost."""
+    job = plain_crawl(
+        """
+        from shop import Base
+        class Shop(Base):
+            def parse(self, response):
+                yield from self.products(response)
+                yield from self.links(response, callback=self.other)
+            def other(self, response):
+                yield from self.parse(response)
+        """
+    )
+    job.run_until(commits=2)
+    source = job.path("spider.py").read_text()
+    job.write("spider.py", source.replace("other", "another"))
+    run = job.run()
+    job.write("spider.py", source)
+
+    assert "'other' is not a method" in run.log
+    assert run.code != 0 or run.reason != "finished", "it says that nothing is left"
+    job.finish()
+    job.check_items()

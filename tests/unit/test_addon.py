@@ -1,0 +1,610 @@
+"""What the add-on puts into the settings of a real crawler, and what it leaves to the user."""
+
+from __future__ import annotations
+
+import functools
+import logging
+
+import pytest
+from scrapy import Spider
+from scrapy.core.scheduler import Scheduler
+from scrapy.crawler import Crawler
+from scrapy.downloadermiddlewares.cookies import CookiesMiddleware
+from scrapy.dupefilters import BaseDupeFilter, RFPDupeFilter
+from scrapy.extensions.feedexport import FeedExporter
+from scrapy.extensions.spiderstate import SpiderState
+from scrapy.pipelines.images import ImagesPipeline
+from scrapy.settings import SETTINGS_PRIORITIES, Settings
+from scrapy.utils.misc import load_object
+from twisted.internet.defer import Deferred, succeed
+
+from scrapy_resilience import addon as addon_module
+from scrapy_resilience.addon import ResilienceAddon
+from scrapy_resilience.downloadermiddlewares.barrier import BarrierMiddleware
+from scrapy_resilience.downloadermiddlewares.cookies import DurableCookiesMiddleware
+from scrapy_resilience.exceptions import ConfigurationError
+from scrapy_resilience.extensions.checkpoint import Checkpoint
+from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
+from scrapy_resilience.scheduler import ResilientScheduler
+from scrapy_resilience.spidermiddlewares.start import StartMiddleware
+
+ADDON = SETTINGS_PRIORITIES["addon"]
+DEFAULT = SETTINGS_PRIORITIES["default"]
+
+
+class BooksSpider(Spider):
+    """A spider with a name."""
+
+    name = "books"
+
+
+class MyFeedExporter(FeedExporter):
+    """A feed exporter of the user."""
+
+
+class MyScheduler(Scheduler):
+    """A scheduler of the user."""
+
+
+class MyDupeFilter(RFPDupeFilter):
+    """A filter of the user."""
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch):
+    """Keep settings of the machine out."""
+    monkeypatch.setattr("scrapy_resilience.settings.os.environ", {})
+
+
+def applied(settings=None, *, jobdir="job", spider=BooksSpider, **more):
+    """Return the settings of a project after the add-on, as Scrapy applies it."""
+    settings = {**(settings or {}), **more}
+    if jobdir is not None:
+        settings["JOBDIR"] = jobdir
+    crawler = Crawler(spider, Settings({"LOG_ENABLED": False, **settings}))
+    ResilienceAddon.update_pre_crawler_settings(crawler.settings)
+    ResilienceAddon.from_crawler(crawler).update_settings(crawler.settings)
+    return crawler.settings
+
+
+def components(settings, name):
+    """Return the enabled components of a setting by their classes."""
+    found = settings.get_component_priority_dict_with_base(name)
+    return {load_object(key): order for key, order in found.items()}
+
+
+def refusal(settings=None, **more):
+    """Return the text of the error that these settings cause."""
+    with pytest.raises(ConfigurationError) as caught:
+        applied(settings, **more)
+    return str(caught.value)
+
+
+FEEDS = {"FEEDS": {"items.jsonl": {"format": "jsonlines"}}}
+
+
+# --- all of it ---------------------------------------------------------------------------
+
+
+def test_scrapy_loads_the_addon():
+    """One entry in ADDONS is enough: Scrapy itself applies it."""
+    crawler = Crawler(
+        BooksSpider,
+        {"ADDONS": {"scrapy_resilience.ResilienceAddon": 500}, "LOG_ENABLED": False},
+    )
+    crawler.spider = BooksSpider()
+    crawler._apply_settings()
+
+    assert load_object(crawler.settings["SCHEDULER"]) is ResilientScheduler
+
+
+def test_what_is_plugged_in():
+    """With a JOBDIR each component is in its place."""
+    settings = applied(FEEDS)
+
+    assert load_object(settings["SCHEDULER"]) is ResilientScheduler
+    assert components(settings, "SPIDER_MIDDLEWARES")[StartMiddleware] == 0
+    downloader = components(settings, "DOWNLOADER_MIDDLEWARES")
+    assert downloader[BarrierMiddleware] == 1
+    assert downloader[DurableCookiesMiddleware] == 700
+    assert CookiesMiddleware not in downloader
+    extensions = components(settings, "EXTENSIONS")
+    assert extensions[ResilientFeedExporter] == 0
+    assert extensions[Checkpoint] == 0
+    assert FeedExporter not in extensions
+    assert SpiderState not in extensions
+
+
+def test_the_barrier_is_outside_of_all_of_scrapys_middlewares():
+    """No middleware of Scrapy stands between the barrier and the engine."""
+    settings = applied()
+
+    assert min(components(settings, "DOWNLOADER_MIDDLEWARES").items(), key=lambda x: x[1]) == (
+        BarrierMiddleware,
+        1,
+    )
+    assert min(components(settings, "SPIDER_MIDDLEWARES").values()) == 0
+
+
+def test_simple_settings_are_set_at_addon_priority():
+    """What the add-on sets is weaker than anything that a project sets."""
+    settings = applied()
+
+    assert settings.getpriority("SCHEDULER") == ADDON
+    assert settings.getpriority("CONCURRENT_ITEMS") == ADDON
+    assert settings["CONCURRENT_ITEMS"] == 8
+
+
+def test_without_feeds_the_exporter_stays_scrapys():
+    """Without FEEDS there is no exporter to replace."""
+    extensions = components(applied(), "EXTENSIONS")
+
+    assert ResilientFeedExporter not in extensions
+    assert FeedExporter in extensions
+
+
+@pytest.mark.parametrize("jobdir", [None, ""])
+def test_without_jobdir_only_the_scheduler_is_ours(jobdir):
+    """Without a JOBDIR nothing is durable, and nothing for that is plugged in."""
+    settings = applied(FEEDS, jobdir=jobdir)
+
+    assert load_object(settings["SCHEDULER"]) is ResilientScheduler
+    assert StartMiddleware not in components(settings, "SPIDER_MIDDLEWARES")
+    assert BarrierMiddleware not in components(settings, "DOWNLOADER_MIDDLEWARES")
+    assert CookiesMiddleware in components(settings, "DOWNLOADER_MIDDLEWARES")
+    extensions = components(settings, "EXTENSIONS")
+    assert not {Checkpoint, ResilientFeedExporter} & set(extensions)
+    assert {FeedExporter, SpiderState} <= set(extensions)
+
+
+# --- flags -------------------------------------------------------------------------------
+
+
+def test_the_master_switch_leaves_everything_alone():
+    """With RESILIENCE_ENABLED off the settings are those of a project without the add-on."""
+    settings = applied(FEEDS, RESILIENCE_ENABLED=False)
+    plain = Settings()
+
+    for name in ("SCHEDULER", "CONCURRENT_ITEMS", "SPIDER_MIDDLEWARES", "EXTENSIONS"):
+        assert settings[name] == plain[name]
+    assert settings["JOBDIR"] == "job"
+    assert dict(settings["DOWNLOADER_MIDDLEWARES"]) == dict(plain["DOWNLOADER_MIDDLEWARES"])
+
+
+@pytest.mark.parametrize(
+    ("flag", "gone", "back"),
+    [
+        ("COOKIES", DurableCookiesMiddleware, CookiesMiddleware),
+        ("FEEDS", ResilientFeedExporter, FeedExporter),
+    ],
+)
+def test_a_flag_turns_one_component_off(flag, gone, back):
+    """With a flag off Scrapy's own component is back, and the rest stays."""
+    settings = applied(FEEDS, **{f"RESILIENCE_{flag}_ENABLED": False})
+    found = {
+        **components(settings, "DOWNLOADER_MIDDLEWARES"),
+        **components(settings, "EXTENSIONS"),
+    }
+
+    assert gone not in found
+    assert back in found
+    assert Checkpoint in found
+
+
+def test_checkpoint_off_leaves_the_scheduler():
+    """Without checkpoints only the scheduler is ours."""
+    settings = applied(FEEDS, RESILIENCE_CHECKPOINT_ENABLED=False)
+
+    assert load_object(settings["SCHEDULER"]) is ResilientScheduler
+    assert Checkpoint not in components(settings, "EXTENSIONS")
+    assert FeedExporter in components(settings, "EXTENSIONS")
+
+
+def test_scheduler_off_leaves_everything():
+    """Without the scheduler nothing that needs it is plugged in."""
+    settings = applied(FEEDS, RESILIENCE_SCHEDULER_ENABLED=False)
+
+    assert load_object(settings["SCHEDULER"]) is Scheduler
+    assert Checkpoint not in components(settings, "EXTENSIONS")
+    assert settings["CONCURRENT_ITEMS"] == 100
+
+
+# --- the user's own settings ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scheduler", [MyScheduler, f"{Scheduler.__module__}.Scheduler"])
+def test_the_users_scheduler_stays(scheduler):
+    """A scheduler of the project is kept, and nothing that needs ours is plugged in."""
+    settings = applied(FEEDS, SCHEDULER=scheduler)
+
+    assert settings["SCHEDULER"] == scheduler
+    assert settings.getpriority("CONCURRENT_ITEMS") == DEFAULT
+    assert Checkpoint not in components(settings, "EXTENSIONS")
+    assert FeedExporter in components(settings, "EXTENSIONS")
+
+
+def test_our_scheduler_by_the_users_hand_is_ours():
+    """A project that names ResilientScheduler itself gets the whole."""
+    settings = applied(
+        SCHEDULER="scrapy_resilience.ResilientScheduler", RESILIENCE_SCHEDULER_ENABLED=False
+    )
+
+    assert Checkpoint in components(settings, "EXTENSIONS")
+
+
+@pytest.mark.parametrize("value", [1, 50, 100])
+def test_the_users_concurrent_items_stay(value):
+    """A project's CONCURRENT_ITEMS is kept, whatever it is."""
+    assert applied(CONCURRENT_ITEMS=value)["CONCURRENT_ITEMS"] == value
+
+
+def test_concurrent_items_can_be_tuned():
+    """RESILIENCE_CONCURRENT_ITEMS is the number that the add-on sets."""
+    assert applied(RESILIENCE_CONCURRENT_ITEMS=3)["CONCURRENT_ITEMS"] == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "cls"),
+    [
+        ("EXTENSIONS", Checkpoint),
+        ("SPIDER_MIDDLEWARES", StartMiddleware),
+        ("DOWNLOADER_MIDDLEWARES", BarrierMiddleware),
+        ("DOWNLOADER_MIDDLEWARES", DurableCookiesMiddleware),
+    ],
+)
+@pytest.mark.parametrize("by_path", [True, False])
+def test_a_component_that_the_user_took_out_stays_out(name, cls, by_path):
+    """None for one of our components keeps it out."""
+    key = f"{cls.__module__}.{cls.__qualname__}" if by_path else cls
+    settings = applied(FEEDS, **{name: {key: None}})
+
+    assert cls not in components(settings, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("EXTENSIONS", FeedExporter, ResilientFeedExporter),
+        ("DOWNLOADER_MIDDLEWARES", CookiesMiddleware, DurableCookiesMiddleware),
+    ],
+)
+@pytest.mark.parametrize("by_path", [True, False])
+def test_what_the_user_took_out_of_scrapy_is_not_replaced(name, old, new, by_path):
+    """None for Scrapy's own component means that there is none, not ours instead."""
+    key = f"{old.__module__}.{old.__qualname__}" if by_path else old
+    settings = applied(FEEDS, **{name: {key: None}})
+
+    assert not {old, new} & set(components(settings, name))
+
+
+def test_the_users_own_feed_exporter_stays():
+    """A project that put its own exporter in the place of Scrapy's keeps it, alone."""
+    extensions = components(
+        applied(FEEDS, EXTENSIONS={FeedExporter: None, MyFeedExporter: 0}), "EXTENSIONS"
+    )
+
+    assert MyFeedExporter in extensions
+    assert not {FeedExporter, ResilientFeedExporter} & set(extensions)
+
+
+@pytest.mark.parametrize("order", [5, 900])
+def test_an_order_of_the_users_is_kept(order):
+    """Ours goes where the project had put Scrapy's, and stays where the project put ours."""
+    settings = applied(
+        FEEDS,
+        DOWNLOADER_MIDDLEWARES={CookiesMiddleware: order, BarrierMiddleware: 7},
+    )
+    found = components(settings, "DOWNLOADER_MIDDLEWARES")
+
+    assert found[DurableCookiesMiddleware] == order
+    assert found[BarrierMiddleware] == 7
+
+
+def test_spider_state_that_the_user_turned_on_stays_on():
+    """A project that names SpiderState keeps it: ours gives it its state back."""
+    assert SpiderState in components(applied(EXTENSIONS={SpiderState: 0}), "EXTENSIONS")
+
+
+def test_other_components_of_the_user_stay():
+    """What the project plugs in is not touched."""
+    settings = applied(FEEDS, EXTENSIONS={MyFeedExporter: 3})
+
+    assert components(settings, "EXTENSIONS")[MyFeedExporter] == 3
+
+
+# --- JOBDIR ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("priority", ["project", "spider", "cmdline"])
+def test_jobdir_may_name_the_spider(priority):
+    """%(spider)s becomes the spider's name, at the priority that JOBDIR had."""
+    crawler = Crawler(BooksSpider, Settings({"LOG_ENABLED": False}))
+    crawler.settings.set("JOBDIR", "crawls/%(spider)s/x", priority)
+    ResilienceAddon(crawler).update_settings(crawler.settings)
+
+    assert crawler.settings["JOBDIR"] == "crawls/books/x"
+    assert crawler.settings.getpriority("JOBDIR") == SETTINGS_PRIORITIES[priority]
+
+
+@pytest.mark.parametrize("path", ["plain", "100%", "%(other)s", "%s"])
+def test_another_jobdir_stays_as_it_is(path):
+    """Only %(spider)s means anything in a JOBDIR."""
+    assert applied(jobdir=path)["JOBDIR"] == path
+
+
+@pytest.mark.parametrize("command", ["fetch", "shell", "parse", "check", "view", "bench"])
+def test_other_commands_leave_the_job_alone(monkeypatch, command):
+    """Commands that only look at pages get neither our scheduler nor the JOBDIR."""
+    monkeypatch.setattr("scrapy_resilience._scrapy.running_command", lambda: command)
+    settings = applied(FEEDS)
+
+    assert not settings["JOBDIR"]
+    assert settings["SCHEDULER"] == Settings()["SCHEDULER"]
+    assert Checkpoint not in components(settings, "EXTENSIONS")
+
+
+@pytest.mark.parametrize("command", [None, "crawl", "runspider"])
+def test_commands_that_crawl_own_the_job(monkeypatch, command):
+    """crawl, runspider and scripts run the job."""
+    monkeypatch.setattr("scrapy_resilience._scrapy.running_command", lambda: command)
+
+    assert Checkpoint in components(applied(), "EXTENSIONS")
+
+
+# --- refusals ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"SCHEDULER_PRIORITY_QUEUE": "scrapy.pqueues.ScrapyPriorityQueue"},
+        {"SCHEDULER_DISK_QUEUE": f"{__name__}.MyScheduler"},
+        {"SCHEDULER_START_DISK_QUEUE": f"{__name__}.MyScheduler"},
+        {"DUPEFILTER_CLASS": f"{__name__}.MyDupeFilter"},
+    ],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_what_can_not_be_honoured_is_refused(settings):
+    """A setting that our scheduler can't honour is an error that names it and its value."""
+    (name, value), *_ = settings.items()
+    text = refusal(settings)
+
+    assert name in text
+    assert value in text
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"SCHEDULER_DISK_QUEUE": "scrapy.squeues.PickleFifoDiskQueue"},
+        {"SCHEDULER_DISK_QUEUE": "scrapy.squeues.MarshalLifoDiskQueue"},
+        {"SCHEDULER_START_DISK_QUEUE": None},
+        {"DUPEFILTER_CLASS": BaseDupeFilter},
+        {"DUPEFILTER_CLASS": "scrapy.dupefilters.RFPDupeFilter"},
+        {"SCHEDULER_MEMORY_QUEUE": f"{__name__}.MyScheduler"},
+        {"SCHEDULER_PRIORITY_QUEUE": "scrapy.pqueues.DownloaderAwarePriorityQueue"},
+    ],
+    ids=repr,
+)
+def test_what_can_be_honoured_is_taken(settings):
+    """Orders of scrapy.squeues and Scrapy's own filters are taken, others not asked."""
+    assert load_object(applied(settings)["SCHEDULER"]) is ResilientScheduler
+
+
+@pytest.mark.xfail(
+    strict=True, reason="order_of compares the setting with a path, not the class it names"
+)
+def test_the_same_queue_by_its_class_is_taken():
+    """A setting that names Scrapy's default by its class is Scrapy's default."""
+    queue = load_object("scrapy.pqueues.DownloaderAwarePriorityQueue")
+
+    assert applied(SCHEDULER_PRIORITY_QUEUE=queue)["SCHEDULER"] is ResilientScheduler
+
+
+def test_without_jobdir_any_filter_will_do():
+    """In memory a filter of the user's can't go out of step."""
+    applied(jobdir=None, DUPEFILTER_CLASS=MyDupeFilter)
+
+
+def test_with_another_scheduler_its_queues_are_its_own():
+    """Settings of the user's scheduler are not ours to refuse."""
+    applied(SCHEDULER=MyScheduler, DUPEFILTER_CLASS=MyDupeFilter)
+
+
+def test_a_wrong_setting_is_logged_in_one_line(caplog):
+    """A bad RESILIENCE_ value stops the crawl with one line that names it."""
+    with caplog.at_level(logging.ERROR):
+        refusal(RESILIENCE_CHECKPOINT_INTERVAL="soon")
+
+    (record,) = caplog.records
+    assert "RESILIENCE_CHECKPOINT_INTERVAL='soon'" in record.getMessage()
+    assert record.exc_info is None
+
+
+def test_an_unknown_environment_variable_is_a_warning(monkeypatch, caplog):
+    """A RESILIENCE_ variable that is no setting is named in the log, and the crawl runs."""
+    monkeypatch.setattr("scrapy_resilience.settings.os.environ", {"RESILIENCE_FOO": "1"})
+    applied()
+
+    assert "RESILIENCE_FOO" in caplog.text
+
+
+# --- CONCURRENT_ITEMS ----------------------------------------------------------------------
+
+
+class Plain:
+    """A pipeline that only computes."""
+
+    def process_item(self, item):
+        """Return the item."""
+        return item
+
+
+class Inherited(Plain):
+    """A pipeline that inherits its method."""
+
+
+class Coroutine:
+    """A pipeline that may await."""
+
+    async def process_item(self, item):
+        """Return the item."""
+        return item
+
+
+class UsesDeferred:
+    """A pipeline that returns a Deferred."""
+
+    def process_item(self, item):
+        """Return the item, later."""
+        deferred = Deferred()
+        deferred.callback(item)
+        return deferred
+
+
+class Images(ImagesPipeline):
+    """A pipeline that downloads."""
+
+
+class OwnImages(ImagesPipeline):
+    """A pipeline that downloads, with a method of its own."""
+
+    def process_item(self, item, spider=None):
+        """Return the item."""
+        return item
+
+
+class Callable:
+    """A pipeline whose method is no function."""
+
+    process_item = functools.partial(lambda item: item)
+
+
+class Database:
+    """A pipeline that writes by Twisted's adbapi, as Scrapy users have for years."""
+
+    def process_item(self, item):
+        """Return a Deferred that the database makes."""
+        query = self.dbpool.runInteraction(self.insert, item)
+        query.addErrback(self.failed)
+        query.addCallback(lambda _: item)
+        return query
+
+
+class Helper:
+    """A pipeline that leaves the Deferred to a helper."""
+
+    def process_item(self, item):
+        """Return what the helper returns."""
+        return self.later(item)
+
+    def later(self, item):
+        """Return a Deferred."""
+        return succeed(item)
+
+
+def timed(method):
+    """Decorate as people do."""
+
+    @functools.wraps(method)
+    def wrapper(*args, **kwargs):
+        return method(*args, **kwargs)
+
+    return wrapper
+
+
+class WrappedCoroutine:
+    """A pipeline whose coroutine stands behind a plain decorator."""
+
+    @timed
+    async def process_item(self, item):
+        """Return the item."""
+        return item
+
+
+def concurrent_items(*pipelines):
+    """Return CONCURRENT_ITEMS with these pipelines."""
+    return applied(ITEM_PIPELINES={cls: order for order, cls in enumerate(pipelines)})[
+        "CONCURRENT_ITEMS"
+    ]
+
+
+@pytest.mark.parametrize("pipelines", [(), (Plain,), (Plain, Inherited)])
+def test_pipelines_that_only_compute_get_few_workers(pipelines):
+    """CONCURRENT_ITEMS is lowered where no pipeline gains from many."""
+    assert concurrent_items(*pipelines) == 8
+
+
+@pytest.mark.parametrize(
+    "pipeline", [Coroutine, UsesDeferred, Images, OwnImages, Callable, ImagesPipeline]
+)
+def test_pipelines_that_wait_keep_their_workers(pipeline):
+    """One pipeline that may wait keeps Scrapy's CONCURRENT_ITEMS."""
+    assert concurrent_items(Plain, pipeline) == 100
+
+
+@pytest.mark.parametrize(
+    "pipeline",
+    [
+        pytest.param(
+            pipeline,
+            marks=pytest.mark.xfail(
+                strict=True,
+                reason="_may_wait looks for 'defer' in one function's names, and does not ask "
+                "the unwrapped function whether it is a coroutine",
+            ),
+        )
+        for pipeline in (Database, Helper, WrappedCoroutine)
+    ],
+)
+def test_pipelines_that_wait_out_of_sight_keep_their_workers(pipeline):
+    """A Deferred of a helper, of adbapi or a wrapped coroutine is waiting too."""
+    assert concurrent_items(pipeline) == 100
+
+
+def test_a_pipeline_that_is_off_does_not_count():
+    """A pipeline that the project took out may wait as it likes."""
+    assert applied(ITEM_PIPELINES={Coroutine: None, Plain: 1})["CONCURRENT_ITEMS"] == 8
+
+
+# --- uvloop ------------------------------------------------------------------------------
+
+
+def pre_crawler(monkeypatch, *, command="crawl", installed=True, **settings):
+    """Return ASYNCIO_EVENT_LOOP after the hook that runs before the crawler is made."""
+    monkeypatch.setattr(addon_module, "running_command", lambda: command)
+    monkeypatch.setattr(addon_module, "_has_uvloop", lambda: installed)
+    found = Settings(settings)
+    ResilienceAddon.update_pre_crawler_settings(found)
+    return found["ASYNCIO_EVENT_LOOP"]
+
+
+@pytest.mark.parametrize("command", ["crawl", "runspider"])
+def test_uvloop_is_used_by_commands_that_crawl(monkeypatch, command):
+    """Crawl and runspider run on uvloop where it is installed."""
+    assert pre_crawler(monkeypatch, command=command) == "uvloop.Loop"
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        {"command": None},
+        {"command": "shell"},
+        {"installed": False},
+        {"RESILIENCE_UVLOOP_ENABLED": False},
+        {"RESILIENCE_UVLOOP_ENABLED": "0"},
+        {"RESILIENCE_UVLOOP_ENABLED": "False"},
+        {"RESILIENCE_ENABLED": False},
+        {"RESILIENCE_UVLOOP_ENABLED": "no"},
+        {"RESILIENCE_CHECKPOINT_INTERVAL": "soon"},
+    ],
+    ids=repr,
+)
+def test_uvloop_is_left_out(monkeypatch, case):
+    """Scripts, other commands, the switches and a wrong setting leave the loop alone."""
+    assert pre_crawler(monkeypatch, **case) is None
+
+
+def test_the_users_loop_stays(monkeypatch):
+    """A project's event loop is kept."""
+    assert pre_crawler(monkeypatch, ASYNCIO_EVENT_LOOP="my.Loop") == "my.Loop"

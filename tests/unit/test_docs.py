@@ -1,0 +1,259 @@
+"""What the package has is documented, and what the documentation names is there."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.metadata
+import re
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from scrapy_resilience import exceptions, names, testing
+from scrapy_resilience.settings import PREFIX, PROFILES, Config
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+PACKAGE = ROOT / "scrapy_resilience"
+PAGES = sorted(page for page in DOCS.rglob("*.rst") if "_build" not in page.parts)
+MARKDOWN = [ROOT / name for name in ("README.md", "CHANGELOG.md", "SECURITY.md")]
+TEXTS = [*PAGES, *MARKDOWN]
+SETTINGS = {PREFIX + field.name.upper() for field in fields(Config)}
+PLACEHOLDERS = {"RESILIENCE_CHEKPOINT_INTERVAL", "RESILIENCE_NAME"}
+"""Names in the documentation that stand for a wrong or any setting."""
+
+
+def read(*parts):
+    """The text of a page, with single spaces."""
+    return re.sub(r"\s+", " ", DOCS.joinpath(*parts).read_text("utf-8"))
+
+
+def named(path):
+    """A page's id in a test's name."""
+    return str(path.relative_to(ROOT))
+
+
+def every(prefix):
+    """The values in names.py whose names begin with *prefix*."""
+    return sorted(value for name, value in vars(names).items() if name.startswith(prefix))
+
+
+# --- what the package has -----------------------------------------------------------
+
+
+def test_settings_come_from_config():
+    """The page of settings holds no list of its own, but the directive that reads Config."""
+    assert ".. resilience-settings::" in read("reference", "settings.rst")
+    assert ".. resilience-profiles::" in read("reference", "settings.rst")
+
+
+def test_each_setting_has_a_meaning():
+    """Each setting has one sentence that says what it does."""
+    for field in fields(Config):
+        assert re.fullmatch(r"[A-Z].+\.", field.metadata["meaning"]), field.name
+
+
+@pytest.mark.parametrize("stat", every("STAT_"))
+def test_stats(stat):
+    """Each stat is in the reference."""
+    wanted = f"``{stat}…``" if stat.endswith("/") else f"``{stat}``"
+    assert wanted in read("reference", "stats.rst")
+
+
+@pytest.mark.parametrize("key", every("META_"))
+def test_meta_keys(key):
+    """Each meta key is in the reference."""
+    assert f"``{key}``" in read("reference", "meta.rst")
+
+
+@pytest.mark.parametrize("reason", every("REASON_"))
+def test_close_reasons(reason):
+    """Each close reason is in the reference."""
+    assert f"``{reason}``" in read("reference", "closing.rst")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        f"{module}.{name}"
+        for module in ("scrapy_resilience", exceptions.__name__, testing.__name__)
+        for name in importlib.import_module(module).__all__
+    ],
+)
+def test_public_names(name):
+    """Each public name is in the reference."""
+    assert re.search(rf":: {re.escape(name)}\s", read("reference", "api.rst"))
+
+
+def test_profiles():
+    """The guide names every profile."""
+    for profile in PROFILES:
+        assert f"``{profile}``" in read("how-to", "configure.rst")
+
+
+def test_commands():
+    """The reference describes every key of the report and both commands' usage."""
+    source = (PACKAGE / "checkpoint" / "job.py").read_text("utf-8")
+    report = source[source.index("def read_report") :]
+    page = read("reference", "commands.rst")
+    for key in re.findall(r'^        "(\w+)":', report, re.MULTILINE):
+        assert f"``{key}``" in page, key
+    assert "scrapy resilience status <jobdir> [--json]" in page
+    assert "scrapy resilience config [--json]" in page
+
+
+# --- messages -----------------------------------------------------------------------
+
+
+def text_of(node):
+    """The fixed parts of a literal: an f-string has several."""
+    if isinstance(node, ast.JoinedStr):
+        return [part.value for part in node.values if isinstance(part, ast.Constant)]
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return re.split(r"%\w", node.value)
+    return []
+
+
+def messages():
+    """(module, fixed parts) of each message that a user may read."""
+    ours = {"CheckpointError", "ConfigurationError", "JobLockedError", "UnserializableError"}
+    ours |= {"ValueError", "_changed"}
+    for module in sorted(PACKAGE.rglob("*.py")):
+        if "testing" in module.parts:
+            continue
+        for call in ast.walk(ast.parse(module.read_text("utf-8"))):
+            if not (isinstance(call, ast.Call) and call.args):
+                continue
+            function = call.func
+            logs = (
+                isinstance(function, ast.Attribute)
+                and ast.unparse(function.value) == "logger"
+                and function.attr in {"warning", "error", "exception", "critical"}
+            )
+            if logs or (isinstance(function, ast.Name) and function.id in ours):
+                for part in (text for argument in call.args for text in text_of(argument)):
+                    yield module.name, part.strip()
+
+
+LONG = 12  # shorter parts are punctuation
+
+
+@pytest.mark.parametrize(
+    ("module", "part"), sorted({found for found in messages() if len(found[1]) >= LONG})
+)
+def test_messages(module, part):
+    """Each message is in the troubleshooting guide, word for word."""
+    assert re.sub(r"\s+", " ", part) in read("how-to", "troubleshoot.rst"), module
+
+
+# --- what the documentation names ---------------------------------------------------
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=named)
+def test_settings_exist(page):
+    """No text names a RESILIENCE_ setting that does not exist."""
+    found = set(re.findall(r"\bRESILIENCE_[A-Z_]*[A-Z]\b", page.read_text("utf-8")))
+    assert found <= SETTINGS | PLACEHOLDERS
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=named)
+def test_stats_exist(page):
+    """No text names a resilience/ stat that does not exist."""
+    found = re.findall(r"\bresilience/[a-z_/]*[a-z]\b", page.read_text("utf-8"))
+    total = names.STAT_TOTAL_PREFIX
+    known = {*every("STAT_"), total.rstrip("/")}
+    assert {stat for stat in found if not stat.startswith(total)} <= known
+
+
+@pytest.mark.parametrize("page", MARKDOWN, ids=named)
+def test_links(page):
+    """Each relative link leads to a file."""
+    for target in re.findall(r"\]\(([^)#\s]+)", page.read_text("utf-8")):
+        assert "://" in target or (page.parent / target).is_file(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_links_between_pages(page):
+    """Each page, image and snippet that a page refers to is there."""
+    text = page.read_text("utf-8")
+    docs = re.findall(r":doc:`(?:[^`<]*<)?\s*([^`>]+)>?`", text)
+    files = re.findall(r"\.\. (?:literalinclude|image):: (\S+)", text)
+    for target in [*(f"{doc}.rst" for doc in docs), *files]:
+        base = DOCS if target.startswith("/") else page.parent
+        assert (base / target.lstrip("/")).is_file(), target
+
+
+def test_pages_are_reachable():
+    """Each page is in the table of contents of its folder."""
+    for page in PAGES:
+        index = page.parent / "index.rst"
+        if page != index:
+            assert re.search(rf"^ +{page.stem}$", index.read_text("utf-8"), re.MULTILINE), page
+
+
+def test_named_modules_exist():
+    """The dotted names of the package in texts can be imported."""
+    dotted = re.compile(r"\bscrapy_resilience(?:\.\w+)+")
+    for page in TEXTS:
+        for name in dotted.findall(page.read_text("utf-8")):
+            module, _, attribute = name.rpartition(".")
+            try:
+                importlib.import_module(name)
+            except ImportError:
+                assert hasattr(importlib.import_module(module), attribute), (page, name)
+
+
+def test_source_files_exist():
+    """The files that the explanation lists are in the package."""
+    text = (DOCS / "explanation" / "design.rst").read_text("utf-8")
+    listed = re.findall(r"^    (\S+\.py) ", text, re.MULTILINE)
+    assert listed
+    for name in listed:
+        assert (PACKAGE / name).is_file(), name
+
+
+def test_run_commands():
+    """Each ./run command in the README and the tutorial is one of ./run."""
+    script = (ROOT / "run").read_text("utf-8")
+    for page in (ROOT / "README.md", DOCS / "tutorial" / "index.rst"):
+        found = re.findall(r"\./run (\w+)", page.read_text("utf-8"))
+        assert found
+        for command in found:
+            assert re.search(rf"^ +{command}\) ", script, re.MULTILINE), command
+
+
+def test_scrapy_commands():
+    """Each scrapy resilience subcommand in texts is one that the command has."""
+    source = (PACKAGE / "commands" / "resilience.py").read_text("utf-8")
+    known = set(re.findall(r'^ +"(\w+)": \(self\._', source, re.MULTILINE))
+    for page in TEXTS:
+        text = page.read_text("utf-8")
+        found = set(re.findall(r"scrapy resilience (?!…)([a-z]+)", text))
+        assert found <= known, page
+
+
+def test_extras():
+    """The extras that texts install exist."""
+    known = set(
+        importlib.metadata.metadata("scrapy-resilience").get_all("Provides-Extra") or ()
+    )
+    for page in TEXTS:
+        for extra in re.findall(r"scrapy-resilience\[(\w+)\]", page.read_text("utf-8")):
+            assert extra in known, (page, extra)
+
+
+@pytest.mark.integration
+@pytest.mark.slow
+def test_the_tested_project(tmp_path):
+    """The test that the guide shows passes."""
+    for name in ("shop_spider.py", "test_shop.py"):
+        (tmp_path / name).write_text((DOCS / "snippets" / name).read_text("utf-8"), "utf-8")
+
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_shop.py"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert run.returncode == 0, run.stdout

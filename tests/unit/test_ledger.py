@@ -1,0 +1,441 @@
+"""When a request is done, and what a second run of it is told."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scrapy_resilience.frontier.codec import ValueCodec
+from scrapy_resilience.frontier.lanes import Frontier
+from scrapy_resilience.frontier.ledger import Ledger
+from scrapy_resilience.frontier.store import MemoryStore
+
+
+class Request:
+    """A request as the engine knows it: any hashable object."""
+
+
+class Run:
+    """One run of a job: a frontier, a ledger and the requests under way."""
+
+    def __init__(self, store):
+        codec = ValueCodec(allow_pickle=False)
+        self.store = store
+        self.frontier = Frontier(store, limit=lambda _: 1000)
+        self.ledger = Ledger(self.frontier, store.outputs(), codec.encode, codec.decode)
+        self.busy = set()
+
+    def push(self, payload=b"durable"):
+        """Push a durable request."""
+        return self.frontier.push("a", payload)
+
+    def push_volatile(self, parent=None, key=1, fingerprint=None, *, from_start=False):
+        """Push a request that lives in memory only, put out by *parent*."""
+        row = self.frontier.push("a", object(), fingerprint=fingerprint)
+        key = key if parent is None else parent.child(key)
+        self.ledger.add_volatile(row, parent, key, fingerprint, from_start=from_start)
+        return row
+
+    def start(self):
+        """Hand out the next request; return it and its producer."""
+        row = self.frontier.pop(0.0)
+        request = Request()
+        self.ledger.handed_out(request, row)
+        self.busy.add(request)
+        return request, self.ledger.under_way[request]
+
+    def end(self, *requests):
+        """End requests in the engine; return how many the ledger counts as done."""
+        self.busy -= set(requests)
+        return self.ledger.collect(self.busy)
+
+    def commit(self):
+        """Commit, as the scheduler does; return the changes."""
+        changes = self.frontier.seal()
+        self.ledger.contribute(changes)
+        self.store.commit(changes)
+        self.frontier.committed(changes)
+        return changes
+
+
+@pytest.fixture
+def run():
+    """Return the first run of a job."""
+    return Run(MemoryStore())
+
+
+# --- done ------------------------------------------------------------------------------
+
+
+def test_a_request_without_children_is_done_when_it_ends(run):
+    """A request that the engine no longer has is done, and leaves the store."""
+    run.push()
+    run.commit()
+    request, _ = run.start()
+
+    assert run.ledger.collect(run.busy) == 0
+    assert run.frontier.rows == 1
+    assert run.end(request) == 1
+    assert run.frontier.rows == 0
+    assert run.ledger.under_way == {}
+    assert len(run.commit().deletes) == 1
+
+
+def test_durable_children_don_t_keep_their_parent_open(run):
+    """A request whose children are in the file is done without them."""
+    run.push()
+    request, _ = run.start()
+    run.push()
+
+    assert run.end(request) == 1
+
+
+def test_a_parent_is_not_done_before_its_child_in_memory(run):
+    """A child in memory keeps its parent's row until it is done itself."""
+    run.push()
+    run.commit()
+    parent_request, parent = run.start()
+    run.push_volatile(parent, key=5)
+
+    assert run.end(parent_request) == 0
+    assert run.frontier.rows == 1
+    child_request, _ = run.start()
+    assert run.frontier.rows == 1
+    assert run.end(child_request) == 2
+    assert run.frontier.rows == 0
+
+
+def test_a_parent_may_end_after_its_child_in_memory(run):
+    """A parent that runs longer than its child is done when it ends."""
+    run.push()
+    parent_request, parent = run.start()
+    run.push_volatile(parent)
+    child_request, _ = run.start()
+
+    assert run.end(child_request) == 1
+    assert run.end(parent_request) == 1
+
+
+def test_a_grandchild_in_memory_keeps_all_above_it_open(run):
+    """A chain in memory is done from its end on, all at once."""
+    run.push()
+    first, parent = run.start()
+    run.push_volatile(parent)
+    second, child = run.start()
+    run.push_volatile(child)
+    third, grandchild = run.start()
+
+    assert run.end(first, second) == 0
+    assert run.frontier.rows == 1
+    assert child.origin.startswith(parent.origin + "/")
+    assert grandchild.origin.startswith(child.origin + "/")
+    assert run.end(third) == 3
+    assert run.frontier.rows == 0
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=10), st.randoms())
+def test_a_tree_in_memory_is_done_from_its_leaves(shape, random):
+    """In any tree and any order of ends, a request is done when all below it have ended."""
+    run = Run(MemoryStore())
+    run.push()
+    started = [run.start()]
+    parents = [None]
+    for pick in shape:
+        above = pick % len(started)
+        run.push_volatile(started[above][1])
+        started.append(run.start())
+        parents.append(above)
+    order = list(range(len(started)))
+    random.shuffle(order)
+
+    ended, done = set(), 0
+    for index in order:
+        done += run.end(started[index][0])
+        ended.add(index)
+
+        def is_done(node):
+            below = [each for each, above in enumerate(parents) if above == node]
+            return node in ended and all(map(is_done, below))
+
+        assert done == sum(map(is_done, range(len(started))))
+    assert run.frontier.rows == 0
+    assert (run.ledger._volatile, run.ledger._open) == ({}, set())
+
+
+# --- what becomes durable -----------------------------------------------------------------
+
+
+def test_a_fingerprint_is_durable_only_when_its_request_is_done(run):
+    """The fingerprint of a request in memory is seen at once, and committed at its end."""
+    run.push()
+    first, parent = run.start()
+    run.push_volatile(parent, fingerprint=b"f")
+    run.commit()
+    assert run.frontier.seen(b"f")
+    assert not run.store.seen(b"f")
+
+    second, _ = run.start()
+    run.end(first, second)
+    run.commit()
+
+    assert run.store.seen(b"f")
+
+
+def test_the_fingerprint_waits_for_the_grandchildren(run):
+    """A request in memory with a child in memory has no durable fingerprint before it."""
+    run.push()
+    first, parent = run.start()
+    run.push_volatile(parent, fingerprint=b"f")
+    second, child = run.start()
+    run.push_volatile(child, fingerprint=b"g")
+    run.end(first, second)
+    run.commit()
+    assert (run.store.seen(b"f"), run.store.seen(b"g")) == (False, False)
+
+    third, _ = run.start()
+    run.end(third)
+    run.commit()
+    assert (run.store.seen(b"f"), run.store.seen(b"g")) == (True, True)
+
+
+def test_a_start_request_in_memory_is_noted_when_it_is_done(run):
+    """The key of a start request that lives in memory is committed at its end."""
+    run.push_volatile(key=9, from_start=True)
+    run.commit()
+    assert run.store.start_keys() == []
+
+    request, _ = run.start()
+    run.end(request)
+    run.commit()
+
+    assert run.store.start_keys() == [9]
+
+
+def test_a_done_child_is_in_the_record_of_an_open_parent(run):
+    """A second run of the parent is told which children in memory are done."""
+    run.push()
+    _, parent = run.start()
+    run.push_volatile(parent, key=5)
+    run.push_volatile(parent, key=6)
+    one, _ = run.start()
+    run.end(one)
+    run.commit()
+
+    again = Run(run.store)
+    _, parent = again.start()
+    assert sum(parent.has_put_out(parent.child(key)) for key in (5, 6)) == 1
+
+
+# --- records -----------------------------------------------------------------------------
+
+
+def test_a_record_is_given_to_the_second_run(run):
+    """What an unfinished request has written by the commit, its second run leaves out."""
+    run.push()
+    _, producer = run.start()
+    producer.item_written(0)
+    producer.put_out(producer.child(5))
+    run.commit()
+
+    _, again = Run(run.store).start()
+
+    assert again.next_item() == (0, True)
+    assert again.next_item() == (1, False)
+    assert again.has_put_out(again.child(5))
+
+
+def test_only_what_changed_is_recorded(run):
+    """A commit writes the records that changed since the last one."""
+    run.push()
+    run.push()
+    _, one = run.start()
+    run.start()
+    one.item_written(0)
+
+    assert list(run.commit().outputs) == [one.origin]
+    assert run.commit().outputs == {}
+
+
+def test_a_record_goes_with_its_request(run):
+    """A request that is done leaves no record behind."""
+    run.push()
+    request, producer = run.start()
+    producer.item_written(0)
+    run.commit()
+    assert run.store.outputs()
+
+    run.end(request)
+    run.commit()
+
+    assert run.store.outputs() == {}
+
+
+def test_a_record_of_an_earlier_run_goes_too(run):
+    """A second run that is done takes the record of the first away."""
+    run.push()
+    _, producer = run.start()
+    producer.item_written(0)
+    run.commit()
+
+    again = Run(run.store)
+    request, _ = again.start()
+    again.end(request)
+    again.commit()
+
+    assert run.store.outputs() == {}
+
+
+def test_a_request_that_ends_before_any_commit_has_no_record(run):
+    """What is done needs no record."""
+    run.push()
+    request, producer = run.start()
+    producer.item_written(0)
+    run.end(request)
+
+    assert run.commit().outputs == {}
+
+
+def test_a_waiting_parent_keeps_its_record(run):
+    """The record of a parent that waits for a child in memory stays up to date."""
+    run.push()
+    request, parent = run.start()
+    run.push_volatile(parent)
+    parent.item_written(3)
+    run.end(request)
+    run.commit()
+
+    _, again = Run(run.store).start()
+
+    assert again.written == {3}
+
+
+# --- names across runs ---------------------------------------------------------------------
+
+
+def test_a_child_in_memory_has_the_same_name_on_a_second_run(run):
+    """The record of a child in memory finds the child that the parent's second run makes."""
+    run.push()
+    _, parent = run.start()
+    for key in (5, 6, 5):
+        run.push_volatile(parent, key=key)
+    children = [run.start()[1] for _ in range(3)]
+    for child in children:
+        child.item_written(child.row.number)
+    run.commit()
+
+    again = Run(run.store)
+    again.push()  # numbers are others than in the first run
+    parents = [again.start()[1] for _ in range(2)]
+    parent = next(each for each in parents if each.origin == parent.origin)
+    for key in (6, 5, 5):
+        again.push_volatile(parent, key=key)
+    found = [again.start()[1] for _ in range(3)]
+
+    assert {each.origin: each.written for each in found} == {
+        each.origin: each.written for each in children
+    }
+
+
+def test_a_grandchild_in_memory_has_the_same_name_on_a_second_run(run):
+    """Names go down a chain in memory from the one request that is in the file."""
+    origins = []
+    run.push()
+    run.commit()
+    for each in (run, Run(run.store)):
+        _, parent = each.start()
+        each.push_volatile(parent, key=5)
+        _, child = each.start()
+        each.push_volatile(child, key=6)
+        _, grandchild = each.start()
+        origins.append((child.origin, grandchild.origin))
+
+    assert origins[0] == origins[1]
+
+
+def test_a_start_request_in_memory_has_the_same_name_on_a_second_run(run):
+    """A start request with a key is named by it, whatever was pushed before it."""
+    run.push_volatile(key=9, from_start=True)
+    _, first = run.start()
+    first.item_written(0)
+    run.commit()
+
+    again = Run(run.store)
+    again.push_volatile(key=8, from_start=True)
+    again.push_volatile(key=9, from_start=True)
+    found = [again.start()[1] for _ in range(2)]
+
+    assert {each.origin: each.written for each in found}[first.origin] == {0}
+    assert sum(bool(each.written) for each in found) == 1
+
+
+def test_a_filtered_start_request_in_memory_has_the_same_name_on_a_second_run(run):
+    """A start request with a fingerprint is named by its key, not by its row's number."""
+    run.push_volatile(key=7, fingerprint=b"f", from_start=True)
+    run.push()
+    run.commit()
+    first = next(each for _, each in (run.start(), run.start()) if each.parent is None
+                 and each.origin.startswith("start"))  # fmt: skip
+    first.item_written(0)
+    run.commit()
+
+    again = Run(run.store)
+    again.push_volatile(key=7, fingerprint=b"f", from_start=True)
+    found = [again.start()[1] for _ in range(2)]
+
+    assert sorted((each.written for each in found), key=len) == [set(), {0}]
+
+
+_BY_NUMBER = (
+    "a request in memory without parent and start key (engine.crawl() of an extension) is "
+    "recorded by its row's number, which the next run gives to another request: its items are "
+    "left out"
+)
+
+
+@pytest.mark.xfail(strict=True, reason=_BY_NUMBER)
+def test_another_request_does_not_get_a_record_by_its_number(run):
+    """A request in memory does not lose its items to the record of another one."""
+    run.push_volatile(key=1, fingerprint=b"one")
+    _, one = run.start()
+    one.item_written(0)
+    run.commit()
+
+    again = Run(run.store)  # start() goes on with something else first
+    again.push_volatile(key=2, fingerprint=b"two")
+    _, two = again.start()
+
+    assert two.next_item() == (0, False)
+
+
+@pytest.mark.xfail(
+    strict=True, reason="two equal start requests in memory share the name start/<key>"
+)
+def test_equal_start_requests_in_memory_have_names_of_their_own(run):
+    """Each of two equal start requests has its own record."""
+    for _ in range(2):
+        run.push_volatile(key=9, from_start=True)
+    producers = [run.start()[1] for _ in range(2)]
+
+    assert producers[0].origin != producers[1].origin
+
+
+def test_the_second_of_two_equal_children_keeps_its_record(run):
+    """When the first of two equal children in memory is done, the other finds its record."""
+    run.push()
+    _, parent = run.start()
+    rows = [run.push_volatile(parent, key=5) for _ in range(2)]
+    started = {
+        producer.row: (request, producer) for request, producer in (run.start(), run.start())
+    }
+    started[rows[1]][1].item_written(0)
+    run.end(started[rows[0]][0])
+    run.commit()
+
+    again = Run(run.store)
+    _, parent = again.start()
+    assert parent.has_put_out(parent.child(5))
+    again.push_volatile(parent, key=5)
+    _, found = again.start()
+
+    assert found.written == {0}
