@@ -168,9 +168,10 @@ class _NotAgain(logging.Filter):
         self._error = error
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.exc_info:
-            return record.exc_info[1] is not self._error
-        return not record.getMessage().startswith("Unhandled error in Deferred")
+        if not record.exc_info:
+            return not record.getMessage().startswith("Unhandled error in Deferred")
+        logging.getLogger("twisted").removeFilter(self)
+        return record.exc_info[1] is not self._error
 
 
 def exit_with_failure(crawler: Crawler) -> None:

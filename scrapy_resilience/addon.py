@@ -77,7 +77,7 @@ class ResilienceAddon:
             return
         if config.scheduler_enabled:
             settings.set("SCHEDULER", ResilientScheduler, priority="addon")
-        if load_object(settings["SCHEDULER"]) is ResilientScheduler:
+        if getattr(load_object(settings["SCHEDULER"]), "runs_jobs", False):
             check_settings(settings)
             self._plug(settings, config)
 
@@ -156,11 +156,15 @@ def set_concurrent_items(settings: BaseSettings, config: Config) -> None:
 
 
 def _may_wait(pipeline: Any) -> bool:
-    """Whether a pipeline is a coroutine, a media pipeline, or mentions Deferreds."""
+    """Whether a pipeline is a coroutine, a media pipeline, or mentions Deferreds.
+
+    A guess: where it is wrong, the first slow item takes the smaller number back.
+    """
     process = getattr(pipeline, "process_item", None)
     if process is None or (isinstance(pipeline, type) and issubclass(pipeline, MediaPipeline)):
         return True
-    code = getattr(inspect.unwrap(process), "__code__", None)
-    if code is None or inspect.iscoroutinefunction(process):
+    inner = inspect.unwrap(process)
+    code = getattr(inner, "__code__", None)
+    if code is None or inspect.iscoroutinefunction(inner):
         return True
     return any("defer" in name.lower() for name in (*code.co_names, *code.co_freevars))

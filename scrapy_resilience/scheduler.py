@@ -13,6 +13,7 @@ from scrapy import Request, signals, squeues
 from scrapy.core.scheduler import BaseScheduler
 from scrapy.dupefilters import BaseDupeFilter, RFPDupeFilter
 from scrapy.exceptions import CloseSpider
+from scrapy.pqueues import DownloaderAwarePriorityQueue
 from scrapy.utils.asyncio import call_later
 from scrapy.utils.defer import deferred_from_coro, maybe_deferred_to_future
 from scrapy.utils.misc import build_from_crawler, load_object
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
     from typing_extensions import Self
 
-__all__ = ["ResilientScheduler"]
+__all__ = ["ResilientScheduler", "check_settings"]
 
 logger = logging.getLogger(__name__)
 
@@ -171,7 +172,7 @@ class ResilientScheduler(BaseScheduler):
                 fingerprint = self.crawler.request_fingerprinter.fingerprint(request)
             if self._is_duplicate(request, fingerprint):
                 return False
-        if parent is not None and self.job is not None and request.dont_filter:
+        if parent is not None and self.job is not None and fingerprint is None:
             key = parent.child(request_key(request))
             if parent.has_put_out(key):
                 self._stats.inc_value(names.STAT_SUPPRESSED_REQUESTS)
@@ -217,7 +218,7 @@ class ResilientScheduler(BaseScheduler):
             return False
         if isinstance(output, Request):
             key = request_key(output)
-            if output.dont_filter and self._start.claim(key):
+            if self._is_unfiltered(output) and self._start.claim(key):
                 return True
             self._start_request = output, key
             return False  # a filtered one that was done is a duplicate
@@ -226,6 +227,10 @@ class ResilientScheduler(BaseScheduler):
             return True
         self.outputs.expect_start_item(output, key)
         return False
+
+    def _is_unfiltered(self, request: Request) -> bool:
+        """Whether no fingerprint tells a second run that the request was there."""
+        return request.dont_filter or not self._filters
 
     def _item_key(self, item: Any) -> int:
         assert self.job is not None
@@ -243,9 +248,11 @@ class ResilientScheduler(BaseScheduler):
     def seal(self) -> Changes:
         """What the next commit writes: call it in the event loop, then write it."""
         self._collect()
+        named = Changes()
+        for contribute in self.contributors:  # the first may fail: nothing is sealed yet
+            contribute(named)
         changes = self.frontier.seal()
-        for contribute in self.contributors:
-            contribute(changes)
+        changes.outputs, changes.state = named.outputs, named.state
         return changes
 
     async def commit(self) -> None:
@@ -338,7 +345,7 @@ class ResilientScheduler(BaseScheduler):
         if not durable:
             self._keep_open(row, request, origin)
         elif origin.start_key is not None:
-            if request.dont_filter:
+            if self._is_unfiltered(request):
                 self.frontier.note_start(origin.start_key)
         elif origin.key is not None and origin.parent is not None:
             origin.parent.put_out(origin.key)
@@ -367,13 +374,16 @@ class ResilientScheduler(BaseScheduler):
         """A request in memory only: whatever made it is not done before it is."""
         parent, fingerprint, key, start_key = origin
         if start_key is not None:
-            self.ledger.add_volatile(row, None, start_key, fingerprint, from_start=True)
+            self.ledger.add_volatile(row, start_key, fingerprint, from_start=True)
             return
-        parent = parent or self._being_replaced()
+        replaced = self._being_replaced() if parent is None else None
+        parent = parent or replaced
         if key is None:
             key = request_key(request)
             key = key if parent is None else parent.child(key)
-        self.ledger.add_volatile(row, parent, key, fingerprint)
+        self.ledger.add_volatile(
+            row, key, fingerprint, parent=parent, replaces=replaced is not None
+        )
 
     def _being_replaced(self) -> Producer | None:
         """The request for which a middleware returns another one right now.
@@ -453,7 +463,7 @@ def order_of(settings: BaseSettings) -> Order:
     Raises :exc:`ConfigurationError` for classes whose order can't be known.
     """
     name = "SCHEDULER_PRIORITY_QUEUE"
-    if settings[name] != "scrapy.pqueues.DownloaderAwarePriorityQueue":
+    if _load(settings, name) is not DownloaderAwarePriorityQueue:
         raise ConfigurationError(
             f"{name}={settings[name]!r}: ResilientScheduler has its own, which asks the least "
             "busy domain first. Remove the setting, or set RESILIENCE_SCHEDULER_ENABLED=False."

@@ -192,7 +192,7 @@ def apply_layers(settings: BaseSettings, environ: Mapping[str, str] | None = Non
         elif name.startswith(PREFIX):
             unknown.append(name)
     if path := settings.get(PREFIX + "CONFIG_FILE"):
-        for name, value in _read_file(Path(path)).items():
+        for name, value in _read_file(Path(str(path))).items():
             settings.set(name, value, priority=PRIORITIES["file"])
     profile = settings.get(PREFIX + "PROFILE", "default")
     for key, value in PROFILES.get(str(profile), {}).items():

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import logging
 import shutil
-import time
 from dataclasses import dataclass
 from hashlib import sha256
 from os import SEEK_END
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import IO, Final
 
 from scrapy_resilience.checkpoint.lock import lock_fd
@@ -135,12 +135,10 @@ def _cut(record: FeedRecord, folder: Path) -> None:
         return
     tails = folder / "cut"
     tails.mkdir(exist_ok=True)
-    tail = tails / f"{path.name}.{time.time_ns()}"
     with path.open("r+b") as feed:
         feed.seek(keep)
-        with tail.open("xb") as copy:
-            shutil.copyfileobj(feed, copy)
+        with NamedTemporaryFile(dir=tails, prefix=f"{path.name}.", delete=False) as tail:
+            shutil.copyfileobj(feed, tail)
+            size = tail.tell()
         feed.truncate(keep)
-    logger.info(
-        "Cut %d bytes of unfinished work off %s (kept in %s)", tail.stat().st_size, path, tail
-    )
+    logger.info("Cut %d bytes of unfinished work off %s (kept in %s)", size, path, tail.name)

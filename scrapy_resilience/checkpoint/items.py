@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 from scrapy import Request
+from scrapy.settings import SETTINGS_PRIORITIES, default_settings
 
 from scrapy_resilience.frontier.outputs import Producer
 from scrapy_resilience.frontier.store import Row
@@ -15,11 +17,15 @@ from scrapy_resilience.names import STAT_SUPPRESSED_ITEMS
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
+    from scrapy.settings import BaseSettings
 
     from scrapy_resilience.frontier.ledger import Ledger
 
 __all__ = ["OutputTracker", "item_id", "item_written"]
 
+_SLOW: Final = 0.15
+"""Seconds in its pipelines that show an item to wait rather than to compute."""
+_SLOW_IN_A_ROW: Final = 5
 _NO_ROW = Row(0, 0, 0, b"")
 
 
@@ -64,6 +70,12 @@ def item_written() -> None:
         current.written()
 
 
+def _stock_concurrent_items(settings: BaseSettings) -> Any:
+    """Scrapy's CONCURRENT_ITEMS where the add-on has set another; None where the user has."""
+    ours = settings.getpriority("CONCURRENT_ITEMS") == SETTINGS_PRIORITIES["addon"]
+    return default_settings.CONCURRENT_ITEMS if ours else None
+
+
 class OutputTracker:
     """Sits around the output of each request and around the pipelines of each item."""
 
@@ -76,6 +88,8 @@ class OutputTracker:
         self._sources: dict[int, tuple[Request, Producer]] = {}
         self._parents: WeakKeyDictionary[Request, Producer] = WeakKeyDictionary()
         self._start_items: dict[int, list[int]] = {}
+        self._slow = 0
+        self._concurrent_items: Any = _stock_concurrent_items(crawler.settings)
 
     def parent(self, request: Request) -> Producer | None:
         """Whose callback or errback has put out *request*; None for redirects and the like."""
@@ -128,11 +142,21 @@ class OutputTracker:
             self._crawler.stats.inc_value(STAT_SUPPRESSED_ITEMS)
             return
         token = _item.set(current)
+        started = monotonic()
         try:
             await process(item, response=response)
             current.written()
         finally:
             _item.reset(token)
+        if self._concurrent_items is not None:
+            self._watch(monotonic() - started)
+
+    def _watch(self, seconds: float) -> None:
+        """When pipelines wait for something, many items of a response may wait at once."""
+        self._slow = self._slow + 1 if seconds > _SLOW else 0
+        if self._slow == _SLOW_IN_A_ROW:
+            self._crawler.engine.scraper.concurrent_items = self._concurrent_items
+            self._concurrent_items = None
 
     def _identify(self, item: Any, response: Any) -> _Item | None:
         """None for an item that an earlier run has written."""

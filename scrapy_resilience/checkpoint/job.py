@@ -234,7 +234,7 @@ def read_report(path: Path) -> dict[str, Any]:
         "runs": meta.get("runs", 0),
         "created": meta.get("created"),
         "last_checkpoint": meta.get("last_checkpoint"),
-        "store_bytes": (path / STORE).stat().st_size,
+        "store_bytes": sum(file.stat().st_size for file in path.glob(STORE + "*")),
     }
 
 

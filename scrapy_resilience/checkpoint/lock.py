@@ -85,7 +85,7 @@ class FileLock:
 def is_locked(path: Path) -> bool:
     """Whether somebody holds the lock now."""
     try:
-        fd = os.open(path, os.O_RDWR)
+        fd = os.open(path, os.O_RDONLY)
     except OSError:
         return False
     try:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from scrapy_resilience.frontier.codec import UnserializableError, ValueCodec
+if TYPE_CHECKING:
+    from scrapy_resilience.frontier.codec import ValueCodec
 
 __all__ = ["OWN", "StateRegistry"]
 
@@ -89,28 +89,34 @@ class StateRegistry:
             if data is not None and data != self._stored.get(name):
                 found[name] = self._stored[name] = data
         for name, save_changed in self._map_savers.items():
-            for key, value in save_changed().items():
-                full = f"{name}/{self._values.encode(key).hex()}"
-                data = self._encode(name, partial(_pair, key, value))
-                if value is None or data is not None:
-                    found[full] = None if value is None else data
+            for key, value in (self._call(name, save_changed) or {}).items():
+                place = self._encode(name, lambda key=key: key)  # type: ignore[misc]
+                pair = self._encode(name, lambda pair=(key, value): pair)  # type: ignore[misc]
+                if place is not None and (value is None or pair is not None):
+                    found[f"{name}/{place.hex()}"] = None if value is None else pair
         return found
+
+    def _call(self, name: str, save: Callable[[], Any]) -> Any:
+        try:
+            return save()
+        except Exception as error:  # noqa: BLE001 - a component's own; the commit goes on
+            self._failed_with(name, error)
+            return None
 
     def _encode(self, name: str, save: Save) -> bytes | None:
         """None, and one line in the log, for a value that can't be kept."""
         try:
             return self._values.encode(save())
-        except UnserializableError as error:
-            self.errors += 1
-            if name not in self._failed:
-                self._failed.add(name)
-                logger.error(  # noqa: TRY400 - one line
-                    "The checkpoint can't hold %s (%s): it keeps the last value that it could",
-                    name.removeprefix(OWN),
-                    error,
-                )
+        except Exception as error:  # noqa: BLE001 - likewise
+            self._failed_with(name, error)
             return None
 
-
-def _pair(key: Any, value: Any) -> tuple[Any, Any]:
-    return key, value
+    def _failed_with(self, name: str, error: Exception) -> None:
+        self.errors += 1
+        if name not in self._failed:
+            self._failed.add(name)
+            logger.error(
+                "The checkpoint can't hold %s (%r): it keeps the last value that it could",
+                name.removeprefix(OWN),
+                error,
+            )

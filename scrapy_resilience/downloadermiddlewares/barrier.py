@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from scrapy.exceptions import NotConfigured
 
 from scrapy_resilience.checkpoint.job import job_of
-from scrapy_resilience.scheduler import ResilientScheduler
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from scrapy_resilience.checkpoint.job import Job
+    from scrapy_resilience.scheduler import ResilientScheduler
 
 __all__ = ["BarrierMiddleware"]
 
@@ -53,11 +53,8 @@ class BarrierMiddleware:
     def _waits(self, request: Request) -> bool:
         if not self._barrier.up:
             return False
-        scheduler = self.crawler.engine.scheduler
-        if (
-            not isinstance(scheduler, ResilientScheduler)
-            or request not in scheduler.ledger.under_way
-        ):
+        scheduler = cast("ResilientScheduler", self.crawler.engine.scheduler)
+        if request not in scheduler.ledger.under_way:
             return False
         scraping = self.crawler.engine.scraper.slot
         return scraping is None or request not in scraping.active

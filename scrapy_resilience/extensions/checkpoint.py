@@ -79,7 +79,7 @@ class Checkpoint:
             exporter.attach(
                 self.job.state, self.job.feeds, scheduler.committer.write_now, item_written
             )
-            scheduler.contributors.append(exporter.contribute)
+            scheduler.contributors.insert(0, exporter.contribute)
         self._task = asyncio.ensure_future(self._run())
 
     def _engine_started(self) -> None:
@@ -111,6 +111,11 @@ class Checkpoint:
             try:
                 async with self._scheduler.commit_lock:
                     await self._commit()
+            except OSError as error:
+                self._stats.inc_value(names.STAT_WRITE_ERRORS)
+                logger.error(  # noqa: TRY400 - one line
+                    "A feed can't be written (%s): the commit is tried again", error
+                )
             except Exception:
                 logger.exception("The checkpoint is broken: closing the spider")
                 closing = self.crawler.engine.close_spider_async(reason=names.REASON_STORAGE)

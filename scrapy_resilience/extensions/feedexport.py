@@ -97,6 +97,8 @@ class ResilientFeedExporter(FeedExporter):
         """Flush every feed and record its length, as part of a commit."""
         assert self._state is not None
         for slot, record in list(self._records.items()):
+            if slot in self._truncate:
+                continue  # it holds what was there before: -O empties it at the first item
             over = _measure(slot, record) and slot not in self.slots
             changes.state[record.name] = None if over else self._state.encode(asdict(record))
             if over:  # a full batch: whoever reads it may take it away
@@ -236,8 +238,9 @@ def _warn(slot: FeedSlot) -> None:
 def mask_uri(uri: str) -> str:
     """A URI without the secrets before its @."""
     scheme, separator, rest = uri.partition("://")
-    credentials, at, place = rest.rpartition("@")
-    return f"{scheme}{separator}***@{place}" if at and credentials else uri
+    host, slash, path = rest.partition("/")
+    credentials, at, place = host.rpartition("@")
+    return f"{scheme}{separator}***@{place}{slash}{path}" if at and credentials else uri
 
 
 def _new_record(slot: FeedSlot, path: str, *, overwrite: bool) -> FeedRecord:

@@ -7,6 +7,7 @@ parent's second run can make it again.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scrapy_resilience.frontier.outputs import Producer
@@ -23,11 +24,12 @@ __all__ = ["Ledger"]
 class _Volatile(NamedTuple):
     """A request that lives in memory only, and what becomes durable when it is done."""
 
-    parent: Producer | None
     origin: str
+    parent: Producer | None
     key: int
     fingerprint: bytes | None
     from_start: bool
+    replaces: bool
 
 
 class Ledger:
@@ -48,33 +50,46 @@ class Ledger:
         self._volatile: dict[int, _Volatile] = {}
         self._open: set[Producer] = set()  # finished, with children in memory
         self._forget: list[str] = []
+        self._starts: Counter[int] = Counter()
 
     def handed_out(self, request: Hashable, row: Row) -> None:
         volatile = self._volatile.get(row.number)
         origin = volatile.origin if volatile else str(row.number)
         record = self._records.pop(origin, None)
         producer = Producer(origin, row, None if record is None else self._decode(record))
-        if volatile is not None:
-            producer.parent = volatile.parent
+        if volatile is not None and volatile.replaces and volatile.parent is not None:
+            producer.go_on_from(volatile.parent)
         self.under_way[request] = producer
 
     def add_volatile(
         self,
         row: Row,
-        parent: Producer | None,
         key: int,
         fingerprint: bytes | None,
         *,
+        parent: Producer | None = None,
         from_start: bool = False,
+        replaces: bool = False,
     ) -> None:
-        """A request was pushed that lives in memory only."""
-        origin = f"memory/{row.number}"
+        """A request was pushed that lives in memory only.
+
+        *replaces*: it stands for its parent, as a second try does.
+        """
         if parent is not None:
             parent.open_children += 1
-            origin = f"{parent.origin}/{key:x}"
+        if fingerprint is not None:  # the next run may find it on another page first
+            origin = f"fingerprint/{fingerprint.hex()}"
+        elif parent is not None:
+            origin = parent.origin if replaces else f"{parent.origin}/{key:x}"
         elif from_start:
-            origin = f"start/{key:x}"
-        self._volatile[row.number] = _Volatile(parent, origin, key, fingerprint, from_start)
+            self._starts[key] += 1
+            origin = f"start/{key:x}.{self._starts[key]}"
+        else:
+            origin = ""  # nobody makes it again
+        replaces = replaces and fingerprint is None
+        self._volatile[row.number] = _Volatile(
+            origin, parent, key, fingerprint, from_start, replaces
+        )
 
     def collect(self, busy: Container[Hashable]) -> int:
         """Close what is under way here but not in *busy*. Returns how many are done."""
@@ -114,5 +129,5 @@ class Ledger:
             changes.outputs[origin] = None
         self._forget = []
         for producer in (*self.under_way.values(), *self._open):
-            if producer.dirty:
+            if producer.dirty and producer.origin:
                 changes.outputs[producer.origin] = self._encode(producer.record())

@@ -42,23 +42,28 @@ class StartOutputs:
     def __init__(self, keys: Iterable[int] = ()) -> None:
         self._keys = array("q", sorted(array("q", keys)))
         self._claimed = bytearray(len(self._keys))
+        self._next: dict[int, int] = {}  # of keys that are there more than once
 
     def claim(self, key: int) -> bool:
         """Whether an earlier run has done one more output with this key."""
-        place = bisect_left(self._keys, key)
-        while place < len(self._keys) and self._keys[place] == key:
-            if not self._claimed[place]:
-                self._claimed[place] = 1
-                return True
-            place += 1
-        return False
+        place = self._next.get(key) or bisect_left(self._keys, key)
+        if not self._holds(place, key) or self._claimed[place]:
+            return False
+        self._claimed[place] = 1
+        if self._holds(place + 1, key):
+            self._next[key] = place + 1
+        return True
+
+    def _holds(self, place: int, key: int) -> bool:
+        return place < len(self._keys) and self._keys[place] == key
 
 
 class Producer:
     """A request under way, as the source of items and requests.
 
     *origin* names it across runs. A request that lives in memory only is named by its
-    parent's origin and its own key: its parent runs again and makes it anew.
+    fingerprint, or by its parent's origin and its own key: its parent runs again and makes
+    it anew.
     """
 
     __slots__ = (
@@ -79,6 +84,11 @@ class Producer:
         self.finished = False
         self.dirty = False
         self.recorded = record is not None
+
+    def go_on_from(self, other: Producer) -> None:
+        """Stand for another request, with what it has put out in this run and the last."""
+        self.written, self.children = other.written, other.children
+        self.recorded = other.recorded
 
     # items
 
