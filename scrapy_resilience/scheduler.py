@@ -6,6 +6,7 @@ import asyncio
 import logging
 import sys
 import time
+from functools import partial
 from math import isfinite, nan
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -166,12 +167,10 @@ class ResilientScheduler(BaseScheduler):
     def enqueue_request(self, request: Request) -> bool:
         parent = self.outputs.parent(request)
         start_key = self._take_start_key(request)
-        fingerprint = key = None
-        if not request.dont_filter:
-            if self._filters:
-                fingerprint = self.crawler.request_fingerprinter.fingerprint(request)
-            if self._is_duplicate(request, fingerprint):
-                return False
+        key = None
+        fingerprint = self._fingerprint(request)
+        if not request.dont_filter and self._is_duplicate(request, fingerprint):
+            return False
         if parent is not None and self.job is not None and fingerprint is None:
             key = parent.child(request_key(request))
             if parent.has_put_out(key):
@@ -197,12 +196,12 @@ class ResilientScheduler(BaseScheduler):
         return row
 
     def _hand_out(self, request: Request, row: Row) -> None:
-        lane, slot = self.frontier.lane(row), self.frontier.slot(row)
+        lane, slot = self.frontier.source
         self._shares.handed_out(request, lane, slot)
         if self.job is not None:
             if len(self.ledger.under_way) > self._collect_at:
                 self._collect()  # before the engine does not know the next one yet
-            self.ledger.handed_out(request, row)
+            self.ledger.handed_out(request, row, partial(self._fingerprint, request))
         kind = "disk" if isinstance(row.data, bytes) else "memory"
         self._stats.inc_value(f"scheduler/dequeued/{kind}")
         self._stats.inc_value("scheduler/dequeued")
@@ -313,6 +312,12 @@ class ResilientScheduler(BaseScheduler):
 
     # --- inside ---
 
+    def _fingerprint(self, request: Request) -> bytes | None:
+        """None for a request that is not filtered."""
+        if self._is_unfiltered(request):
+            return None
+        return self.crawler.request_fingerprinter.fingerprint(request)
+
     def _is_duplicate(self, request: Request, fingerprint: bytes | None) -> bool:
         if fingerprint is None:
             duplicate = self._dupefilter.request_seen(request)
@@ -406,7 +411,7 @@ class ResilientScheduler(BaseScheduler):
         try:
             return self._codec.decode(row.data)
         except (ResilienceError, TypeError, ValueError) as error:
-            self.frontier.vacate(self.frontier.slot(row))
+            self.frontier.vacate(self.frontier.source[1])
             self._stats.inc_value(names.STAT_UNREADABLE)
             self._unreadable = True
             logger.error(  # noqa: TRY400 - one line

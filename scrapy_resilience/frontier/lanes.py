@@ -151,6 +151,8 @@ class Frontier:
         self._store = store
         self._limit = limit
         self._order = order or Order()
+        self.source = "", ""
+        """The slot of the row that was popped last, and the slot that counts it."""
         self._lanes: dict[str, Lane] = {}
         self._idents: dict[int, Lane] = {}
         self._queues: list[OrderedDict[Lane, None]] = []
@@ -273,6 +275,7 @@ class Frontier:
                 if row is not None:
                     self._pending -= 1
                     counter.busy += 1
+                    self.source = lane.name, counter.name
                 self._place(lane)
                 if row is not None:
                     return row
@@ -302,13 +305,6 @@ class Frontier:
         self._changes.start_keys.append(key)
 
     # --- slots ---
-
-    def lane(self, row: Row) -> str:
-        return self._idents[row.lane].name
-
-    def slot(self, row: Row) -> str:
-        """The slot that counts a row that was handed out."""
-        return self._idents[row.lane].counted_by.name
 
     def occupy(self, slot: str) -> None:
         """One more request of *slot* is under way."""

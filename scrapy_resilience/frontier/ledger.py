@@ -8,7 +8,7 @@ parent's second run can make it again.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from scrapy_resilience.frontier.outputs import Producer
 
@@ -19,6 +19,17 @@ if TYPE_CHECKING:
     from scrapy_resilience.frontier.store import Changes, Row
 
 __all__ = ["Ledger"]
+
+
+_FINGERPRINT: Final = "fingerprint/"
+
+
+def _fingerprint_name(fingerprint: bytes) -> str:
+    return _FINGERPRINT + fingerprint.hex()
+
+
+def _none() -> None:
+    return None
 
 
 class _Volatile(NamedTuple):
@@ -45,6 +56,7 @@ class Ledger:
         self.under_way: dict[Hashable, Producer] = {}
         self._frontier = frontier
         self._records = dict(records)
+        self._by_fingerprint = any(name.startswith(_FINGERPRINT) for name in records)
         self._encode = encode
         self._decode = decode
         self._volatile: dict[int, _Volatile] = {}
@@ -52,14 +64,24 @@ class Ledger:
         self._forget: list[str] = []
         self._starts: Counter[int] = Counter()
 
-    def handed_out(self, request: Hashable, row: Row) -> None:
+    def handed_out(
+        self, request: Hashable, row: Row, fingerprint: Callable[[], bytes | None] = _none
+    ) -> None:
+        """*fingerprint* gives that of a request that was filtered by it."""
         volatile = self._volatile.get(row.number)
         origin = volatile.origin if volatile else str(row.number)
+        if self._by_fingerprint and volatile is None:
+            origin = self._earlier_origin(fingerprint()) or origin
         record = self._records.pop(origin, None)
         producer = Producer(origin, row, None if record is None else self._decode(record))
         if volatile is not None and volatile.replaces and volatile.parent is not None:
             producer.go_on_from(volatile.parent)
         self.under_way[request] = producer
+
+    def _earlier_origin(self, fingerprint: bytes | None) -> str | None:
+        """The name that a request had in the last run, when it lived in memory there."""
+        name = _fingerprint_name(fingerprint) if fingerprint is not None else None
+        return name if name in self._records else None
 
     def add_volatile(
         self,
@@ -78,7 +100,7 @@ class Ledger:
         if parent is not None:
             parent.open_children += 1
         if fingerprint is not None:  # the next run may find it on another page first
-            origin = f"fingerprint/{fingerprint.hex()}"
+            origin = _fingerprint_name(fingerprint)
         elif parent is not None:
             origin = parent.origin if replaces else f"{parent.origin}/{key:x}"
         elif from_start:
