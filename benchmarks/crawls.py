@@ -163,7 +163,7 @@ def crawl(plan: Plan, folder: Path) -> Result:
     """Run a crawl to its end."""
     started = time.perf_counter()
     result = finish(start(plan, folder), folder, started)
-    say(f"{folder.name}: {result.elapsed:.2f} s")
+    say(f"{folder.parent.name}, {folder.name}: {result.elapsed:.2f} s")
     return result
 
 

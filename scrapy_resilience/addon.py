@@ -18,9 +18,10 @@ from scrapy_resilience.downloadermiddlewares.cookies import DurableCookiesMiddle
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.extensions.checkpoint import Checkpoint
 from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
-from scrapy_resilience.scheduler import ResilientScheduler, check_settings
+from scrapy_resilience.scheduler import ResilientScheduler
 from scrapy_resilience.settings import Config, apply_layers
 from scrapy_resilience.spidermiddlewares.start import StartMiddleware
+from scrapy_resilience.stock import check_settings
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler

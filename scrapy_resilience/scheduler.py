@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sys
 import time
@@ -10,14 +9,12 @@ from functools import partial
 from math import isfinite, nan
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from scrapy import Request, signals, squeues
+from scrapy import Request, signals
 from scrapy.core.scheduler import BaseScheduler
-from scrapy.dupefilters import BaseDupeFilter, RFPDupeFilter
+from scrapy.dupefilters import RFPDupeFilter
 from scrapy.exceptions import CloseSpider
-from scrapy.pqueues import DownloaderAwarePriorityQueue
 from scrapy.utils.asyncio import call_later
 from scrapy.utils.defer import deferred_from_coro, maybe_deferred_to_future
-from scrapy.utils.misc import build_from_crawler, load_object
 
 from scrapy_resilience import names
 from scrapy_resilience._scrapy import (
@@ -34,27 +31,26 @@ from scrapy_resilience.checkpoint.items import OutputTracker
 from scrapy_resilience.checkpoint.job import job_of
 from scrapy_resilience.exceptions import ConfigurationError, ResilienceError
 from scrapy_resilience.frontier.codec import RequestCodec, UnserializableError, ValueCodec
-from scrapy_resilience.frontier.lanes import Frontier, Order
+from scrapy_resilience.frontier.lanes import Frontier
 from scrapy_resilience.frontier.ledger import Ledger
 from scrapy_resilience.frontier.outputs import Producer, StartOutputs, content_key
 from scrapy_resilience.frontier.store import Changes, MemoryStore, Row
 from scrapy_resilience.shares import Shares, slot_limit, slot_name
+from scrapy_resilience.stock import check_settings, dupefilter_of, order_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from scrapy import Spider
     from scrapy.crawler import Crawler
-    from scrapy.settings import BaseSettings
     from scrapy.utils.asyncio import CallLaterResult
     from twisted.internet.defer import Deferred
     from typing_extensions import Self
 
-__all__ = ["ResilientScheduler", "check_settings"]
+__all__ = ["ResilientScheduler"]
 
 logger = logging.getLogger(__name__)
 
-_ASYNCIO_REACTOR: Final = "twisted.internet.asyncioreactor.AsyncioSelectorReactor"
 _COLLECT_AT_LEAST: Final = 256
 
 
@@ -81,22 +77,17 @@ class ResilientScheduler(BaseScheduler):
         self.crawler = crawler
         check_settings(crawler.settings)
         self.job = job_of(crawler)
-        self._dupefilter = _dupefilter(crawler)
+        self._dupefilter = dupefilter_of(crawler)
         self._filters = type(self._dupefilter) is RFPDupeFilter
         self._stats: Any = crawler.stats
         self._log_unserializable = crawler.settings.getbool("SCHEDULER_DEBUG")
         self._wake_up: tuple[float, CallLaterResult] | None = None
         self._collect_at = _COLLECT_AT_LEAST
-        self.commit_lock = asyncio.Lock()
         self._close_reason: str | None = None
         self._unreadable = False
         self.start_pending = False
         """Whether ``start()`` may have more to put out."""
         self.committer: Committer | None = None
-        self.broken = False
-        """A commit failed in a way that no second try mends: nothing more is written."""
-        self.contributors: list[Callable[[Changes], None]] = []
-        """Called in the event loop with each commit's changes, to add to them."""
         self.on_full: Callable[[], None] = lambda: None
         """Called when the next commit has grown to its limit."""
 
@@ -133,8 +124,8 @@ class ResilientScheduler(BaseScheduler):
         self._max_changes = job.config.checkpoint_max_changes if job else sys.maxsize
         wrap_scraper(engine, self.outputs.outputs, self.outputs.item)
         if job is not None:
-            self.committer = Committer(job.store, self._stats)
-            self.contributors += [self.ledger.contribute, self._contribute]
+            self.committer = Committer(job.store, self.frontier, self._stats)
+            self.committer.contributors.append(self._contribute)
             self.crawler.signals.connect(self._spider_idle, signals.spider_idle)
             self.crawler.signals.connect(self._engine_stopped, signals.engine_stopped)
             if job.resumed:
@@ -157,7 +148,7 @@ class ResilientScheduler(BaseScheduler):
         self._cancel_wake_up()
         self._close_reason = reason
         if self.committer is not None:
-            await self.commit()
+            await self.committer.commit()
         if (closed := self._dupefilter.close(reason)) is not None:
             await maybe_deferred_to_future(closed)
 
@@ -244,41 +235,10 @@ class ResilientScheduler(BaseScheduler):
 
     # --- commits ---
 
-    def seal(self) -> Changes:
-        """What the next commit writes: call it in the event loop, then write it."""
-        self._collect()
-        named = Changes()
-        for contribute in self.contributors:  # the first may fail: nothing is sealed yet
-            contribute(named)
-        changes = self.frontier.seal()
-        changes.outputs, changes.state = named.outputs, named.state
-        return changes
-
-    async def commit(self) -> None:
-        """Write everything up to now."""
-        async with self.commit_lock:
-            if not self.broken:
-                await self.begin_commit()
-
-    def begin_commit(self) -> Awaitable[None]:
-        """Seal everything up to now; await what comes back until it is written.
-
-        The caller holds ``commit_lock`` until then.
-        """
-        started = time.perf_counter()
-        changes = self.seal()
-        self._stats.max_value(names.STAT_SEAL_MAX, time.perf_counter() - started)
-        return self._write(changes)
-
-    async def _write(self, changes: Changes) -> None:
-        assert self.committer is not None
-        self.broken = True
-        await self.committer.write(changes)
-        self.frontier.committed(changes)
-        self.broken = False
-
     def _contribute(self, changes: Changes) -> None:
         assert self.job is not None
+        self._collect()
+        self.ledger.contribute(changes)
         meta, rows = self.job.meta, self.frontier.rows
         meta["reason"] = self._close_reason
         meta["finished"] = (
@@ -299,7 +259,7 @@ class ResilientScheduler(BaseScheduler):
         for ending in self.job.on_close:
             await ending()
         self.job.meta["clean"] = True
-        await self.commit()
+        await self.committer.commit()
         self.committer.close()
         self.job.close()
         if self._close_reason in names.FAILURES:
@@ -457,73 +417,3 @@ def request_key(request: Request) -> int:
     return content_key(
         request.method.encode(), request.url.encode(), request.body, callback.encode()
     )
-
-
-# --- Scrapy's settings that this scheduler replaces -------------------------------
-
-
-def order_of(settings: BaseSettings) -> Order:
-    """The order that Scrapy's queue settings ask for.
-
-    Raises :exc:`ConfigurationError` for classes whose order can't be known.
-    """
-    name = "SCHEDULER_PRIORITY_QUEUE"
-    if _load(settings, name) is not DownloaderAwarePriorityQueue:
-        raise ConfigurationError(
-            f"{name}={settings[name]!r}: ResilientScheduler has its own, which asks the least "
-            "busy domain first. Remove the setting, or set RESILIENCE_SCHEDULER_ENABLED=False."
-        )
-    kind = "DISK" if settings.get("JOBDIR") else "MEMORY"
-    lifo = _is_lifo(settings, f"SCHEDULER_{kind}_QUEUE")
-    start = f"SCHEDULER_START_{kind}_QUEUE"
-    return Order(lifo=lifo, start_lifo=_is_lifo(settings, start) if settings[start] else None)
-
-
-def _is_lifo(settings: BaseSettings, name: str) -> bool:
-    cls = _load(settings, name)
-    for known, found in vars(squeues).items():
-        if found is cls:
-            return "Lifo" in known
-    raise ConfigurationError(
-        f"{name}={settings[name]!r}: ResilientScheduler takes only the order from it, and "
-        "knows the classes of scrapy.squeues. Use one of those."
-    )
-
-
-def check_settings(settings: BaseSettings) -> None:
-    """Raises :exc:`ConfigurationError` for a setting of Scrapy that can't be honoured."""
-    if settings.getbool("TWISTED_REACTOR_ENABLED") and (
-        settings["TWISTED_REACTOR"] != _ASYNCIO_REACTOR
-    ):
-        raise ConfigurationError(
-            f"TWISTED_REACTOR={settings['TWISTED_REACTOR']!r}: needs asyncio: "
-            "leave the setting at Scrapy's default."
-        )
-    order_of(settings)
-    cls = _load(settings, "DUPEFILTER_CLASS")
-    if settings.get("JOBDIR") and cls not in {RFPDupeFilter, BaseDupeFilter}:
-        raise ConfigurationError(
-            f"DUPEFILTER_CLASS={settings['DUPEFILTER_CLASS']!r} can't be part of a "
-            "checkpoint: its memory would not match the job after a kill. Use "
-            "REQUEST_FINGERPRINTER_CLASS to say which requests are the same, or run without "
-            "JOBDIR."
-        )
-
-
-def _load(settings: BaseSettings, name: str) -> Any:
-    try:
-        return load_object(settings[name])
-    except (ImportError, NameError, TypeError, ValueError) as error:
-        raise ConfigurationError(f"{name}={settings[name]!r}: {error}.") from None
-
-
-def _dupefilter(crawler: Crawler) -> BaseDupeFilter:
-    """Scrapy's filter only logs here; the frontier remembers the fingerprints."""
-    cls = load_object(crawler.settings["DUPEFILTER_CLASS"])
-    if cls is RFPDupeFilter:
-        return RFPDupeFilter(
-            debug=crawler.settings.getbool("DUPEFILTER_DEBUG"),
-            fingerprinter=crawler.request_fingerprinter,
-        )
-    dupefilter: BaseDupeFilter = build_from_crawler(cls, crawler)
-    return dupefilter

@@ -1,6 +1,8 @@
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,29 +14,29 @@ SPIDER = Path(__file__).parent / "shop_spider.py"
 
 @pytest.fixture(scope="module")
 def site():
-    with running_site(SiteConfig(hosts=1, pages=150, latency=0.02, redirects=0.2)) as running:
+    with running_site(SiteConfig(hosts=1, pages=400, latency=0.02, redirects=0.2)) as running:
         yield running
 
 
-def crawl(folder, site, seconds=None):
-    """Run the spider; kill it with SIGKILL after that many seconds."""
+def crawl(folder, site, requests=None):
+    """Run the spider; kill it with SIGKILL after that many requests."""
     resolver = "TWISTED_DNS_RESOLVER=scrapy_resilience.testing.LoopbackResolver"
     command = [sys.executable, "-m", "scrapy", "runspider", SPIDER, "-s", resolver]
     command += ["-a", f"site={site.url('h0.test')}"]
-    try:
-        subprocess.run(command, cwd=folder, timeout=seconds, check=True)
-    except subprocess.TimeoutExpired:  # run() has killed it
-        return False
-    return True
+    before = site.stats()["total"]["requests"]
+    with subprocess.Popen(command, cwd=folder) as process:
+        while process.poll() is None:
+            if requests and site.stats()["total"]["requests"] - before >= requests:
+                process.kill()
+            time.sleep(0.02)
+    return process.returncode
 
 
 def test_every_item_once(tmp_path, site):
     """Three kills, then a run to the end."""
     for _ in range(3):
-        if crawl(tmp_path, site, seconds=2):
-            break
-    else:
-        assert crawl(tmp_path, site)
+        assert crawl(tmp_path, site, requests=50) == -signal.SIGKILL
+    assert crawl(tmp_path, site) == 0
 
     items = [json.loads(line) for line in (tmp_path / "items.jsonl").open()]
 

@@ -9,12 +9,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
-from scrapy_resilience.names import STAT_WRITE_ERRORS, STAT_WRITE_MAX
+from scrapy_resilience.frontier.store import Changes
+from scrapy_resilience.names import STAT_SEAL_MAX, STAT_WRITE_ERRORS, STAT_WRITE_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
-    from scrapy_resilience.frontier.store import Changes, Store
+    from scrapy_resilience.frontier.lanes import Frontier
+    from scrapy_resilience.frontier.store import Store
 
 __all__ = ["Committer"]
 
@@ -24,20 +26,53 @@ _RETRY_DELAYS: Final = (0.1, 0.5, 2.0, 5.0)
 
 
 class Committer:
-    """Writes changes to a store, in the order in which they were sealed."""
+    """Seals what changed and writes it to the store, one commit at a time.
 
-    def __init__(self, store: Store, stats: Any) -> None:
+    *contributors* are called in the event loop with each commit's changes, to add to
+    their ``outputs`` and ``state``. One that may fail goes first: nothing is sealed then.
+    """
+
+    def __init__(self, store: Store, frontier: Frontier, stats: Any) -> None:
+        self.lock = asyncio.Lock()
+        """Held from before :meth:`begin` until what it gave was awaited."""
+        self.contributors: list[Callable[[Changes], None]] = []
         self._store = store
+        self._frontier = frontier
         self._stats = stats
+        self._broken = False  # in a way that no second try mends: nothing more is written
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="resilience-commit")
 
-    async def write(self, changes: Changes) -> None:
+    async def commit(self) -> None:
+        """Write everything up to now."""
+        async with self.lock:
+            if not self._broken:
+                await self.begin()
+
+    def begin(self) -> Awaitable[None]:
+        """Seal everything up to now; await what comes back until it is written."""
+        started = time.perf_counter()
+        named = Changes()
+        for contribute in self.contributors:
+            contribute(named)
+        changes = self._frontier.seal()
+        changes.outputs, changes.state = named.outputs, named.state
+        self._stats.max_value(STAT_SEAL_MAX, time.perf_counter() - started)
+        return self._finish(changes)
+
+    async def _finish(self, changes: Changes) -> None:
+        self._broken = True
+        await self._write(changes)
+        self._frontier.committed(changes)
+        self._broken = False
+
+    async def _write(self, changes: Changes) -> None:
         """Return once *changes* are durable; on an error try again until they are."""
         attempt = 0
         while True:
             started = time.perf_counter()
             try:
-                await self._in_thread(self._store.commit, changes)
+                loop = asyncio.get_running_loop()
+                await loop.run_in_executor(self._thread, self._store.commit, changes)
             except (sqlite3.Error, OSError) as error:
                 self._stats.inc_value(STAT_WRITE_ERRORS)
                 if attempt == 0:
@@ -53,9 +88,6 @@ class Committer:
     def write_now(self, changes: Changes) -> None:
         """Write a few rows before the next line runs, behind what is being written."""
         self._thread.submit(self._store.commit, changes).result()
-
-    async def _in_thread(self, function: Callable[..., Any], *args: Any) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
 
     def close(self) -> None:
         self._thread.shutdown()

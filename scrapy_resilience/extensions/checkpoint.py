@@ -69,17 +69,18 @@ class Checkpoint:
 
     def _opened(self, scheduler: ResilientScheduler) -> None:
         """The scheduler is open, and no feed is."""
-        self._scheduler = scheduler
+        assert scheduler.committer is not None
+        self._committer = scheduler.committer
         scheduler.on_full = self._due.set
         spider: Any = self.crawler.spider
         spider.state = self._state
         self.job.state.register(_SPIDER_STATE, lambda: spider.state)
         exporter = self.crawler.get_extension(FeedExporter)
-        if isinstance(exporter, ResilientFeedExporter) and scheduler.committer is not None:
+        if isinstance(exporter, ResilientFeedExporter):
             exporter.attach(
-                self.job.state, self.job.feeds, scheduler.committer.write_now, item_written
+                self.job.state, self.job.feeds, self._committer.write_now, item_written
             )
-            scheduler.contributors.insert(0, exporter.contribute)
+            self._committer.contributors.insert(0, exporter.contribute)
         self._task = asyncio.ensure_future(self._run())
 
     def _engine_started(self) -> None:
@@ -109,7 +110,7 @@ class Checkpoint:
             if self._stop:
                 return
             try:
-                async with self._scheduler.commit_lock:
+                async with self._committer.lock:
                     await self._commit()
             except OSError as error:
                 self._stats.inc_value(names.STAT_WRITE_ERRORS)
@@ -127,7 +128,7 @@ class Checkpoint:
         try:
             self._stats.inc_value(names.STAT_COMMITS)
             self._stats.inc_value(names.STAT_ALIGNED if aligned else names.STAT_UNALIGNED)
-            commit = self._scheduler.begin_commit()
+            commit = self._committer.begin()
         finally:
             self.job.barrier.lift()
         await commit

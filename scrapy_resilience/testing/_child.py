@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     Serve = Callable[[], AbstractAsyncContextManager[dict[str, int]]]
 
+__all__ = ["run_until_stopped"]
+
 _PARENT_CHECK = 0.5
 
 

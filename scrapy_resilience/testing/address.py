@@ -9,6 +9,8 @@ from . import model
 if TYPE_CHECKING:
     from .model import SiteConfig
 
+__all__ = ["SiteAddress"]
+
 
 class SiteAddress:
     """A site that listens on ``port``; nothing listens on ``refused_port``."""

@@ -10,6 +10,19 @@ from enum import Enum, auto
 
 from .pages import CAPTCHA
 
+__all__ = [
+    "NOT_FOUND",
+    "SILENCE",
+    "UNAVAILABLE",
+    "Answer",
+    "Delivery",
+    "captcha",
+    "failure",
+    "page",
+    "redirect",
+    "too_many",
+]
+
 _HTML = (("Content-Type", "text/html; charset=utf-8"),)
 
 

@@ -7,6 +7,8 @@ from dataclasses import asdict, fields
 
 from .model import SiteConfig
 
+__all__ = ["add_site_arguments", "site_arguments", "site_config"]
+
 
 def _option(name: str) -> str:
     return "--" + name.replace("_", "-")

@@ -6,6 +6,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TypedDict
 
+__all__ = ["HostStats", "SiteCounters", "SiteStats", "TotalStats"]
+
 
 class TotalStats(TypedDict):
     """Sums over all hosts; ``parallel`` is the maximum over the whole site."""

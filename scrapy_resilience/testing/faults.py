@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from .model import SiteConfig
 
+__all__ = ["Gate", "SiteModel", "Visit"]
+
 _KEPT_PAGES = 20_000
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from aiohttp.abc import AbstractStreamWriter
     from aiohttp.typedefs import Handler
 
+__all__ = ["main", "serving_folder"]
+
 
 class _PlainFile(web.FileResponse):
     """Sends the file itself, where aiohttp would prefer a ``.gz`` file beside it."""

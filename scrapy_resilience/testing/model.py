@@ -15,6 +15,35 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+__all__ = [
+    "BANNED",
+    "ERROR",
+    "FAULTY_HOSTS",
+    "LOOP",
+    "OUTAGE",
+    "REFUSED",
+    "RETRY_AFTER_KINDS",
+    "SILENT",
+    "SLOW",
+    "THROTTLED",
+    "TRUNCATED",
+    "SiteConfig",
+    "back_links",
+    "children",
+    "digest",
+    "expected_items",
+    "fails_first",
+    "healthy_hosts",
+    "is_healthy",
+    "is_redirected",
+    "link_path",
+    "numbered",
+    "page_number",
+    "page_path",
+    "products",
+    "redirect_target",
+]
+
 RETRY_AFTER_KINDS = ("seconds", "date", "absurd", "garbage", "none")
 
 SILENT = "silent.test"

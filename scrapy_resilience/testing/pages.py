@@ -14,6 +14,8 @@ from .model import (
     products,
 )
 
+__all__ = ["CAPTCHA", "shop_page"]
+
 _SENTENCES = (
     "Made in a small workshop and checked by hand before it leaves the house.",
     "The surface is oiled twice, so that water pearls off and colours stay warm.",

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from .counters import SiteStats
 
+__all__ = ["RunningFolder", "RunningSite", "running_folder", "running_site"]
+
 _PACKAGE = __package__ or ""
 _IMPORT_ROOT = str(Path(__file__).resolve().parents[2])
 _STOP_TIMEOUT = 5.0

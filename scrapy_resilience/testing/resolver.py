@@ -10,6 +10,8 @@ from twisted.internet.defer import Deferred, succeed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+__all__ = ["LoopbackResolver", "is_local"]
+
 
 def is_local(name: str) -> bool:
     """Whether a name means this machine: ``localhost`` and all below ``.test``."""

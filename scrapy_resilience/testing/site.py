@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+__all__ = ["FaultSite", "main"]
+
 _ADDRESS = "127.0.0.1"
 _CONTROL = "/__site__/"
 _MISSING_BYTES = 1000

@@ -11,6 +11,8 @@ from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 if TYPE_CHECKING:
     from pathlib import Path
 
+__all__ = ["walk_folder"]
+
 _ORIGIN = "http://folder.test"
 
 

@@ -196,7 +196,7 @@ class Crawl:
         self.kills += run.code == KILLED
         return run
 
-    def survive(self, *command, kills=5, commits=2, spread=0.1, at_least=2, env=None):
+    def survive(self, *command, kills=5, commits=2, spread=0.1, at_least=1, env=None):
         """Be killed several times, and then end well."""
         for _ in range(kills):
             run = self.run_until(*command, commits=commits, spread=spread, env=env)

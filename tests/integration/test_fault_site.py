@@ -125,9 +125,7 @@ def test_a_crawl_finds_the_expected_items(site):
     assert stats["total"]["pages"] == QUICK.hosts * QUICK.pages
     outcomes = stats["hosts"]["h0.test"]["paths"]
     assert all(counts.get("200", 1) == 1 for counts in outcomes.values())
-    assert {"200", "302", "503"} == {
-        key for counts in outcomes.values() for key in counts
-    }
+    assert {"200", "302", "503"} == {key for counts in outcomes.values() for key in counts}
 
 
 def test_double_downloads_are_counted(site):
@@ -191,9 +189,7 @@ def test_silent(site):
             client.getresponse()
         assert site.stats()["hosts"]["silent.test"]["paths"] == {}
 
-    wait_until(
-        lambda: site.stats()["hosts"]["silent.test"]["paths"] == {"/": {"gone": 1}}
-    )
+    wait_until(lambda: site.stats()["hosts"]["silent.test"]["paths"] == {"/": {"gone": 1}})
 
 
 def test_slow(site):

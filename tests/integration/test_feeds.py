@@ -126,7 +126,7 @@ def test_batches(crawl, uri):
     """Batches go on with their number and size, and together hold each item once."""
     job = crawl(SHOP, FEEDS=jsonl(uri), FEED_EXPORT_BATCH_ITEM_COUNT=25)
 
-    job.survive(kills=3, commits=1)
+    job.survive(kills=2, commits=1)
 
     pattern = "out/*.jsonl" if "/" in uri else "items-*.jsonl"
     check_same(skus(all_items(job, pattern)), skus(job.site.expected_items()))
@@ -144,7 +144,7 @@ def test_csv_batches(crawl):
         SHOP, FEEDS={"items-%(batch_id)d.csv": {"format": "csv", "batch_item_count": 30}}
     )
 
-    job.survive(kills=3, commits=1)
+    job.survive(kills=2, commits=1)
 
     found = []
     for path in job.folder.glob("items-*.csv"):
@@ -206,7 +206,7 @@ def test_item_filters(crawl):
         },
     )
 
-    job.survive(kills=3, commits=1)
+    job.survive(kills=2, commits=1)
 
     items = job.site.expected_items()
     check_same(skus(job.items("odd.jsonl")), skus(i for i in items if i["page"] % 2))
@@ -231,7 +231,7 @@ def test_items_that_no_feed_takes(crawl):
         ITEM_PIPELINES={"spider.Drop": 1},
     )
 
-    job.survive(kills=3, commits=1)
+    job.survive(kills=2, commits=1)
 
     job.check_items([item for item in job.site.expected_items() if item["page"] % 3])
 

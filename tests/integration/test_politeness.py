@@ -10,7 +10,7 @@ from crawls import SHOP, Crawl, wait_until
 
 from scrapy_resilience.testing import SiteConfig, running_site
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
 
 def parallel(site):
@@ -101,7 +101,7 @@ def test_a_middleware_that_changes_the_slot(plain_crawl, jobdir):
         CONCURRENT_REQUESTS_PER_DOMAIN=2,
     )
 
-    job.finish()
+    job.finish(limit=15)
 
     assert job.site.stats()["total"]["parallel"] <= 2
     job.check_items()
@@ -344,8 +344,8 @@ def test_without_jobdir(plain_crawl):
 
 
 def test_many_hosts_share(tmp_path, rng):
-    """A slow host does not keep the others waiting."""
-    config = SiteConfig(hosts=3, pages=30, latency=0.01, slow=2.0)
+    """The others are crawled to their end while one host does not answer."""
+    config = SiteConfig(hosts=3, pages=30, latency=0.01, slow=60.0)
     with running_site(config) as site:
         job = Crawl(tmp_path, SHOP, site, rng, CONCURRENT_REQUESTS=4)
         job.configure(START=[site.url("slow.test"), *site.start_urls()])
@@ -359,6 +359,5 @@ def test_many_hosts_share(tmp_path, rng):
                     )
                     == 90
                 ),
-                4.5,
             )
             process.kill()

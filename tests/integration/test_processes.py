@@ -193,7 +193,7 @@ def test_everything_by_hand(crawl):
 
 
 def test_scheduler_and_checkpoint_by_hand(crawl):
-    """With the scheduler and Checkpoint alone nothing is lost after kills."""
+    """With the scheduler and Checkpoint alone a killed job resumes and ends."""
     job = crawl(
         SHOP,
         **SCHEDULER,

@@ -7,7 +7,7 @@ import sqlite3
 import pytest
 from crawls import SHOP, check_same, wait_until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
 SHOW = """
     from shop import Base

@@ -142,7 +142,7 @@ def test_the_same_request_twice(plain_crawl):
 
 
 def test_many_start_requests(plain_crawl):
-    """A long start() lets commits happen while it runs, and memory holds few requests."""
+    """Commits are made while a long start() runs."""
     job = plain_crawl(
         """
         import scrapy, time

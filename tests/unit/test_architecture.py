@@ -172,24 +172,10 @@ def _used_elsewhere():
 USED = _used_elsewhere()
 
 
-_BARE = pytest.mark.xfail(strict=True, reason="the modules of testing/ declare no __all__")
-_OPEN = {
-    "scrapy_resilience.scheduler": [
-        pytest.mark.xfail(
-            strict=True, reason="check_settings, which addon.py imports, is not in it"
-        )
-    ]
-}
 _MAIN = {"scrapy_resilience", "scrapy_resilience.names"}  # literals only: all are public
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[_BARE] if ".testing." in name else _OPEN.get(name, []))
-        for name in sorted(set(USED) - _MAIN)
-    ],
-)
+@pytest.mark.parametrize("name", sorted(set(USED) - _MAIN))
 def test_what_others_import_is_in_all(name):
     """A module names in __all__ what other modules import from it."""
     assert not {each for each in USED[name] if each.startswith("_")}

@@ -22,8 +22,10 @@ from hypothesis.stateful import (
 )
 from store_contract import BrokenList, read
 
+from scrapy_resilience.frontier import lane as lane_module
 from scrapy_resilience.frontier import lanes
-from scrapy_resilience.frontier.lanes import Frontier, Order
+from scrapy_resilience.frontier.lane import Order
+from scrapy_resilience.frontier.lanes import Frontier
 from scrapy_resilience.frontier.store import MemoryStore, SQLiteStore
 
 LIMITS = {"a": 1, "b": 2, "c": 3, "d": 8}
@@ -386,7 +388,7 @@ class FrontierMachine(RuleBasedStateMachine):
         }
         for lane in self.frontier._lanes.values():
             self.seen_events["tail"] += bool(lane.tail)
-            self.seen_events["refilled"] += lane.bound not in {None, lanes._LOWEST}
+            self.seen_events["refilled"] += lane.bound not in {None, lane_module._LOWEST}
 
     # --- the end ---
 

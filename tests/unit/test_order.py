@@ -10,7 +10,8 @@ from scrapy.pqueues import ScrapyPriorityQueue
 from scrapy.squeues import FifoMemoryQueue, LifoMemoryQueue
 from scrapy.utils.test import get_crawler
 
-from scrapy_resilience.frontier.lanes import Frontier, Order
+from scrapy_resilience.frontier.lane import Order
+from scrapy_resilience.frontier.lanes import Frontier
 from scrapy_resilience.frontier.store import MemoryStore
 
 QUEUES = {True: LifoMemoryQueue, False: FifoMemoryQueue, None: None}

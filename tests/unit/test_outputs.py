@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,11 +63,6 @@ def test_no_record_claims_nothing():
     assert not StartOutputs().claim(0)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="claim() steps over each claimed copy of a key: 20,000 equal outputs take 200 "
-    "million steps, in the event loop",
-)
 def test_many_equal_outputs_are_claimed_one_by_one():
     """The claim of a key takes as long for the last copy as for the first."""
 

@@ -390,9 +390,6 @@ def test_a_bad_value_in_a_file_is_named(tmp_path):
         from_file(path)
 
 
-@pytest.mark.xfail(
-    strict=True, raises=TypeError, reason="apply_layers makes a Path of what is no text"
-)
 @pytest.mark.parametrize("raw", [5, ["a.json"], True])
 def test_a_file_name_that_is_no_text_is_named(raw):
     """A config file that is no text is a ConfigurationError, not a TypeError."""

@@ -54,9 +54,7 @@ def hrefs(html):
 @given(configs)
 def test_every_page_but_the_first_is_the_child_of_one_page(config):
     """Each page but page 0 has one parent, so the tree reaches all pages."""
-    below = [
-        child for page in range(config.pages) for child in model.children(config, page)
-    ]
+    below = [child for page in range(config.pages) for child in model.children(config, page)]
 
     assert below == list(range(1, config.pages))
 
@@ -254,9 +252,7 @@ def test_error_never_recovers():
     """error.test answers 503 at any time."""
     site = SiteModel(SiteConfig())
 
-    assert {ask(site, "error.test", after=day * 86400).status for day in range(5)} == {
-        503
-    }
+    assert {ask(site, "error.test", after=day * 86400).status for day in range(5)} == {503}
 
 
 def test_an_outage_ends():
@@ -345,9 +341,7 @@ def test_a_gate_passes_no_more_than_its_limit(limit, pauses):
             passed.append(now)
 
     # Two fixed periods may meet inside a sliding one.
-    assert all(
-        sum(start <= one < start + 1 for one in passed) <= 2 * limit for start in passed
-    )
+    assert all(sum(start <= one < start + 1 for one in passed) <= 2 * limit for start in passed)
 
 
 @given(st.floats(0, 2.9))
@@ -408,9 +402,7 @@ def resolver(monkeypatch):
     """A resolver whose parent answers every name alike."""
     # Every Scrapy resolver sets the limit of the process-wide cache.
     monkeypatch.setattr(dnscache, "limit", dnscache.limit)
-    monkeypatch.setattr(
-        CachingThreadedResolver, "getHostByName", lambda *_: "asked the parent"
-    )
+    monkeypatch.setattr(CachingThreadedResolver, "getHostByName", lambda *_: "asked the parent")
     return LoopbackResolver(None, 0, 1.0)
 
 

@@ -1,0 +1,88 @@
+"""Scrapy's own settings that :class:`ResilientScheduler` takes over: honoured or refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from scrapy import squeues
+from scrapy.dupefilters import BaseDupeFilter, RFPDupeFilter
+from scrapy.pqueues import DownloaderAwarePriorityQueue
+from scrapy.utils.misc import build_from_crawler, load_object
+
+from scrapy_resilience.exceptions import ConfigurationError
+from scrapy_resilience.frontier.lane import Order
+
+if TYPE_CHECKING:
+    from scrapy.crawler import Crawler
+    from scrapy.settings import BaseSettings
+
+__all__ = ["check_settings", "dupefilter_of", "order_of"]
+
+_ASYNCIO_REACTOR: Final = "twisted.internet.asyncioreactor.AsyncioSelectorReactor"
+
+
+def order_of(settings: BaseSettings) -> Order:
+    """The order that Scrapy's queue settings ask for.
+
+    Raises :exc:`ConfigurationError` for classes whose order can't be known.
+    """
+    name = "SCHEDULER_PRIORITY_QUEUE"
+    if _load(settings, name) is not DownloaderAwarePriorityQueue:
+        raise ConfigurationError(
+            f"{name}={settings[name]!r}: ResilientScheduler has its own, which asks the least "
+            "busy domain first. Remove the setting, or set RESILIENCE_SCHEDULER_ENABLED=False."
+        )
+    kind = "DISK" if settings.get("JOBDIR") else "MEMORY"
+    lifo = _is_lifo(settings, f"SCHEDULER_{kind}_QUEUE")
+    start = f"SCHEDULER_START_{kind}_QUEUE"
+    return Order(lifo=lifo, start_lifo=_is_lifo(settings, start) if settings[start] else None)
+
+
+def _is_lifo(settings: BaseSettings, name: str) -> bool:
+    cls = _load(settings, name)
+    for known, found in vars(squeues).items():
+        if found is cls:
+            return "Lifo" in known
+    raise ConfigurationError(
+        f"{name}={settings[name]!r}: ResilientScheduler takes only the order from it, and "
+        "knows the classes of scrapy.squeues. Use one of those."
+    )
+
+
+def check_settings(settings: BaseSettings) -> None:
+    """Raises :exc:`ConfigurationError` for a setting of Scrapy that can't be honoured."""
+    if settings.getbool("TWISTED_REACTOR_ENABLED") and (
+        settings["TWISTED_REACTOR"] != _ASYNCIO_REACTOR
+    ):
+        raise ConfigurationError(
+            f"TWISTED_REACTOR={settings['TWISTED_REACTOR']!r}: needs asyncio: "
+            "leave the setting at Scrapy's default."
+        )
+    order_of(settings)
+    cls = _load(settings, "DUPEFILTER_CLASS")
+    if settings.get("JOBDIR") and cls not in {RFPDupeFilter, BaseDupeFilter}:
+        raise ConfigurationError(
+            f"DUPEFILTER_CLASS={settings['DUPEFILTER_CLASS']!r} can't be part of a "
+            "checkpoint: its memory would not match the job after a kill. Use "
+            "REQUEST_FINGERPRINTER_CLASS to say which requests are the same, or run without "
+            "JOBDIR."
+        )
+
+
+def _load(settings: BaseSettings, name: str) -> Any:
+    try:
+        return load_object(settings[name])
+    except (ImportError, NameError, TypeError, ValueError) as error:
+        raise ConfigurationError(f"{name}={settings[name]!r}: {error}.") from None
+
+
+def dupefilter_of(crawler: Crawler) -> BaseDupeFilter:
+    """Scrapy's filter only logs here; the frontier remembers the fingerprints."""
+    cls = load_object(crawler.settings["DUPEFILTER_CLASS"])
+    if cls is RFPDupeFilter:
+        return RFPDupeFilter(
+            debug=crawler.settings.getbool("DUPEFILTER_DEBUG"),
+            fingerprinter=crawler.request_fingerprinter,
+        )
+    dupefilter: BaseDupeFilter = build_from_crawler(cls, crawler)
+    return dupefilter
