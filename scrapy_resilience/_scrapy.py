@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 import scrapy
 from scrapy.extensions.feedexport import FeedExporter
+from scrapy.utils.asyncgen import as_async_generator
 from scrapy.utils.asyncio import is_asyncio_available
+from scrapy.utils.defer import aiter_errback, iter_errback
 
 from scrapy_resilience.exceptions import CheckpointError, ConfigurationError, ResilienceError
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
     from scrapy import Request
     from scrapy.core.engine import ExecutionEngine
+    from scrapy.core.scraper import Scraper
     from scrapy.crawler import Crawler
 
 __all__ = [
@@ -41,6 +45,8 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+_BREATH: Final = 100
+
 
 def check_engine(engine: ExecutionEngine) -> None:
     """Raises :exc:`ConfigurationError` when this Scrapy is not built as we expect."""
@@ -54,6 +60,9 @@ def check_engine(engine: ExecutionEngine) -> None:
         "engine.downloader.get_slot_key": getattr(engine.downloader, "get_slot_key", None),
         "engine.scraper.start_itemproc_async": getattr(
             engine.scraper, "start_itemproc_async", None
+        ),
+        "engine.scraper._process_spidermw_output_async": getattr(
+            engine.scraper, "_process_spidermw_output_async", None
         ),
         "engine.scraper.handle_spider_output_async": getattr(
             engine.scraper, "handle_spider_output_async", None
@@ -114,6 +123,24 @@ def wake(engine: ExecutionEngine) -> None:
         engine._slot.nextcall.schedule()
 
 
+async def _handle_in_turn(
+    scraper: Scraper, result: Any, request: Request, response: Any
+) -> None:
+    """What the scraper does with CONCURRENT_ITEMS=1, without its queue and its two tasks."""
+    count = 0
+    process = scraper._process_spidermw_output_async
+    if isinstance(result, AsyncIterator):
+        outputs = aiter_errback(result, scraper.handle_spider_error, request, response)
+    else:
+        found = iter_errback(result, scraper.handle_spider_error, request, response)
+        outputs = as_async_generator(found)
+    async for output in outputs:
+        await process(output, response)
+        count += 1
+        if count % _BREATH == 0:  # requests alone would not let the loop turn
+            await asyncio.sleep(0)
+
+
 HandleOutput = Callable[[Any, "Request", Any], Awaitable[None]]
 HandleItem = Callable[..., Awaitable[None]]
 
@@ -132,7 +159,9 @@ def wrap_scraper(
     handle, process = scraper.handle_spider_output_async, scraper.start_itemproc_async
 
     async def handle_spider_output_async(result: Any, request: Request, response: Any) -> None:
-        await outputs(handle, result, request, response)
+        in_turn = partial(_handle_in_turn, scraper)
+        how = in_turn if scraper.concurrent_items == 1 else handle
+        await outputs(how, result, request, response)
 
     async def start_itemproc_async(output: Any, *, response: Any) -> None:
         await item(process, output, response)

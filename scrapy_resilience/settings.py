@@ -96,7 +96,7 @@ class Config:
         False, "On resume, run all of start() again, not only what it has not done yet."
     )
     concurrent_items: int = _setting(
-        8, "CONCURRENT_ITEMS that the add-on sets when no pipeline is asynchronous.", minimum=1
+        1, "CONCURRENT_ITEMS that the add-on sets when no pipeline is asynchronous.", minimum=1
     )
 
     @classmethod
