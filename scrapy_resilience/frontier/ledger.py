@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from scrapy_resilience.frontier.outputs import Producer
+from scrapy_resilience.frontier.outputs import Producer, content_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Hashable, Mapping
@@ -26,6 +26,12 @@ _FINGERPRINT: Final = "fingerprint/"
 
 def _fingerprint_name(fingerprint: bytes) -> str:
     return _FINGERPRINT + fingerprint.hex()
+
+
+def _child_name(parent: Producer, key: int) -> str:
+    """As short for the thousandth generation as for the first."""
+    name = content_key(parent.origin.encode(), key.to_bytes(8, "big", signed=True))
+    return f"memory/{name:x}"
 
 
 def _none() -> None:
@@ -102,7 +108,7 @@ class Ledger:
         if fingerprint is not None:  # the next run may find it on another page first
             origin = _fingerprint_name(fingerprint)
         elif parent is not None:
-            origin = parent.origin if replaces else f"{parent.origin}/{key:x}"
+            origin = parent.origin if replaces else _child_name(parent, key)
         elif from_start:
             self._starts[key] += 1
             origin = f"start/{key:x}.{self._starts[key]}"
@@ -126,24 +132,30 @@ class Ledger:
         return self._close(producer)
 
     def _close(self, producer: Producer) -> int:
-        self._open.discard(producer)
-        if producer.recorded:
-            self._forget.append(producer.origin)
-        self._frontier.done(producer.row)
-        volatile = self._volatile.pop(producer.row.number, None)
-        return 1 if volatile is None else 1 + self._close_volatile(volatile)
+        """Returns how many are done with it: a chain of parents may be thousands long."""
+        done, current = 0, producer
+        while True:
+            done += 1
+            self._open.discard(current)
+            if current.recorded:
+                self._forget.append(current.origin)
+            self._frontier.done(current.row)
+            volatile = self._volatile.pop(current.row.number, None)
+            parent = None if volatile is None else self._settle(volatile)
+            if parent is None or not parent.done:
+                return done
+            current = parent
 
-    def _close_volatile(self, volatile: _Volatile) -> int:
+    def _settle(self, volatile: _Volatile) -> Producer | None:
+        """A request in memory is done: what was waiting for that becomes durable."""
         if volatile.fingerprint is not None:
             self._frontier.settle(volatile.fingerprint)
         if volatile.from_start:
             self._frontier.note_start(volatile.key)
-        parent = volatile.parent
-        if parent is None:
-            return 0
-        parent.put_out(volatile.key)
-        parent.open_children -= 1
-        return self._close(parent) if parent.done else 0
+        if volatile.parent is not None:
+            volatile.parent.put_out(volatile.key)
+            volatile.parent.open_children -= 1
+        return volatile.parent
 
     def contribute(self, changes: Changes) -> None:
         """Record what unfinished requests have put out, as part of a commit."""

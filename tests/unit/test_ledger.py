@@ -570,3 +570,17 @@ def test_a_filtered_retry_has_a_name_of_its_own(run):
 
     assert other.origin == f"fingerprint/{F}"
     assert other.next_item() == (0, False)
+
+
+def test_a_long_chain_in_memory_closes_without_recursion():
+    """A paginator of 5,000 pages whose callbacks are lambdas is done with its last page."""
+    run = Run(MemoryStore())
+    run.push()
+    request, producer = run.start()
+    for _ in range(5_000):
+        run.push_volatile(producer)
+        run.end(request)
+        request, producer = run.start()
+
+    assert run.end(request) == 5_001
+    assert len(producer.origin) < 30
