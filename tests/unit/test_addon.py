@@ -132,7 +132,7 @@ def test_simple_settings_are_set_at_addon_priority():
 
     assert settings.getpriority("SCHEDULER") == ADDON
     assert settings.getpriority("CONCURRENT_ITEMS") == ADDON
-    assert settings["CONCURRENT_ITEMS"] == 8
+    assert settings["CONCURRENT_ITEMS"] == 1
 
 
 def test_without_feeds_the_exporter_stays_scrapys():
@@ -529,7 +529,7 @@ def concurrent_items(*pipelines):
 @pytest.mark.parametrize("pipelines", [(), (Plain,), (Plain, Inherited)])
 def test_pipelines_that_only_compute_get_few_workers(pipelines):
     """CONCURRENT_ITEMS is lowered where no pipeline gains from many."""
-    assert concurrent_items(*pipelines) == 8
+    assert concurrent_items(*pipelines) == 1
 
 
 @pytest.mark.parametrize(
@@ -552,12 +552,12 @@ def test_pipelines_that_wait_keep_their_workers(pipeline):
 @pytest.mark.parametrize("pipeline", [Database, Helper])
 def test_a_deferred_out_of_sight_is_only_found_at_run_time(pipeline):
     """A known limit: who hides a Deferred gets few workers, until its items are slow."""
-    assert concurrent_items(pipeline) == 8
+    assert concurrent_items(pipeline) == 1
 
 
 def test_a_pipeline_that_is_off_does_not_count():
     """A pipeline that the project took out may wait as it likes."""
-    assert applied(ITEM_PIPELINES={Coroutine: None, Plain: 1})["CONCURRENT_ITEMS"] == 8
+    assert applied(ITEM_PIPELINES={Coroutine: None, Plain: 1})["CONCURRENT_ITEMS"] == 1
 
 
 # --- uvloop ------------------------------------------------------------------------------
