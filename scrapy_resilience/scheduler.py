@@ -80,6 +80,7 @@ class ResilientScheduler(BaseScheduler):
         self._dupefilter = dupefilter_of(crawler)
         self._filters = type(self._dupefilter) is RFPDupeFilter
         self._stats: Any = crawler.stats
+        self._inc = self._stats.inc_value  # looking it up costs more than calling it
         self._log_unserializable = crawler.settings.getbool("SCHEDULER_DEBUG")
         self._wake_up: tuple[float, CallLaterResult] | None = None
         self._collect_at = _COLLECT_AT_LEAST
@@ -165,7 +166,7 @@ class ResilientScheduler(BaseScheduler):
         if parent is not None and self.job is not None and fingerprint is None:
             key = parent.child(request_key(request))
             if parent.has_put_out(key):
-                self._stats.inc_value(names.STAT_SUPPRESSED_REQUESTS)
+                self._inc(names.STAT_SUPPRESSED_REQUESTS)
                 return True
         self._push(request, _Origin(parent, fingerprint, key, start_key))
         return True
@@ -194,8 +195,8 @@ class ResilientScheduler(BaseScheduler):
                 self._collect()  # before the engine does not know the next one yet
             self.ledger.handed_out(request, row, partial(self._fingerprint, request))
         kind = "disk" if isinstance(row.data, bytes) else "memory"
-        self._stats.inc_value(f"scheduler/dequeued/{kind}")
-        self._stats.inc_value("scheduler/dequeued")
+        self._inc(f"scheduler/dequeued/{kind}")
+        self._inc("scheduler/dequeued")
 
     def __len__(self) -> int:
         return len(self.frontier)
@@ -267,7 +268,7 @@ class ResilientScheduler(BaseScheduler):
 
     def _collect(self) -> None:
         done = self.ledger.collect(under_way(self.crawler.engine))
-        self._stats.inc_value(names.STAT_REQUESTS_DONE, done)
+        self._inc(names.STAT_REQUESTS_DONE, done)
         self._collect_at = max(_COLLECT_AT_LEAST, 2 * len(self.ledger.under_way))
 
     # --- inside ---
@@ -303,8 +304,8 @@ class ResilientScheduler(BaseScheduler):
             wall=time.time(),
         )
         durable = isinstance(payload, bytes)
-        self._stats.inc_value(f"scheduler/enqueued/{'disk' if durable else 'memory'}")
-        self._stats.inc_value("scheduler/enqueued")
+        self._inc(f"scheduler/enqueued/{'disk' if durable else 'memory'}")
+        self._inc("scheduler/enqueued")
         if self.job is None:
             return
         if not durable:
@@ -323,7 +324,7 @@ class ResilientScheduler(BaseScheduler):
         try:
             return self._codec.encode(request)
         except UnserializableError as error:
-            self._stats.inc_value("scheduler/unserializable")
+            self._inc("scheduler/unserializable")
             if self._log_unserializable:
                 self._log_unserializable = False
                 logger.warning(
@@ -372,7 +373,7 @@ class ResilientScheduler(BaseScheduler):
             return self._codec.decode(row.data)
         except (ResilienceError, TypeError, ValueError) as error:
             self.frontier.vacate(self.frontier.source[1])
-            self._stats.inc_value(names.STAT_UNREADABLE)
+            self._inc(names.STAT_UNREADABLE)
             self._unreadable = True
             logger.error(  # noqa: TRY400 - one line
                 "A stored request can't run, it stays in the job: %s", error

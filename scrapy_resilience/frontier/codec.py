@@ -45,6 +45,7 @@ _PICKLE: Final = 127
 
 _PICKLE_PROTOCOL: Final = 5
 _MAX_DEPTH: Final = 40
+_OPTIONS: Final[dict[str, Any]] = {"strict_types": True, "unicode_errors": "surrogatepass"}
 
 
 class ValueCodec:
@@ -53,16 +54,20 @@ class ValueCodec:
     def __init__(self, *, allow_pickle: bool = True) -> None:
         self.allow_pickle = allow_pickle
         self._depth = 0
+        # Making a packer costs as much as packing a request; one packs no value inside of
+        # another, so nested ones get their own.
+        self._packer = msgpack.Packer(default=self._dump, **_OPTIONS)
 
     def encode(self, value: Any) -> bytes:
         """Raises :exc:`UnserializableError`."""
         try:
-            return self._pack(value)
+            packed: bytes = self._packer.pack(value)
         except UnserializableError:
             raise
         except (ValueError, OverflowError, RecursionError, TypeError) as error:
             # a cycle, a dict nested too deep, a number beyond 64 bits
             return self._pack(self._pickled(value, error))
+        return packed
 
     def decode(self, data: bytes) -> Any:
         """Raises :exc:`CheckpointError` for bytes that this codec did not write."""
@@ -76,9 +81,7 @@ class ValueCodec:
             raise CheckpointError(f"a stored value can't be read: {error!r}") from error
 
     def _pack(self, value: Any) -> bytes:
-        packed: bytes = msgpack.packb(
-            value, default=self._dump, strict_types=True, unicode_errors="surrogatepass"
-        )
+        packed: bytes = msgpack.packb(value, default=self._dump, **_OPTIONS)
         return packed
 
     def _dump(self, value: Any) -> msgpack.ExtType:
@@ -218,19 +221,22 @@ class RequestCodec:
 
     def encode(self, request: Request) -> bytes:
         data: dict[str, Any] = {"url": request.url}
-        plain = type(request) is Request  # another class may have other defaults
-        for name in request.attributes:
-            if name == "url":
-                continue
-            value = getattr(request, name)
-            if name in _CALLBACKS:
-                if value is not None:
-                    data[name] = self._name(value)
-            elif not plain or value != _DEFAULTS[name]:
-                data[name] = dict(value) if name == "headers" else value
-        if not plain:
+        if type(request) is Request:
+            for name, default in _DEFAULTS.items():
+                value = getattr(request, name)
+                if value and value != default:
+                    data[name] = value
+        else:  # another class may have other attributes, and other defaults
+            names = (name for name in request.attributes if name not in _CALLBACKS)
+            data.update((name, getattr(request, name)) for name in names)
             cls: Any = type(request)
             data["_class"] = _path(cls) or cls
+        if "headers" in data:
+            data["headers"] = dict(data["headers"])
+        for name in _CALLBACKS:
+            value = getattr(request, name)
+            if value is not None:
+                data[name] = self._name(value)
         return self._values.encode(data)
 
     def decode(self, data: bytes) -> Request:

@@ -101,6 +101,7 @@ class Frontier:
                 self._delay(row, now + wait)
         for lane in self._lanes.values():
             self._place(lane)
+        self._store.pin()
 
     # --- requests ---
 
@@ -173,7 +174,8 @@ class Frontier:
             self._delay(row, now + delay)
         else:
             lane.add(row)
-            self._place(lane)
+            if lane.queue is None:  # else it stands where it belongs
+                self._place(lane)
         return row
 
     def pop(self, now: float) -> Row | None:
@@ -274,6 +276,7 @@ class Frontier:
         """Everything since the last seal; one sealed change is written at a time."""
         assert not self._sealing, "the sealed changes before these are not committed"
         self._sealing = True
+        self._store.unpin()
         changes, self._changes = self._changes, Changes()
         changes.inserts = list(self._new.values())
         changes.lanes = {lane.ident: (lane.name, lane.rows) for lane in self._touched}
@@ -285,6 +288,7 @@ class Frontier:
     def committed(self, changes: Changes) -> None:
         """The sealed changes are in the store: forget what it can give back."""
         self._taken.difference_update(abs(order) for _, _, order in changes.deletes)
+        self._store.pin()
         self._sealing = False
         self._sealed = {}
         self._sealed_fingerprints = set()
