@@ -66,9 +66,9 @@ def test_empty_feeds(crawl):
         from shop import Base
         class Shop(Base):
             def parse(self, response):
-                if not self.state.get("many"):
+                many, self.state["many"] = self.state.get("many"), True
+                if not many:
                     yield from self.products(response)
-                    self.state["many"] = True
                 yield from self.links(response)
         """,
         FEEDS=jsonl("items.jsonl", overwrite=True, store_empty=True),

@@ -29,8 +29,8 @@ SHOW = """
 @pytest.mark.parametrize(
     ("settings", "items"),
     [
-        ({}, "8"),
-        ({"ITEM_PIPELINES": {"spider.Plain": 1}}, "8"),
+        ({}, "1"),
+        ({"ITEM_PIPELINES": {"spider.Plain": 1}}, "1"),
         ({"ITEM_PIPELINES": {"spider.Plain": 1, "spider.Waits": 2}}, "100"),
         ({"ITEM_PIPELINES": {"scrapy.pipelines.files.FilesPipeline": 1}}, "100"),
         ({"CONCURRENT_ITEMS": 50}, "50"),
