@@ -268,7 +268,7 @@ class Frontier(Spider):
         started = time.perf_counter()
         # isinstance() says yes for each scheduler: Scrapy's base class compares methods.
         if ResilientScheduler in type(self.scheduler).__mro__:
-            await self.scheduler.commit()
+            await self.scheduler.committer.commit()
         return time.perf_counter() - started
 
     async def drain(self) -> None:
