@@ -92,6 +92,9 @@ class Config:
     allow_pickle: bool = _setting(
         True, "Pickle what has no plain form; when off, such requests stay in memory."
     )
+    gc_freeze: bool = _setting(
+        True, "Keep what exists when the crawl starts out of garbage collections."
+    )
     rerun_start: bool = _setting(
         False, "On resume, run all of start() again, not only what it has not done yet."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import time
 from typing import TYPE_CHECKING, Any, Final
@@ -84,10 +85,15 @@ class Checkpoint:
         self._task = asyncio.ensure_future(self._run())
 
     def _engine_started(self) -> None:
-        """Scrapy's own extension, where nobody turned it off, has put another state there."""
+        """Scrapy's own SpiderState, where nobody turned it off, has put another state there."""
         if self.crawler.get_extension(SpiderState) is not None:
             spider: Any = self.crawler.spider
             spider.state = self._state
+        if self.job.config.gc_freeze:
+            # Hundreds of thousands of objects of modules live as long as the process: each
+            # full collection that walks over them stops the event loop for 50 ms and more.
+            gc.collect()
+            gc.freeze()
 
     def _spider_closed(self) -> None:
         if self.job.resumed:

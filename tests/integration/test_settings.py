@@ -266,3 +266,22 @@ def test_one_response_for_many_requests(plain_crawl):
     job.finish()
 
     job.check_items([{"sku": sku} for sku in ("first", "second") for _ in range(100)])
+
+
+@pytest.mark.parametrize(("value", "frozen"), [("True", True), ("False", False)])
+def test_gc_freeze(plain_crawl, value, frozen):
+    """What exists at the start is left out of garbage collections, unless told otherwise."""
+    job = plain_crawl(
+        """
+        import gc
+        from shop import Base
+        class Shop(Base):
+            def parse(self, response):
+                yield {"sku": gc.get_freeze_count() > 0}
+        """,
+        RESILIENCE_GC_FREEZE=value,
+    )
+
+    job.run()
+
+    assert {item["sku"] for item in job.items()} == {frozen}
