@@ -159,7 +159,7 @@ def set_concurrent_items(settings: BaseSettings, config: Config) -> None:
 def _may_wait(pipeline: Any) -> bool:
     """Whether a pipeline is a coroutine, a media pipeline, or mentions Deferreds.
 
-    A guess: where it is wrong, the first slow item takes the smaller number back.
+    A guess: where it is wrong, a few slow items in a row take the smaller number back.
     """
     process = getattr(pipeline, "process_item", None)
     if process is None or (isinstance(pipeline, type) and issubclass(pipeline, MediaPipeline)):

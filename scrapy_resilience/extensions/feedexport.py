@@ -133,12 +133,18 @@ class ResilientFeedExporter(FeedExporter):
         return slot
 
     def _take(self, template: str) -> FeedRecord | None:
-        """The record with which a feed of the last run goes on."""
-        for record in self._resumable if self._state else ():
-            if record.template == template:
+        """The record with which a feed of the last run goes on: its last committed batch.
+
+        A full batch may still be there beside it, and one that was opened after the commit.
+        """
+        found = [r for r in self._resumable if r.template == template] if self._state else []
+        if not found:
+            return None
+        last = max(found, key=lambda record: (record.offset is not None, record.batch_id))
+        for record in found:
+            if record.batch_id <= last.batch_id:
                 self._resumable.remove(record)
-                return record
-        return None
+        return last
 
     def _open(self, slot: FeedSlot, record: FeedRecord | None, state: StateRegistry) -> None:
         storage = slot.storage

@@ -1,0 +1,31 @@
+"""With which batch a resumed feed goes on."""
+
+from __future__ import annotations
+
+import pytest
+
+from scrapy_resilience.checkpoint.feeds import FeedRecord
+from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
+
+
+def batch(number, offset):
+    """A record of one batch of a feed."""
+    return FeedRecord("t", "u", f"/f{number}", 0, False, False, number, offset)  # noqa: FBT003
+
+
+@pytest.mark.parametrize(
+    ("offsets", "taken", "left"),
+    [
+        ([10], 1, []),
+        ([10, 0], 2, []),  # the first is full, and was not closed yet at the commit
+        ([5, None], 1, [2]),  # the second was opened after the commit: it comes again
+    ],
+)
+def test_the_last_committed_batch_goes_on(offsets, taken, left):
+    """A full batch is not written to again, and one after the commit waits for its turn."""
+    exporter = ResilientFeedExporter.__new__(ResilientFeedExporter)
+    exporter._state = object()
+    exporter._resumable = [batch(n, offset) for n, offset in enumerate(offsets, 1)]
+
+    assert exporter._take("t").batch_id == taken
+    assert [record.batch_id for record in exporter._resumable] == left
