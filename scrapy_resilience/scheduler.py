@@ -300,11 +300,11 @@ class ResilientScheduler(BaseScheduler):
             start=bool(request.meta.get("is_start_request")),
             fingerprint=origin.fingerprint,
             delay=delay,
-            now=time.monotonic(),
-            wall=time.time(),
+            now=time.monotonic() if delay else 0.0,
+            wall=time.time() if delay else 0.0,
         )
         durable = isinstance(payload, bytes)
-        self._inc(f"scheduler/enqueued/{'disk' if durable else 'memory'}")
+        self._inc("scheduler/enqueued/disk" if durable else "scheduler/enqueued/memory")
         self._inc("scheduler/enqueued")
         if self.job is None:
             return

@@ -87,7 +87,7 @@ class Config:
         minimum=0,
     )
     checkpoint_max_changes: int = _setting(
-        10_000, "Changed requests after which a commit comes early.", minimum=1
+        20_000, "Changed requests after which a commit comes early.", minimum=1
     )
     allow_pickle: bool = _setting(
         True, "Pickle what has no plain form; when off, such requests stay in memory."

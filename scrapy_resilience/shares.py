@@ -68,7 +68,8 @@ class Shares:
 
 def slot_name(key: object) -> str:
     """A download slot as text that any file can hold: users choose slots freely."""
-    return str(key).encode("utf-8", "backslashreplace").decode("utf-8")
+    name = str(key)
+    return name if name.isascii() else name.encode("utf-8", "backslashreplace").decode()
 
 
 def slot_limit(downloader: Downloader) -> Callable[[str], int]:

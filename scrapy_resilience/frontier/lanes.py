@@ -25,6 +25,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final
 
 from scrapy_resilience.frontier.lane import Lane, Order
+from scrapy_resilience.frontier.seen import SeenFilter
 from scrapy_resilience.frontier.store import Changes, Row, Store
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class Frontier:
         self._pending = 0
         self._rows = 0
         self._delayed = 0
+        self._seen = SeenFilter(store)
         self._volatile: set[bytes] = set()
         self._taken: set[int] = set()  # rows in the store that a refill must not read
         self._new: dict[int, Row] = {}  # durable, not yet sealed
@@ -133,7 +135,7 @@ class Frontier:
 
     def seen(self, fingerprint: bytes) -> bool:
         """Whether a request with this fingerprint was ever pushed."""
-        return (
+        return self._seen.may_hold(fingerprint) and (
             fingerprint in self._changes.fingerprints
             or fingerprint in self._volatile
             or fingerprint in self._sealed_fingerprints
@@ -155,6 +157,7 @@ class Frontier:
         """Add a request, to run *delay* seconds from *now* at the earliest."""
         if self._trims:
             self._trim(self._trims.pop())
+        self._seen.learn()
         self._number += 1
         lane = self._lane(slot)
         rank, order = self._order.place(self._number, priority, start=start)
@@ -163,6 +166,7 @@ class Frontier:
             row = row._replace(due=wall + delay, delay=delay)
         durable = isinstance(payload, bytes)
         if fingerprint is not None:
+            self._seen.add(fingerprint)
             (self._changes.fingerprints if durable else self._volatile).add(fingerprint)
         if durable:
             self._new[self._number] = row
@@ -214,6 +218,7 @@ class Frontier:
     def settle(self, fingerprint: bytes) -> None:
         """The request of a fingerprint that lived in memory is done: write it down."""
         self._volatile.discard(fingerprint)
+        self._seen.add(fingerprint)
         self._changes.fingerprints.add(fingerprint)
 
     def note_start(self, key: int) -> None:

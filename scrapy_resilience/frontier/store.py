@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections import defaultdict
 from dataclasses import dataclass, field
+from heapq import nsmallest
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
@@ -79,6 +81,9 @@ class Store(Protocol):
 
     def seen(self, fingerprint: bytes) -> bool: ...
 
+    def fingerprints(self, start: bytes, limit: int) -> list[bytes]:
+        """In order, those that are not less than *start*."""
+
     def last_number(self) -> int:
         """The largest row number that was ever committed."""
 
@@ -123,6 +128,9 @@ class MemoryStore:
 
     def seen(self, fingerprint: bytes) -> bool:
         return fingerprint in self._fingerprints
+
+    def fingerprints(self, start: bytes, limit: int) -> list[bytes]:
+        return nsmallest(limit, (found for found in self._fingerprints if found >= start))
 
     def last_number(self) -> int:
         return self._last
@@ -219,6 +227,7 @@ class SQLiteStore:
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute("PRAGMA cache_size=-16000")
         connection.execute("PRAGMA wal_autocheckpoint=4000")  # of 8 kB: 32 MB
+        connection.execute("PRAGMA temp_store=MEMORY")  # where fingerprints are sorted
         connection.executescript(_TEMPORARY)
         return connection
 
@@ -301,6 +310,10 @@ class SQLiteStore:
         query = "SELECT 1 FROM fingerprints WHERE fingerprint=?"
         return self._lookup.execute(query, (fingerprint,)).fetchone() is not None
 
+    def fingerprints(self, start: bytes, limit: int) -> list[bytes]:
+        query = "SELECT fingerprint FROM fingerprints WHERE fingerprint>=? ORDER BY 1 LIMIT ?"
+        return [found for (found,) in self._reader.execute(query, (start, limit))]
+
     def last_number(self) -> int:
         query = "SELECT value FROM counters WHERE name='last_number'"
         row = self._reader.execute(query).fetchone()
@@ -333,11 +346,8 @@ class SQLiteStore:
     def _write(self, writer: sqlite3.Connection, changes: Changes) -> None:
         _many(writer, "INSERT INTO gone VALUES {rows}", sorted(changes.deletes))
         _many(writer, "INSERT OR REPLACE INTO requests VALUES {rows}", sorted(changes.inserts))
-        _many(
-            writer,
-            "INSERT OR IGNORE INTO fingerprints VALUES {rows}",
-            [(fingerprint,) for fingerprint in sorted(changes.fingerprints)],
-        )
+        for length, joined in _by_length(changes.fingerprints):
+            writer.execute(_INSERT_FINGERPRINTS, {"length": length, "all": joined})
         lanes = sorted((lane, *named) for lane, named in changes.lanes.items())
         _many(
             writer,
@@ -379,16 +389,32 @@ class SQLiteStore:
             self._writer.close()  # checkpoints the WAL and removes it
 
 
-_CHUNK: Final = 300
-"""Rows a statement: enough that threads change places seldom, few enough to bind fast."""
+_CHUNK: Final = 600
+"""Rows a statement: few enough to bind their values in some milliseconds."""
+_INSERT_FINGERPRINTS: Final = """
+WITH RECURSIVE place (at) AS (
+    SELECT 1 UNION ALL
+    SELECT at + :length FROM place WHERE :length > 0 AND at + :length <= length(:all)
+) INSERT OR IGNORE INTO fingerprints
+SELECT coalesce(substr(:all, at, :length), x'') FROM place ORDER BY 1
+"""
+"""Sorted, so that each page of the table is visited once, and by SQLite: see _many()."""
+
+
+def _by_length(fingerprints: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+    """The fingerprints of each length joined; odd fingerprinters have more than one."""
+    groups: dict[int, list[bytes]] = defaultdict(list)
+    for fingerprint in fingerprints:
+        groups[len(fingerprint)].append(fingerprint)
+    for length, group in groups.items():
+        yield length, b"".join(group)
 
 
 def _many(writer: sqlite3.Connection, statement: str, rows: Sequence[Sequence[Any]]) -> None:
     """Run *statement* for all rows, many at a time.
 
-    Python's lock is let go at each step of a statement: with a step a row, as in
-    ``executemany``, the writing thread and a busy event loop pass it to and fro and both
-    come to a crawl.
+    Each statement lets go of Python's lock some times, and a busy event loop is slow to
+    give it back: with a step a row, as in ``executemany``, a commit takes seconds.
     """
     for start in range(0, len(rows), _CHUNK):
         chunk = rows[start : start + _CHUNK]

@@ -213,6 +213,15 @@ class StoreContract:
         store.commit(Changes(lanes={1: ("again", 1)}))
         assert list(reopen().lanes()) == [(1, "again", 1)]
 
+    def test_fingerprints_come_in_order(self, store, reopen):
+        """Fingerprints of any length come back in order, from a start and up to a limit."""
+        store.commit(Changes(fingerprints={b"", b"b", b"a", b"\0" * 20, b"\xff" * 20, b"ab"}))
+        store = reopen()
+
+        assert store.fingerprints(b"", 9) == [b"", b"\0" * 20, b"a", b"ab", b"b", b"\xff" * 20]
+        assert store.fingerprints(b"a\0", 2) == [b"ab", b"b"]
+        assert store.fingerprints(b"\xff" * 21, 9) == []
+
     def test_fingerprints_are_seen(self, store, reopen):
         """A fingerprint is seen once it is committed, and only then."""
         store.commit(Changes(fingerprints={b"a", b"\0" * 20}))

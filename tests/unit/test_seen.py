@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scrapy_resilience.frontier.seen import SeenFilter
+from scrapy_resilience.frontier.store import Changes, MemoryStore
+
+FINGERPRINTS = st.sets(st.binary(max_size=20), max_size=300)
+
+
+def filled(fingerprints):
+    """Return a store that holds *fingerprints*."""
+    store = MemoryStore()
+    store.commit(Changes(fingerprints=set(fingerprints)))
+    return store
+
+
+@given(FINGERPRINTS, FINGERPRINTS)
+def test_what_was_added_or_stored_is_never_called_new(stored, added):
+    """No fingerprint that the store held or that was added is called new, at any time."""
+    seen = SeenFilter(filled(stored), bits=64)
+    for fingerprint in added:
+        seen.add(fingerprint)
+    for _ in range(7):
+        assert all(map(seen.may_hold, stored | added))
+        seen.learn()
+
+
+def test_new_ones_are_told_from_known_ones():
+    """Of 1,000 new fingerprints among 1,000 known ones, all but a few are called new."""
+    seen = SeenFilter(MemoryStore())
+    seen.learn()
+    for number in range(1000):
+        seen.add(b"known %d" % number)
+
+    assert sum(seen.may_hold(b"new %d" % number) for number in range(1000)) < 10
+
+
+def test_what_the_store_holds_is_learned_by_and_by():
+    """All that the store holds is learned, some at a time; nothing is called new before."""
+    seen = SeenFilter(filled(b"%d" % number for number in range(200)))
+    calls = 0
+    while seen.may_hold(b"new"):
+        seen.learn()
+        calls += 1
+    assert calls == 4
