@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from scrapy.downloadermiddlewares.cookies import CookiesMiddleware
 from scrapy.extensions.feedexport import FeedExporter
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["ResilienceAddon"]
 
 logger = logging.getLogger(__name__)
+
+_CACHE_STORAGE: Final = "scrapy_resilience.extensions.httpcache.AtomicCacheStorage"
 
 
 class ResilienceAddon:
@@ -98,6 +100,7 @@ class ResilienceAddon:
             )
         if config.feeds_enabled and (settings["FEEDS"] or settings["FEED_URI"]):
             _replace(settings, "EXTENSIONS", FeedExporter, ResilientFeedExporter, 0)
+        settings.set("HTTPCACHE_STORAGE", _CACHE_STORAGE, priority="addon")
         _default(settings, "EXTENSIONS", SpiderState, None)
         _default(settings, "EXTENSIONS", Checkpoint, 0)
 

@@ -601,3 +601,12 @@ def test_uvloop_is_left_out(monkeypatch, case):
 def test_the_users_loop_stays(monkeypatch):
     """A project's event loop is kept."""
     assert pre_crawler(monkeypatch, ASYNCIO_EVENT_LOOP="my.Loop") == "my.Loop"
+
+
+def test_the_http_cache_survives_kills():
+    """With a JOBDIR the cache writes whole entries; a storage of the user stays."""
+    name = "HTTPCACHE_STORAGE"
+    assert load_object(applied()[name]).__name__ == "AtomicCacheStorage"
+    mine = "scrapy.extensions.httpcache.DbmCacheStorage"
+    assert applied({name: mine})[name] == mine
+    assert load_object(applied(jobdir=None)[name]).__name__ == "FilesystemCacheStorage"
