@@ -242,9 +242,10 @@ class ResilientScheduler(BaseScheduler):
         self.ledger.contribute(changes)
         meta, rows = self.job.meta, self.frontier.rows
         meta["reason"] = self._close_reason
-        meta["finished"] = (
+        self.job.all_done = (
             self._close_reason == "finished" and rows == 0 and not self.start_pending
         )
+        meta["finished"] = self.job.all_done and meta["clean"] and not self.job.incomplete
         self.job.contribute(
             changes, self._stats.get_stats(), pending=rows, held=self.frontier.held
         )
@@ -263,7 +264,7 @@ class ResilientScheduler(BaseScheduler):
         await self.committer.commit()
         self.committer.close()
         self.job.close()
-        if self._close_reason in names.FAILURES:
+        if self._close_reason in names.FAILURES or self.job.incomplete:
             exit_with_failure(self.crawler)
 
     def _collect(self) -> None:

@@ -39,6 +39,8 @@ class Committer:
         self.lock = asyncio.Lock()
         """Held from before :meth:`begin` until what it gave was awaited."""
         self.contributors: list[Callable[[Changes], None]] = []
+        self.on_written: list[Callable[[], None]] = []
+        """Called in the event loop when a commit is durable."""
         self._store = store
         self._frontier = frontier
         self._stats = stats
@@ -66,6 +68,8 @@ class Committer:
         self._broken = True
         await self._write(changes)
         self._frontier.committed(changes)
+        for written in self.on_written:
+            written()
         self._broken = False
 
     async def _write(self, changes: Changes) -> None:

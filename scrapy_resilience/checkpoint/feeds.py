@@ -1,8 +1,9 @@
-"""Local JSON Lines and CSV feeds that a resumed job continues at the committed byte.
+"""Feeds that a resumed job continues at the committed byte.
 
-At each commit the feed's length is recorded with the requests that wrote it. At a resume
+At each commit a feed's length is recorded with the requests that wrote it. At a resume
 everything behind that length is cut (and kept in a side file), and the feed is opened to
-append, whatever ``overwrite`` says.
+append, whatever ``overwrite`` says. Local JSON Lines and CSV feeds are cut themselves; of
+any other feed it is the spool from which it is produced.
 """
 
 from __future__ import annotations
@@ -12,15 +13,18 @@ import shutil
 from dataclasses import dataclass
 from hashlib import sha256
 from os import SEEK_END
-from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import IO, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from scrapy_resilience.checkpoint.lock import lock_fd
+from scrapy_resilience.checkpoint.spool import remove_strays
 from scrapy_resilience.checkpoint.state import OWN, StateRegistry
 from scrapy_resilience.exceptions import CheckpointError, JobLockedError
 
-__all__ = ["FeedRecord", "ending_of", "is_intact", "lock_feed", "records", "recover"]
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["FeedRecord", "cut", "ending_of", "is_intact", "lock_feed", "records", "recover"]
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +38,9 @@ class FeedRecord:
 
     *offset* is the committed length; None until a commit has seen the file. *base* is the
     length that the file had before us, *existed* whether it was there at all; *ending* is
-    what :func:`ending_of` gave at the offset.
+    what :func:`ending_of` gave at the offset. The path of a *spooled* feed is that of its
+    spool, within the JOBDIR; *target_base* is then the length of the local file that the
+    feed will be appended to, and *produced* whether that was begun.
     """
 
     template: str
@@ -48,6 +54,9 @@ class FeedRecord:
     ending: bytes | None = None
     items: int = 0
     fields: list[str] | None = None
+    spooled: bool = False
+    target_base: int = 0
+    produced: bool = False
 
     @property
     def name(self) -> str:
@@ -65,13 +74,13 @@ def records(state: StateRegistry) -> list[FeedRecord]:
     return [FeedRecord(**value) for value in state.values_of(_STATE)]
 
 
-def is_intact(record: FeedRecord) -> bool:
+def is_intact(record: FeedRecord, folder: Path) -> bool:
     """Whether a feed is as the last run left it."""
     try:
-        _check(record, clean=True)
+        _check(record, folder, clean=True)
     except CheckpointError:
         return False
-    return Path(record.path).exists()
+    return (folder / record.path).exists()
 
 
 def recover(state: StateRegistry, folder: Path, *, clean: bool) -> list[FeedRecord]:
@@ -82,9 +91,10 @@ def recover(state: StateRegistry, folder: Path, *, clean: bool) -> list[FeedReco
     """
     found = records(state)
     for record in found:
-        _check(record, clean=clean)
+        _check(record, folder, clean=clean)
     for record in found:
         _cut(record, folder)
+    remove_strays(folder, {folder / record.path for record in found})
     return found
 
 
@@ -95,10 +105,10 @@ def ending_of(file: IO[bytes], offset: int) -> bytes:
     return sha256(file.read(offset - start)).digest()[:8]
 
 
-def _check(record: FeedRecord, *, clean: bool) -> None:
+def _check(record: FeedRecord, folder: Path, *, clean: bool) -> None:
     keep = _keep(record)
     try:
-        with Path(record.path).open("rb") as file:
+        with (folder / record.path).open("rb") as file:
             lock_feed(file, record.path)
             size = file.seek(0, SEEK_END)
             same = record.ending in {None, ending_of(file, keep)}
@@ -129,9 +139,14 @@ def _keep(record: FeedRecord) -> int:
 
 
 def _cut(record: FeedRecord, folder: Path) -> None:
-    path, keep = Path(record.path), _keep(record)
     untouched = record.overwrite and record.offset is None and record.existed
-    if untouched or not path.exists() or path.stat().st_size <= keep:
+    if not untouched:
+        cut(folder / record.path, _keep(record), folder)
+
+
+def cut(path: Path, keep: int, folder: Path) -> None:
+    """Cut a file to *keep* bytes; the rest goes to a side file below *folder*."""
+    if not path.exists() or path.stat().st_size <= keep:
         return
     tails = folder / "cut"
     tails.mkdir(exist_ok=True)

@@ -50,6 +50,10 @@ class Job:
         self.barrier = Barrier()
         self.stale: dict[str, bytes | None] = {}
         """State of the last run that this one must not find again."""
+        self.all_done = False
+        """Whether the spider has closed with nothing left to do."""
+        self.incomplete = False
+        """Whether something that is done could not be stored: the next run has to."""
         self.on_open: list[Callable[[ResilientScheduler], None]] = []
         """Called when the scheduler is open and no feed is yet."""
         self.on_close: list[Callable[[], Awaitable[None]]] = []
@@ -83,7 +87,7 @@ class Job:
         self.feeds: list[FeedRecord] = []
         if self.meta.get("finished"):  # its feeds are the user's now
             for record in records(self.state):
-                if is_intact(record):
+                if is_intact(record, self.path):
                     self.feeds.append(record)
                 else:
                     self.stale[record.name] = None

@@ -78,10 +78,9 @@ class Checkpoint:
         self.job.state.register(_SPIDER_STATE, lambda: spider.state)
         exporter = self.crawler.get_extension(FeedExporter)
         if isinstance(exporter, ResilientFeedExporter):
-            exporter.attach(
-                self.job.state, self.job.feeds, self._committer.write_now, item_written
-            )
+            exporter.attach(self.job, self._committer.write_now, item_written)
             self._committer.contributors.insert(0, exporter.contribute)
+            self._committer.on_written.append(exporter.committed)
         self._task = asyncio.ensure_future(self._run())
 
     def _engine_started(self) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-import stat
 from dataclasses import asdict
+from hashlib import sha256
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -16,15 +16,24 @@ from scrapy.extensions.feedexport import (
     FeedExporter,
     FeedSlot,
     FileFeedStorage,
+    StdoutFeedStorage,
     apply_uri_params,
 )
 
 from scrapy_resilience._scrapy import check_feed_exporter, exit_with_failure, fail_quietly
+from scrapy_resilience.checkpoint import spool
 from scrapy_resilience.checkpoint.feeds import FeedRecord, ending_of, lock_feed
 from scrapy_resilience.checkpoint.job import job_of
 from scrapy_resilience.exceptions import JobLockedError
+from scrapy_resilience.extensions.spooledfeed import (
+    SpooledSlot,
+    local_path,
+    mask_uri,
+    part_of,
+    target_base,
+)
 from scrapy_resilience.frontier.store import Changes
-from scrapy_resilience.names import REASON_FEED_LOCKED
+from scrapy_resilience.names import REASON_FEED_LOCKED, REASON_STORAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +42,7 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from typing_extensions import Self
 
-    from scrapy_resilience.checkpoint.state import StateRegistry
+    from scrapy_resilience.checkpoint.job import Job
 
 __all__ = ["ResilientFeedExporter"]
 
@@ -41,23 +50,29 @@ logger = logging.getLogger(__name__)
 
 
 class ResilientFeedExporter(FeedExporter):
-    """Scrapy's feed exports, with local JSON Lines and CSV feeds that survive kill -9.
+    """Scrapy's feed exports, which survive kill -9.
 
-    Such a feed is opened when the spider opens, not at its first item; a feed that ends
-    up empty and is not to be stored is removed again. Until :meth:`attach` is called, this
-    is Scrapy's own exporter.
+    Local JSON Lines and CSV feeds are written as the items come, and cut back on a resume.
+    Items of all other feeds wait in a spool in the JOBDIR, from which the feed is produced
+    when its batch is full and when the spider closes. Standard output and pipes are written
+    as in stock Scrapy, with a warning.
+
+    A feed is opened when the spider opens, not at its first item; one that ends up empty
+    and is not to be stored is removed again. Until :meth:`attach` is called, this is
+    Scrapy's own exporter.
     """
 
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
-        self._state: StateRegistry | None = None
+        self._job: Job | None = None
         self._records: dict[FeedSlot, FeedRecord] = {}
         self._truncate: set[FeedSlot] = set()
+        self._unstored: list[SpooledSlot] = []
+        self._used_up: list[Path] = []
 
     def attach(
         self,
-        state: StateRegistry,
-        resumable: list[FeedRecord],
+        job: Job,
         write_now: Callable[[Changes], None],
         on_item: Callable[[], None],
     ) -> None:
@@ -66,8 +81,8 @@ class ResilientFeedExporter(FeedExporter):
         *write_now* makes a record durable before its feed's first byte; *on_item* is
         called in the same step as an item is written.
         """
-        self._state = state
-        self._resumable = resumable
+        self._job = job
+        self._resumable = job.feeds
         self._write_now = write_now
         self._on_item = on_item
 
@@ -89,28 +104,62 @@ class ResilientFeedExporter(FeedExporter):
             params = self._get_uri_params(spider, options["uri_params"])
             storage = self._get_storage(apply_uri_params(uri, params), options)
             path = Path(getattr(storage, "path", ""))
-            if type(storage) is FileFeedStorage and path.is_file():
-                with path.open("rb") as file:
-                    lock_feed(file, path)
+            if type(storage) is FileFeedStorage:
+                for written in filter(Path.is_file, (path, part_of(path))):
+                    with written.open("rb") as file:
+                        lock_feed(file, path)
 
     def contribute(self, changes: Changes) -> None:
         """Flush every feed and record its length, as part of a commit."""
-        assert self._state is not None
+        assert self._job is not None
         for slot, record in list(self._records.items()):
             if slot in self._truncate:
                 continue  # it holds what was there before: -O empties it at the first item
-            over = _measure(slot, record) and slot not in self.slots
-            changes.state[record.name] = None if over else self._state.encode(asdict(record))
+            over = _measure(slot, record, self._job.path) and slot not in self.slots
+            changes.state[record.name] = None if over else self._encode(record)
             if over:  # a full batch: whoever reads it may take it away
                 del self._records[slot]
+                if isinstance(slot, SpooledSlot):
+                    self._used_up.append(slot.spool)
+
+    def committed(self) -> None:
+        """No commit needs these spools any more."""
+        while self._used_up:
+            self._used_up.pop().unlink(missing_ok=True)
+
+    def _encode(self, record: FeedRecord) -> bytes:
+        assert self._job is not None
+        return self._job.state.encode(asdict(record))
+
+    # --- opening ---
 
     def open_spider(self, spider: Spider) -> None:
         super().open_spider(spider)
-        for record in self._resumable if self._state else ():
-            logger.warning(
-                "The feed %s of the last run is not in FEEDS any more: it stays as it is",
-                mask_uri(record.uri),
-            )
+        for record in list(self._resumable) if self._job else ():
+            if record.template in self.feeds:
+                if record.spooled and record.offset is not None:
+                    self._resumable.remove(record)
+                    self._go_on_storing(record, spider)
+            else:
+                logger.warning(
+                    "The feed %s of the last run is not in FEEDS any more: it stays as it is",
+                    mask_uri(record.uri),
+                )
+
+    def _go_on_storing(self, record: FeedRecord, spider: Spider) -> None:
+        """A full batch that the last run had not stored yet."""
+        slot = self._new_slot(record, self.feeds[record.template], spider)
+        self._schedule_slot_close(
+            self._spool(slot, record, self.feeds[record.template]), spider
+        )
+
+    def _new_slot(
+        self, record: FeedRecord, feed_options: dict[str, Any], spider: Spider
+    ) -> FeedSlot:
+        uri = record.uri if record.spooled else record.path
+        return super()._start_new_batch(
+            record.batch_id, uri, feed_options, spider, record.template
+        )
 
     def _start_new_batch(
         self,
@@ -120,61 +169,85 @@ class ResilientFeedExporter(FeedExporter):
         spider: Spider,
         uri_template: str,
     ) -> FeedSlot:
-        record = self._take(uri_template)
-        if record is not None:
-            batch_id, uri = record.batch_id, record.path
-            feed_options = _continued(feed_options, record)
         slot = super()._start_new_batch(batch_id, uri, feed_options, spider, uri_template)
-        if self._state is not None:
-            if _is_cuttable(slot):
-                self._open(slot, record, self._state)
-            elif batch_id == 1:
+        if self._job is None:
+            return slot
+        kind = _kind_of(slot)
+        if kind is None:
+            if batch_id == 1:
                 _warn(slot)
+            return slot
+        record = self._take(uri_template, spooled=kind is SpooledSlot)
+        try:
+            if kind is SpooledSlot:
+                return self._spool(slot, record, feed_options)
+            if record is not None:
+                slot = self._new_slot(record, _continued(feed_options, record), spider)
+            self._open(slot, record)
+        except JobLockedError as error:
+            self._give_up(REASON_FEED_LOCKED, str(error))
+        except OSError as error:
+            self._give_up(REASON_STORAGE, f"the feed {mask_uri(uri)} can't be opened: {error}")
         return slot
 
-    def _take(self, template: str) -> FeedRecord | None:
+    def _give_up(self, reason: str, why: str) -> None:
+        logger.error("Can't run this job: %s", why)
+        self.crawler.signals.connect(self._fail, signals.spider_closed)
+        raise CloseSpider(reason) from None
+
+    def _fail(self) -> None:
+        exit_with_failure(self.crawler)
+
+    def _take(self, template: str, *, spooled: bool) -> FeedRecord | None:
         """The record with which a feed of the last run goes on: its last committed batch.
 
         A full batch may still be there beside it, and one that was opened after the commit.
         """
-        found = [r for r in self._resumable if r.template == template] if self._state else []
+        found = [r for r in self._resumable if (r.template, r.spooled) == (template, spooled)]
         if not found:
             return None
         last = max(found, key=lambda record: (record.offset is not None, record.batch_id))
         for record in found:
-            if record.batch_id <= last.batch_id:
+            if record is last or (record.batch_id < last.batch_id and not spooled):
                 self._resumable.remove(record)
         return last
 
-    def _open(self, slot: FeedSlot, record: FeedRecord | None, state: StateRegistry) -> None:
-        storage = slot.storage
-        assert isinstance(storage, FileFeedStorage)
+    def _open(self, slot: FeedSlot, record: FeedRecord | None) -> None:
+        storage: Any = slot.storage
         overwrite = storage.write_mode == "wb"
         storage.write_mode = "ab"
         record = record or _new_record(slot, storage.path, overwrite=overwrite)
         slot.itemcount = record.items
-        self._write_now(Changes(state={record.name: state.encode(asdict(record))}))
+        self._write_now(Changes(state={record.name: self._encode(record)}))
         slot.start_exporting()
         assert slot.file is not None
-        try:
-            lock_feed(slot.file, storage.path)
-        except JobLockedError as error:
-            logger.error("Can't run this job: %s", error)  # noqa: TRY400 - one line
-            self.crawler.signals.connect(self._fail, signals.spider_closed)
-            raise CloseSpider(REASON_FEED_LOCKED) from None
+        lock_feed(slot.file, storage.path)
         if overwrite and record.existed and record.offset is None:
             self._truncate.add(slot)
         self._records[slot] = record
+
+    def _spool(
+        self, slot: FeedSlot, record: FeedRecord | None, feed_options: dict[str, Any]
+    ) -> SpooledSlot:
+        assert self._job is not None
+        record = record or _new_spool(slot)
+        self._write_now(Changes(state={record.name: self._encode(record)}))
+
+        def make_target() -> FeedSlot:
+            return self._new_slot(record, feed_options, slot.spider)
+
+        spooled = SpooledSlot(make_target, record, self._job.path, self._job.values)
+        self._records[spooled] = record
+        return spooled
+
+    # --- items ---
 
     def item_scraped(self, item: Any, spider: Spider) -> None:
         for slot in [slot for slot in self._truncate if slot.filter.accepts(item)]:
             self._empty(slot)
         super().item_scraped(item, spider)
-        if self._state is not None:
+        if self._job is not None:
             self._on_item()
-
-    def _fail(self) -> None:
-        exit_with_failure(self.crawler)
 
     def _empty(self, slot: FeedSlot) -> None:
         """What ``-O`` means, as late as Scrapy does it: at the first item."""
@@ -182,14 +255,42 @@ class ResilientFeedExporter(FeedExporter):
         assert slot.file is not None
         slot.file.truncate(0)
 
+    # --- closing ---
+
+    async def close_spider(self, spider: Spider) -> None:
+        for slot in self._unstored:  # batches whose storage was away
+            self._schedule_slot_close(slot, spider)
+        self._unstored = []
+        await super().close_spider(spider)
+        if self._job is not None and self._unstored:
+            self._job.incomplete = True
+
     async def _close_slot(self, slot: FeedSlot, spider: Spider) -> None:
+        stored = bool(slot.itemcount or (slot.store_empty and slot.batch_id == 1))
+        if isinstance(slot, SpooledSlot):
+            await self._close_spool(slot, spider, stored=stored)
+            return
         record = self._records.get(slot)
-        stored = slot.itemcount or (slot.store_empty and slot.batch_id == 1)
         if slot in self._truncate and stored:
             self._empty(slot)
         await super()._close_slot(slot, spider)
         if record is not None and not stored and slot.file is not None:
             _discard(slot.file, record)
+
+    async def _close_spool(self, slot: SpooledSlot, spider: Spider, *, stored: bool) -> None:
+        """Produce the feed; a job that will go on keeps its spool, to produce it again."""
+        assert self._job is not None
+        over = slot not in self.slots or self._job.all_done
+        if stored and (over or slot.replaces):
+            close = super()._close_slot
+            await slot.produce(lambda target: close(target, spider))
+            if not slot.stored:
+                self._unstored.append(slot)
+        elif not stored:
+            slot.discard()
+        if over and (slot.stored or not stored):
+            slot.close()
+            self.slots = [other for other in self.slots if other is not slot]
 
 
 def _discard(file: IO[bytes], record: FeedRecord) -> None:
@@ -199,11 +300,11 @@ def _discard(file: IO[bytes], record: FeedRecord) -> None:
         Path(record.path).unlink(missing_ok=True)
 
 
-def _measure(slot: FeedSlot, record: FeedRecord) -> bool:
+def _measure(slot: FeedSlot, record: FeedRecord, folder: Path) -> bool:
     """Bring a record up to date; whether the feed is closed."""
     file = slot.file
     assert file is not None
-    path = Path(record.path)
+    path = folder / record.path
     if file.closed:
         record.offset = path.stat().st_size if path.exists() else 0
     else:
@@ -219,34 +320,25 @@ def _measure(slot: FeedSlot, record: FeedRecord) -> bool:
     return file.closed
 
 
-def _is_cuttable(slot: FeedSlot) -> bool:
-    """A regular local file, written line by line, as it is."""
+def _kind_of(slot: FeedSlot) -> type[FeedSlot] | None:
+    """FeedSlot for a feed that can be cut, SpooledSlot for others, None for neither."""
     exporter = slot.exporters[slot.format]
-    if type(slot.storage) is not FileFeedStorage or "postprocessing" in slot.feed_options:
-        return False
-    if not issubclass(exporter, (JsonLinesItemExporter, CsvItemExporter)):
-        return False
-    try:
-        return stat.S_ISREG(Path(slot.storage.path).stat().st_mode)
-    except OSError:
-        return True
+    if isinstance(slot.storage, StdoutFeedStorage):
+        return None
+    if type(slot.storage) is not FileFeedStorage:
+        return SpooledSlot
+    if local_path(slot) is None:
+        return None
+    lines = issubclass(exporter, (JsonLinesItemExporter, CsvItemExporter))
+    return FeedSlot if lines and "postprocessing" not in slot.feed_options else SpooledSlot
 
 
 def _warn(slot: FeedSlot) -> None:
     logger.warning(
-        "The %s feed %s is not covered by the checkpoint: after a kill it may lack items. "
-        "Local .jsonl and .csv feeds are covered.",
-        slot.format,
+        "The feed %s is not covered by the checkpoint: after a kill it may lack items or have "
+        "some twice. Files and storages of FEED_STORAGES are covered.",
         mask_uri(slot.uri),
     )
-
-
-def mask_uri(uri: str) -> str:
-    """A URI without the secrets before its @."""
-    scheme, separator, rest = uri.partition("://")
-    host, slash, path = rest.partition("/")
-    credentials, at, place = host.rpartition("@")
-    return f"{scheme}{separator}***@{place}{slash}{path}" if at and credentials else uri
 
 
 def _new_record(slot: FeedSlot, path: str, *, overwrite: bool) -> FeedRecord:
@@ -261,6 +353,21 @@ def _new_record(slot: FeedSlot, path: str, *, overwrite: bool) -> FeedRecord:
         existed=existed,
         overwrite=overwrite,
         batch_id=slot.batch_id,
+    )
+
+
+def _new_spool(slot: FeedSlot) -> FeedRecord:
+    name = sha256(f"{slot.uri_template}\0{slot.batch_id}".encode()).hexdigest()[:16]
+    return FeedRecord(
+        template=slot.uri_template,
+        uri=str(local_path(slot) or slot.uri),
+        path=f"{spool.FOLDER}/{name}",
+        base=0,
+        existed=False,
+        overwrite=False,
+        batch_id=slot.batch_id,
+        spooled=True,
+        target_base=target_base(slot),
     )
 
 

@@ -270,17 +270,6 @@ def test_absolute_uris_and_folders(crawl, tmp_path):
     check_same(skus(all_items(job, "deep/er/*.jsonl")), skus(job.site.expected_items()))
 
 
-def test_a_feed_that_cannot_be_cut_is_named(crawl):
-    """A JSON array feed works, and a warning says that a kill may lose its items."""
-    job = crawl(SHOP, FEEDS={"items.json": {"format": "json"}})
-
-    run = job.finish()
-
-    assert "items.json is not covered by the checkpoint" in run.log
-    items = json.loads(job.path("items.json").read_text())
-    check_same(skus(items), skus(job.site.expected_items()))
-
-
 def test_no_feeds(crawl):
     """A job without feeds runs and resumes."""
     job = crawl(SHOP, FEEDS={})

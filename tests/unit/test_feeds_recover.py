@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -381,8 +382,10 @@ class Exporting:
         self.codec = ValueCodec(allow_pickle=False)
         self.state = {}
         self.exporter = ResilientFeedExporter(crawler)
-        registry = StateRegistry({}, self.codec)
-        self.exporter.attach(registry, list(records), self.write, lambda: None)
+        job = SimpleNamespace(
+            state=StateRegistry({}, self.codec), feeds=list(records), path=feed.parent
+        )
+        self.exporter.attach(job, self.write, lambda: None)
         self.exporter.open_spider(self.spider)
 
     def write(self, changes):

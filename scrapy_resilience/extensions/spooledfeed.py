@@ -1,0 +1,218 @@
+"""Feeds that can't be cut: items wait in a spool, and the feed is produced from it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from itemadapter import ItemAdapter
+from scrapy.extensions.feedexport import (
+    FeedSlot,
+    FileFeedStorage,
+    FTPFeedStorage,
+    GCSFeedStorage,
+    S3FeedStorage,
+)
+from scrapy.utils.defer import ensure_awaitable
+
+from scrapy_resilience.checkpoint import spool
+from scrapy_resilience.checkpoint.feeds import cut, lock_feed
+from scrapy_resilience.frontier.codec import UnserializableError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from typing_extensions import Self
+
+    from scrapy_resilience.checkpoint.feeds import FeedRecord
+    from scrapy_resilience.frontier.codec import ValueCodec
+
+__all__ = ["SpooledSlot", "local_path", "mask_uri", "part_of", "target_base"]
+
+logger = logging.getLogger(__name__)
+
+_BREATH: Final = 100
+"""Items between two turns of the event loop while a feed is produced."""
+_PART: Final = ".part"
+
+
+class SpooledSlot(FeedSlot):
+    """Takes the place of one of Scrapy's slots: its items go to a spool.
+
+    :meth:`produce` gives all of them to a slot that *make_target* makes, whose exporter and
+    storage are Scrapy's own.
+    """
+
+    def __init__(
+        self,
+        make_target: Callable[[], FeedSlot],
+        record: FeedRecord,
+        folder: Path,
+        values: ValueCodec,
+    ) -> None:
+        self._make_target = make_target
+        target = make_target()
+        vars(self).update(vars(target))
+        self.record = record
+        self.stored = False
+        """Whether the storage has confirmed all items."""
+        self._folder = folder
+        self._values = values
+        self.local = local_path(target)
+        self.replaces = _replaces(target.storage, self.local)
+        """Whether storing the feed once more leaves it there once."""
+        self._guard = None if self.local is None else _lock(part_of(self.local), self.local)
+        self.itemcount = record.items
+        self.spool = folder / record.path
+        self.file = spool.open_spool(self.spool)
+        self.exporter: Any = self  # export_item() is all that is called
+
+    def start_exporting(self) -> None:
+        """The spool is open."""
+
+    def finish_exporting(self) -> None:
+        """The spool has no end."""
+
+    def export_item(self, item: Any) -> None:
+        assert self.file is not None
+        spool.append(self.file, self._encode(item))
+
+    def _encode(self, item: Any) -> bytes:
+        try:
+            return self._values.encode(item)
+        except UnserializableError:  # an item class that may not be pickled
+            return self._values.encode(ItemAdapter(item).asdict())
+
+    async def produce(self, store: Callable[[FeedSlot], Awaitable[None]]) -> None:
+        """Export all items to a new target, and await *store*, which finishes and stores it."""
+        try:
+            assert self.file is not None
+            self.file.flush()
+            target = self._make_target()
+            with _Storing(target.storage, self.local, self._begin_part) as storing:
+                await self._export(target)
+                await store(target)
+            self.stored = storing.confirmed
+        except Exception:
+            logger.exception("The feed %s can't be produced", mask_uri(self.uri))
+        if not self.stored:
+            logger.error(
+                "The items of the feed %s stay in %s: run the job again to store them",
+                mask_uri(self.uri),
+                self.spool,
+            )
+
+    async def _export(self, target: FeedSlot) -> None:
+        target.start_exporting()
+        target.itemcount = self.itemcount
+        exporter: Any = target.exporter
+        for number, data in enumerate(spool.read(self.spool), 1):
+            try:
+                exporter.export_item(self._values.decode(data))
+            except Exception:
+                target.itemcount -= 1
+                logger.exception("An item can't be written to %s", mask_uri(self.uri))
+            if number % _BREATH == 0:
+                await asyncio.sleep(0)
+
+    def _begin_part(self, local: Path) -> Path:
+        """Begin the file that replaces the local one once it is whole."""
+        part, base = part_of(local), self.record.target_base
+        if base and not self.record.produced:
+            cut(local, base, self._folder)  # what others have written behind it
+        self.record.produced = True
+        with part.open("wb") as new:
+            if base:
+                with local.open("rb") as old:
+                    _copy(old, new, base)
+        return part
+
+    def discard(self) -> None:
+        """Nothing is to be stored."""
+        if self.local is not None:
+            part_of(self.local).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Nothing more will be written or produced."""
+        for file in (self.file, self._guard):
+            if file is not None:
+                file.close()
+
+
+def part_of(local: Path) -> Path:
+    """The file beside a local feed that becomes the feed once it is whole."""
+    return local.with_name(local.name + _PART)
+
+
+def _lock(part: Path, local: Path) -> IO[bytes]:
+    """Keep other jobs off a local file that is not there yet."""
+    part.parent.mkdir(parents=True, exist_ok=True)
+    file = part.open("ab")
+    lock_feed(file, local)
+    return file
+
+
+def _copy(source: IO[bytes], target: IO[bytes], size: int) -> None:
+    while size and (data := source.read(min(size, 2**20))):
+        target.write(data)
+        size -= len(data)
+
+
+class _Storing:
+    """While a context lasts, a storage writes beside a local file, and says if it succeeds."""
+
+    def __init__(
+        self, storage: Any, local: Path | None, begin_part: Callable[[Path], Path]
+    ) -> None:
+        self.confirmed = False
+        self._storage, self._store = storage, storage.store
+        self._local, self._begin_part = local, begin_part
+
+    def __enter__(self) -> Self:
+        if self._local is not None:
+            self._storage.path = str(self._begin_part(self._local))
+            self._storage.write_mode = "ab"
+        self._storage.store = self._store_and_confirm
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._storage.store = self._store
+
+    async def _store_and_confirm(self, file: Any) -> None:
+        await ensure_awaitable(self._store(file))
+        if self._local is not None:
+            part_of(self._local).replace(self._local)
+        self.confirmed = True
+
+
+def _replaces(storage: Any, local: Path | None) -> bool:
+    if isinstance(storage, FTPFeedStorage):
+        return storage.overwrite
+    return local is not None or isinstance(storage, (S3FeedStorage, GCSFeedStorage))
+
+
+def local_path(slot: FeedSlot) -> Path | None:
+    """The local file that a feed becomes: None for remote ones, pipes and the like."""
+    if type(slot.storage) is not FileFeedStorage:
+        return None
+    path = Path(slot.storage.path).absolute()
+    return path if path.is_file() or not path.exists() else None
+
+
+def target_base(slot: FeedSlot) -> int:
+    """How much of the local file stays in front of the feed."""
+    path = local_path(slot)
+    storage: Any = slot.storage
+    if path is None or storage.write_mode == "wb" or not path.exists():
+        return 0
+    return path.stat().st_size
+
+
+def mask_uri(uri: str) -> str:
+    """A URI without the secrets before its @."""
+    scheme, separator, rest = uri.partition("://")
+    host, slash, path = rest.partition("/")
+    credentials, at, place = host.rpartition("@")
+    return f"{scheme}{separator}***@{place}{slash}{path}" if at and credentials else uri
