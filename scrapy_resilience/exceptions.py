@@ -5,7 +5,9 @@ The tree::
     ResilienceError
     ├── ConfigurationError   a setting has a value that is not allowed (also a ValueError)
     └── CheckpointError      a job can't be opened, written or resumed
-        └── JobLockedError   another process is running the job
+        ├── JobLockedError   another process is running the job
+        ├── SinkError        a handler of ``checkpoint_prepare`` fails, for now
+        └── StorageError     nothing could be written for too long
 
 This module imports nothing, so that every layer may raise from it.
 """
@@ -17,6 +19,8 @@ __all__ = [
     "ConfigurationError",
     "JobLockedError",
     "ResilienceError",
+    "SinkError",
+    "StorageError",
 ]
 
 
@@ -34,3 +38,11 @@ class CheckpointError(ResilienceError):
 
 class JobLockedError(CheckpointError):
     """Another process is running this job or writing this feed."""
+
+
+class SinkError(CheckpointError):
+    """A handler of ``checkpoint_prepare`` fails: its commit waits and it is called again."""
+
+
+class StorageError(CheckpointError):
+    """Nothing could be written for too long; the job stays at its last commit."""

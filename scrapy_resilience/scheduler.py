@@ -29,7 +29,7 @@ from scrapy_resilience._scrapy import (
 from scrapy_resilience.checkpoint.commit import Committer
 from scrapy_resilience.checkpoint.items import OutputTracker
 from scrapy_resilience.checkpoint.job import job_of
-from scrapy_resilience.exceptions import ConfigurationError, ResilienceError
+from scrapy_resilience.exceptions import ConfigurationError, ResilienceError, StorageError
 from scrapy_resilience.frontier.codec import RequestCodec, UnserializableError, ValueCodec
 from scrapy_resilience.frontier.lanes import Frontier
 from scrapy_resilience.frontier.ledger import Ledger
@@ -52,6 +52,8 @@ __all__ = ["ResilientScheduler"]
 logger = logging.getLogger(__name__)
 
 _COLLECT_AT_LEAST: Final = 256
+_PATIENCE_AT_CLOSE: Final = 10.0
+"""Seconds for which the last commit is tried."""
 
 
 class _Origin(NamedTuple):
@@ -125,7 +127,10 @@ class ResilientScheduler(BaseScheduler):
         self._max_changes = job.config.checkpoint_max_changes if job else sys.maxsize
         wrap_scraper(engine, self.outputs.outputs, self.outputs.item)
         if job is not None:
-            self.committer = Committer(job.store, self.frontier, self._stats)
+            self.committer = Committer(
+                job.store, self.frontier, self._stats, patience=job.config.storage_timeout
+            )
+            self.committer.on_written.append(partial(wake, engine))
             self.committer.contributors.append(self._contribute)
             self.crawler.signals.connect(self._spider_idle, signals.spider_idle)
             self.crawler.signals.connect(self._engine_stopped, signals.engine_stopped)
@@ -149,9 +154,20 @@ class ResilientScheduler(BaseScheduler):
         self._cancel_wake_up()
         self._close_reason = reason
         if self.committer is not None:
-            await self.committer.commit()
+            self.committer.patience = min(self.committer.patience, _PATIENCE_AT_CLOSE)
+            await self._commit_at_close(self.committer)
         if (closed := self._dupefilter.close(reason)) is not None:
             await maybe_deferred_to_future(closed)
+
+    async def _commit_at_close(self, committer: Committer) -> None:
+        assert self.job is not None
+        try:
+            await committer.commit()
+        except StorageError as error:
+            logger.error(  # noqa: TRY400 - one line
+                "%s. The job stays at its last commit: the next run goes on from there", error
+            )
+        self.job.incomplete = self.job.incomplete or committer.broken
 
     def has_pending_requests(self) -> bool:
         return len(self.frontier) > 0
@@ -172,6 +188,8 @@ class ResilientScheduler(BaseScheduler):
         return True
 
     def next_request(self) -> Request | None:
+        if self.committer is not None and self.committer.intake.up:
+            return None
         now = time.monotonic()
         while (row := self._pop(now)) is not None:
             request = self._request_of(row)
@@ -261,7 +279,7 @@ class ResilientScheduler(BaseScheduler):
         for ending in self.job.on_close:
             await ending()
         self.job.meta["clean"] = True
-        await self.committer.commit()
+        await self._commit_at_close(self.committer)
         self.committer.close()
         self.job.close()
         if self._close_reason in names.FAILURES or self.job.incomplete:

@@ -89,6 +89,17 @@ class Config:
     checkpoint_max_changes: int = _setting(
         20_000, "Changed requests after which a commit comes early.", minimum=1
     )
+    prepare_timeout: float = _setting(
+        30.0, "Seconds that one handler of checkpoint_prepare may take.", minimum=0.01
+    )
+    storage_timeout: float = _setting(
+        300.0,
+        "Seconds that commits may fail before the crawl closes with resilience_storage.",
+        minimum=0,
+    )
+    power_loss_safe: bool = _setting(
+        False, "Force feeds and the store to the disk at each commit."
+    )
     allow_pickle: bool = _setting(
         True, "Pickle what has no plain form; when off, such requests stay in memory."
     )

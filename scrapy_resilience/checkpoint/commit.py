@@ -7,51 +7,82 @@ import logging
 import sqlite3
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from scrapy_resilience.checkpoint.barrier import Barrier
+from scrapy_resilience.exceptions import SinkError, StorageError
 from scrapy_resilience.frontier.store import Changes
 from scrapy_resilience.names import STAT_SEAL_MAX, STAT_WRITE_ERRORS, STAT_WRITE_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from types import TracebackType
 
     from scrapy_resilience.frontier.lanes import Frontier
     from scrapy_resilience.frontier.store import Store
 
-__all__ = ["Committer"]
+__all__ = ["TROUBLES", "Committer"]
 
 logger = logging.getLogger(__name__)
 
-_RETRY_DELAYS: Final = (0.1, 0.5, 2.0, 5.0)
+TROUBLES: Final = (sqlite3.Error, OSError, SinkError)
+"""What may pass: a full disk, a locked file, a database that is away."""
+_RETRY_DELAYS: Final = (0.1, 0.5, 2.0)
 _PROMPT: Final = 0.0005
+
+Prepared = Callable[[], Awaitable[None]]
+
+
+def _nothing_to_prepare() -> Prepared:
+    async def prepared() -> None:
+        pass
+
+    return prepared
 
 
 class Committer:
     """Seals what changed and writes it to the store, one commit at a time.
 
     *contributors* are called in the event loop with each commit's changes, to add to
-    their ``outputs`` and ``state``. One that may fail goes first: nothing is sealed then.
+    their ``outputs``, ``state`` and ``syncs``. One that may fail goes first: nothing is
+    sealed then.
+
+    When a commit can't be written, it is kept and tried again for *patience* seconds; until
+    it succeeds the *intake* is closed.
     """
 
-    def __init__(self, store: Store, frontier: Frontier, stats: Any) -> None:
+    def __init__(
+        self, store: Store, frontier: Frontier, stats: Any, *, patience: float = 300.0
+    ) -> None:
         self.lock = asyncio.Lock()
         """Held from before :meth:`begin` until what it gave was awaited."""
         self.contributors: list[Callable[[Changes], None]] = []
-        self.on_written: list[Callable[[], None]] = []
+        self.prepare: Callable[[], Prepared] = _nothing_to_prepare
+        """Called at each seal; what it gives is awaited before the commit is written."""
+        self.on_written: list[Callable[[], Awaitable[None] | None]] = []
         """Called in the event loop when a commit is durable."""
+        self.intake = Barrier()
+        """Up while no new work should be taken: nobody knows when it can be written."""
+        self.broken = False
+        """Whether something sealed could not be written: nothing more is."""
+        self.patience = patience
         self._store = store
         self._frontier = frontier
         self._stats = stats
-        self._broken = False  # in a way that no second try mends: nothing more is written
+        self._trouble_since: float | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="resilience-commit")
 
     async def commit(self) -> None:
-        """Write everything up to now."""
+        """Write everything up to now. Raises :exc:`StorageError` when that is not possible."""
         async with self.lock:
-            if not self._broken:
-                await self.begin()
+            if not self.broken:
+                await self._insist(self._commit)
+
+    async def _commit(self) -> None:
+        await self.begin()
 
     def begin(self) -> Awaitable[None]:
         """Seal everything up to now; await what comes back until it is written."""
@@ -60,38 +91,58 @@ class Committer:
         for contribute in self.contributors:
             contribute(named)
         changes = self._frontier.seal()
-        changes.outputs, changes.state = named.outputs, named.state
+        changes.outputs, changes.state, changes.syncs = named.outputs, named.state, named.syncs
+        prepared = self.prepare()
         self._stats.max_value(STAT_SEAL_MAX, time.perf_counter() - started)
-        return self._finish(changes)
+        return self._finish(changes, prepared)
 
-    async def _finish(self, changes: Changes) -> None:
-        self._broken = True
-        await self._write(changes)
+    async def _finish(self, changes: Changes, prepared: Prepared) -> None:
+        self.broken = True
+        await self._insist(prepared)
+        await self._insist(partial(self._write, changes))
         self._frontier.committed(changes)
+        self.broken = False
+        self._well_again()
         for written in self.on_written:
-            written()
-        self._broken = False
+            waiting = written()
+            if waiting is not None:
+                await waiting
+
+    async def _insist(self, step: Callable[[], Awaitable[None]]) -> None:
+        """Await *step* until it succeeds. Raises :exc:`StorageError` when patience ends."""
+        for delay in chain(_RETRY_DELAYS, repeat(_RETRY_DELAYS[-1])):
+            try:
+                await step()
+            except TROUBLES as error:
+                self.note_trouble(error)
+            else:
+                return
+            await asyncio.sleep(delay)
+
+    def note_trouble(self, error: Exception) -> None:
+        """Close the intake. Raises :exc:`StorageError` when patience ends."""
+        now = time.monotonic()
+        self._stats.inc_value(STAT_WRITE_ERRORS)
+        if self._trouble_since is None:
+            self._trouble_since = now
+            self.intake.rise()
+            logger.error("The checkpoint can't be written (%s): trying again", error)
+        elif now - self._trouble_since >= self.patience:
+            raise StorageError(f"nothing could be written for {self.patience:g} s: {error}")
+
+    def _well_again(self) -> None:
+        if self._trouble_since is not None:
+            seconds = time.monotonic() - self._trouble_since
+            logger.info("The checkpoint is written again, after %.1f s", seconds)
+            self._trouble_since = None
+        self.intake.lift()
 
     async def _write(self, changes: Changes) -> None:
-        """Return once *changes* are durable; on an error try again until they are."""
-        attempt = 0
-        while True:
-            started = time.perf_counter()
-            try:
-                loop = asyncio.get_running_loop()
-                with _PromptThreads():
-                    await loop.run_in_executor(self._thread, self._store.commit, changes)
-            except (sqlite3.Error, OSError) as error:
-                self._stats.inc_value(STAT_WRITE_ERRORS)
-                if attempt == 0:
-                    logger.error(  # noqa: TRY400 - one line; the error says it all
-                        "The checkpoint can't be written (%s): trying again", error
-                    )
-                await asyncio.sleep(_RETRY_DELAYS[min(attempt, len(_RETRY_DELAYS) - 1)])
-                attempt += 1
-            else:
-                self._stats.max_value(STAT_WRITE_MAX, time.perf_counter() - started)
-                return
+        started = time.perf_counter()
+        loop = asyncio.get_running_loop()
+        with _PromptThreads():
+            await loop.run_in_executor(self._thread, self._store.commit, changes)
+        self._stats.max_value(STAT_WRITE_MAX, time.perf_counter() - started)
 
     def write_now(self, changes: Changes) -> None:
         """Write a few rows before the next line runs, behind what is being written."""

@@ -64,7 +64,7 @@ class Job:
         self.lock = FileLock(path / LOCK)
         self.lock.acquire()
         try:
-            self.store = SQLiteStore(path / STORE)
+            self.store = SQLiteStore(path / STORE, power_loss_safe=config.power_loss_safe)
             try:
                 self._open(spider)
             except BaseException:

@@ -6,10 +6,10 @@ file can be cut at any committed length, and items of any type come back as they
 
 from __future__ import annotations
 
-import os
 from struct import Struct
-from typing import IO, TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from scrapy_resilience.checkpoint.patient import PatientFile
 from scrapy_resilience.exceptions import CheckpointError
 
 if TYPE_CHECKING:
@@ -23,13 +23,13 @@ FOLDER: Final = "spool"
 _LENGTH: Final = Struct(">I")
 
 
-def open_spool(path: Path) -> IO[bytes]:
+def open_spool(path: Path) -> PatientFile:
     """Open a spool to append; its items may hold what the user alone should see."""
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    return open(path, "ab", opener=lambda name, flags: os.open(name, flags, 0o600))
+    return PatientFile(path, 0o600)
 
 
-def append(file: IO[bytes], data: bytes) -> None:
+def append(file: Any, data: bytes) -> None:
     """Add one item."""
     file.write(_LENGTH.pack(len(data)) + data)
 

@@ -16,9 +16,12 @@ from scrapy.extensions.spiderstate import SpiderState
 
 from scrapy_resilience import names
 from scrapy_resilience._scrapy import is_idle
+from scrapy_resilience.checkpoint.commit import TROUBLES
 from scrapy_resilience.checkpoint.items import item_written
 from scrapy_resilience.checkpoint.job import Job, job_of
+from scrapy_resilience.checkpoint.sinks import Sinks
 from scrapy_resilience.checkpoint.state import OWN
+from scrapy_resilience.exceptions import StorageError
 from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
 
 if TYPE_CHECKING:
@@ -34,6 +37,10 @@ logger = logging.getLogger(__name__)
 _POLL: Final = 0.001
 """Seconds between two looks at whether the callbacks under way have ended."""
 _MAX_SKIPS: Final = 16
+_BEHIND: Final = 3
+"""Full commits that may wait in memory while one is being written."""
+_RETRY: Final = 0.5
+"""Seconds between two tries to flush a feed."""
 _SPIDER_STATE: Final = OWN + "spider_state"
 
 
@@ -43,7 +50,7 @@ class Checkpoint:
     A commit is aligned when no callback or pipeline runs at its moment: new responses are
     held back until those under way have ended. When they don't end in time, the commit is
     made all the same and records what the unfinished ones have put out; after that, fewer
-    commits try to align, because waiting costs throughput.
+    commits try to align, each for half as long, because waiting costs throughput.
     """
 
     def __init__(self, crawler: Crawler, job: Job) -> None:
@@ -53,6 +60,7 @@ class Checkpoint:
         self._due = asyncio.Event()
         self._stop = False
         self._skip = self._skips = 0
+        self._patience = job.config.checkpoint_align_timeout
         self._state: Any = job.state.load(_SPIDER_STATE) or {}
         job.on_open.append(self._opened)
         job.on_close.append(self._closing)
@@ -71,16 +79,20 @@ class Checkpoint:
     def _opened(self, scheduler: ResilientScheduler) -> None:
         """The scheduler is open, and no feed is."""
         assert scheduler.committer is not None
-        self._committer = scheduler.committer
-        scheduler.on_full = self._due.set
+        self._committer = committer = scheduler.committer
+        self._frontier = scheduler.frontier
+        scheduler.on_full = self._full
+        sinks = Sinks(self.crawler, self.job.config.prepare_timeout)
+        committer.prepare = sinks.prepare
+        committer.on_written.append(sinks.committed)
         spider: Any = self.crawler.spider
         spider.state = self._state
         self.job.state.register(_SPIDER_STATE, lambda: spider.state)
         exporter = self.crawler.get_extension(FeedExporter)
         if isinstance(exporter, ResilientFeedExporter):
-            exporter.attach(self.job, self._committer.write_now, item_written)
-            self._committer.contributors.insert(0, exporter.contribute)
-            self._committer.on_written.append(exporter.committed)
+            exporter.attach(self.job, committer.write_now, item_written)
+            committer.contributors.insert(0, exporter.contribute)
+            committer.on_written.append(exporter.committed)
         self._task = asyncio.ensure_future(self._run())
 
     def _engine_started(self) -> None:
@@ -106,27 +118,48 @@ class Checkpoint:
 
     # --- commits ---
 
+    def _full(self) -> None:
+        """The next commit is due; while the last one is still being written, take no more."""
+        self._due.set()
+        limit = _BEHIND * self.job.config.checkpoint_max_changes
+        if self._committer.lock.locked() and self._frontier.changed > limit:
+            self._committer.intake.rise()
+
     async def _run(self) -> None:
         interval = self.job.config.checkpoint_interval
+        wait = interval
         while True:
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._due.wait(), interval)
+                await asyncio.wait_for(self._due.wait(), wait)
             self._due.clear()
             if self._stop:
                 return
+            wait = interval
             try:
                 async with self._committer.lock:
-                    await self._commit()
-            except OSError as error:
-                self._stats.inc_value(names.STAT_WRITE_ERRORS)
-                logger.error(  # noqa: TRY400 - one line
-                    "A feed can't be written (%s): the commit is tried again", error
-                )
-            except Exception:
-                logger.exception("The checkpoint is broken: closing the spider")
-                closing = self.crawler.engine.close_spider_async(reason=names.REASON_STORAGE)
-                self._end = asyncio.ensure_future(closing)  # it waits for this task
+                    await self._try_commit()
+            except TROUBLES:
+                wait = min(interval, _RETRY)
+            except StorageError as error:
+                self._give_up("%s: closing the spider", error)
                 return
+            except Exception:
+                logger.exception("The checkpoint is broken")
+                self._give_up("The checkpoint is broken: closing the spider")
+                return
+
+    async def _try_commit(self) -> None:
+        try:
+            await self._commit()
+        except TROUBLES as error:  # of a feed: nothing was sealed
+            self._committer.note_trouble(error)
+            raise
+
+    def _give_up(self, message: str, *args: Any) -> None:
+        self._committer.broken = True
+        logger.error(message, *args)
+        closing = self.crawler.engine.close_spider_async(reason=names.REASON_STORAGE)
+        self._end = asyncio.ensure_future(closing)  # it waits for this task
 
     async def _commit(self) -> None:
         aligned = await self._align()
@@ -149,10 +182,12 @@ class Checkpoint:
         self.job.barrier.rise()
         started = time.monotonic()
         while not is_idle(engine):
-            if time.monotonic() - started > self.job.config.checkpoint_align_timeout:
+            if time.monotonic() - started > self._patience:
+                self._patience /= 2
                 self._skip = self._skips = min(2 * self._skips + 1, _MAX_SKIPS)
                 return False
             await asyncio.sleep(_POLL)
         self._skips = 0
+        self._patience = self.job.config.checkpoint_align_timeout
         self._stats.max_value(names.STAT_DRAIN_MAX, time.monotonic() - started)
         return True

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -22,8 +24,10 @@ from scrapy.extensions.feedexport import (
 
 from scrapy_resilience._scrapy import check_feed_exporter, exit_with_failure, fail_quietly
 from scrapy_resilience.checkpoint import spool
+from scrapy_resilience.checkpoint.commit import TROUBLES
 from scrapy_resilience.checkpoint.feeds import FeedRecord, ending_of, lock_feed
 from scrapy_resilience.checkpoint.job import job_of
+from scrapy_resilience.checkpoint.patient import PatientFile, sync_path
 from scrapy_resilience.exceptions import JobLockedError
 from scrapy_resilience.extensions.spooledfeed import (
     SpooledSlot,
@@ -116,6 +120,8 @@ class ResilientFeedExporter(FeedExporter):
             if slot in self._truncate:
                 continue  # it holds what was there before: -O empties it at the first item
             over = _measure(slot, record, self._job.path) and slot not in self.slots
+            if self._job.config.power_loss_safe:
+                changes.syncs.append(partial(sync_path, self._job.path / record.path))
             changes.state[record.name] = None if over else self._encode(record)
             if over:  # a full batch: whoever reads it may take it away
                 del self._records[slot]
@@ -218,7 +224,9 @@ class ResilientFeedExporter(FeedExporter):
         storage.write_mode = "ab"
         record = record or _new_record(slot, storage.path, overwrite=overwrite)
         slot.itemcount = record.items
-        self._write_now(Changes(state={record.name: self._encode(record)}))
+        self._make_known(record)
+        Path(storage.path).absolute().parent.mkdir(parents=True, exist_ok=True)
+        storage.open = lambda _: PatientFile(storage.path)
         slot.start_exporting()
         assert slot.file is not None
         lock_feed(slot.file, storage.path)
@@ -226,17 +234,22 @@ class ResilientFeedExporter(FeedExporter):
             self._truncate.add(slot)
         self._records[slot] = record
 
+    def _make_known(self, record: FeedRecord) -> None:
+        """A record is durable before its feed's first byte, unless the disk is full."""
+        with suppress(*TROUBLES):
+            self._write_now(Changes(state={record.name: self._encode(record)}))
+
     def _spool(
         self, slot: FeedSlot, record: FeedRecord | None, feed_options: dict[str, Any]
     ) -> SpooledSlot:
         assert self._job is not None
         record = record or _new_spool(slot)
-        self._write_now(Changes(state={record.name: self._encode(record)}))
+        self._make_known(record)
 
         def make_target() -> FeedSlot:
             return self._new_slot(record, feed_options, slot.spider)
 
-        spooled = SpooledSlot(make_target, record, self._job.path, self._job.values)
+        spooled = SpooledSlot(make_target, record, self._job)
         self._records[spooled] = record
         return spooled
 
@@ -306,6 +319,8 @@ def _measure(slot: FeedSlot, record: FeedRecord, folder: Path) -> bool:
     assert file is not None
     path = folder / record.path
     if file.closed:
+        if (lost := getattr(file, "error", None)) is not None:
+            raise lost  # the last lines never came to the disk
         record.offset = path.stat().st_size if path.exists() else 0
     else:
         file.flush()

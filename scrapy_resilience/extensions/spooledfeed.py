@@ -19,6 +19,7 @@ from scrapy.utils.defer import ensure_awaitable
 
 from scrapy_resilience.checkpoint import spool
 from scrapy_resilience.checkpoint.feeds import cut, lock_feed
+from scrapy_resilience.checkpoint.patient import sync_path
 from scrapy_resilience.frontier.codec import UnserializableError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from scrapy_resilience.checkpoint.feeds import FeedRecord
-    from scrapy_resilience.frontier.codec import ValueCodec
+    from scrapy_resilience.checkpoint.job import Job
 
 __all__ = ["SpooledSlot", "local_path", "mask_uri", "part_of", "target_base"]
 
@@ -49,8 +50,7 @@ class SpooledSlot(FeedSlot):
         self,
         make_target: Callable[[], FeedSlot],
         record: FeedRecord,
-        folder: Path,
-        values: ValueCodec,
+        job: Job,
     ) -> None:
         self._make_target = make_target
         target = make_target()
@@ -58,15 +58,16 @@ class SpooledSlot(FeedSlot):
         self.record = record
         self.stored = False
         """Whether the storage has confirmed all items."""
-        self._folder = folder
-        self._values = values
+        self._folder = folder = job.path
+        self._values = job.values
+        self._power_loss_safe = job.config.power_loss_safe
         self.local = local_path(target)
         self.replaces = _replaces(target.storage, self.local)
         """Whether storing the feed once more leaves it there once."""
         self._guard = None if self.local is None else _lock(part_of(self.local), self.local)
         self.itemcount = record.items
         self.spool = folder / record.path
-        self.file = spool.open_spool(self.spool)
+        self.file: Any = spool.open_spool(self.spool)
         self.exporter: Any = self  # export_item() is all that is called
 
     def start_exporting(self) -> None:
@@ -76,7 +77,6 @@ class SpooledSlot(FeedSlot):
         """The spool has no end."""
 
     def export_item(self, item: Any) -> None:
-        assert self.file is not None
         spool.append(self.file, self._encode(item))
 
     def _encode(self, item: Any) -> bytes:
@@ -88,10 +88,10 @@ class SpooledSlot(FeedSlot):
     async def produce(self, store: Callable[[FeedSlot], Awaitable[None]]) -> None:
         """Export all items to a new target, and await *store*, which finishes and stores it."""
         try:
-            assert self.file is not None
             self.file.flush()
             target = self._make_target()
-            with _Storing(target.storage, self.local, self._begin_part) as storing:
+            sync = self._power_loss_safe
+            with _Storing(target.storage, self.local, self._begin_part, sync=sync) as storing:
                 await self._export(target)
                 await store(target)
             self.stored = storing.confirmed
@@ -164,9 +164,15 @@ class _Storing:
     """While a context lasts, a storage writes beside a local file, and says if it succeeds."""
 
     def __init__(
-        self, storage: Any, local: Path | None, begin_part: Callable[[Path], Path]
+        self,
+        storage: Any,
+        local: Path | None,
+        begin_part: Callable[[Path], Path],
+        *,
+        sync: bool,
     ) -> None:
         self.confirmed = False
+        self._sync = sync
         self._storage, self._store = storage, storage.store
         self._local, self._begin_part = local, begin_part
 
@@ -183,8 +189,16 @@ class _Storing:
     async def _store_and_confirm(self, file: Any) -> None:
         await ensure_awaitable(self._store(file))
         if self._local is not None:
-            part_of(self._local).replace(self._local)
+            await asyncio.to_thread(self._publish, self._local)
         self.confirmed = True
+
+    def _publish(self, local: Path) -> None:
+        part = part_of(local)
+        if self._sync:
+            sync_path(part)
+        part.replace(local)
+        if self._sync:
+            sync_path(local)
 
 
 def _replaces(storage: Any, local: Path | None) -> bool:

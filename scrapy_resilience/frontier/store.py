@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 from scrapy_resilience.exceptions import CheckpointError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
 __all__ = ["SCHEMA", "Changes", "Key", "MemoryStore", "Row", "SQLiteStore", "Store"]
 
@@ -65,6 +65,8 @@ class Changes:
     """Producer → what it put out so far; None forgets it."""
     state: dict[str, bytes | None] = field(default_factory=dict)
     """Named state of components; None forgets it."""
+    syncs: list[Callable[[], None]] = field(default_factory=list)
+    """Called before the changes are written, in the thread that writes them."""
 
 
 class Store(Protocol):
@@ -210,8 +212,11 @@ class SQLiteStore:
     SQLite's WAL-reset bug, up to 3.51.2.)
     """
 
-    def __init__(self, path: Path | str, *, read_only: bool = False) -> None:
+    def __init__(
+        self, path: Path | str, *, read_only: bool = False, power_loss_safe: bool = False
+    ) -> None:
         self.path = Path(path)
+        self._synchronous = "FULL" if power_loss_safe else "NORMAL"
         self._writer: sqlite3.Connection | None = None
         if not read_only:
             self._writer = self._open_writer()
@@ -224,7 +229,7 @@ class SQLiteStore:
         if not self.path.exists():
             self._create()
         connection = self._connect("rw")
-        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute(f"PRAGMA synchronous={self._synchronous}")
         connection.execute("PRAGMA cache_size=-16000")
         connection.execute("PRAGMA wal_autocheckpoint=4000")  # of 8 kB: 32 MB
         connection.execute("PRAGMA temp_store=MEMORY")  # where fingerprints are sorted
@@ -333,6 +338,8 @@ class SQLiteStore:
 
     def commit(self, changes: Changes) -> None:
         assert self._writer is not None, "the store was opened to read only"
+        for sync in changes.syncs:
+            sync()
         execute = self._writer.execute
         execute("BEGIN IMMEDIATE")
         try:

@@ -47,6 +47,8 @@ class StartMiddleware:
                 await asyncio.sleep(0)
             await self._barrier.wait()
             scheduler = cast("ResilientScheduler", self.crawler.engine.scheduler)
+            if scheduler.committer is not None:
+                await scheduler.committer.intake.wait()
             scheduler.start_pending = True
             if not scheduler.claim_start(output):
                 yield output

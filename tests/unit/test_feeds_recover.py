@@ -21,6 +21,7 @@ from scrapy_resilience.exceptions import CheckpointError, JobLockedError
 from scrapy_resilience.extensions.feedexport import ResilientFeedExporter, mask_uri
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.store import Changes
+from scrapy_resilience.settings import Config
 
 KEPT, TAIL = b'{"a": 1}\n' * 3, b'{"a": 2}\n{"a"'
 
@@ -383,7 +384,10 @@ class Exporting:
         self.state = {}
         self.exporter = ResilientFeedExporter(crawler)
         job = SimpleNamespace(
-            state=StateRegistry({}, self.codec), feeds=list(records), path=feed.parent
+            state=StateRegistry({}, self.codec),
+            feeds=list(records),
+            path=feed.parent,
+            config=Config(),
         )
         self.exporter.attach(job, self.write, lambda: None)
         self.exporter.open_spider(self.spider)

@@ -1,0 +1,93 @@
+"""``checkpoint_prepare`` and ``checkpoint_committed``: other sinks and sources than feeds."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from typing import TYPE_CHECKING, Any
+
+from pydispatch.robustapply import robustApply
+from twisted.python.failure import Failure
+
+from scrapy_resilience import names, signals
+from scrapy_resilience.exceptions import SinkError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from scrapy.crawler import Crawler
+
+__all__ = ["Sinks"]
+
+logger = logging.getLogger(__name__)
+
+
+class Sinks:
+    """Asks the handlers of ``checkpoint_prepare`` to make durable what they hold.
+
+    *timeout*: seconds that one handler may take, a try.
+    """
+
+    def __init__(self, crawler: Crawler, timeout: float) -> None:
+        self._crawler = crawler
+        self._timeout = timeout
+
+    def prepare(self) -> Callable[[], Awaitable[None]]:
+        """Call all handlers at once; what comes back awaits them, again those that failed.
+
+        It raises :exc:`SinkError` while one of them fails.
+        """
+        called = self._crawler.signals.send_catch_log(signals.checkpoint_prepare)
+        open_ones: dict[Any, Any] = dict(called)
+
+        async def prepared() -> None:
+            results = await asyncio.gather(*map(self._outcome, open_ones.values()))
+            failed = [
+                (handler, error)
+                for handler, error in zip(open_ones, results, strict=True)
+                if error is not None
+            ]
+            open_ones.clear()
+            for handler, _ in failed:
+                open_ones[handler] = _Again(handler)
+            if failed:
+                self._count(failed)
+                raise SinkError(f"{failed[0][0]!r}: {failed[0][1]!r}")
+
+        return prepared
+
+    async def _outcome(self, result: Any) -> BaseException | None:
+        """What a handler failed with, None when it has succeeded."""
+        try:
+            if isinstance(result, _Again):
+                result = result()
+            if isinstance(result, Failure):
+                return result.value
+            if inspect.isawaitable(result):
+                await asyncio.wait_for(result, self._timeout)
+        except asyncio.TimeoutError:
+            return TimeoutError(f"not done in time ({self._timeout:g} s)")
+        except Exception as error:  # noqa: BLE001 - a sink's own: its commit waits
+            return error
+        return None
+
+    def _count(self, failed: list[tuple[Any, BaseException]]) -> None:
+        assert self._crawler.stats is not None
+        for handler, error in failed:
+            self._crawler.stats.inc_value(names.STAT_PREPARE_ERRORS)
+            logger.error("A sink is not ready for the commit: %r: %r", handler, error)
+
+    async def committed(self) -> None:
+        """Tell the sources that they may let go of what the commit covers."""
+        await self._crawler.signals.send_catch_log_async(signals.checkpoint_committed)
+
+
+class _Again:
+    """A handler that is to be called once more."""
+
+    def __init__(self, handler: Any) -> None:
+        self._handler = handler
+
+    def __call__(self) -> Any:
+        return robustApply(self._handler, signal=signals.checkpoint_prepare, sender=None)

@@ -1,0 +1,118 @@
+"""Pipelines that buffer and spiders that read a queue: the examples of the documentation."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+from crawls import SHOP, Crawl, check_same
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+
+SNIPPETS = Path(__file__).parents[2] / "docs" / "snippets"
+
+
+def skus(items):
+    """What tells the items apart."""
+    return [item["sku"] for item in items]
+
+
+@pytest.fixture
+def batching(crawl):
+    """A crawl with the batching pipeline."""
+    job = crawl(SHOP, ITEM_PIPELINES={"batching.BatchingPipeline": 300})
+    job.write("batching.py", (SNIPPETS / "batching.py").read_text())
+    return job
+
+
+def rows(job):
+    """The items in the database."""
+    with sqlite3.connect(job.path("batches.sqlite")) as database:
+        return [json.loads(item) for (item,) in database.execute("SELECT item FROM items")]
+
+
+def test_a_pipeline_that_buffers(batching):
+    """Rows that a pipeline collects are in the database with the commit that covers them."""
+    batching.survive(kills=4, commits=2)
+
+    check_same(skus(rows(batching)), skus(batching.site.expected_items()))
+    batching.check_items()
+
+
+def test_without_the_signal_rows_are_lost(batching):
+    """The same pipeline without checkpoint_prepare loses what it had collected."""
+    text = batching.path("batching.py").read_text()
+    connect = "crawler.signals.connect(self.flush, signals.checkpoint_prepare)"
+    assert connect in text
+    batching.write("batching.py", text.replace(connect, "pass"))
+
+    batching.survive(kills=4, commits=2)
+
+    assert len(rows(batching)) < len(batching.site.expected_items())
+
+
+FAILING = """
+    from pathlib import Path
+
+    from scrapy_resilience import signals
+    from shop import Base
+
+    class Shop(Base):
+        @classmethod
+        def from_crawler(cls, crawler, *args, **kwargs):
+            self = super().from_crawler(crawler, *args, **kwargs)
+            crawler.signals.connect(self.prepare, signals.checkpoint_prepare)
+            self.failures = 3
+            return self
+
+        async def prepare(self):
+            if self.failures:
+                self.failures -= 1
+                raise ConnectionError("the database is away")
+"""
+
+
+def test_a_sink_that_is_away(crawl):
+    """A commit waits for a sink that fails, and says so once for each try."""
+    job = crawl(FAILING)
+
+    run = job.run()
+
+    assert (run.code, run.reason) == (0, "finished"), run
+    assert run.stats["resilience/checkpoint/prepare_errors"] == 3
+    assert run.log.count("the database is away") >= 3
+    job.check_items()
+
+
+def test_a_sink_that_stays_away(crawl):
+    """A sink that fails for too long closes the crawl; the job stays at its last commit."""
+    job = crawl(FAILING.replace("self.failures -= 1", "pass"), RESILIENCE_STORAGE_TIMEOUT=1)
+
+    run = job.run()
+
+    assert (run.code, run.reason) == (1, "resilience_storage"), run
+    assert job.commits() == 0
+
+
+def test_a_spider_that_reads_a_queue(tmp_path, plain, rng):
+    """Each message of a queue is crawled once, and gone from the queue when it is durable."""
+    job = Crawl(
+        tmp_path,
+        (SNIPPETS / "queue_spider.py").read_text(),
+        plain,
+        rng,
+        FEEDS={},
+        JOBDIR="queue-job",
+    )
+    urls = [url for host in range(3) for url in plain.page_urls(f"h{host}.test")]
+    with sqlite3.connect(job.path("queue.sqlite")) as queue:
+        queue.execute("CREATE TABLE queue (number INTEGER PRIMARY KEY, url TEXT)")
+        queue.executemany("INSERT INTO queue (url) VALUES (?)", [(url,) for url in urls])
+
+    job.survive("crawl", "queue", kills=4, commits=1)
+
+    check_same([page["url"] for page in job.items("pages.jsonl")], urls)
+    with sqlite3.connect(job.path("queue.sqlite")) as queue:
+        assert queue.execute("SELECT count(*) FROM queue").fetchone() == (0,)

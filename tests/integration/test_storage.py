@@ -1,0 +1,241 @@
+"""Disks that are full, read-only or slow while a crawl runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from crawls import SHOP, check_same, wait_until
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(150)]
+
+TROUBLE = "trying again"
+WELL = "is written again"
+BIG = """
+    from shop import Base
+    class Shop(Base):
+        def products(self, response):
+            for item in super().products(response):
+                yield {**item, "text": "x" * 3000}
+"""
+
+
+class Disk:
+    """A small file system of its own."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def mount(self, options):
+        """Mount it, or change how it is mounted."""
+        subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(self.path)], check=True
+        )
+
+    def remount(self, options):
+        """Change its size, or whether it can be written."""
+        self.mount(f"remount,{options}")
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """``disk.path``: a file system of 600 KB, which root alone may mount."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    disk = Disk(path)
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("a small file system: only root may mount one, on Linux")
+    try:
+        disk.mount("size=600k")
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("a small file system: this container may not mount one")
+    yield disk
+    subprocess.run(["umount", "-l", str(path)], check=True)
+
+
+def on_disk(disk, feeds=("items.jsonl", "items.csv", "items.json")):
+    """Settings with the job and all feeds on the small disk."""
+    formats = {"jsonl": "jsonlines"}
+    kinds = {
+        name: formats.get(name.rpartition(".")[2], name.rpartition(".")[2]) for name in feeds
+    }
+    return {
+        "JOBDIR": str(disk.path / "job"),
+        "FEEDS": {str(disk.path / name): {"format": kind} for name, kind in kinds.items()},
+    }
+
+
+def skus(items):
+    """What tells the items apart."""
+    return [item["sku"] for item in items]
+
+
+def check(job, disk):
+    """All three feeds hold each item once."""
+    expected = skus(job.site.expected_items())
+    check_same(skus(job.items(disk.path / "items.jsonl")), expected)
+    check_same(skus(job.csv_rows(disk.path / "items.csv")), expected)
+    check_same(skus(json.loads((disk.path / "items.json").read_text())), expected)
+
+
+def test_a_disk_that_is_enlarged(crawl, disk):
+    """A crawl on a full disk stops asking, goes on when there is room, and loses nothing."""
+    job = crawl(BIG, **on_disk(disk))
+
+    with job.process() as process:
+        wait_until(lambda: TROUBLE in job.last().log)
+        wait_until(lambda: quiet(job))
+        disk.remount("size=50m")
+        run = job.ended(process)
+
+    assert (run.code, run.reason) == (0, "finished"), run
+    assert WELL in run.log
+    check(job, disk)
+
+
+def quiet(job, state={}):  # noqa: B006 - it remembers
+    """Whether the server has not been asked between two looks."""
+    before, state["asked"] = state.get("asked"), job.site.stats()["total"]["requests"]
+    return before == state["asked"]
+
+
+def test_a_disk_that_is_cleared(crawl, disk):
+    """Room that somebody makes by removing another file is enough."""
+    job = crawl(BIG, **on_disk(disk, ("items.jsonl",)))
+    disk.remount("size=4m")
+    ballast = disk.path / "ballast"
+    ballast.write_bytes(b"x" * 3_600_000)
+
+    with job.process() as process:
+        wait_until(lambda: TROUBLE in job.last().log)
+        ballast.unlink()
+        run = job.ended(process)
+
+    assert (run.code, run.reason) == (0, "finished"), run
+    check_same(skus(job.items(disk.path / "items.jsonl")), skus(job.site.expected_items()))
+
+
+def test_a_kill_on_a_full_disk(crawl, disk):
+    """A job that is killed while its disk is full goes on from its last commit."""
+    job = crawl(BIG, **on_disk(disk))
+    job.run_until(until=lambda: job.runs and TROUBLE in job.last().log)
+    assert job.kills == 1
+
+    disk.remount("size=50m")
+    run = job.run()
+
+    assert (run.code, run.reason) == (0, "finished"), run
+    check(job, disk)
+
+
+def test_a_disk_that_stays_full(crawl, disk):
+    """After RESILIENCE_STORAGE_TIMEOUT the crawl closes with resilience_storage and exit 1."""
+    job = crawl(BIG, **on_disk(disk), RESILIENCE_STORAGE_TIMEOUT=1)
+
+    run = job.run()
+
+    assert (run.code, run.reason) == (1, "resilience_storage"), run
+    assert "nothing could be written for 1 s" in run.log
+    disk.remount("size=50m")
+    run = job.run()
+    assert (run.code, run.reason) == (0, "finished"), run
+    check(job, disk)
+
+
+def test_ctrl_c_on_a_full_disk(crawl, disk):
+    """A stop on a full disk ends, says where the next run goes on, and exits with 1."""
+    job = crawl(BIG, **on_disk(disk))
+
+    run = job.run_until(
+        until=lambda: job.runs and TROUBLE in job.last().log, number=signal.SIGINT
+    )
+
+    assert run.code == 1, run
+    assert "the next run goes on from there" in run.log
+    disk.remount("size=50m")
+    assert job.run().code == 0
+    check(job, disk)
+
+
+def test_a_disk_that_is_read_only(crawl, disk):
+    """A JOBDIR on a disk that can't be written is refused before the crawl begins."""
+    job = crawl(SHOP, **on_disk(disk))
+    disk.remount("ro")
+
+    job.run().check_refused("can't be used as JOBDIR", "Read-only file system")
+
+
+ORDER = """
+    import os
+    from pathlib import Path
+
+    from scrapy_resilience.frontier import store
+    from shop import Base
+
+    class Shop(Base):
+        pass
+
+    def log(text):
+        with Path("order").open("a") as file:
+            file.write(text + chr(10))
+
+    fsync, write = os.fsync, store.SQLiteStore._write
+
+    def logging_fsync(fd):
+        log("sync " + Path(os.readlink(f"/proc/self/fd/{fd}")).name)
+        fsync(fd)
+
+    def logging_write(self, writer, changes):
+        log("commit %d" % writer.execute("PRAGMA synchronous").fetchone())
+        write(self, writer, changes)
+
+    os.fsync, store.SQLiteStore._write = logging_fsync, logging_write
+"""
+
+
+def test_power_loss_safe(crawl):
+    """With RESILIENCE_POWER_LOSS_SAFE each feed is forced to the disk before its commit is."""
+    job = crawl(ORDER, RESILIENCE_POWER_LOSS_SAFE=True)
+
+    run = job.finish()
+
+    order = job.path("order").read_text().splitlines()
+    commits = run.stats["resilience/checkpoint/commits"]
+    assert order.count("commit 2") >= commits > 1
+    last = len(order) - order[::-1].index("commit 2") - 1
+    before = order[:last]
+    for feed in ("items.jsonl", "items.csv"):
+        assert before.count(f"sync {feed}") >= commits
+        assert f"sync {feed}" in before[-8:]
+
+
+SLOW = """
+    import time
+
+    from scrapy_resilience.frontier import store
+    from shop import Base
+
+    class Shop(Base):
+        pass
+
+    commit = store.SQLiteStore.commit
+
+    def slow(self, changes):
+        time.sleep(0.5)
+        commit(self, changes)
+
+    store.SQLiteStore.commit = slow
+"""
+
+
+def test_a_slow_disk(crawl):
+    """A disk that is slower than the crawl slows it down: what waits in memory is bounded."""
+    job = crawl(SLOW, RESILIENCE_CHECKPOINT_MAX_CHANGES=5, RESILIENCE_CHECKPOINT_INTERVAL=0.05)
+
+    job.survive(kills=1, commits=2)
+
+    job.check_items()
