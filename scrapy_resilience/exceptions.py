@@ -5,6 +5,7 @@ The tree::
     ResilienceError
     ├── ConfigurationError   a setting has a value that is not allowed (also a ValueError)
     └── CheckpointError      a job can't be opened, written or resumed
+        ├── DamagedError     a stored file is not what was written
         ├── JobLockedError   another process is running the job
         ├── SinkError        a handler of ``checkpoint_prepare`` fails, for now
         └── StorageError     nothing could be written for too long
@@ -17,6 +18,7 @@ from __future__ import annotations
 __all__ = [
     "CheckpointError",
     "ConfigurationError",
+    "DamagedError",
     "JobLockedError",
     "ResilienceError",
     "SinkError",
@@ -34,6 +36,10 @@ class ConfigurationError(ResilienceError, ValueError):
 
 class CheckpointError(ResilienceError):
     """A job can't be opened, written or resumed; nothing was changed on disk."""
+
+
+class DamagedError(CheckpointError):
+    """A stored file is torn, has flipped bits, or is not what was written."""
 
 
 class JobLockedError(CheckpointError):

@@ -8,21 +8,28 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections import defaultdict
+from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
 from heapq import nsmallest
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from zlib import crc32
 
-from scrapy_resilience.exceptions import CheckpointError
+from scrapy_resilience.exceptions import CheckpointError, DamagedError
+from scrapy_resilience.frontier.checks import (
+    check_of_key,
+    check_of_number,
+    check_of_row,
+    check_of_value,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
 __all__ = ["SCHEMA", "Changes", "Key", "MemoryStore", "Row", "SQLiteStore", "Store"]
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 
 Key = tuple[int, int, int]
 """Lane, rank, order: the smallest of a lane goes first. ``abs(order)`` is the row's number."""
@@ -180,20 +187,30 @@ def _merge(old: dict[str, bytes], new: dict[str, bytes | None]) -> None:
 _SCHEMA: Final = """
 CREATE TABLE requests (
     lane INTEGER NOT NULL, rank INTEGER NOT NULL, "order" INTEGER NOT NULL,
-    data BLOB NOT NULL, due REAL, delay REAL,
+    data BLOB NOT NULL, due REAL, delay REAL, "check" INTEGER NOT NULL,
     PRIMARY KEY (lane, rank, "order")
 ) WITHOUT ROWID;
 CREATE INDEX due ON requests (due) WHERE due IS NOT NULL;
-CREATE TABLE lanes (lane INTEGER PRIMARY KEY, name TEXT NOT NULL, rows INTEGER NOT NULL);
-CREATE TABLE fingerprints (fingerprint BLOB PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE start_keys (key INTEGER NOT NULL);
-CREATE TABLE outputs (producer TEXT PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE state (name TEXT PRIMARY KEY, data BLOB NOT NULL);
-CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE lanes (
+    lane INTEGER PRIMARY KEY, name TEXT NOT NULL, rows INTEGER NOT NULL,
+    "check" INTEGER NOT NULL
+);
+CREATE TABLE fingerprints (
+    fingerprint BLOB PRIMARY KEY, "check" BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE start_keys (key INTEGER NOT NULL, "check" INTEGER NOT NULL);
+CREATE TABLE outputs (
+    producer TEXT PRIMARY KEY, data BLOB NOT NULL, "check" INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE state (name TEXT PRIMARY KEY, data BLOB NOT NULL, "check" INTEGER NOT NULL);
+CREATE TABLE counters (
+    name TEXT PRIMARY KEY, value INTEGER NOT NULL, "check" INTEGER NOT NULL
+) WITHOUT ROWID;
 """
 _TABLES: Final = (
     "requests", "lanes", "fingerprints", "start_keys", "outputs", "state", "counters",
 )  # fmt: skip
+_ROWS: Final = 'SELECT lane, rank, "order", data, due, delay, "check" FROM requests'
 _TEMPORARY: Final = """
 CREATE TEMP VIEW gone AS SELECT lane, rank, "order" FROM requests;
 CREATE TEMP TRIGGER gone INSTEAD OF INSERT ON gone BEGIN
@@ -266,13 +283,12 @@ class SQLiteStore:
                 uri, uri=True, isolation_level=None, check_same_thread=False
             )
             self._check(connection)
-        except sqlite3.Error as error:
+        except BaseException as error:
             if connection is not None:
                 connection.close()
-            raise CheckpointError(f"{self.path} can't be read as a job: {error}") from error
-        except CheckpointError:
-            if connection is not None:
-                connection.close()
+            if isinstance(error, (sqlite3.Error, ValueError)):
+                kind = CheckpointError if _may_pass(error) else DamagedError
+                raise kind(f"{self.path} can't be read as a job: {error}") from error
             raise
         return connection
 
@@ -280,7 +296,7 @@ class SQLiteStore:
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (schema,) = connection.execute("PRAGMA user_version").fetchone()
         if application != _APPLICATION_ID:
-            raise CheckpointError(f"{self.path} is not a job of scrapy_resilience")
+            raise DamagedError(f"{self.path} is not a job of scrapy_resilience")
         if schema != SCHEMA:
             raise CheckpointError(
                 f"{self.path} has schema {schema}, this version reads {SCHEMA}: "
@@ -292,47 +308,98 @@ class SQLiteStore:
     # --- reading ---
 
     def lanes(self) -> list[tuple[int, str, int]]:
-        return self._reader.execute("SELECT lane, name, rows FROM lanes").fetchall()
+        found = self._reader.execute('SELECT lane, name, rows, "check" FROM lanes').fetchall()
+        for lane, name, rows, check in found:
+            self._expect(check, check_of_number(name, lane, rows))
+        return [named[:3] for named in found]
 
     def read(self, lane: int, rank: int, order: int) -> Generator[Row, None, None]:
         cursor = self._reader.execute(
-            'SELECT lane, rank, "order", data, due, delay FROM requests '
-            'WHERE lane=? AND (rank, "order") >= (?, ?) ORDER BY rank, "order"',
+            f'{_ROWS} WHERE lane=? AND (rank, "order") >= (?, ?) ORDER BY rank, "order"',
             (lane, rank, order),
         )
         try:
-            yield from map(Row._make, cursor)
+            yield from map(self._row, cursor)
         finally:
             cursor.close()  # an open statement would keep the WAL from being checkpointed
 
     def delayed(self) -> list[Row]:
-        rows = self._reader.execute(
-            'SELECT lane, rank, "order", data, due, delay FROM requests WHERE due IS NOT NULL'
-        )
-        return [Row._make(row) for row in rows.fetchall()]
+        rows = self._reader.execute(f"{_ROWS} WHERE due IS NOT NULL")
+        return [self._row(row) for row in rows.fetchall()]
+
+    def _row(self, values: tuple[Any, ...]) -> Row:
+        *row, check = values
+        self._expect(check, check_of_row(row))
+        return Row(*row)
+
+    def _expect(self, check: Any, expected: Any) -> None:
+        if check != expected:
+            raise self._damaged("a row is not what was written")
+
+    def _damaged(self, what: object) -> DamagedError:
+        return DamagedError(f"{self.path} is damaged: {what}")
 
     def seen(self, fingerprint: bytes) -> bool:
         query = "SELECT 1 FROM fingerprints WHERE fingerprint=?"
         return self._lookup.execute(query, (fingerprint,)).fetchone() is not None
 
     def fingerprints(self, start: bytes, limit: int) -> list[bytes]:
-        query = "SELECT fingerprint FROM fingerprints WHERE fingerprint>=? ORDER BY 1 LIMIT ?"
-        return [found for (found,) in self._reader.execute(query, (start, limit))]
+        query = (
+            'SELECT fingerprint, "check" FROM fingerprints WHERE fingerprint>=? '
+            "ORDER BY 1 LIMIT ?"
+        )
+        found = self._reader.execute(query, (start, limit)).fetchall()
+        for fingerprint, check in found:
+            self._expect(check, _check_of_fingerprint(fingerprint))
+        return [fingerprint for fingerprint, _ in found]
 
     def last_number(self) -> int:
-        query = "SELECT value FROM counters WHERE name='last_number'"
-        row = self._reader.execute(query).fetchone()
-        return row[0] if row else 0
+        query = """SELECT value, "check" FROM counters WHERE name='last_number'"""
+        for value, check in self._reader.execute(query).fetchall():
+            self._expect(check, check_of_number("last_number", value))
+            return int(value)
+        return 0
 
     def start_keys(self) -> Iterator[int]:
-        for (key,) in self._reader.execute("SELECT key FROM start_keys"):
+        for key, check in self._reader.execute('SELECT key, "check" FROM start_keys'):
+            self._expect(check, check_of_key(key))
             yield key
 
     def outputs(self) -> dict[str, bytes]:
-        return dict(self._reader.execute("SELECT producer, data FROM outputs"))
+        return self._named('SELECT producer, data, "check" FROM outputs')
 
     def state(self) -> dict[str, bytes]:
-        return dict(self._reader.execute("SELECT name, data FROM state"))
+        return self._named('SELECT name, data, "check" FROM state')
+
+    def _named(self, query: str) -> dict[str, bytes]:
+        found = {}
+        for name, data, check in self._reader.execute(query):
+            self._expect(check, check_of_value(name, data))
+            found[name] = data
+        return found
+
+    def verify(self) -> None:
+        """Read all of it. Raises :exc:`DamagedError`. About 5 s for a million requests.
+
+        May be called in another thread, of a store that is opened there to read only.
+        """
+        try:
+            (answer,) = self._reader.execute("PRAGMA quick_check(1)").fetchone()
+            if answer != "ok":
+                raise self._damaged(answer)
+            counted: Counter[int] = Counter()
+            for row in self._reader.execute(_ROWS):
+                counted[self._row(row).lane] += 1
+            if counted != {lane: rows for lane, _, rows in self.lanes()}:
+                raise self._damaged("requests are missing")
+            start: bytes | None = b""
+            while start is not None:
+                page = self.fingerprints(start, _PAGE)
+                start = page[-1] + b"\0" if len(page) == _PAGE else None
+            deque(self.start_keys(), maxlen=0)
+            self.outputs(), self.state(), self.last_number()
+        except (sqlite3.Error, TypeError, ValueError, AttributeError) as error:
+            raise self._damaged(error) from error
 
     # --- writing ---
 
@@ -352,9 +419,14 @@ class SQLiteStore:
 
     def _write(self, writer: sqlite3.Connection, changes: Changes) -> None:
         _many(writer, "INSERT INTO gone VALUES {rows}", sorted(changes.deletes))
-        _many(writer, "INSERT OR REPLACE INTO requests VALUES {rows}", sorted(changes.inserts))
-        for length, joined in _by_length(changes.fingerprints):
-            writer.execute(_INSERT_FINGERPRINTS, {"length": length, "all": joined})
+        _many(
+            writer,
+            "INSERT OR REPLACE INTO requests VALUES {rows}",
+            [(*row, check_of_row(row)) for row in sorted(changes.inserts)],
+        )
+        for length, joined, checks in _by_length(changes.fingerprints):
+            values = {"length": length, "all": joined, "checks": checks}
+            writer.execute(_INSERT_FINGERPRINTS, values)
         lanes = sorted((lane, *named) for lane, named in changes.lanes.items())
         _many(
             writer,
@@ -364,21 +436,28 @@ class SQLiteStore:
         _many(
             writer,
             "INSERT OR REPLACE INTO lanes VALUES {rows}",
-            [(lane, name, rows) for lane, name, rows in lanes if rows],
+            [
+                (lane, name, rows, check_of_number(name, lane, rows))
+                for lane, name, rows in lanes
+                if rows
+            ],
         )
         _many(
             writer,
             "INSERT INTO start_keys VALUES {rows}",
-            [(key,) for key in changes.start_keys],
+            [(key, check_of_key(key)) for key in changes.start_keys],
         )
         _write_named(writer, "outputs", "producer", changes.outputs)
         _write_named(writer, "state", "name", changes.state)
         if changes.inserts:
-            writer.execute(
-                "INSERT INTO counters VALUES ('last_number', ?) "
-                "ON CONFLICT (name) DO UPDATE SET value=max(value, excluded.value)",
-                (max(row.number for row in changes.inserts),),
-            )
+            self._write_last_number(writer, max(row.number for row in changes.inserts))
+
+    def _write_last_number(self, writer: sqlite3.Connection, number: int) -> None:
+        writer.execute(
+            "INSERT INTO counters VALUES ('last_number', ?, ?) ON CONFLICT (name) DO UPDATE "
+            'SET value=excluded.value, "check"=excluded."check" WHERE excluded.value > value',
+            (number, check_of_number("last_number", number)),
+        )
 
     def pin(self) -> None:
         """One read transaction for many queries: each of its own costs locks, 15 µs."""
@@ -396,25 +475,38 @@ class SQLiteStore:
             self._writer.close()  # checkpoints the WAL and removes it
 
 
+def _may_pass(error: Exception) -> bool:
+    """Whether it is a lock, a missing permission, a full disk, and not the file itself."""
+    return isinstance(error, sqlite3.OperationalError)
+
+
+_PAGE: Final = 1000
+"""Fingerprints that are verified at a time."""
 _CHUNK: Final = 600
 """Rows a statement: few enough to bind their values in some milliseconds."""
 _INSERT_FINGERPRINTS: Final = """
-WITH RECURSIVE place (at) AS (
-    SELECT 1 UNION ALL
-    SELECT at + :length FROM place WHERE :length > 0 AND at + :length <= length(:all)
-) INSERT OR IGNORE INTO fingerprints
-SELECT coalesce(substr(:all, at, :length), x'') FROM place ORDER BY 1
+WITH RECURSIVE place (number) AS (
+    SELECT 0 UNION ALL
+    SELECT number + 1 FROM place WHERE (number + 2) * 4 <= length(:checks)
+) INSERT OR IGNORE INTO fingerprints SELECT
+    coalesce(substr(:all, number * :length + 1, :length), x''),
+    substr(:checks, number * 4 + 1, 4)
+FROM place ORDER BY 1
 """
 """Sorted, so that each page of the table is visited once, and by SQLite: see _many()."""
 
 
-def _by_length(fingerprints: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-    """The fingerprints of each length joined; odd fingerprinters have more than one."""
+def _check_of_fingerprint(fingerprint: bytes) -> bytes:
+    return crc32(fingerprint).to_bytes(4, "big")
+
+
+def _by_length(fingerprints: Iterable[bytes]) -> Iterator[tuple[int, bytes, bytes]]:
+    """The fingerprints of each length joined, and their checks; most crawls have one length."""
     groups: dict[int, list[bytes]] = defaultdict(list)
     for fingerprint in fingerprints:
         groups[len(fingerprint)].append(fingerprint)
     for length, group in groups.items():
-        yield length, b"".join(group)
+        yield length, b"".join(group), b"".join(map(_check_of_fingerprint, group))
 
 
 def _many(writer: sqlite3.Connection, statement: str, rows: Sequence[Sequence[Any]]) -> None:
@@ -436,6 +528,10 @@ def _write_named(
     writer: sqlite3.Connection, table: str, key: str, values: dict[str, bytes | None]
 ) -> None:
     gone = [(name,) for name, value in values.items() if value is None]
-    kept = [(name, value) for name, value in values.items() if value is not None]
+    kept = [
+        (name, value, check_of_value(name, value))
+        for name, value in values.items()
+        if value is not None
+    ]
     _many(writer, f"DELETE FROM {table} WHERE {key} IN (VALUES {{rows}})", gone)  # noqa: S608
     _many(writer, f"INSERT OR REPLACE INTO {table} VALUES {{rows}}", kept)  # noqa: S608

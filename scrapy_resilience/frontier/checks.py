@@ -1,0 +1,40 @@
+"""Each stored row carries a checksum of itself: a flipped bit is an error, never wrong data."""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["check_of_key", "check_of_number", "check_of_row", "check_of_value"]
+
+_TIMES = Struct(">dd")
+
+
+def check_of_row(values: Sequence[Any]) -> int:
+    """Of a request: lane, rank, order, data, due, delay."""
+    lane, rank, order, data, due, delay = values
+    check = crc32(data, _fold(lane + 31 * rank + 1023 * order))
+    return check if due is None else crc32(_TIMES.pack(due, delay or 0), check)
+
+
+def _fold(number: int) -> int:
+    return (number ^ number >> 32) & 0xFFFFFFFF
+
+
+def check_of_value(name: str, data: bytes) -> int:
+    """Of a named value."""
+    return crc32(data, crc32(name.encode()))
+
+
+def check_of_number(name: str, *numbers: int) -> int:
+    """Of named numbers."""
+    return crc32(repr(numbers).encode(), crc32(name.encode()))
+
+
+def check_of_key(key: int) -> int:
+    """Of an output of ``start()``."""
+    return crc32(b"%d" % key)
