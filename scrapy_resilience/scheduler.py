@@ -157,6 +157,8 @@ class ResilientScheduler(BaseScheduler):
         return len(self.frontier) > 0
 
     def enqueue_request(self, request: Request) -> bool:
+        if self.ledger.frozen:
+            return True  # its parent is not done: the next run makes it again
         parent = self.outputs.parent(request)
         start_key = self._take_start_key(request)
         key = None

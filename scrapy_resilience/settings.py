@@ -89,6 +89,11 @@ class Config:
     checkpoint_max_changes: int = _setting(
         20_000, "Changed requests after which a commit comes early.", minimum=1
     )
+    shutdown_timeout: float = _setting(
+        30.0,
+        "Seconds from SIGINT or SIGTERM to the end of the process; 0 cuts off at once.",
+        minimum=0,
+    )
     allow_pickle: bool = _setting(
         True, "Pickle what has no plain form; when off, such requests stay in memory."
     )
