@@ -18,7 +18,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
-from scrapy_resilience._scrapy import stops_scrapy, stops_twisted
+from scrapy_resilience._scrapy import running_command, stops_scrapy, stops_twisted
 from scrapy_resilience.names import EXIT_RESUMABLE
 
 if TYPE_CHECKING:
@@ -98,7 +98,8 @@ class Ending:
         ends = [watched.seconds_left(again=again) for watched in self._watched.values()]
         if ends:
             self._moments.put(now if again and stops_twisted(handler) else now + max(ends))
-        if again and (process := stops_scrapy(handler)) is not None:
+        process = stops_scrapy(handler)
+        if again and process is not None and running_command() is None:
             process.bootstrap_failed = True
         if not (again and stops_twisted(handler)):  # a reactor can't be stopped twice
             handler(number, frame)

@@ -65,7 +65,7 @@ def test_reactorless_stop(crawl, number):
     first = job.run_until(commits=2, number=getattr(signal, number), env=env)
     job.finish(env=env)
 
-    assert (first.code, first.reason) == (0, "shutdown")
+    assert (first.code, first.reason) == (75, "shutdown")
     job.check_items()
 
 
