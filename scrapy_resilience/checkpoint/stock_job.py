@@ -261,6 +261,8 @@ def _fifo(folder: Path) -> Iterator[bytes]:
         with (folder / f"q{chunk:05d}").open("rb") as file:
             file.seek(offset)
             while size := file.read(_SIZE.size):
+                if count == info["size"]:
+                    raise _TornError(f"more than {count} requests")
                 yield _exactly(file, _SIZE.unpack(size)[0])
                 count += 1
         chunk, offset = chunk + 1, 0
