@@ -101,7 +101,7 @@ def filled(tmp_path):
         scheduler.close("finished")
         if state is not None:
             (tmp_path / "spider.state").write_bytes(pickle.dumps(state, protocol=4))
-        return gone
+        return tmp_path, gone
 
     return fill
 
@@ -113,17 +113,19 @@ def urls(job, spider):
 
 
 @pytest.mark.parametrize("pqueue", [DownloaderAwarePriorityQueue, ScrapyPriorityQueue])
-@pytest.mark.parametrize("start", [None, "PickleFifoDiskQueue"])
-@pytest.mark.parametrize("name", CLASSES)
-def test_every_queue(filled, tmp_path, spider, name, start, pqueue):
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [(name, start) for name in CLASSES for start in (None, "PickleFifoDiskQueue")],
+)
+def test_every_queue(filled, spider, name, start, pqueue):
     """Each queue class gives what was pushed and not popped, in the order of pushing."""
-    gone = filled(
+    path, gone = filled(
         pqueue=pqueue,
         SCHEDULER_DISK_QUEUE=f"scrapy.squeues.{name}",
         SCHEDULER_START_DISK_QUEUE=start and f"scrapy.squeues.{start}",
     )
 
-    job = StockJob.find(tmp_path)
+    job = StockJob.find(path)
     job.read(spider, VALUES)
 
     left = [request for request in requests() if request.url not in gone]
@@ -161,7 +163,9 @@ def test_fingerprints_and_state(filled, tmp_path, spider):
     job = StockJob.find(tmp_path)
     job.read(spider, VALUES)
 
-    assert job.fingerprints == RFPDupeFilter(str(tmp_path))._fingerprints
+    stock = RFPDupeFilter(str(tmp_path))
+    stock.close("finished")
+    assert job.fingerprints == stock._fingerprints
     assert len(job.fingerprints) == 24
     assert job.state == {"pages": {1, 2}}
 
@@ -296,11 +300,11 @@ def gone_code(path):
         (gone_code, "nowhere"),
     ],
 )  # fmt: skip
-def test_what_is_not_whole(filled, tmp_path, spider, name, change, word):
+def test_what_is_not_whole(filled, spider, name, change, word):
     """What is torn, stale, foreign or can't be read is refused and named."""
-    filled(SCHEDULER_DISK_QUEUE=f"scrapy.squeues.{name}", state={})
-    change(tmp_path)
-    job = StockJob.find(tmp_path)
+    path, _ = filled(SCHEDULER_DISK_QUEUE=f"scrapy.squeues.{name}", state={})
+    change(path)
+    job = StockJob.find(path)
 
     with pytest.raises(CheckpointError, match=word) as caught:
         job.read(spider, VALUES)
