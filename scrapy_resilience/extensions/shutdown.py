@@ -61,6 +61,7 @@ class Shutdown:
         self._cutter = Cutter()
         self._task: asyncio.Task[None] | None = None
         self._trigger: Any = None
+        self._reason = ""
         job.on_open.append(self._opened)
         crawler.signals.connect(self._engine_started, signals.engine_started)
         crawler.signals.connect(self._spider_closed, signals.spider_closed)

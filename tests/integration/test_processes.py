@@ -171,6 +171,7 @@ BY_HAND = {
     "EXTENSIONS": {
         f"{PACKAGE}.extensions.checkpoint.Checkpoint": 0,
         f"{PACKAGE}.extensions.feedexport.ResilientFeedExporter": 0,
+        f"{PACKAGE}.extensions.shutdown.Shutdown": 0,
         "scrapy.extensions.feedexport.FeedExporter": None,
         "scrapy.extensions.spiderstate.SpiderState": None,
     },
