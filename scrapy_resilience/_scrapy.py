@@ -14,12 +14,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import scrapy
+from scrapy.crawler import CrawlerRunnerBase
 from scrapy.extensions.feedexport import FeedExporter
 from scrapy.utils.asyncgen import as_async_generator
 from scrapy.utils.asyncio import is_asyncio_available
 from scrapy.utils.defer import aiter_errback, iter_errback
+from twisted.internet.base import ReactorBase
 
 from scrapy_resilience.exceptions import CheckpointError, ConfigurationError, ResilienceError
+from scrapy_resilience.names import EXIT_FAILURE
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -29,15 +32,24 @@ if TYPE_CHECKING:
     from scrapy.core.scraper import Scraper
     from scrapy.crawler import Crawler
 
+    from scrapy_resilience.checkpoint.cutter import Cutter
+
 __all__ = [
     "being_scraped",
     "check_engine",
     "check_feed_exporter",
     "exit_with_failure",
     "fail_quietly",
+    "forget_queued",
+    "go_on_closing",
     "is_idle",
+    "make_cuttable",
+    "on_shutdown",
     "owns_job",
     "running_command",
+    "set_exit_code",
+    "stops_scrapy",
+    "stops_twisted",
     "under_way",
     "wake",
     "wrap_scraper",
@@ -46,6 +58,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 _BREATH: Final = 100
+_POLL: Final = 0.005
 
 
 def check_engine(engine: ExecutionEngine) -> None:
@@ -67,6 +80,12 @@ def check_engine(engine: ExecutionEngine) -> None:
         "engine.scraper.handle_spider_output_async": getattr(
             engine.scraper, "handle_spider_output_async", None
         ),
+        "engine.scraper._scrape": getattr(engine.scraper, "_scrape", None),
+        "engine.scraper._check_if_closing": getattr(engine.scraper, "_check_if_closing", None),
+        "engine.downloader.middleware.download_async": getattr(
+            engine.downloader.middleware, "download_async", None
+        ),
+        "engine.close_spider_async": getattr(engine, "close_spider_async", None),
     }
     missing = [name for name, found in places.items() if found is None]
     if missing:
@@ -170,18 +189,110 @@ def wrap_scraper(
     vars(scraper)["start_itemproc_async"] = start_itemproc_async
 
 
-def running_command() -> str | None:
-    """The Scrapy command that this process runs (``crawl``, ``shell`` …), None in scripts."""
+# --- shutdown ---------------------------------------------------------------------
+
+
+def on_shutdown(engine: ExecutionEngine, callback: Callable[[], None]) -> None:
+    """Call *callback* when the crawl is told to stop: by a signal or ``stop_async()``.
+
+    Scrapy sends no signal of its own then, and another close may be under way already.
+    """
+    close = engine.close_spider_async
+
+    async def close_spider_async(*, reason: str = "cancelled") -> None:
+        if reason == "shutdown":
+            callback()
+        await close(reason=reason)
+
+    vars(engine)["close_spider_async"] = close_spider_async
+
+
+def make_cuttable(
+    engine: ExecutionEngine, cutter: Cutter, instead: Callable[[Request], Request]
+) -> None:
+    """Let *cutter* end downloads, callbacks, errbacks and pipelines.
+
+    *instead* gives or raises what a cut download comes to. A request that goes back to the
+    engine is scheduled again, and no errback sees it.
+    """
+    scraper, downloader = engine.scraper, engine.downloader.middleware
+    scrape, handle = scraper._scrape, scraper.handle_spider_output_async
+    process, download = scraper.start_itemproc_async, downloader.download_async
+
+    async def download_async(download_func: Any, request: Request) -> Any:
+        return await cutter.run(download(download_func, request), partial(instead, request))
+
+    async def _scrape(result: Any, request: Request) -> None:
+        await cutter.quietly(scrape(result, request))
+
+    async def handle_spider_output_async(result: Any, request: Request, response: Any) -> None:
+        await handle(cutter.outputs(result), request, response)
+
+    async def start_itemproc_async(output: Any, *, response: Any) -> None:
+        await cutter.quietly(process(output, response=response))
+
+    vars(downloader)["download_async"] = download_async
+    vars(scraper)["_scrape"] = _scrape
+    vars(scraper)["handle_spider_output_async"] = handle_spider_output_async
+    vars(scraper)["start_itemproc_async"] = start_itemproc_async
+
+
+def forget_queued(engine: ExecutionEngine) -> None:
+    """Don't send what waits in the downloader for its turn."""
+    for slot in engine.downloader.slots.values():
+        slot.queue.clear()
+
+
+async def go_on_closing(engine: ExecutionEngine) -> None:
+    """Wake a close that waits for the scraper: it is asked after responses only."""
+    while not is_idle(engine):  # noqa: ASYNC110 - Scrapy tells nobody
+        await asyncio.sleep(_POLL)
+    slot = engine.scraper.slot
+    if slot is not None and slot.closing and not slot.closing.called:
+        engine.scraper._check_if_closing()
+
+
+def stops_scrapy(handler: Any) -> CrawlerRunnerBase | None:
+    """The crawler process whose signal handler this is."""
+    owner = getattr(handler, "__self__", None)
+    return owner if isinstance(owner, CrawlerRunnerBase) else None
+
+
+def stops_twisted(handler: Any) -> bool:
+    """Whether this is the signal handler of a reactor that a script has started."""
+    return isinstance(getattr(handler, "__self__", None), ReactorBase)
+
+
+def set_exit_code(crawler: Crawler, code: int) -> None:
+    """End ``crawl`` and ``runspider`` with *code*; in a script, set ``bootstrap_failed``."""
+    frame = _command_frame()
+    command = None if frame is None else frame.f_locals.get("cmd")
+    if command is not None and code != EXIT_FAILURE:
+        command.exitcode = code
+    elif code:
+        exit_with_failure(crawler)
+
+
+# --- commands ---------------------------------------------------------------------
+
+
+def _command_frame() -> FrameType | None:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if (
             frame.f_globals.get("__name__") == "scrapy.cmdline"
             and frame.f_code.co_name == "execute"
         ):
-            name: str | None = frame.f_locals.get("cmdname")
-            return name
+            return frame
         frame = frame.f_back
     return None
+
+
+def running_command() -> str | None:
+    """The Scrapy command that this process runs (``crawl``, ``shell`` …), None in scripts."""
+    frame = _command_frame()
+    name: str | None = None if frame is None else frame.f_locals.get("cmdname")
+    return name
 
 
 def owns_job() -> bool:

@@ -14,6 +14,11 @@ REASON_FEED_LOCKED: Final = "resilience_feed_locked"
 REASON_UNREADABLE: Final = "resilience_unreadable"
 FAILURES: Final = frozenset({REASON_STORAGE, REASON_FEED_LOCKED, REASON_UNREADABLE})
 """Close reasons with which the process ends with exit code 1."""
+RESUMABLE: Final = frozenset({"shutdown", "memusage_exceeded"})
+"""Scrapy's close reasons for a crawl that was stopped from outside before its end."""
+EXIT_FAILURE: Final = 1
+EXIT_RESUMABLE: Final = 75
+"""EX_TEMPFAIL of sysexits.h: not done, try again."""
 
 # Stats ------------------------------------------------------------------------
 STAT_COMMITS: Final = "resilience/checkpoint/commits"
@@ -30,4 +35,5 @@ STAT_SUPPRESSED_REQUESTS: Final = "resilience/suppressed/requests"
 STAT_REQUESTS_DONE: Final = "resilience/requests/done"
 STAT_RESUMED: Final = "resilience/resumed"
 STAT_UNREADABLE: Final = "resilience/requests/unreadable"
+STAT_CUT: Final = "resilience/shutdown/cut"
 STAT_TOTAL_PREFIX: Final = "resilience/total/"

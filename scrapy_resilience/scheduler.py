@@ -6,10 +6,11 @@ import logging
 import sys
 import time
 from functools import partial
+from itertools import chain
 from math import isfinite, nan
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from scrapy import Request, signals
+from scrapy import Request, Spider, signals
 from scrapy.core.scheduler import BaseScheduler
 from scrapy.dupefilters import RFPDupeFilter
 from scrapy.exceptions import CloseSpider
@@ -26,10 +27,15 @@ from scrapy_resilience._scrapy import (
     wake,
     wrap_scraper,
 )
-from scrapy_resilience.checkpoint.commit import Committer
+from scrapy_resilience.checkpoint.commit import TROUBLES, Committer
 from scrapy_resilience.checkpoint.items import OutputTracker
 from scrapy_resilience.checkpoint.job import job_of
-from scrapy_resilience.exceptions import ConfigurationError, ResilienceError, StorageError
+from scrapy_resilience.exceptions import (
+    CheckpointError,
+    ConfigurationError,
+    ResilienceError,
+    StorageError,
+)
 from scrapy_resilience.frontier.codec import RequestCodec, UnserializableError, ValueCodec
 from scrapy_resilience.frontier.lanes import Frontier
 from scrapy_resilience.frontier.ledger import Ledger
@@ -41,11 +47,13 @@ from scrapy_resilience.stock import check_settings, dupefilter_of, order_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from scrapy import Spider
     from scrapy.crawler import Crawler
     from scrapy.utils.asyncio import CallLaterResult
     from twisted.internet.defer import Deferred
     from typing_extensions import Self
+
+    from scrapy_resilience.checkpoint.job import Job
+    from scrapy_resilience.checkpoint.stock_job import StockJob
 
 __all__ = ["ResilientScheduler"]
 
@@ -122,7 +130,8 @@ class ResilientScheduler(BaseScheduler):
         self.outputs = OutputTracker(self.crawler, self.ledger, self.frontier.note_start)
         self._shares = Shares(self.crawler, self.frontier)
         rerun = job is not None and job.config.rerun_start
-        self._start = StartOutputs(() if rerun else store.start_keys())
+        imported = self._import(job.stock) if job and job.stock else []
+        self._start = StartOutputs(() if rerun else chain(store.start_keys(), imported))
         self._start_request: tuple[Request, int] | None = None
         self._max_changes = job.config.checkpoint_max_changes if job else sys.maxsize
         wrap_scraper(engine, self.outputs.outputs, self.outputs.item)
@@ -144,8 +153,56 @@ class ResilientScheduler(BaseScheduler):
             for opened in job.on_open:
                 opened(self)
             job.meta["clean"] = False
-            self.committer.write_now(Changes(state={**job.stale, **job.state.changed()}))
+            self._begin(job)
         return self._dupefilter.open()
+
+    def _begin(self, job: Job) -> None:
+        """Write down that the job has begun, with all that was imported in one step."""
+        assert self.committer is not None
+        changes = self.frontier.seal()
+        changes.state = {**job.stale, **job.state.changed()}
+        try:
+            self.committer.write_now(changes)
+        except TROUBLES as error:
+            refusal = CheckpointError(f"{job.path} can't be written: {error}")
+            fail_quietly(self.crawler, refusal)
+            raise refusal from error
+        self.frontier.committed(changes)
+        if job.stock is not None:
+            logger.info(
+                "Imported %d requests and %d fingerprints of Scrapy's own scheduler (its files "
+                "are in %s)",
+                len(job.stock.requests),
+                len(job.stock.fingerprints),
+                job.stock.move_aside(),
+            )
+            job.stock = None
+
+    def _import(self, stock: StockJob) -> list[int]:
+        """Take over a job of Scrapy's own; returns what of ``start()`` it has scheduled.
+
+        Scrapy runs ``start()`` again at each resume. What is filtered is known by its
+        fingerprint; of the rest, what is pending is, and ``start_urls`` are: Scrapy's own
+        ``start()`` never waits, and is through before the first page is.
+        """
+        for request in stock.requests:
+            self.frontier.push(
+                slot_name(request.slot),
+                request.payload,
+                priority=request.priority,
+                start=request.start,
+            )
+        for fingerprint in stock.fingerprints:
+            self.frontier.settle(fingerprint)
+        starts = stock.unfiltered_starts
+        spider = self.crawler.spider
+        assert spider is not None
+        if stock.requests and type(spider).start is Spider.start:
+            starts = [Request(url, dont_filter=True) for url in spider.start_urls]
+        keys = [request_key(request) for request in starts]
+        for key in keys:
+            self.frontier.note_start(key)
+        return keys
 
     def close(self, reason: str) -> Deferred[None]:
         return deferred_from_coro(self._close(reason))
@@ -173,6 +230,8 @@ class ResilientScheduler(BaseScheduler):
         return len(self.frontier) > 0
 
     def enqueue_request(self, request: Request) -> bool:
+        if self.ledger.frozen:
+            return True  # its parent is not done: the next run makes it again
         parent = self.outputs.parent(request)
         start_key = self._take_start_key(request)
         key = None

@@ -100,6 +100,11 @@ class Config:
     power_loss_safe: bool = _setting(
         False, "Force feeds and the store to the disk at each commit."
     )
+    shutdown_timeout: float = _setting(
+        30.0,
+        "Seconds from SIGINT or SIGTERM to the end of the process; 0 cuts off at once.",
+        minimum=0,
+    )
     allow_pickle: bool = _setting(
         True, "Pickle what has no plain form; when off, such requests stay in memory."
     )

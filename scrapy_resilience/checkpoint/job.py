@@ -17,6 +17,7 @@ from scrapy_resilience.checkpoint.feeds import FeedRecord, is_intact, records, r
 from scrapy_resilience.checkpoint.filesystem import warn_if_remote
 from scrapy_resilience.checkpoint.lock import FileLock, is_locked
 from scrapy_resilience.checkpoint.state import OWN, StateRegistry
+from scrapy_resilience.checkpoint.stock_job import StockJob
 from scrapy_resilience.core.totals import add_stats
 from scrapy_resilience.exceptions import CheckpointError, ResilienceError
 from scrapy_resilience.frontier.codec import ValueCodec
@@ -27,6 +28,7 @@ from scrapy_resilience.settings import Config
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from scrapy import Spider
     from scrapy.crawler import Crawler
 
     from scrapy_resilience.frontier.store import Changes
@@ -43,7 +45,9 @@ TOTALS: Final = OWN + "totals"
 class Job:
     """An open job directory. Raises :exc:`CheckpointError` when it can't be run."""
 
-    def __init__(self, path: Path, spider: str, config: Config) -> None:
+    def __init__(
+        self, path: Path, spider: str, config: Config, instance: Spider | None = None
+    ) -> None:
         self.path = path
         self.config = config
         self.values = ValueCodec(allow_pickle=config.allow_pickle)
@@ -60,13 +64,16 @@ class Job:
         """Awaited before the last commit."""
         path.mkdir(parents=True, exist_ok=True)
         warn_if_remote(path)
-        _refuse_stock_queue(path)
+        self.stock = StockJob.find(path)
+        """A job of Scrapy's own scheduler that the first run imports."""
+        if self.stock is not None and not (path / STORE).exists():
+            self._read_stock(self.stock, instance)  # a refusal leaves no file behind
         self.lock = FileLock(path / LOCK)
         self.lock.acquire()
         try:
             self.store = SQLiteStore(path / STORE, power_loss_safe=config.power_loss_safe)
             try:
-                self._open(spider)
+                self._open(spider, instance)
             except BaseException:
                 self.store.close()
                 raise
@@ -74,7 +81,26 @@ class Job:
             self.lock.release()
             raise
 
-    def _open(self, spider: str) -> None:
+    def _read_stock(self, stock: StockJob, instance: Spider | None) -> None:
+        assert instance is not None
+        stock.read(instance, self.values)
+
+    def _take_stock(self, stock: StockJob, instance: Spider | None) -> None:
+        """An import that a kill cut short is begun again, or brought to its end."""
+        if not self.resumed:
+            if not stock.is_read:
+                self._read_stock(stock, instance)
+            self.meta["stock"] = stock.digest
+            return
+        if self.meta.get("stock") != stock.digest:
+            raise CheckpointError(
+                f"{self.path} holds a job of Scrapy's own scheduler beside the one of "
+                "scrapy_resilience: move its requests.queue away, or use another JOBDIR"
+            )
+        stock.move_aside()
+        self.stock = None
+
+    def _open(self, spider: str, instance: Spider | None) -> None:
         _refuse_writable_by_others(self.store.path)
         self.state = StateRegistry(self.store.state(), self.values)
         self.meta: dict[str, Any] = self.state.load(META) or {
@@ -84,6 +110,8 @@ class Job:
         }
         self.resumed = self.meta["runs"] > 0
         self._refuse_foreign(spider)
+        if self.stock is not None:
+            self._take_stock(self.stock, instance)
         self.feeds: list[FeedRecord] = []
         if self.meta.get("finished"):  # its feeds are the user's now
             for record in records(self.state):
@@ -110,6 +138,13 @@ class Job:
                 "remove the folder or use another JOBDIR; to run start() again and fetch only "
                 "what is new, set RESILIENCE_RERUN_START=True"
             )
+
+    def spider_state(self, name: str) -> Any:
+        """The value of the last run, or what Scrapy's SpiderState has left."""
+        if self.stock is not None:
+            self.stock.moves_state = True
+            return self.stock.state
+        return self.state.load(name)
 
     def totals(self, stats: Mapping[str, Any]) -> dict[str, Any]:
         """The stats of all runs, from those of this one up to now."""
@@ -158,7 +193,7 @@ def job_of(crawler: Crawler) -> Job | None:
         config = Config.from_settings(crawler.settings)
         name = crawler.spider.name if crawler.spider else crawler.spidercls.name
         try:
-            job = _jobs[crawler] = Job(Path(path), name, config)
+            job = _jobs[crawler] = Job(Path(path), name, config, crawler.spider)
         except OSError as error:
             raise CheckpointError(f"{path} can't be used as JOBDIR: {error}") from error
     except ResilienceError as error:
@@ -190,15 +225,6 @@ def register_state(
         raise ValueError(f"names that begin with {OWN!r} are taken: {name!r}")
     job.state.register(name, save, restore)
     return True
-
-
-def _refuse_stock_queue(path: Path) -> None:
-    files = [file for file in (path / "requests.queue").rglob("*") if file.is_file()]
-    if any(file.stat().st_size for file in files):
-        raise CheckpointError(
-            f"{path} holds a job of Scrapy's own scheduler: finish it with "
-            "RESILIENCE_ENABLED=False, remove its requests.queue, or use another JOBDIR"
-        )
 
 
 def _refuse_writable_by_others(path: Path) -> None:

@@ -61,7 +61,7 @@ class Checkpoint:
         self._stop = False
         self._skip = self._skips = 0
         self._patience = job.config.checkpoint_align_timeout
-        self._state: Any = job.state.load(_SPIDER_STATE) or {}
+        self._state: Any = job.spider_state(_SPIDER_STATE) or {}
         job.on_open.append(self._opened)
         job.on_close.append(self._closing)
         crawler.signals.connect(self._engine_started, signals.engine_started)

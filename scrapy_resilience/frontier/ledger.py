@@ -60,6 +60,8 @@ class Ledger:
         decode: Callable[[bytes], Any],
     ) -> None:
         self.under_way: dict[Hashable, Producer] = {}
+        self.frozen = False
+        """Nothing counts as done any more; what is put out is recorded all the same."""
         self._frontier = frontier
         self._records = dict(records)
         self._by_fingerprint = any(name.startswith(_FINGERPRINT) for name in records)
@@ -121,8 +123,14 @@ class Ledger:
 
     def collect(self, busy: Container[Hashable]) -> int:
         """Close what is under way here but not in *busy*. Returns how many are done."""
+        if self.frozen:
+            return 0
         ended = [request for request in self.under_way if request not in busy]
         return sum(self._finish(self.under_way.pop(request)) for request in ended)
+
+    def freeze(self) -> None:
+        """What is under way now stays so for the next run, however it ends in this one."""
+        self.frozen = True
 
     def _finish(self, producer: Producer) -> int:
         producer.finished = True

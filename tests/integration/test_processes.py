@@ -65,7 +65,7 @@ def test_reactorless_stop(crawl, number):
     first = job.run_until(commits=2, number=getattr(signal, number), env=env)
     job.finish(env=env)
 
-    assert (first.code, first.reason) == (0, "shutdown")
+    assert (first.code, first.reason) == (75, "shutdown")
     job.check_items()
 
 
@@ -171,6 +171,7 @@ BY_HAND = {
     "EXTENSIONS": {
         f"{PACKAGE}.extensions.checkpoint.Checkpoint": 0,
         f"{PACKAGE}.extensions.feedexport.ResilientFeedExporter": 0,
+        f"{PACKAGE}.extensions.shutdown.Shutdown": 0,
         "scrapy.extensions.feedexport.FeedExporter": None,
         "scrapy.extensions.spiderstate.SpiderState": None,
     },

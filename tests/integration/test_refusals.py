@@ -167,14 +167,62 @@ def test_what_is_cut_is_kept(job):
     assert any(tail.endswith(b'{"sku": "never committed"') for tail in kept)
 
 
-def test_a_job_of_stock_scrapy(job):
-    """A JOBDIR in which Scrapy's own scheduler left requests is refused."""
-    job.configure(RESILIENCE_ENABLED=False, FEEDS={}, CLOSESPIDER_PAGECOUNT=5)
+OTHER = """
+    def parse(self, response):
+        yield from self.links(response, callback=self.other)
+    def other(self, response):
+        yield from self.parse(response)
+"""
+
+
+def stock_job(job):
+    """Make the JOBDIR one of Scrapy's own scheduler that was stopped."""
+    job.configure(RESILIENCE_ENABLED=False, FEEDS={}, CLOSESPIDER_PAGECOUNT=20)
     assert job.run().reason == "closespider_pagecount"
-    assert list(job.job.glob("requests.queue/**/*"))
     job.configure(RESILIENCE_ENABLED=None, CLOSESPIDER_PAGECOUNT=None, FEEDS={"a.csv": {}})
 
-    refused(job, "Scrapy's own scheduler")
+
+def test_a_job_of_stock_scrapy_that_was_killed(job):
+    """A JOBDIR that Scrapy's own scheduler did not close is refused, and stays as it is."""
+    stock_job(job)
+    (job.job / "requests.queue" / "active.json").unlink()
+
+    refused(job, "did not close in order", "active.json")
+
+
+def test_a_job_of_stock_scrapy_without_pickle(job):
+    """Pickles are not imported where they are not allowed."""
+    stock_job(job)
+    job.configure(RESILIENCE_ALLOW_PICKLE=False)
+
+    refused(job, "RESILIENCE_ALLOW_PICKLE")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of files")
+def test_a_job_of_stock_scrapy_that_others_can_write(job):
+    """Pickles that other users may have written are not imported."""
+    stock_job(job)
+    (job.job / "requests.seen").chmod(0o664)
+
+    refused(job, "requests.seen", "chmod -R go-w")
+
+
+def test_a_job_of_stock_scrapy_with_a_method_that_is_gone(job):
+    """A pending request that today's code can't run is named before the job begins."""
+    source = job.path("spider.py").read_text()
+    job.write("spider.py", source.replace("pass", OTHER))
+    stock_job(job)
+    job.write("spider.py", source)
+
+    refused(job, "other")
+
+
+def test_a_job_of_stock_scrapy_beside_ours(job):
+    """Where both schedulers have left a job, neither is guessed to be the right one."""
+    job.run_until(commits=2, number=signal.SIGTERM)
+    stock_job(job)
+
+    refused(job, "beside the one")
 
 
 def test_two_jobs_on_one_feed(job, tmp_path):

@@ -22,8 +22,8 @@ def test_one_signal(crawl, number):
     second = job.run_until(commits=2, number=number)
     job.finish()
 
-    assert (first.reason, first.code, first.errors) == ("shutdown", 0, [])
-    assert (second.reason, second.code) == ("shutdown", 0)
+    assert (first.reason, first.code, first.errors) == ("shutdown", 75, [])
+    assert (second.reason, second.code) == ("shutdown", 75)
     job.check_items()
 
 
@@ -39,7 +39,7 @@ def test_two_signals(crawl, pause):
             time.sleep(pause)
             process.send_signal(signal.SIGINT)
             run = job.ended(process)
-        assert run.code == 0 or run.code < 0, run
+        assert run.code == 75, run
 
     job.finish()
 
@@ -108,7 +108,7 @@ def test_stop_while_a_download_hangs(crawl):
     first = job.run_until(commits=3, number=signal.SIGTERM)
     second = job.run()
 
-    assert first.code == 0
+    assert first.code == 75
     assert second.code == 0
     job.check_items()
 

@@ -584,3 +584,19 @@ def test_a_long_chain_in_memory_closes_without_recursion():
 
     assert run.end(request) == 5_001
     assert len(producer.origin) < 30
+
+
+def test_a_frozen_ledger():
+    """After a freeze nothing is done any more, and what is put out is recorded all the same."""
+    run = Run(MemoryStore())
+    run.push()
+    request, producer = run.start()
+    run.ledger.freeze()
+    producer.item_written(producer.next_item()[0])
+
+    assert run.end(request) == 0
+    run.commit()
+
+    again = Run(run.store)
+    _, producer = again.start()
+    assert producer.next_item() == (0, True)

@@ -1,0 +1,147 @@
+"""The Shutdown extension: a crawl that is told to stop ends in time, with everything kept."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from typing import TYPE_CHECKING, Any, cast
+
+from scrapy import Request, signals
+from scrapy.exceptions import IgnoreRequest, NotConfigured
+from scrapy.utils.defer import deferred_from_coro
+from scrapy.utils.reactor import is_reactor_installed
+
+from scrapy_resilience import names
+from scrapy_resilience._scrapy import (
+    being_scraped,
+    forget_queued,
+    go_on_closing,
+    make_cuttable,
+    on_shutdown,
+    running_command,
+    set_exit_code,
+)
+from scrapy_resilience.checkpoint.cutter import Cutter
+from scrapy_resilience.checkpoint.ending import ending
+from scrapy_resilience.checkpoint.job import Job, job_of
+from scrapy_resilience.core.shutdown import Deadlines
+from scrapy_resilience.exceptions import StorageError
+
+if TYPE_CHECKING:
+    from scrapy.crawler import Crawler
+    from twisted.internet.defer import Deferred
+    from typing_extensions import Self
+
+    from scrapy_resilience.scheduler import ResilientScheduler
+
+__all__ = ["Shutdown", "exit_code"]
+
+logger = logging.getLogger(__name__)
+
+
+def exit_code(reason: str) -> int:
+    """The exit code of a process whose crawl was closed with *reason*."""
+    if reason in names.FAILURES:
+        return names.EXIT_FAILURE
+    return names.EXIT_RESUMABLE if reason in names.RESUMABLE else 0
+
+
+class Shutdown:
+    """Bounds a stop by SIGINT, SIGTERM or ``crawler.stop_async()``.
+
+    Until some seconds before ``RESILIENCE_SHUTDOWN_TIMEOUT`` downloads and pipelines may
+    come to their end. Then everything is committed, nothing counts as done any more, and
+    what still runs is cancelled: its requests are pending in the job.
+    """
+
+    def __init__(self, crawler: Crawler, job: Job) -> None:
+        self.crawler = crawler
+        self.deadlines = Deadlines.of(job.config.shutdown_timeout)
+        self._cutter = Cutter()
+        self._task: asyncio.Task[None] | None = None
+        self._trigger: Any = None
+        self._reason = ""
+        job.on_open.append(self._opened)
+        crawler.signals.connect(self._engine_started, signals.engine_started)
+        crawler.signals.connect(self._spider_closed, signals.spider_closed)
+        crawler.signals.connect(self._engine_stopped, signals.engine_stopped)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        job = job_of(crawler)
+        if job is None:
+            raise NotConfigured
+        return cls(crawler, job)
+
+    # --- life ---
+
+    def _opened(self, scheduler: ResilientScheduler) -> None:
+        self._scheduler = scheduler
+        make_cuttable(self.crawler.engine, self._cutter, self._instead)
+        on_shutdown(self.crawler.engine, self._stopping)
+
+    def _engine_started(self) -> None:
+        set_exit_code(self.crawler, names.EXIT_RESUMABLE if running_command() else 0)
+        ending.watch(id(self), self.deadlines)
+        if is_reactor_installed():  # a script with a CrawlerRunner has nobody else for it
+            from twisted.internet import reactor  # noqa: PLC0415 - it would install one
+
+            self._reactor = cast("Any", reactor)
+            self._trigger = self._reactor.addSystemEventTrigger(
+                "before", "shutdown", self._reactor_stops
+            )
+
+    def _reactor_stops(self) -> Deferred[None]:
+        return deferred_from_coro(self.crawler.stop_async())
+
+    def _spider_closed(self, reason: str) -> None:
+        self._reason = reason
+
+    def _engine_stopped(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+        if self._trigger is not None:
+            with contextlib.suppress(KeyError, ValueError, TypeError):  # it has been fired
+                self._reactor.removeSystemEventTrigger(self._trigger)
+        set_exit_code(self.crawler, exit_code(self._reason))
+        ending.unwatch(id(self), lingers=running_command() is not None)
+
+    # --- the stop ---
+
+    def _stopping(self) -> None:
+        if self._task is None:
+            self._task = asyncio.ensure_future(self._cut_later())
+
+    async def _cut_later(self) -> None:
+        passed = 0.0 if ending.signalled is None else time.monotonic() - ending.signalled
+        await asyncio.sleep(max(self.deadlines.cut - passed, 0.0))
+        await self._cut()
+
+    async def _cut(self) -> None:
+        engine, committer = self.crawler.engine, self._scheduler.committer
+        assert committer is not None
+        async with committer.lock:
+            written = None
+            try:
+                written = committer.begin()
+            except Exception:
+                logger.exception("The commit of a stop failed: the one before it counts")
+            self._scheduler.ledger.freeze()  # in one step with what was sealed
+            forget_queued(engine)
+            self._cutter.cut()
+            if written is not None:
+                with contextlib.suppress(StorageError):  # the last commit says it
+                    await written
+        if count := len(self._scheduler.ledger.under_way):
+            self.crawler.stats.inc_value(names.STAT_CUT, count)
+            logger.info("Cut off %d requests under way: the next run does them again", count)
+        await go_on_closing(engine)
+
+    def _instead(self, request: Request) -> Request:
+        """What a download that is cut comes to."""
+        ours = request in self._scheduler.ledger.under_way
+        if ours and request not in being_scraped(self.crawler.engine):
+            return request  # the engine schedules it again, and no errback runs
+        raise IgnoreRequest("the crawl is being stopped")
