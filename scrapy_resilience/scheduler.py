@@ -30,6 +30,7 @@ from scrapy_resilience._scrapy import (
 from scrapy_resilience.checkpoint.commit import TROUBLES, Committer
 from scrapy_resilience.checkpoint.items import OutputTracker
 from scrapy_resilience.checkpoint.job import job_of
+from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.exceptions import (
     CheckpointError,
     ConfigurationError,
@@ -168,6 +169,7 @@ class ResilientScheduler(BaseScheduler):
             fail_quietly(self.crawler, refusal)
             raise refusal from error
         self.frontier.committed(changes)
+        reach("job/begun")
         if job.stock is not None:
             logger.info(
                 "Imported %d requests and %d fingerprints of Scrapy's own scheduler (its files "
@@ -213,6 +215,7 @@ class ResilientScheduler(BaseScheduler):
         if self.committer is not None:
             self.committer.patience = min(self.committer.patience, _PATIENCE_AT_CLOSE)
             await self._commit_at_close(self.committer)
+            reach("close/committed")
         if (closed := self._dupefilter.close(reason)) is not None:
             await maybe_deferred_to_future(closed)
 
@@ -339,6 +342,7 @@ class ResilientScheduler(BaseScheduler):
             await ending()
         self.job.meta["clean"] = True
         await self._commit_at_close(self.committer)
+        reach("close/last")
         self.committer.close()
         self.job.close()
         if self._close_reason in names.FAILURES or self.job.incomplete:

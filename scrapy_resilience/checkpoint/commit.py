@@ -14,6 +14,7 @@ from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from scrapy_resilience.checkpoint.barrier import Barrier
+from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.exceptions import SinkError, StorageError
 from scrapy_resilience.frontier.store import Changes
 from scrapy_resilience.names import STAT_SEAL_MAX, STAT_WRITE_ERRORS, STAT_WRITE_MAX
@@ -98,8 +99,11 @@ class Committer:
 
     async def _finish(self, changes: Changes, prepared: Prepared) -> None:
         self.broken = True
+        reach("commit/sealed")
         await self._insist(prepared)
+        reach("commit/prepared")
         await self._insist(partial(self._write, changes))
+        reach("commit/written")
         self._frontier.committed(changes)
         self.broken = False
         self._well_again()
@@ -107,6 +111,7 @@ class Committer:
             waiting = written()
             if waiting is not None:
                 await waiting
+        reach("commit/done")
 
     async def _insist(self, step: Callable[[], Awaitable[None]]) -> None:
         """Await *step* until it succeeds. Raises :exc:`StorageError` when patience ends."""

@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Final
 from scrapy_resilience.checkpoint.lock import lock_fd
 from scrapy_resilience.checkpoint.spool import remove_strays
 from scrapy_resilience.checkpoint.state import OWN, StateRegistry
+from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.exceptions import CheckpointError, JobLockedError
 
 if TYPE_CHECKING:
@@ -155,5 +156,7 @@ def cut(path: Path, keep: int, folder: Path) -> None:
         with NamedTemporaryFile(dir=tails, prefix=f"{path.name}.", delete=False) as tail:
             shutil.copyfileobj(feed, tail)
             size = tail.tell()
+        reach("feed/tail-kept")
         feed.truncate(keep)
+    reach("feed/cut")
     logger.info("Cut %d bytes of unfinished work off %s (kept in %s)", size, path, tail.name)

@@ -17,6 +17,7 @@ from scrapy_resilience.checkpoint.feeds import FeedRecord, is_intact, records, r
 from scrapy_resilience.checkpoint.filesystem import warn_if_remote
 from scrapy_resilience.checkpoint.lock import FileLock, is_locked
 from scrapy_resilience.checkpoint.state import OWN, StateRegistry
+from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.checkpoint.stock_job import StockJob
 from scrapy_resilience.core.totals import add_stats
 from scrapy_resilience.exceptions import CheckpointError, ResilienceError
@@ -72,6 +73,7 @@ class Job:
         self.lock.acquire()
         try:
             self.store = SQLiteStore(path / STORE, power_loss_safe=config.power_loss_safe)
+            reach("job/created")
             try:
                 self._open(spider, instance)
             except BaseException:

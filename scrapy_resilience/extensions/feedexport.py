@@ -28,6 +28,7 @@ from scrapy_resilience.checkpoint.commit import TROUBLES
 from scrapy_resilience.checkpoint.feeds import FeedRecord, ending_of, lock_feed
 from scrapy_resilience.checkpoint.job import job_of
 from scrapy_resilience.checkpoint.patient import PatientFile, sync_path
+from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.exceptions import JobLockedError
 from scrapy_resilience.extensions.spooledfeed import (
     SpooledSlot,
@@ -132,6 +133,7 @@ class ResilientFeedExporter(FeedExporter):
         """No commit needs these spools any more."""
         while self._used_up:
             self._used_up.pop().unlink(missing_ok=True)
+            reach("spool/removed")
 
     def _encode(self, record: FeedRecord) -> bytes:
         assert self._job is not None
@@ -228,6 +230,7 @@ class ResilientFeedExporter(FeedExporter):
         Path(storage.path).absolute().parent.mkdir(parents=True, exist_ok=True)
         storage.open = lambda _: PatientFile(storage.path)
         slot.start_exporting()
+        reach("feed/opened")
         assert slot.file is not None
         lock_feed(slot.file, storage.path)
         if overwrite and record.existed and record.offset is None:
@@ -238,6 +241,7 @@ class ResilientFeedExporter(FeedExporter):
         """A record is durable before its feed's first byte, unless the disk is full."""
         with suppress(*TROUBLES):
             self._write_now(Changes(state={record.name: self._encode(record)}))
+        reach("feed/known")
 
     def _spool(
         self, slot: FeedSlot, record: FeedRecord | None, feed_options: dict[str, Any]

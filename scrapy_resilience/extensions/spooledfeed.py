@@ -20,6 +20,7 @@ from scrapy.utils.defer import ensure_awaitable
 from scrapy_resilience.checkpoint import spool
 from scrapy_resilience.checkpoint.feeds import cut, lock_feed
 from scrapy_resilience.checkpoint.patient import sync_path
+from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.frontier.codec import UnserializableError
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ class SpooledSlot(FeedSlot):
             sync = self._power_loss_safe
             with _Storing(target.storage, self.local, self._begin_part, sync=sync) as storing:
                 await self._export(target)
+                reach("spool/exported")
                 await store(target)
             self.stored = storing.confirmed
         except Exception:
@@ -188,8 +190,10 @@ class _Storing:
 
     async def _store_and_confirm(self, file: Any) -> None:
         await ensure_awaitable(self._store(file))
+        reach("spool/stored")
         if self._local is not None:
             await asyncio.to_thread(self._publish, self._local)
+        reach("spool/published")
         self.confirmed = True
 
     def _publish(self, local: Path) -> None:

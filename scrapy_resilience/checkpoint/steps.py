@@ -1,0 +1,38 @@
+"""Names of the moments between two durable steps, where a test may end the process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["STEPS", "reach", "reached"]
+
+STEPS: Final = (
+    "job/created",
+    "job/begun",
+    "feed/known",
+    "feed/opened",
+    "feed/tail-kept",
+    "feed/cut",
+    "commit/sealed",
+    "commit/prepared",
+    "commit/written",
+    "commit/done",
+    "spool/exported",
+    "spool/stored",
+    "spool/published",
+    "spool/removed",
+    "close/committed",
+    "close/last",
+)
+
+reached: list[Callable[[str], None]] = []
+"""Called with the name of each step: empty but in tests."""
+
+
+def reach(step: str) -> None:
+    """The process is about to leave *step* behind."""
+    for call in reached:
+        call(step)
