@@ -5,7 +5,9 @@ The tree::
     ResilienceError
     ├── ConfigurationError   a setting has a value that is not allowed (also a ValueError)
     └── CheckpointError      a job can't be opened, written or resumed
-        └── JobLockedError   another process is running the job
+        ├── JobLockedError   another process is running the job
+        └── SnapshotError    a snapshot can't be made or read
+            └── SnapshotKeyError  it is encrypted, and the key is missing or another one
 
 This module imports nothing, so that every layer may raise from it.
 """
@@ -17,6 +19,8 @@ __all__ = [
     "ConfigurationError",
     "JobLockedError",
     "ResilienceError",
+    "SnapshotError",
+    "SnapshotKeyError",
 ]
 
 
@@ -34,3 +38,11 @@ class CheckpointError(ResilienceError):
 
 class JobLockedError(CheckpointError):
     """Another process is running this job or writing this feed."""
+
+
+class SnapshotError(CheckpointError):
+    """A snapshot can't be made or read: it is damaged, foreign, or not there."""
+
+
+class SnapshotKeyError(SnapshotError):
+    """A snapshot is encrypted, and ``RESILIENCE_ENCRYPTION_KEY`` is empty or another one."""

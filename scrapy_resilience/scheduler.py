@@ -261,6 +261,8 @@ class ResilientScheduler(BaseScheduler):
             await ending()
         self.job.meta["clean"] = True
         await self.committer.commit()
+        for ended in self.job.on_end:
+            await ended()
         self.committer.close()
         self.job.close()
         if self._close_reason in names.FAILURES:

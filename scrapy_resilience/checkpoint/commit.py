@@ -39,6 +39,8 @@ class Committer:
         self.lock = asyncio.Lock()
         """Held from before :meth:`begin` until what it gave was awaited."""
         self.contributors: list[Callable[[Changes], None]] = []
+        self.on_committed: list[Callable[[], None]] = []
+        """Called in the event loop when a commit is durable."""
         self._store = store
         self._frontier = frontier
         self._stats = stats
@@ -67,6 +69,8 @@ class Committer:
         await self._write(changes)
         self._frontier.committed(changes)
         self._broken = False
+        for committed in self.on_committed:
+            committed()
 
     async def _write(self, changes: Changes) -> None:
         """Return once *changes* are durable; on an error try again until they are."""
