@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
@@ -15,7 +16,7 @@ __all__ = ["Folder", "Place", "Remote", "open_place", "sync_folder"]
 
 
 class Place(Protocol):
-    """Files by name. Methods raise :exc:`OSError` and whatever a store's client raises."""
+    """Files by name. Methods raise :exc:`OSError`."""
 
     remote: bool
     """Whether each byte that is read is a download."""
@@ -105,24 +106,38 @@ class Remote:
         return scratch
 
     def names(self) -> list[str]:
-        self._fs.invalidate_cache()
-        try:
-            found = self._fs.ls(self._path, detail=False)
-        except FileNotFoundError:
-            return []
+        with self._mapped():
+            self._fs.invalidate_cache()
+            try:
+                found = self._fs.ls(self._path, detail=False)
+            except FileNotFoundError:
+                return []
         return [path.rstrip("/").rpartition("/")[2] for path in found]
 
     def publish(self, draft: Path, name: str) -> None:
-        self._fs.makedirs(self._path, exist_ok=True)
-        self._fs.put_file(str(draft), self._at(name))
+        with self._mapped():
+            self._fs.makedirs(self._path, exist_ok=True)
+            self._fs.put_file(str(draft), self._at(name))
         draft.unlink()
 
     def open(self, name: str) -> IO[bytes]:
-        file: IO[bytes] = self._fs.open(self._at(name), "rb")
+        with self._mapped():
+            file: IO[bytes] = self._fs.open(self._at(name), "rb")
         return file
 
     def remove(self, name: str) -> None:
-        self._fs.rm_file(self._at(name))
+        with self._mapped():
+            self._fs.rm_file(self._at(name))
+
+    @contextmanager
+    def _mapped(self) -> Iterator[None]:
+        """Each store's client has errors of its own."""
+        try:
+            yield
+        except OSError:
+            raise
+        except Exception as error:
+            raise OSError(f"{self._shown}: {error!r}") from error
 
     def _at(self, name: str) -> str:
         return f"{self._path.rstrip('/')}/{name}"

@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import os
 import re
-import sqlite3
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import IO, TYPE_CHECKING, Any, Final
 
+from scrapy_resilience.checkpoint.copying import copy_store, scratch_file
 from scrapy_resilience.checkpoint.places import open_place, sync_folder
 from scrapy_resilience.checkpoint.sealing import MAX_DETAILS, Reader, write
 from scrapy_resilience.exceptions import SnapshotError, SnapshotKeyError
@@ -115,15 +115,15 @@ class SnapshotStore:
         """Copy the store at *source*, publish the copy, and forget the oldest ones.
 
         *about* is called with the named state of the moment that is copied. Raises
-        :exc:`SnapshotError` for a store that is damaged, :exc:`OSError` and the errors of
-        a remote store's client.
+        :exc:`SnapshotError` for a store that is damaged, :exc:`OSError` when it can't be
+        read or the copy can't be written.
         """
         user = dict(metadata or {})
         if len(json.dumps(user)) > MAX_DETAILS // 2:
             raise ValueError("the metadata of a snapshot may have 512 kB as JSON")
         self._scratch.mkdir(parents=True, exist_ok=True)
-        with _scratch_file(self._scratch / _SCRATCH) as copy:
-            of = about(_copy(source, copy))
+        with scratch_file(self._scratch / _SCRATCH) as copy:
+            of = about(copy_store(source, copy))
             now = self._clock()
             header: dict[str, Any] = {
                 "id": self._new_id(of.job, now),
@@ -148,7 +148,7 @@ class SnapshotStore:
         for leftover in folder.glob(f"*-{job}{_SUFFIX}{_DRAFT}"):
             leftover.unlink()
         name = header["id"] + _SUFFIX
-        with _scratch_file(folder / (name + _DRAFT)) as draft:
+        with scratch_file(folder / (name + _DRAFT)) as draft:
             with draft.open("r+b") as target, copy.open("rb") as source:
                 key = self._key if self._encrypt else ""
                 compress = self._compress
@@ -220,7 +220,7 @@ class SnapshotStore:
         What was at *target* is gone, with its write-ahead log. Raises :exc:`SnapshotError`.
         """
         draft_path = target.with_name(target.name + _DRAFT)
-        with self._reading(ident) as reader, _scratch_file(draft_path) as draft:
+        with self._reading(ident) as reader, scratch_file(draft_path) as draft:
             with draft.open("r+b") as file:
                 if reader.header.get("schema") != SCHEMA:
                     raise SnapshotError(
@@ -246,15 +246,21 @@ class SnapshotStore:
         """
         problems: list[SnapshotError] = []
         for ident in self.ids(job):
-            try:
-                return self.load(ident, target), problems
-            except SnapshotError as error:
-                if isinstance(error, SnapshotKeyError):
-                    raise
-                problems.append(error)
+            found = self._load_or_why(ident, target)
+            if isinstance(found, Snapshot):
+                return found, problems
+            problems.append(found)
         if problems:
             raise problems[0]
         raise SnapshotError(f"there is no snapshot in {self.place}")
+
+    def _load_or_why(self, ident: str, target: Path) -> Snapshot | SnapshotError:
+        try:
+            return self.load(ident, target)
+        except SnapshotKeyError:
+            raise
+        except SnapshotError as error:
+            return error
 
     # --- forgetting ---
 
@@ -308,40 +314,3 @@ def _snapshot(header: dict[str, Any], details: dict[str, Any]) -> Snapshot:
         reason=details.get("reason"),
         metadata=details.get("metadata"),
     )
-
-
-@contextmanager
-def _scratch_file(path: Path) -> Iterator[Path]:
-    """An empty file that only we may read, and that is gone afterwards unless it was moved."""
-    path.unlink(missing_ok=True)
-    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    try:
-        yield path
-    finally:
-        path.unlink(missing_ok=True)
-
-
-def _copy(source: Path, target: Path) -> dict[str, bytes]:
-    """Copy a store as of its last commit, beside whoever writes; returns its named state."""
-    try:
-        with closing(_connect(source, "mode=ro")) as reader:
-            reader.execute("BEGIN")  # what is read and what is copied are of one moment
-            state = dict(reader.execute("SELECT name, data FROM state"))
-            with closing(sqlite3.connect(target, isolation_level=None)) as writer:
-                writer.execute("PRAGMA journal_mode=OFF")
-                writer.execute("PRAGMA synchronous=OFF")
-                reader.backup(writer, pages=-1)
-        with closing(_connect(target, "mode=ro&immutable=1")) as copied:
-            (found,) = copied.execute("PRAGMA quick_check(1)").fetchone()
-    except sqlite3.OperationalError as error:  # a full disk and the like
-        raise OSError(str(error)) from error
-    except sqlite3.DatabaseError as error:
-        found = str(error)
-    if found != "ok":
-        raise SnapshotError(f"{source} is damaged, no snapshot is made of it: {found}")
-    return state
-
-
-def _connect(path: Path, query: str) -> sqlite3.Connection:
-    uri = f"{path.absolute().as_uri()}?{query}"
-    return sqlite3.connect(uri, uri=True, isolation_level=None)

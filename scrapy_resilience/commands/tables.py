@@ -22,13 +22,16 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def plain(value: Any) -> str:
+    """A value in one cell."""
     return "-" if value in {None, ""} else str(value)
 
 
 def shown_time(seconds: float) -> str:
+    """Seconds since 1970 as a time in UTC."""
     when = datetime.fromtimestamp(seconds, tz=timezone.utc)
     return when.isoformat(sep=" ", timespec="seconds")
 
 
 def shown_size(size: float) -> str:
+    """Bytes as megabytes."""
     return f"{size / 1e6:.1f} MB"

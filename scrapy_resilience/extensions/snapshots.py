@@ -92,7 +92,7 @@ class Snapshots:
         """Make a snapshot now, of a commit that is made for it.
 
         *metadata* is a dict that JSON can hold; it is encrypted with the rest. Raises
-        :exc:`SnapshotError`, :exc:`OSError` and the errors of a remote store's client.
+        :exc:`SnapshotError` and :exc:`OSError`.
         """
         await self._commit()
         return await self._create("manual", metadata)
