@@ -134,7 +134,8 @@ class Crawl:
         command = command or ("crawl", "shop")
         if command[0] != sys.executable:
             command = (sys.executable, "-m", "scrapy", *command)
-        paths = os.pathsep.join((str(HERE), str(self.folder)))
+        inherited = filter(None, [os.environ.get("PYTHONPATH")])
+        paths = os.pathsep.join((str(HERE), str(self.folder), *inherited))
         with log.open("wb") as err, log.with_suffix(f".{self.runs}.out").open("wb") as out:
             process = subprocess.Popen(
                 [*map(str, command)],
