@@ -39,7 +39,7 @@ class Committer:
         self.lock = asyncio.Lock()
         """Held from before :meth:`begin` until what it gave was awaited."""
         self.contributors: list[Callable[[Changes], None]] = []
-        self.on_committed: list[Callable[[], None]] = []
+        self.on_written: list[Callable[[], None]] = []
         """Called in the event loop when a commit is durable."""
         self._store = store
         self._frontier = frontier
@@ -68,9 +68,9 @@ class Committer:
         self._broken = True
         await self._write(changes)
         self._frontier.committed(changes)
+        for written in self.on_written:
+            written()
         self._broken = False
-        for committed in self.on_committed:
-            committed()
 
     async def _write(self, changes: Changes) -> None:
         """Return once *changes* are durable; on an error try again until they are."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from hashlib import sha256
 from os import SEEK_END
 from pathlib import Path
@@ -20,7 +20,7 @@ from scrapy_resilience.checkpoint.lock import lock_fd
 from scrapy_resilience.checkpoint.state import OWN, StateRegistry
 from scrapy_resilience.exceptions import CheckpointError, JobLockedError
 
-__all__ = ["FeedRecord", "ending_of", "is_intact", "lock_feed", "records", "recover", "stored"]
+__all__ = ["FeedRecord", "ending_of", "is_intact", "lock_feed", "records", "recover"]
 
 logger = logging.getLogger(__name__)
 
@@ -53,11 +53,6 @@ class FeedRecord:
     def name(self) -> str:
         return _STATE + sha256(self.path.encode()).hexdigest()[:16]
 
-    @property
-    def length(self) -> int:
-        """How many bytes of the file stay."""
-        return self.base if self.offset is None else self.offset
-
 
 def lock_feed(file: IO[bytes], path: Path | str) -> None:
     """Raises :exc:`JobLockedError` when another job writes to an open feed."""
@@ -68,11 +63,6 @@ def lock_feed(file: IO[bytes], path: Path | str) -> None:
 def records(state: StateRegistry) -> list[FeedRecord]:
     """The feeds of the last run."""
     return [FeedRecord(**value) for value in state.values_of(_STATE)]
-
-
-def stored(found: list[FeedRecord], state: StateRegistry) -> dict[str, bytes]:
-    """The form in which a commit keeps feeds."""
-    return {record.name: state.encode(asdict(record)) for record in found}
 
 
 def is_intact(record: FeedRecord) -> bool:
@@ -106,7 +96,7 @@ def ending_of(file: IO[bytes], offset: int) -> bytes:
 
 
 def _check(record: FeedRecord, *, clean: bool) -> None:
-    keep = record.length
+    keep = _keep(record)
     try:
         with Path(record.path).open("rb") as file:
             lock_feed(file, record.path)
@@ -133,8 +123,13 @@ def _changed(record: FeedRecord, what: str) -> CheckpointError:
     )
 
 
+def _keep(record: FeedRecord) -> int:
+    """How many bytes of the file stay."""
+    return record.base if record.offset is None else record.offset
+
+
 def _cut(record: FeedRecord, folder: Path) -> None:
-    path, keep = Path(record.path), record.length
+    path, keep = Path(record.path), _keep(record)
     untouched = record.overwrite and record.offset is None and record.existed
     if untouched or not path.exists() or path.stat().st_size <= keep:
         return

@@ -6,11 +6,11 @@ import os
 import shutil
 import sqlite3
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
-from scrapy_resilience.checkpoint.feeds import FeedRecord, records, stored
+from scrapy_resilience.checkpoint.feeds import FeedRecord, records
 from scrapy_resilience.checkpoint.job import LOCK, META, STORE
 from scrapy_resilience.checkpoint.lock import FileLock
 from scrapy_resilience.checkpoint.places import sync_folder
@@ -41,8 +41,8 @@ class Restored:
     aside: Path | None
     """Where the old store is now."""
     meta: dict[str, Any]
-    feeds: list[FeedRecord]
-    """The feeds that the next crawl cuts back to what the snapshot knows of them."""
+    feeds: dict[str, int]
+    """Path → bytes to which the next crawl cuts a feed back."""
 
 
 def restore(jobdir: Path, snapshots: SnapshotStore, ident: str | None = None) -> Restored:
@@ -99,7 +99,7 @@ def _state(store: Path) -> dict[str, bytes]:
         return {}
 
 
-def _prepare(draft: Path, old: Path) -> tuple[dict[str, Any], list[FeedRecord]]:
+def _prepare(draft: Path, old: Path) -> tuple[dict[str, Any], dict[str, int]]:
     """Tell the restored store that its feeds have grown since, and of feeds that came since."""
     values = ValueCodec(allow_pickle=False)
     with closing(SQLiteStore(draft)) as store:
@@ -108,9 +108,13 @@ def _prepare(draft: Path, old: Path) -> tuple[dict[str, Any], list[FeedRecord]]:
         feeds = records(state)
         later = _later_feeds(old, meta, {record.name for record in feeds})
         meta["clean"] = False  # or a longer feed would be refused as changed
-        changes = {META: values.encode(meta), **stored(later, state)}
-        store.commit(Changes(state=dict(changes)))
-    return meta, feeds + later
+        known = {record.name: values.encode(asdict(record)) for record in later}
+        store.commit(Changes(state={META: values.encode(meta), **known}))
+    return meta, {record.path: _length(record) for record in feeds + later}
+
+
+def _length(record: FeedRecord) -> int:
+    return record.base if record.offset is None else record.offset
 
 
 def _later_feeds(old: Path, meta: dict[str, Any], known: set[str]) -> list[FeedRecord]:

@@ -50,7 +50,7 @@ def restore_snapshot(
         "replaced": done.aside and str(done.aside),
         "finished": bool(done.meta.get("finished")),
         "pending": done.meta.get("pending", 0),
-        "feeds": [{"path": feed.path, "bytes": feed.length} for feed in done.feeds],
+        "feeds": [{"path": feed, "bytes": length} for feed, length in done.feeds.items()],
     }
     return data, "\n".join(_told(done, path))
 
@@ -71,4 +71,4 @@ def _told(done: Restored, path: str) -> list[str]:
         "requests and what start() had not done, and first cuts back these feeds (what it cuts "
         f"off goes to {path}/cut):"
     )
-    return [*lines, *(f"  {feed.path} to {feed.length} bytes" for feed in done.feeds)]
+    return [*lines, *(f"  {feed} to {length} bytes" for feed, length in done.feeds.items())]

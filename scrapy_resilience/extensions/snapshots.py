@@ -120,7 +120,7 @@ class Snapshots:
 
     def _opened(self, scheduler: ResilientScheduler) -> None:
         assert scheduler.committer is not None
-        scheduler.committer.on_committed.append(self._fresh.set)
+        scheduler.committer.on_written.append(self._fresh.set)
         self._scheduler, self._committer = scheduler, scheduler.committer
         self._loop = asyncio.get_running_loop()
         watch_scheduler(scheduler, self._failed)
