@@ -13,7 +13,6 @@ from hashlib import scrypt
 from hmac import compare_digest
 from typing import Any, Final
 
-from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from scrapy_resilience.exceptions import SnapshotError, SnapshotKeyError
@@ -97,11 +96,8 @@ class Cipher:
         return self._aead.encrypt(self._nonce(last=last), chunk, self._header)
 
     def open(self, chunk: bytes, *, last: bool) -> bytes:
-        """Raises :exc:`ValueError` for a chunk that is not the next one of this file."""
-        try:
-            return self._aead.decrypt(self._nonce(last=last), chunk, self._header)
-        except InvalidTag:
-            raise ValueError("a chunk is not what was written") from None
+        """Raises :exc:`InvalidTag` for a chunk that is not the next one of this file."""
+        return self._aead.decrypt(self._nonce(last=last), chunk, self._header)
 
     def _nonce(self, *, last: bool) -> bytes:
         number, self._number = self._number, self._number + 1

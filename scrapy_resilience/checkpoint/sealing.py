@@ -21,6 +21,7 @@ from itertools import chain
 from typing import IO, TYPE_CHECKING, Any, Final, NoReturn
 
 import zstandard
+from cryptography.exceptions import InvalidTag
 
 from scrapy_resilience.checkpoint.cipher import Cipher, Plain
 from scrapy_resilience.exceptions import SnapshotError
@@ -138,7 +139,7 @@ class Reader:
         frames.close()
         try:
             return dict(json.loads(self._cipher(key).open(first, last=False)))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, InvalidTag):
             self._damaged()
 
     def read(self, target: IO[bytes], key: str) -> dict[str, Any]:
@@ -148,7 +149,7 @@ class Reader:
         try:
             details = dict(json.loads(next(opened, b"")))
             size = sum(map(target.write, self._decompressed(opened)))
-        except (ValueError, TypeError, zstandard.ZstdError):
+        except (ValueError, TypeError, InvalidTag, zstandard.ZstdError):
             self._damaged()
         if size != self.header.get("size"):
             self._damaged()
