@@ -100,9 +100,9 @@ def test_restore_to_another_jobdir(plain_crawl):
     job = plain_crawl(SHOP, RESILIENCE_SNAPSHOT_DIR="safe", **OFTEN)
     job.run_until(until=lambda: len(found(job, job.path("safe"))) >= 3)
     shutil.rmtree(job.job)
-    job.configure(JOBDIR="elsewhere")
+    job.configure(JOBDIR="elsewhere", RESILIENCE_SNAPSHOT_DIR=None)
 
-    run = job.run("resilience", "restore", "elsewhere")
+    run = job.run("resilience", "restore", "elsewhere", "--from", "safe")
     assert run.code == 0, run
     job.finish()
 
@@ -254,6 +254,19 @@ def test_a_wrong_place_is_refused(plain_crawl):
     job = plain_crawl(SHOP, RESILIENCE_SNAPSHOT_DIR="nowhere://bucket")
 
     job.run().check_refused("RESILIENCE_SNAPSHOT_DIR", "nowhere://bucket")
+
+
+@pytest.mark.slow
+def test_kills_while_snapshots_are_made(crawl):
+    """Kills leave no damaged snapshot, and cost no item."""
+    job = crawl(SHOP, **{**OFTEN, "RESILIENCE_SNAPSHOT_INTERVAL": 0.02})
+
+    job.survive(kills=4, commits=1, at_least=3)
+
+    assert not [each.problem for each in found(job) if each.problem]
+    assert not list(job.job.glob("*scratch*"))
+    assert not list((job.job / "snapshots").glob("*.draft"))
+    job.check_items()
 
 
 # --- emergencies --------------------------------------------------------------------------
