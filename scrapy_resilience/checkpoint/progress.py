@@ -19,6 +19,7 @@ __all__ = ["RUNNING", "about", "job_id"]
 RUNNING: Final = OWN + "running_seconds"
 """Seconds that the job has run, over all runs."""
 _FAILED: Final = ("retry/max_reached", "spider_exceptions/count")
+_FEED: Final = OWN + "feed/"
 _values: Final = ValueCodec(allow_pickle=False)
 
 
@@ -38,7 +39,14 @@ def about(state: Mapping[str, bytes]) -> About:
             "running_seconds": round(_load(state, RUNNING) or 0.0, 1),
         },
         reason=meta.get("reason"),
+        files=_spools(state),
     )
+
+
+def _spools(state: Mapping[str, bytes]) -> dict[str, int]:
+    """Items that wait in the JOBDIR for their feed to be produced, up to the commit."""
+    feeds = (_load(state, name) or {} for name in state if name.startswith(_FEED))
+    return {feed["path"]: feed["offset"] or 0 for feed in feeds if feed.get("spooled")}
 
 
 def job_id(meta: dict[str, Any]) -> str:

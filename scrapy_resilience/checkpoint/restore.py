@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import shutil
 import sqlite3
@@ -15,6 +16,7 @@ from scrapy_resilience.checkpoint.job import LOCK, META, STORE
 from scrapy_resilience.checkpoint.lock import FileLock
 from scrapy_resilience.checkpoint.places import sync_folder
 from scrapy_resilience.checkpoint.progress import about
+from scrapy_resilience.checkpoint.sealing import blocks
 from scrapy_resilience.checkpoint.state import StateRegistry
 from scrapy_resilience.exceptions import CheckpointError, SnapshotError
 from scrapy_resilience.frontier.codec import ValueCodec
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Restored", "restore"]
 
 _DRAFT: Final = STORE + ".restored"
+_FILES: Final = "restored"
 _ASIDE: Final = "replaced"
 
 
@@ -63,17 +66,20 @@ def restore(jobdir: Path, snapshots: SnapshotStore, ident: str | None = None) ->
 
 
 def _restore(jobdir: Path, snapshots: SnapshotStore, ident: str | None) -> Restored:
-    draft, store = jobdir / _DRAFT, jobdir / STORE
+    draft, files, store = jobdir / _DRAFT, jobdir / _FILES, jobdir / STORE
+    _remove(draft, files)
     try:
         if ident is None:
-            snapshot, skipped = snapshots.load_newest(draft, _job(store, snapshots))
+            job = _job(store, snapshots)
+            snapshot, skipped = snapshots.load_newest(draft, job, files)
         else:
-            snapshot, skipped = snapshots.load(ident, draft), []
+            snapshot, skipped = snapshots.load(ident, draft, files), []
         meta, feeds = _prepare(draft, store)
         aside = _set_aside(store, jobdir / _ASIDE)
+        _put_files(files, jobdir)
         draft.replace(store)
     finally:
-        _remove(draft)
+        _remove(draft, files)
     sync_folder(jobdir)
     return Restored(snapshot, skipped, aside, meta, feeds)
 
@@ -147,9 +153,7 @@ def _set_aside(store: Path, folder: Path) -> Path | None:
     if not store.exists():
         _remove_logs(store)
         return None
-    folder.mkdir(mode=0o700, exist_ok=True)
-    stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S%fZ")
-    aside = folder / f"{store.name}.{stamp}"
+    aside = _aside(store, folder)
     _fold_log(store)
     for log in ("-wal", "-shm"):  # still there: the store is damaged
         if (left := store.with_name(store.name + log)).exists():
@@ -159,6 +163,31 @@ def _set_aside(store: Path, folder: Path) -> Path | None:
     except OSError:  # a file system without links
         shutil.copy2(store, aside)
     return aside
+
+
+def _aside(path: Path, folder: Path) -> Path:
+    folder.mkdir(mode=0o700, exist_ok=True)
+    stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S%fZ")
+    return folder / f"{path.name}.{stamp}"
+
+
+def _put_files(restored: Path, jobdir: Path) -> None:
+    """Put the job's files where they were, but for those that have only grown since."""
+    for path in sorted(restored.rglob("*")):
+        target = jobdir / path.relative_to(restored)
+        if path.is_dir():
+            target.mkdir(mode=0o700, exist_ok=True)
+        elif not _begins_with(target, path):
+            if target.exists():
+                target.replace(_aside(target, jobdir / _ASIDE))
+            path.replace(target)
+
+
+def _begins_with(path: Path, other: Path) -> bool:
+    size = other.stat().st_size
+    if not path.exists() or path.stat().st_size < size:
+        return False
+    return all(map(operator.eq, blocks(path, size), blocks(other, size)))
 
 
 def _fold_log(store: Path) -> None:
@@ -175,6 +204,7 @@ def _remove_logs(store: Path) -> None:
         store.with_name(store.name + log).unlink(missing_ok=True)
 
 
-def _remove(draft: Path) -> None:
+def _remove(draft: Path, files: Path) -> None:
+    shutil.rmtree(files, ignore_errors=True)
     draft.unlink(missing_ok=True)
     _remove_logs(draft)

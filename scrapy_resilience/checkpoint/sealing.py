@@ -4,7 +4,7 @@
 
     magic, length of the header, header (JSON, readable without the key)
     length, chunk     details (JSON)
-    length, chunk …   the database, compressed
+    length, chunk …   the database and the job's files, one after the other, compressed
     0
     SHA-256 of all before, written last
 
@@ -27,9 +27,10 @@ from scrapy_resilience.checkpoint.cipher import Cipher, Plain
 from scrapy_resilience.exceptions import SnapshotError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
+    from pathlib import Path
 
-__all__ = ["MAX_DETAILS", "Reader", "write"]
+__all__ = ["MAX_DETAILS", "Reader", "blocks", "write"]
 
 _MAGIC: Final = b"\x89RSNAP\r\n"
 _FORMAT: Final = 1
@@ -47,12 +48,12 @@ def write(
     target: IO[bytes],
     header: dict[str, Any],
     details: dict[str, Any],
-    source: IO[bytes],
+    source: Iterable[bytes],
     *,
     key: str = "",
     compress: bool = True,
 ) -> dict[str, Any]:
-    """Write a snapshot of the bytes of *source* to *target*; returns the whole header."""
+    """Write a snapshot of all bytes of *source* to *target*; returns the whole header."""
     cipher = Cipher.new(key) if key else Plain()
     full = {
         **header,
@@ -70,7 +71,7 @@ def write(
     lead = _MAGIC + _LENGTH.pack(len(raw)) + raw
     put(lead)
     cipher.bind(lead)
-    body = _compressed(source) if compress else _blocks(source)
+    body = _compressed(source) if compress else source
     for chunk, last in _with_last(chain([json.dumps(details).encode()], body)):
         sealed = cipher.seal(chunk, last=last)
         put(_LENGTH.pack(len(sealed)) + sealed)
@@ -79,13 +80,20 @@ def write(
     return full
 
 
-def _blocks(source: IO[bytes]) -> Iterator[bytes]:
-    return iter(lambda: source.read(_CHUNK), b"")
+def blocks(path: Path, size: int) -> Iterator[bytes]:
+    """The first *size* bytes of a file. Raises :exc:`SnapshotError` when it is shorter."""
+    with path.open("rb") as file:
+        while size:
+            block = file.read(min(size, _CHUNK))
+            if not block:
+                raise SnapshotError(f"{path} is too short, no snapshot is made of it")
+            size -= len(block)
+            yield block
 
 
-def _compressed(source: IO[bytes]) -> Iterator[bytes]:
+def _compressed(source: Iterable[bytes]) -> Iterator[bytes]:
     chunker = zstandard.ZstdCompressor(level=_LEVEL).chunker(chunk_size=_CHUNK)
-    for block in _blocks(source):
+    for block in source:
         yield from chunker.compress(block)
     yield from chunker.finish()  # type: ignore[no-untyped-call]
 
@@ -99,6 +107,27 @@ def _with_last(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
         waiting = chunk
     if waiting is not None:
         yield waiting, True
+
+
+def _pour(chunks: Iterable[bytes], files: Iterable[tuple[IO[bytes], int]]) -> None:
+    """Fill each file to its size, in turn. Raises :exc:`ValueError` when it does not fit."""
+    rest = iter(files)
+    file, room = next(rest)
+    for chunk in chunks:
+        left = memoryview(chunk)
+        while left:
+            while not room:
+                file, room = _next_file(rest)
+            written = file.write(left[:room])
+            left, room = left[written:], room - written
+    if room or any(size for _, size in rest):
+        raise ValueError("too short")
+
+
+def _next_file(files: Iterator[tuple[IO[bytes], int]]) -> tuple[IO[bytes], int]:
+    for found in files:
+        return found
+    raise ValueError("too long")
 
 
 class Reader:
@@ -142,16 +171,21 @@ class Reader:
         except (ValueError, TypeError, InvalidTag):
             self._damaged()
 
-    def read(self, target: IO[bytes], key: str) -> dict[str, Any]:
-        """Write the database to *target* and return the details; all of it, or an error."""
+    def read(
+        self,
+        key: str,
+        targets: Callable[[dict[str, Any]], Iterable[tuple[IO[bytes], int]]],
+    ) -> dict[str, Any]:
+        """Write everything, or raise an error; returns the details.
+
+        *targets* gives, for the details, the files to write and their sizes, in order.
+        """
         cipher = self._cipher(key)
         opened = (cipher.open(frame, last=last) for frame, last in _with_last(self._frames()))
         try:
             details = dict(json.loads(next(opened, b"")))
-            size = sum(map(target.write, self._decompressed(opened)))
+            _pour(self._decompressed(opened), targets(details))
         except (ValueError, TypeError, InvalidTag, zstandard.ZstdError):
-            self._damaged()
-        if size != self.header.get("size"):
             self._damaged()
         return details
 

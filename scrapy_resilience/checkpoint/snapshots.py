@@ -9,19 +9,22 @@ from __future__ import annotations
 import json
 import os
 import re
-from contextlib import contextmanager
+import shutil
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from itertools import chain, starmap
+from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from scrapy_resilience.checkpoint.copying import copy_store, scratch_file
 from scrapy_resilience.checkpoint.places import open_place, sync_folder
-from scrapy_resilience.checkpoint.sealing import MAX_DETAILS, Reader, write
+from scrapy_resilience.checkpoint.sealing import MAX_DETAILS, Reader, blocks, write
 from scrapy_resilience.exceptions import SnapshotError, SnapshotKeyError
 from scrapy_resilience.frontier.store import SCHEMA
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from scrapy_resilience.checkpoint.places import Place
@@ -45,6 +48,8 @@ class About:
     progress: dict[str, Any]
     """Numbers, readable without the key."""
     reason: str | None = None
+    files: Mapping[str, int] = field(default_factory=dict)
+    """Files beside the store that the job needs: path within the JOBDIR → bytes."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +127,18 @@ class SnapshotStore:
         if len(json.dumps(user)) > MAX_DETAILS // 2:
             raise ValueError("the metadata of a snapshot may have 512 kB as JSON")
         self._scratch.mkdir(parents=True, exist_ok=True)
+        try:
+            return self._create(source, about, kind, user)
+        except FileNotFoundError:  # a file that the job was done with in the meantime
+            return self._create(source, about, kind, user)
+
+    def _create(
+        self,
+        source: Path,
+        about: Callable[[Mapping[str, bytes]], About],
+        kind: str,
+        user: dict[str, Any],
+    ) -> Snapshot:
         with scratch_file(self._scratch / _SCRATCH) as copy:
             of = about(copy_store(source, copy))
             now = self._clock()
@@ -134,14 +151,16 @@ class SnapshotStore:
                 "size": copy.stat().st_size,
                 "progress": of.progress,
             }
-            details = {"reason": of.reason, "metadata": user}
-            header = self._publish(header, details, copy)
+            details = {"reason": of.reason, "metadata": user, "files": dict(of.files)}
+            files = [(copy, header["size"])]
+            files += [(source.parent / name, size) for name, size in of.files.items()]
+            header = self._publish(header, details, files)
         self._good.add(header["id"])
         self.prune(of.job)
         return _snapshot(header, details)
 
     def _publish(
-        self, header: dict[str, Any], details: dict[str, Any], copy: Path
+        self, header: dict[str, Any], details: dict[str, Any], files: Iterable[tuple[Path, int]]
     ) -> dict[str, Any]:
         folder = self.place.drafts(self._scratch)
         job = header["id"].rpartition("-")[2]
@@ -149,7 +168,8 @@ class SnapshotStore:
             leftover.unlink()
         name = header["id"] + _SUFFIX
         with scratch_file(folder / (name + _DRAFT)) as draft:
-            with draft.open("r+b") as target, copy.open("rb") as source:
+            with draft.open("r+b") as target:
+                source = chain.from_iterable(starmap(blocks, files))
                 key = self._key if self._encrypt else ""
                 compress = self._compress
                 full = write(target, header, details, source, key=key, compress=compress)
@@ -214,11 +234,14 @@ class SnapshotStore:
 
     # --- going back ---
 
-    def load(self, ident: str, target: Path) -> Snapshot:
+    def load(self, ident: str, target: Path, files: Path | None = None) -> Snapshot:
         """Put the store that a snapshot holds at *target* (mode 0600), whole or not at all.
 
-        What was at *target* is gone, with its write-ahead log. Raises :exc:`SnapshotError`.
+        What was at *target* is gone, with its write-ahead log. The job's other files go to
+        the folder *files*, which is emptied first. Raises :exc:`SnapshotError`.
         """
+        if files is not None:
+            shutil.rmtree(files, ignore_errors=True)
         draft_path = target.with_name(target.name + _DRAFT)
         with self._reading(ident) as reader, scratch_file(draft_path) as draft:
             with draft.open("r+b") as file:
@@ -228,7 +251,12 @@ class SnapshotStore:
                         f"version reads {SCHEMA}: use the version of scrapy_resilience that "
                         "wrote it"
                     )
-                details = reader.read(file, self._key)
+                size = reader.header.get("size", 0)
+                with ExitStack() as stack:
+                    details = reader.read(
+                        self._key,
+                        lambda found: chain([(file, size)], _others(found, files, stack)),
+                    )
                 file.flush()
                 os.fsync(file.fileno())
             for log in ("-wal", "-shm"):  # of the old file: it must not be replayed onto ours
@@ -238,7 +266,7 @@ class SnapshotStore:
         return _snapshot(reader.header, details)
 
     def load_newest(
-        self, target: Path, job: str | None = None
+        self, target: Path, job: str | None = None, files: Path | None = None
     ) -> tuple[Snapshot, list[SnapshotError]]:
         """The newest good snapshot, and what is wrong with the newer ones.
 
@@ -246,7 +274,7 @@ class SnapshotStore:
         """
         problems: list[SnapshotError] = []
         for ident in self.ids(job):
-            found = self._load_or_why(ident, target)
+            found = self._load_or_why(ident, target, files)
             if isinstance(found, Snapshot):
                 return found, problems
             problems.append(found)
@@ -254,9 +282,11 @@ class SnapshotStore:
             raise problems[0]
         raise SnapshotError(f"there is no snapshot in {self.place}")
 
-    def _load_or_why(self, ident: str, target: Path) -> Snapshot | SnapshotError:
+    def _load_or_why(
+        self, ident: str, target: Path, files: Path | None
+    ) -> Snapshot | SnapshotError:
         try:
-            return self.load(ident, target)
+            return self.load(ident, target, files)
         except SnapshotKeyError:
             raise
         except SnapshotError as error:
@@ -300,6 +330,22 @@ def store_of(config: Config, jobdir: Path, place: str = "") -> SnapshotStore:
         encrypt=config.snapshot_encryption,
         retention=config.snapshot_retention,
     )
+
+
+def _others(
+    details: dict[str, Any], folder: Path | None, stack: ExitStack
+) -> Iterator[tuple[IO[bytes], int]]:
+    """The job's other files, opened below *folder*, and their sizes."""
+    for name, size in dict(details.get("files") or {}).items():
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or size < 0:
+            raise ValueError(name)
+        where = os.devnull
+        if folder is not None:
+            where = str(folder / path)
+            (folder / path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        opened = os.open(where, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+        yield stack.enter_context(os.fdopen(opened, "wb")), size
 
 
 def _digits(ident: str) -> int:

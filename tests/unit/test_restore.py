@@ -254,13 +254,45 @@ def test_a_kill_at_any_step(tmp_path, store, monkeypatch, name, after):
 
     with monkeypatch.context() as patch:
         patch.setattr(module, name, killed)
-        patch.setattr(module, "_remove", lambda draft: draft)
+        patch.setattr(module, "_remove", lambda *_: None)
         with pytest.raises(Killed):
             restore(tmp_path, snapshots)
 
     assert dump(store) == old or "later" not in registry(store)._stored
     assert restore(tmp_path, snapshots).snapshot == made
     assert "later" not in registry(store)._stored
+
+
+# --- items that wait for their feed -------------------------------------------------------
+
+
+@pytest.mark.parametrize("now", [None, b"committed and more", b"another thing", b"comm"])
+def test_a_spool_comes_back(tmp_path, store, now):
+    """A spool that is lost or another one is put back; one that has grown stays, to be cut."""
+    spool = tmp_path / "spool" / "one"
+    spool.parent.mkdir()
+    spool.write_bytes(b"committed and more")
+    record = {"path": "spool/one", "offset": 9, "spooled": True}
+    change(store, **{"resilience.feed/1": ValueCodec().encode(record)})
+    snapshots = snapshots_of(tmp_path)
+    made = snapshots.create(store, about)
+    change(store, **{"resilience.feed/1": None})
+    spool.unlink()
+    if now is not None:
+        spool.write_bytes(now)
+
+    module._put_files(_loaded(snapshots, made, tmp_path), tmp_path)
+
+    grown = now == b"committed and more"
+    assert spool.read_bytes() == (now if grown else b"committed")
+    kept = [path.read_bytes() for path in (tmp_path / "replaced").glob("one.*")]
+    assert kept == ([] if grown or now is None else [now])
+
+
+def _loaded(snapshots, made, folder):
+    """Return the folder with the files of a snapshot."""
+    snapshots.load(made.id, folder / "loaded.db", folder / "restored")
+    return folder / "restored"
 
 
 # --- feeds ------------------------------------------------------------------------------

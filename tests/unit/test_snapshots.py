@@ -24,6 +24,7 @@ from scrapy_resilience.checkpoint.places import open_place
 from scrapy_resilience.checkpoint.progress import about
 from scrapy_resilience.checkpoint.sealing import Reader, write
 from scrapy_resilience.exceptions import ConfigurationError, SnapshotError, SnapshotKeyError
+from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.store import Changes, SQLiteStore
 
 FORMS = [{"key": key, "compress": compress} for key in ("", KEY) for compress in (True, False)]
@@ -150,6 +151,93 @@ def test_metadata_that_is_too_large_is_refused(tmp_path, store):
         snapshots_of(tmp_path).create(store, about, metadata={"a": "x" * 2**20})
 
 
+# --- the job's other files --------------------------------------------------------------
+
+
+@pytest.fixture
+def spooled(tmp_path, store):
+    """Return a spool of which nine bytes are committed."""
+    spool = tmp_path / "spool" / "one"
+    spool.parent.mkdir()
+    spool.write_bytes(b"committed, and more")
+    record = {"path": "spool/one", "offset": 9, "spooled": True}
+    with closing(SQLiteStore(store)) as opened:
+        opened.commit(
+            Changes(
+                state={
+                    "resilience.feed/1": ValueCodec().encode(record),
+                    "resilience.feed/2": ValueCodec().encode({"path": "/a", "offset": 5}),
+                }
+            )
+        )
+    return spool
+
+
+@forms
+@pytest.mark.usefixtures("spooled")
+def test_items_that_wait_for_their_feed_are_in_it(tmp_path, store, target, form):
+    """A spool is copied up to what the store knows of it; other feeds are not."""
+    snapshots = snapshots_of(tmp_path, **form)
+    made = snapshots.create(store, about)
+
+    snapshots.load(made.id, target, tmp_path / "files")
+    snapshots.load(made.id, tmp_path / "store alone")
+
+    assert dump(target) == dump(store) == dump(tmp_path / "store alone")
+    found = [path for path in (tmp_path / "files").rglob("*") if path.is_file()]
+    assert [(path.parent.name, path.read_bytes()) for path in found] == [
+        ("spool", b"committed")
+    ]
+    assert stat.S_IMODE(found[0].stat().st_mode) == 0o600
+
+
+def test_a_spool_that_is_too_short(tmp_path, store, spooled):
+    """No snapshot is made of a job that has lost items."""
+    spooled.write_bytes(b"x")
+
+    with pytest.raises(SnapshotError, match="is too short"):
+        snapshots_of(tmp_path).create(store, about)
+    assert snapshots_of(tmp_path).ids() == []
+
+
+def test_a_spool_that_is_done_with(tmp_path, store, spooled):
+    """A spool that goes away while the copy is made makes another copy."""
+
+    def late(state):
+        found = about(state)
+        if spooled.exists():
+            spooled.unlink()
+            return found
+        return replace(found, files={})
+
+    assert snapshots_of(tmp_path).create(store, late)
+
+
+def test_no_file_of_a_damaged_snapshot_stays(tmp_path, store, target, spooled):
+    """What a damaged newer snapshot has put out is not taken for the older one's."""
+    snapshots = snapshots_of(tmp_path)
+    snapshots.create(store, lambda state: replace(about(state), files={}))
+    bad = path_of(tmp_path, snapshots.create(store, about))
+    bad.write_bytes(bad.read_bytes()[:-1])
+
+    snapshots.load_newest(target, files=tmp_path / "files")
+
+    assert not list((tmp_path / "files").rglob("*"))
+    assert spooled.exists()
+
+
+@pytest.mark.parametrize("name", ["../out", "/out", "a/../../out"])
+def test_no_file_leads_out_of_the_folder(tmp_path, store, monkeypatch, name):
+    """Whatever a snapshot says, nothing is written elsewhere."""
+    monkeypatch.setattr(module, "blocks", lambda *_: iter([store.read_bytes()]))
+    snapshots = snapshots_of(tmp_path)
+    made = snapshots.create(store, lambda state: replace(about(state), files={name: 0}))
+
+    with pytest.raises(SnapshotError, match="damaged"):
+        snapshots.load(made.id, tmp_path / "loaded.db", tmp_path / "files")
+    assert not list(tmp_path.rglob("out"))
+
+
 # --- what can be read without the key -------------------------------------------------
 
 
@@ -210,18 +298,24 @@ def test_a_wrong_or_missing_key(tmp_path, store, target, key, words):
 # --- damage ---------------------------------------------------------------------------
 
 
+def pieces(data):
+    """Return data in pieces of a chunk, as they are read from a file."""
+    return (data[at : at + sealing._CHUNK] for at in range(0, len(data), sealing._CHUNK))
+
+
 def sealed(data, form):
     """Return the bytes of a snapshot of *data*."""
     file = io.BytesIO()
     header = {"id": "x", "size": len(data)}
-    write(file, header, {"metadata": {"a": 1}}, io.BytesIO(data), **form)
+    write(file, header, {"metadata": {"a": 1}}, pieces(data), **form)
     return file.getvalue()
 
 
 def opened(content, key=KEY):
     """Return what a file gives."""
     target = io.BytesIO()
-    details = Reader(io.BytesIO(content), "x").read(target, key)
+    reader = Reader(io.BytesIO(content), "x")
+    details = reader.read(key, lambda _: [(target, reader.header.get("size"))])
     return target.getvalue(), details
 
 
