@@ -6,10 +6,12 @@ import json
 import re
 import shutil
 import signal
+from dataclasses import fields
 
 import pytest
-from crawls import SHOP, wait_until
+from crawls import SHOP, check_same, wait_until
 
+from scrapy_resilience.checkpoint.feeds import FeedRecord
 from scrapy_resilience.checkpoint.job import STORE
 from scrapy_resilience.checkpoint.places import Folder
 from scrapy_resilience.checkpoint.snapshots import SnapshotStore
@@ -138,6 +140,53 @@ def test_restore_without_the_key(plain_crawl):
         assert run.code == 1
         assert words in run.log
         assert len(run.log.splitlines()) == 1
+
+
+spools = pytest.mark.skipif(
+    "spooled" not in {field.name for field in fields(FeedRecord)},
+    reason="needs feeds that are produced from a spool",
+)
+
+
+def check_produced(job, text):
+    """A feed that was produced at the close holds each item once."""
+    found = re.findall(r"sku\W+(H\d[\w-]+)", text)
+    check_same(found, [item["sku"] for item in job.site.expected_items()])
+
+
+@spools
+def test_a_lost_volume_with_items_that_wait_for_their_feed(plain_crawl):
+    """Items of a feed that is produced at the close come back with the snapshot."""
+    job = plain_crawl(
+        SHOP,
+        DOWNLOAD_DELAY=0.03,
+        FEEDS={"items.json": {"format": "json"}},
+        RESILIENCE_SNAPSHOT_DIR="safe",
+        **OFTEN,
+    )
+    job.run_until(until=lambda: len(found(job, job.path("safe"))) >= 5)
+    shutil.rmtree(job.job)
+
+    run = job.run("resilience", "restore", "job", "--from", "safe")
+    assert run.code == 0, run
+    job.finish()
+
+    check_produced(job, job.path("items.json").read_text("utf-8"))
+
+
+@spools
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_a_produced_feed_is_produced_again(plain_crawl, overwrite):
+    """A finished job that goes back stores its feed again, with each item once."""
+    feed = {"format": "xml", "overwrite": overwrite}
+    job = plain_crawl(SHOP, FEEDS={"items.xml": feed}, **OFTEN)
+    job.finish()
+    older = found(job)
+    restore(job, older[len(older) // 2].id)
+
+    job.finish()
+
+    check_produced(job, job.path("items.xml").read_text("utf-8"))
 
 
 # --- looking ------------------------------------------------------------------------------
