@@ -163,7 +163,8 @@ class Snapshots:
             await self._try(kind)
 
     def _failed(self, error: BaseException) -> None:
-        self._loop.call_soon_threadsafe(self._emergency, error)
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._emergency, error)
 
     def _emergency(self, error: BaseException) -> None:
         """Once for each kind of error, and of the last commit: this one may not be sound."""
