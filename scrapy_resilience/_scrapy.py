@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from scrapy import Request
     from scrapy.core.engine import ExecutionEngine
+    from scrapy.core.scheduler import BaseScheduler
     from scrapy.core.scraper import Scraper
     from scrapy.crawler import Crawler
 
@@ -52,6 +53,8 @@ __all__ = [
     "stops_twisted",
     "under_way",
     "wake",
+    "watch_handlers",
+    "watch_scheduler",
     "wrap_scraper",
 ]
 
@@ -187,6 +190,53 @@ def wrap_scraper(
 
     vars(scraper)["handle_spider_output_async"] = handle_spider_output_async
     vars(scraper)["start_itemproc_async"] = start_itemproc_async
+
+
+# --- watching ---------------------------------------------------------------------
+
+
+def watch_scheduler(scheduler: BaseScheduler, failed: Callable[[Exception], None]) -> None:
+    """Call *failed* with what the scheduler raises to the engine, which only logs it."""
+
+    def watched(method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any) -> Any:
+            try:
+                return method(*args)
+            except Exception as error:
+                failed(error)
+                raise
+
+        return call
+
+    for name in ("next_request", "enqueue_request"):
+        vars(scheduler)[name] = watched(getattr(scheduler, name))
+
+
+class _HandlerErrors(logging.Handler):
+    """Sees what signal handlers raise: Scrapy catches it, and its log is all that is left."""
+
+    def __init__(self, crawler: Crawler, failed: Callable[[BaseException], None]) -> None:
+        super().__init__(logging.ERROR)
+        self._crawler = crawler
+        self._failed = failed
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None and getattr(record, "spider", None) in {
+            None,
+            self._crawler.spider,
+        }:
+            self._failed(error)
+
+
+def watch_handlers(
+    crawler: Crawler, failed: Callable[[BaseException], None]
+) -> Callable[[], None]:
+    """Call *failed* with what extensions raise in their signal handlers, until it is undone."""
+    handler = _HandlerErrors(crawler, failed)
+    log = logging.getLogger("scrapy.utils.signal")
+    log.addHandler(handler)
+    return partial(log.removeHandler, handler)
 
 
 # --- shutdown ---------------------------------------------------------------------

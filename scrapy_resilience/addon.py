@@ -19,6 +19,7 @@ from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.extensions.checkpoint import Checkpoint
 from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
 from scrapy_resilience.extensions.shutdown import Shutdown
+from scrapy_resilience.extensions.snapshots import Snapshots
 from scrapy_resilience.scheduler import ResilientScheduler
 from scrapy_resilience.settings import Config, apply_layers
 from scrapy_resilience.spidermiddlewares.start import StartMiddleware
@@ -105,6 +106,8 @@ class ResilienceAddon:
         _default(settings, "EXTENSIONS", SpiderState, None)
         _default(settings, "EXTENSIONS", Checkpoint, 0)
         _default(settings, "EXTENSIONS", Shutdown, 0)
+        if config.snapshot_enabled:
+            _default(settings, "EXTENSIONS", Snapshots, 0)
 
 
 def _default(settings: BaseSettings, name: str, cls: type, order: int | None) -> None:

@@ -8,6 +8,8 @@ The tree::
         ├── DamagedError     a stored file is not what was written
         ├── JobLockedError   another process is running the job
         ├── SinkError        a handler of ``checkpoint_prepare`` fails, for now
+        ├── SnapshotError    a snapshot can't be made or read
+        │   └── SnapshotKeyError  it is encrypted, and the key is missing or another one
         └── StorageError     nothing could be written for too long
 
 This module imports nothing, so that every layer may raise from it.
@@ -22,6 +24,8 @@ __all__ = [
     "JobLockedError",
     "ResilienceError",
     "SinkError",
+    "SnapshotError",
+    "SnapshotKeyError",
     "StorageError",
 ]
 
@@ -52,3 +56,11 @@ class SinkError(CheckpointError):
 
 class StorageError(CheckpointError):
     """Nothing could be written for too long; the job stays at its last commit."""
+
+
+class SnapshotError(CheckpointError):
+    """A snapshot can't be made or read: it is damaged, foreign, or not there."""
+
+
+class SnapshotKeyError(SnapshotError):
+    """A snapshot is encrypted, and ``RESILIENCE_ENCRYPTION_KEY`` is empty or another one."""

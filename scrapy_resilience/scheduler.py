@@ -342,6 +342,8 @@ class ResilientScheduler(BaseScheduler):
             await ending()
         self.job.meta["clean"] = True
         await self._commit_at_close(self.committer)
+        for ended in self.job.on_end:
+            await ended()
         reach("close/last")
         self.committer.close()
         self.job.close()

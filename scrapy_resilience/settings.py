@@ -42,12 +42,19 @@ PRIORITIES: Final = {
     "environment": SETTINGS_PRIORITIES["addon"] + 2,
 }
 
+_DEVELOPMENT: Final[dict[str, Any]] = {
+    "snapshot_interval": 60.0,
+    "snapshot_retention": 5,
+    "snapshot_compression": False,
+    "snapshot_encryption": False,
+}
+
 PROFILES: Final[dict[str, dict[str, Any]]] = {
     "default": {},
-    "production": {},
-    "staging": {},
-    "development": {},
-    "testing": {},
+    "production": {"snapshot_retention": 20},
+    "staging": {"snapshot_retention": 20},
+    "development": _DEVELOPMENT,
+    "testing": _DEVELOPMENT,
 }
 """What a profile changes, by field name. The rows grow with the features they tune."""
 
@@ -60,8 +67,9 @@ def _setting(
     choices: tuple[str, ...] = (),
     secret: bool = False,
 ) -> Any:
+    """*minimum* is the least number, or the fewest characters of a text that is not empty."""
     metadata = {"meaning": meaning, "minimum": minimum, "choices": choices, "secret": secret}
-    return field(default=default, metadata=metadata)
+    return field(default=default, metadata=metadata, repr=not secret)
 
 
 @dataclass(frozen=True)
@@ -104,6 +112,33 @@ class Config:
         30.0,
         "Seconds from SIGINT or SIGTERM to the end of the process; 0 cuts off at once.",
         minimum=0,
+    )
+    snapshot_enabled: bool = _setting(
+        True, "Copy the job to snapshots, from which it can be restored."
+    )
+    snapshot_interval: float = _setting(
+        300.0, "Seconds between two snapshots; 0 makes none by time.", minimum=0
+    )
+    snapshot_items: int = _setting(
+        0, "Scraped items after which a snapshot is made; 0 makes none by items.", minimum=0
+    )
+    snapshot_retention: int = _setting(
+        10, "How many good snapshots of a job are kept.", minimum=1
+    )
+    snapshot_dir: str = _setting(
+        "",
+        "Folder of the snapshots, or a URL such as `s3://bucket/folder` with the extra "
+        "`fsspec`; empty for `snapshots` in the JOBDIR.",
+    )
+    snapshot_compression: bool = _setting(True, "Compress snapshots with zstd.")
+    snapshot_encryption: bool = _setting(
+        True, "Encrypt snapshots, when RESILIENCE_ENCRYPTION_KEY is set."
+    )
+    encryption_key: str = _setting(
+        "",
+        "Secret text with which snapshots are encrypted; set it in the environment.",
+        minimum=16,
+        secret=True,
     )
     allow_pickle: bool = _setting(
         True, "Pickle what has no plain form; when off, such requests stay in memory."
@@ -171,6 +206,9 @@ def _parse(name: str, f: Field[Any], raw: Any) -> Any:
             raise ConfigurationError(
                 f"{name}={shown}: use one of {', '.join(f.metadata['choices'])}."
             )
+        minimum = f.metadata["minimum"]
+        if minimum is not None and value and len(value) < minimum:
+            raise ConfigurationError(f"{name}={shown}: use at least {minimum} characters.")
         return value
     return _number(name, kind, f.metadata["minimum"], raw, shown)
 

@@ -42,11 +42,15 @@ def _lines() -> list[str]:
             + field.metadata["meaning"].replace("`", "``"),
         ]
         if field.metadata["minimum"] is not None:
-            lines[-1] += f" At least {field.metadata['minimum']:g}."
+            lines[-1] += f" At least {field.metadata['minimum']:g}{_unit(types[field.name])}."
         if field.metadata["choices"]:
             lines[-1] += f" One of ``{'``, ``'.join(field.metadata['choices'])}``."
         lines.append("")
     return lines
+
+
+def _unit(kind: type) -> str:
+    return " characters, or empty" if kind is str else ""
 
 
 def _changes(values: dict[str, object]) -> str:

@@ -35,7 +35,16 @@ if TYPE_CHECKING:
     from scrapy_resilience.frontier.store import Changes
     from scrapy_resilience.scheduler import ResilientScheduler
 
-__all__ = ["Job", "job_of", "read_report", "register_state"]
+__all__ = [
+    "LOCK",
+    "META",
+    "STORE",
+    "TOTALS",
+    "Job",
+    "job_of",
+    "read_report",
+    "register_state",
+]
 
 STORE: Final = "resilience.db"
 LOCK: Final = "resilience.lock"
@@ -63,6 +72,8 @@ class Job:
         """Called when the scheduler is open and no feed is yet."""
         self.on_close: list[Callable[[], Awaitable[None]]] = []
         """Awaited before the last commit."""
+        self.on_end: list[Callable[[], Awaitable[None]]] = []
+        """Awaited after the last commit, while the job is still locked."""
         path.mkdir(parents=True, exist_ok=True)
         warn_if_remote(path)
         self.stock = StockJob.find(path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,12 +11,16 @@ from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
 from scrapy_resilience.checkpoint.job import read_report
+from scrapy_resilience.commands.snapshots import list_snapshots, restore_snapshot
+from scrapy_resilience.commands.tables import plain, shown_size, shown_time, table
 from scrapy_resilience.exceptions import ResilienceError
-from scrapy_resilience.settings import apply_layers, describe
+from scrapy_resilience.settings import Config, apply_layers, describe
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
+
+    from scrapy.settings import BaseSettings
 
 __all__ = ["Command"]
 
@@ -29,7 +32,7 @@ class Command(ScrapyCommand):
     default_settings: ClassVar[dict[str, Any]] = {"LOG_ENABLED": False}
 
     def syntax(self) -> str:
-        return "status <jobdir> | config"
+        return "status <jobdir> | checkpoints <jobdir> | restore <jobdir> [<id>] | config"
 
     def short_desc(self) -> str:
         return "Look at a job and at the settings of scrapy_resilience"
@@ -37,24 +40,36 @@ class Command(ScrapyCommand):
     def long_desc(self) -> str:
         return (
             "status <jobdir>: what a job has done and what is left. "
+            "checkpoints <jobdir>: its snapshots. "
+            "restore <jobdir> [<id>]: go back to a snapshot, the newest by default. "
             "config: each setting, its value and where it came from."
         )
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         super().add_options(parser)
         parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+        parser.add_argument(
+            "--from",
+            dest="place",
+            default="",
+            metavar="PLACE",
+            help="folder or URL of the snapshots, in place of RESILIENCE_SNAPSHOT_DIR",
+        )
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
-        commands: dict[str, tuple[Callable[..., tuple[Any, str]], int]] = {
-            "status": (self._status, 1),
-            "config": (self._config, 0),
+        commands: dict[str, tuple[Callable[..., tuple[Any, str]], set[int]]] = {
+            "status": (self._status, {1}),
+            "checkpoints": (self._checkpoints, {1}),
+            "restore": (self._restore, {1, 2}),
+            "config": (self._config, {0}),
         }
         name, *rest = args or [""]
-        if name not in commands or len(rest) != commands[name][1]:
+        if name not in commands or len(rest) not in commands[name][1]:
             raise UsageError(f"use one of: {self.syntax()}", print_help=False)
+        self._place = opts.place
         try:
             data, text = commands[name][0](*rest)
-        except ResilienceError as error:
+        except (ResilienceError, OSError) as error:
             print(f"scrapy resilience: {error}", file=sys.stderr)
             self.exitcode = 1
             return
@@ -65,35 +80,30 @@ class Command(ScrapyCommand):
         shown = {name: _shown(name, value) for name, value in report.items()}
         return report, table([(name.replace("_", " "), value) for name, value in shown.items()])
 
+    def _checkpoints(self, path: str) -> tuple[Any, str]:
+        return list_snapshots(Config.from_settings(self._layered()), path, self._place)
+
+    def _restore(self, path: str, ident: str | None = None) -> tuple[Any, str]:
+        config = Config.from_settings(self._layered())
+        return restore_snapshot(config, path, self._place, ident)
+
     def _config(self) -> tuple[Any, str]:
+        rows = describe(self._layered())
+        cells = [(row["name"], plain(row["value"]), row["origin"]) for row in rows]
+        return rows, table([("setting", "value", "from"), *cells])
+
+    def _layered(self) -> BaseSettings:
         assert self.settings is not None
         for unknown in apply_layers(self.settings):
             print(f"scrapy resilience: {unknown} is not a setting", file=sys.stderr)
-        rows = describe(self.settings)
-        cells = [(row["name"], _plain(row["value"]), row["origin"]) for row in rows]
-        return rows, table([("setting", "value", "from"), *cells])
-
-
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        for row in rows
-    )
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def _plain(value: Any) -> str:
-    return "-" if value in {None, ""} else str(value)
+        return self.settings
 
 
 def _shown(name: str, value: Any) -> str:
     if name in {"created", "last_checkpoint"} and value is not None:
-        when = datetime.fromtimestamp(value, tz=timezone.utc)
-        return when.isoformat(sep=" ", timespec="seconds")
+        return shown_time(value)
     if name == "store_bytes":
-        return f"{value / 1e6:.1f} MB"
+        return shown_size(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return _plain(value)
+    return plain(value)

@@ -25,6 +25,7 @@ from scrapy_resilience.downloadermiddlewares.cookies import DurableCookiesMiddle
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.extensions.checkpoint import Checkpoint
 from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
+from scrapy_resilience.extensions.snapshots import Snapshots
 from scrapy_resilience.scheduler import ResilientScheduler
 from scrapy_resilience.spidermiddlewares.start import StartMiddleware
 
@@ -111,8 +112,16 @@ def test_what_is_plugged_in():
     extensions = components(settings, "EXTENSIONS")
     assert extensions[ResilientFeedExporter] == 0
     assert extensions[Checkpoint] == 0
+    assert extensions[Snapshots] == 0
     assert FeedExporter not in extensions
     assert SpiderState not in extensions
+
+
+def test_snapshots_can_be_left_out():
+    """RESILIENCE_SNAPSHOT_ENABLED=False plugs no Snapshots in."""
+    settings = applied(RESILIENCE_SNAPSHOT_ENABLED=False)
+
+    assert Snapshots not in components(settings, "EXTENSIONS")
 
 
 def test_the_barrier_is_outside_of_all_of_scrapys_middlewares():

@@ -103,6 +103,8 @@ def test_commands():
     for key in re.findall(r'^        "(\w+)":', report, re.MULTILINE):
         assert f"``{key}``" in page, key
     assert "scrapy resilience status <jobdir> [--json]" in page
+    assert "scrapy resilience checkpoints <jobdir> [--from PLACE] [--json]" in page
+    assert "scrapy resilience restore <jobdir> [<id>] [--from PLACE] [--json]" in page
     assert "scrapy resilience config [--json]" in page
 
 
@@ -121,7 +123,7 @@ def text_of(node):
 def messages():
     """(module, fixed parts) of each message that a user may read."""
     ours = {"CheckpointError", "ConfigurationError", "JobLockedError", "UnserializableError"}
-    ours |= {"ValueError", "_changed"}
+    ours |= {"SnapshotError", "SnapshotKeyError", "ValueError", "_changed"}
     for module in sorted(PACKAGE.rglob("*.py")):
         if "testing" in module.parts:
             continue

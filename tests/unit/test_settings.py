@@ -101,7 +101,7 @@ _BAD = [
     *(
         (name, raw, "a whole number")
         for name in fields_of(int)
-        for raw in (*_NUMBERS, -1, 0, 1.5, "1.5", "1e3")
+        for raw in (*_NUMBERS, -1, 1.5, "1.5", "1e3")
     ),
     ("RESILIENCE_PROFILE", "prod", ", ".join(PROFILES)),
     ("RESILIENCE_PROFILE", "", ", ".join(PROFILES)),
@@ -109,6 +109,8 @@ _BAD = [
     (INTERVAL, 0, "a number of at least 0.01"),
     (INTERVAL, 10**400, "a number of at least 0.01"),
     ("RESILIENCE_CHECKPOINT_MAX_CHANGES", "0", "a whole number of at least 1"),
+    ("RESILIENCE_CONCURRENT_ITEMS", 0, "a whole number of at least 1"),
+    ("RESILIENCE_SNAPSHOT_RETENTION", 0, "a whole number of at least 1"),
 ]
 
 
@@ -159,6 +161,47 @@ def test_other_settings_are_none_of_our_business():
     settings = Settings({"RESILIENT": 1, "MY_RESILIENCE_X": 2, "FEEDS": {}})
 
     assert Config.from_settings(settings) == Config()
+
+
+@pytest.mark.parametrize(
+    ("profile", "expected"),
+    [
+        ("default", (300, 10, True, True)),
+        ("production", (300, 20, True, True)),
+        ("staging", (300, 20, True, True)),
+        ("development", (60, 5, False, False)),
+        ("testing", (60, 5, False, False)),
+    ],
+)
+def test_snapshots_of_a_profile(profile, expected):
+    """A profile says how often snapshots are made, how many stay, and in which form."""
+    config = Config(**PROFILES[profile])
+
+    assert expected == (
+        config.snapshot_interval,
+        config.snapshot_retention,
+        config.snapshot_compression,
+        config.snapshot_encryption,
+    )
+
+
+def test_a_short_key_is_refused_and_not_shown():
+    """A key of less than 16 characters is refused, and no text shows it."""
+    with pytest.raises(ConfigurationError, match="at least 16 characters") as caught:
+        Config.from_settings(Settings({"RESILIENCE_ENCRYPTION_KEY": "hunter2hunter2!"}))
+
+    assert "hunter2" not in str(caught.value)
+    assert (
+        Config.from_settings(Settings({"RESILIENCE_ENCRYPTION_KEY": ""})).encryption_key == ""
+    )
+
+
+def test_a_key_is_never_printed():
+    """Neither a config nor the list of settings shows the key."""
+    settings = Settings({"RESILIENCE_ENCRYPTION_KEY": "correct horse battery"})
+
+    assert "horse" not in repr(Config.from_settings(settings))
+    assert "horse" not in repr(describe(settings))
 
 
 def test_profiles_name_fields_with_values_that_are_allowed():

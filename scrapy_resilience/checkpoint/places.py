@@ -1,0 +1,156 @@
+"""Where snapshots are kept: a folder, or with the extra ``fsspec`` any store with a URL."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Protocol
+
+from scrapy_resilience.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Folder", "Place", "Remote", "open_place", "sync_folder"]
+
+
+class Place(Protocol):
+    """Files by name. Methods raise :exc:`OSError`."""
+
+    remote: bool
+    """Whether each byte that is read is a download."""
+
+    def drafts(self, scratch: Path) -> Path:
+        """The local folder in which a file is to be written before it is published."""
+
+    def names(self) -> list[str]: ...
+
+    def publish(self, draft: Path, name: str) -> None:
+        """Put a finished draft in its place, whole."""
+
+    def open(self, name: str) -> IO[bytes]: ...
+
+    def remove(self, name: str) -> None: ...
+
+
+class Folder:
+    """A local folder, made when it is first needed."""
+
+    remote = False
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def drafts(self, scratch: Path) -> Path:
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self.path
+
+    def names(self) -> list[str]:
+        return [entry.name for entry in _entries(self.path) if entry.is_file()]
+
+    def publish(self, draft: Path, name: str) -> None:
+        draft.replace(self.path / name)
+        sync_folder(self.path)
+
+    def open(self, name: str) -> IO[bytes]:
+        return (self.path / name).open("rb")
+
+    def remove(self, name: str) -> None:
+        (self.path / name).unlink(missing_ok=True)
+
+
+def _entries(path: Path) -> Iterator[Path]:
+    return path.iterdir() if path.is_dir() else iter(())
+
+
+def sync_folder(path: Path) -> None:
+    """Make a rename in *path* survive a power loss, where a folder can be opened."""
+    if os.name == "posix":
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+class Remote:
+    """A folder of any store that fsspec knows."""
+
+    remote = True
+
+    def __init__(self, url: str) -> None:
+        try:
+            import fsspec.core  # noqa: PLC0415 - the extra "fsspec"
+        except ImportError:
+            raise ConfigurationError(
+                f"{_shown(url)} is a URL: run pip install 'scrapy-resilience[fsspec]', or set "
+                "RESILIENCE_SNAPSHOT_DIR to a local folder"
+            ) from None
+        self._shown = _shown(url)
+        self._fs: Any
+        try:
+            self._fs, self._path = fsspec.core.url_to_fs(url)
+        except (ImportError, ValueError) as error:
+            raise ConfigurationError(
+                f"RESILIENCE_SNAPSHOT_DIR={self._shown!r} can't be opened: {error}"
+            ) from None
+
+    def __str__(self) -> str:
+        return self._shown
+
+    def drafts(self, scratch: Path) -> Path:
+        return scratch
+
+    def names(self) -> list[str]:
+        with self._mapped():
+            self._fs.invalidate_cache()
+            try:
+                found = self._fs.ls(self._path, detail=False)
+            except FileNotFoundError:
+                return []
+        return [path.rstrip("/").rpartition("/")[2] for path in found]
+
+    def publish(self, draft: Path, name: str) -> None:
+        with self._mapped():
+            self._fs.makedirs(self._path, exist_ok=True)
+            self._fs.put_file(str(draft), self._at(name))
+        draft.unlink()
+
+    def open(self, name: str) -> IO[bytes]:
+        with self._mapped():
+            file: IO[bytes] = self._fs.open(self._at(name), "rb")
+        return file
+
+    def remove(self, name: str) -> None:
+        with self._mapped():
+            self._fs.rm_file(self._at(name))
+
+    @contextmanager
+    def _mapped(self) -> Iterator[None]:
+        """Each store's client has errors of its own."""
+        try:
+            yield
+        except OSError:
+            raise
+        except Exception as error:
+            raise OSError(f"{self._shown}: {error!r}") from error
+
+    def _at(self, name: str) -> str:
+        return f"{self._path.rstrip('/')}/{name}"
+
+
+def open_place(where: str | Path) -> Folder | Remote:
+    """Raises :exc:`ConfigurationError` when a URL can't be used."""
+    text = str(where)
+    return Remote(text) if isinstance(where, str) and "://" in text else Folder(Path(where))
+
+
+def _shown(url: str) -> str:
+    """A URL without what may be a secret: a name, a password, a query."""
+    scheme, _, rest = url.partition("://")
+    host, slash, path = rest.partition("?")[0].partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"

@@ -1,0 +1,62 @@
+"""What a store says of its job: who it belongs to and how far it got."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Final
+
+from scrapy_resilience.checkpoint.job import META, TOTALS
+from scrapy_resilience.checkpoint.snapshots import About
+from scrapy_resilience.checkpoint.state import OWN
+from scrapy_resilience.exceptions import CheckpointError
+from scrapy_resilience.frontier.codec import ValueCodec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["RUNNING", "about", "job_id"]
+
+RUNNING: Final = OWN + "running_seconds"
+"""Seconds that the job has run, over all runs."""
+_FAILED: Final = ("retry/max_reached", "spider_exceptions/count")
+_FEED: Final = OWN + "feed/"
+_values: Final = ValueCodec(allow_pickle=False)
+
+
+def about(state: Mapping[str, bytes]) -> About:
+    """What a snapshot tells of the moment that it holds."""
+    meta = _load(state, META) or {}
+    totals = _load(state, TOTALS) or {}
+    done, pending = meta.get("done", 0), meta.get("pending", 0)
+    return About(
+        spider=str(meta.get("spider")),
+        job=job_id(meta),
+        progress={
+            "total": done + pending,
+            "completed": done,
+            "failed": sum(totals.get(name, 0) for name in _FAILED),
+            "items": meta.get("items", 0),
+            "running_seconds": round(_load(state, RUNNING) or 0.0, 1),
+        },
+        reason=meta.get("reason"),
+        files=_spools(state),
+    )
+
+
+def _spools(state: Mapping[str, bytes]) -> dict[str, int]:
+    """Items that wait in the JOBDIR for their feed to be produced, up to the commit."""
+    feeds = (_load(state, name) or {} for name in state if name.startswith(_FEED))
+    return {feed["path"]: feed["offset"] or 0 for feed in feeds if feed.get("spooled")}
+
+
+def job_id(meta: dict[str, Any]) -> str:
+    """The same for all runs of a job, in whatever folder, and for no other job."""
+    born = f"{meta.get('spider')}\n{meta.get('created')!r}"
+    return sha256(born.encode()).hexdigest()[:8]
+
+
+def _load(state: Mapping[str, bytes], name: str) -> Any:
+    try:
+        return _values.decode(state[name]) if name in state else None
+    except CheckpointError:  # a user's stat that only a pickle can hold
+        return None

@@ -1,0 +1,210 @@
+"""Restoring: a snapshot becomes the job's store again, and the old store is kept aside."""
+
+from __future__ import annotations
+
+import operator
+import os
+import shutil
+import sqlite3
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Final
+
+from scrapy_resilience.checkpoint.feeds import FeedRecord, records
+from scrapy_resilience.checkpoint.job import LOCK, META, STORE
+from scrapy_resilience.checkpoint.lock import FileLock
+from scrapy_resilience.checkpoint.places import sync_folder
+from scrapy_resilience.checkpoint.progress import about
+from scrapy_resilience.checkpoint.sealing import blocks
+from scrapy_resilience.checkpoint.state import StateRegistry
+from scrapy_resilience.exceptions import CheckpointError, SnapshotError
+from scrapy_resilience.frontier.codec import ValueCodec
+from scrapy_resilience.frontier.store import Changes, SQLiteStore
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from scrapy_resilience.checkpoint.snapshots import Snapshot, SnapshotStore
+
+__all__ = ["Restored", "restore"]
+
+_DRAFT: Final = STORE + ".restored"
+_FILES: Final = "restored"
+_ASIDE: Final = "replaced"
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a restore has done, and what the next crawl will do."""
+
+    snapshot: Snapshot
+    skipped: list[SnapshotError]
+    """What is wrong with newer snapshots."""
+    aside: Path | None
+    """Where the old store is now."""
+    meta: dict[str, Any]
+    feeds: dict[str, int]
+    """Path → bytes to which the next crawl cuts a feed back."""
+
+
+def restore(jobdir: Path, snapshots: SnapshotStore, ident: str | None = None) -> Restored:
+    """Put a snapshot, the newest good one by default, in the place of a job's store.
+
+    Raises :exc:`JobLockedError` while the job runs, :exc:`SnapshotError` for a snapshot
+    that can't be used; nothing was changed then.
+    """
+    if not snapshots.ids():
+        raise SnapshotError(f"there is no snapshot in {snapshots.place}")
+    jobdir.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(jobdir / LOCK)
+    lock.acquire()
+    try:
+        return _restore(jobdir, snapshots, ident)
+    finally:
+        lock.release()
+
+
+def _restore(jobdir: Path, snapshots: SnapshotStore, ident: str | None) -> Restored:
+    draft, files, store = jobdir / _DRAFT, jobdir / _FILES, jobdir / STORE
+    _remove(draft, files)
+    try:
+        if ident is None:
+            job = _job(store, snapshots)
+            snapshot, skipped = snapshots.load_newest(draft, job, files)
+        else:
+            snapshot, skipped = snapshots.load(ident, draft, files), []
+        meta, feeds = _prepare(draft, store)
+        aside = _set_aside(store, jobdir / _ASIDE)
+        _put_files(files, jobdir)
+        draft.replace(store)
+    finally:
+        _remove(draft, files)
+    sync_folder(jobdir)
+    return Restored(snapshot, skipped, aside, meta, feeds)
+
+
+def _job(store: Path, snapshots: SnapshotStore) -> str | None:
+    """Whose newest snapshot is meant: the store's own, or those of the only job there is."""
+    jobs = {ident.rpartition("-")[2]: ident for ident in reversed(snapshots.ids())}
+    own = about(_state(store)).job
+    if own not in jobs and len(jobs) > 1:
+        raise SnapshotError(
+            f"{snapshots.place} holds snapshots of several jobs: name the one to restore, such "
+            f"as {' or '.join(sorted(jobs.values(), reverse=True))}"
+        )
+    return own if own in jobs else None
+
+
+def _state(store: Path) -> dict[str, bytes]:
+    """Empty when there is no store, or a damaged one: that is why we are here."""
+    try:
+        with closing(SQLiteStore(store, read_only=True)) as opened:
+            return opened.state()
+    except (CheckpointError, sqlite3.Error):
+        return {}
+
+
+def _prepare(draft: Path, old: Path) -> tuple[dict[str, Any], dict[str, int]]:
+    """Tell the restored store that its feeds have grown since, and of feeds that came since."""
+    values = ValueCodec(allow_pickle=False)
+    with closing(SQLiteStore(draft)) as store:
+        state = StateRegistry(store.state(), values)
+        meta = state.load(META) or {}
+        feeds = records(state)
+        later = _later_feeds(old, meta, {record.name for record in feeds})
+        meta["clean"] = False  # or a longer feed would be refused as changed
+        known = {record.name: values.encode(asdict(record)) for record in later}
+        store.commit(Changes(state={META: values.encode(meta), **known}))
+    return meta, {record.path: _length(record) for record in feeds + later}
+
+
+def _length(record: FeedRecord) -> int:
+    return record.base if record.offset is None else record.offset
+
+
+def _later_feeds(old: Path, meta: dict[str, Any], known: set[str]) -> list[FeedRecord]:
+    """Feeds that came after the snapshot, as the old store knows them.
+
+    They are cut back to what they held before the job.
+
+    Raises :exc:`CheckpointError` when that store is of another job.
+    """
+    state = StateRegistry(_state(old), ValueCodec(allow_pickle=False))
+    theirs = state.load(META) or {}
+    if theirs.get("spider", meta.get("spider")) != meta.get("spider"):
+        raise CheckpointError(
+            f"{old.parent} is a job of spider {theirs['spider']!r}, the snapshot is of "
+            f"{meta.get('spider')!r}: restore it to another JOBDIR"
+        )
+    return [
+        replace(record, offset=None, ending=None, items=0, fields=None)
+        for record in records(state)
+        if record.name not in known
+    ]
+
+
+def _set_aside(store: Path, folder: Path) -> Path | None:
+    """Keep the old store, and leave no log of it that would be replayed onto the new one.
+
+    The store stays in its place until the new one takes it, so that a kill in between
+    does not leave a job without a store, which would start anew.
+    """
+    if not store.exists():
+        _remove_logs(store)
+        return None
+    aside = _aside(store, folder)
+    _fold_log(store)
+    for log in ("-wal", "-shm"):  # still there: the store is damaged
+        if (left := store.with_name(store.name + log)).exists():
+            left.replace(aside.with_name(aside.name + log))
+    try:
+        os.link(store, aside)
+    except OSError:  # a file system without links
+        shutil.copy2(store, aside)
+    return aside
+
+
+def _aside(path: Path, folder: Path) -> Path:
+    folder.mkdir(mode=0o700, exist_ok=True)
+    stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S%fZ")
+    return folder / f"{path.name}.{stamp}"
+
+
+def _put_files(restored: Path, jobdir: Path) -> None:
+    """Put the job's files where they were, but for those that have only grown since."""
+    for path in sorted(restored.rglob("*")):
+        target = jobdir / path.relative_to(restored)
+        if path.is_dir():
+            target.mkdir(mode=0o700, exist_ok=True)
+        elif not _begins_with(target, path):
+            if target.exists():
+                target.replace(_aside(target, jobdir / _ASIDE))
+            path.replace(target)
+
+
+def _begins_with(path: Path, other: Path) -> bool:
+    size = other.stat().st_size
+    if not path.exists() or path.stat().st_size < size:
+        return False
+    return all(map(operator.eq, blocks(path, size), blocks(other, size)))
+
+
+def _fold_log(store: Path) -> None:
+    """Write what the log holds into the store; closing the last connection removes it."""
+    with (
+        suppress(sqlite3.Error),
+        closing(sqlite3.connect(store, isolation_level=None)) as connection,
+    ):
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _remove_logs(store: Path) -> None:
+    for log in ("-wal", "-shm"):
+        store.with_name(store.name + log).unlink(missing_ok=True)
+
+
+def _remove(draft: Path, files: Path) -> None:
+    shutil.rmtree(files, ignore_errors=True)
+    draft.unlink(missing_ok=True)
+    _remove_logs(draft)

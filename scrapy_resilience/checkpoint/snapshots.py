@@ -1,0 +1,362 @@
+"""Snapshots: copies of a job's store, each in one sealed file, the newest of which are kept.
+
+A commit makes the store go on; a snapshot lets it go back. Everything here blocks: call it
+in a thread of its own, never in the event loop.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from itertools import chain, starmap
+from pathlib import PurePosixPath
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from scrapy_resilience.checkpoint.copying import copy_store, scratch_file
+from scrapy_resilience.checkpoint.places import open_place, sync_folder
+from scrapy_resilience.checkpoint.sealing import MAX_DETAILS, Reader, blocks, write
+from scrapy_resilience.exceptions import SnapshotError, SnapshotKeyError
+from scrapy_resilience.frontier.store import SCHEMA
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from scrapy_resilience.checkpoint.places import Place
+    from scrapy_resilience.settings import Config
+
+__all__ = ["About", "Snapshot", "SnapshotStore", "store_of"]
+
+_SUFFIX: Final = ".snapshot"
+_ID: Final = re.compile(r"(\d{8}T\d{12}Z)-([0-9a-f]{8})")
+_SCRATCH: Final = "snapshot.scratch"
+_DRAFT: Final = ".draft"
+
+
+@dataclass(frozen=True)
+class About:
+    """What a store says of itself at the moment of a copy."""
+
+    spider: str
+    job: str
+    """Eight hexadecimal digits that tell this job from all others."""
+    progress: dict[str, Any]
+    """Numbers, readable without the key."""
+    reason: str | None = None
+    files: Mapping[str, int] = field(default_factory=dict)
+    """Files beside the store that the job needs: path within the JOBDIR → bytes."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One snapshot, as its header tells it."""
+
+    id: str
+    """The time it was made, in UTC, and its job: ids of one job sort by age."""
+    created: float = 0.0
+    """Seconds since 1970, by the clock of then."""
+    spider: str = ""
+    kind: str = ""
+    """Why it was made: ``interval``, ``items``, ``close``, ``emergency`` or ``manual``."""
+    encrypted: bool = False
+    size: int = 0
+    """Bytes of the store."""
+    progress: dict[str, Any] = field(default_factory=dict)
+    """``total``, ``completed``, ``failed``, ``items``, ``running_seconds``."""
+    reason: str | None = None
+    """The close reason, when the spider was closed."""
+    metadata: dict[str, Any] | None = None
+    """What the user gave; None when it is encrypted and the key is not the right one."""
+    problem: str = ""
+    """Why it can't be used; empty for a good one."""
+
+    @property
+    def job(self) -> str:
+        return self.id.rpartition("-")[2]
+
+
+class SnapshotStore:
+    """The snapshots in one place.
+
+    *scratch* is a local folder for unfinished files, which must not be used by two at
+    once: the JOBDIR.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        scratch: Path,
+        *,
+        key: str = "",
+        compress: bool = True,
+        encrypt: bool = True,
+        retention: int = 10,
+        clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+    ) -> None:
+        self.place = place
+        self._scratch = scratch
+        self._key = key
+        self._compress = compress
+        self._encrypt = encrypt
+        self._retention = retention
+        self._clock = clock
+        self._good: set[str] = set()
+
+    # --- making ---
+
+    def create(
+        self,
+        source: Path,
+        about: Callable[[Mapping[str, bytes]], About],
+        *,
+        kind: str = "manual",
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Snapshot:
+        """Copy the store at *source*, publish the copy, and forget the oldest ones.
+
+        *about* is called with the named state of the moment that is copied. Raises
+        :exc:`SnapshotError` for a store that is damaged, :exc:`OSError` when it can't be
+        read or the copy can't be written.
+        """
+        user = dict(metadata or {})
+        if len(json.dumps(user)) > MAX_DETAILS // 2:
+            raise ValueError("the metadata of a snapshot may have 512 kB as JSON")
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        try:
+            return self._create(source, about, kind, user)
+        except FileNotFoundError:  # a file that the job was done with in the meantime
+            return self._create(source, about, kind, user)
+
+    def _create(
+        self,
+        source: Path,
+        about: Callable[[Mapping[str, bytes]], About],
+        kind: str,
+        user: dict[str, Any],
+    ) -> Snapshot:
+        with scratch_file(self._scratch / _SCRATCH) as copy:
+            of = about(copy_store(source, copy))
+            now = self._clock()
+            header: dict[str, Any] = {
+                "id": self._new_id(of.job, now),
+                "created": now.timestamp(),
+                "spider": of.spider,
+                "kind": kind,
+                "schema": SCHEMA,
+                "size": copy.stat().st_size,
+                "progress": of.progress,
+            }
+            details = {"reason": of.reason, "metadata": user, "files": dict(of.files)}
+            files = [(copy, header["size"])]
+            files += [(source.parent / name, size) for name, size in of.files.items()]
+            header = self._publish(header, details, files)
+        self._good.add(header["id"])
+        self.prune(of.job)
+        return _snapshot(header, details)
+
+    def _publish(
+        self, header: dict[str, Any], details: dict[str, Any], files: Iterable[tuple[Path, int]]
+    ) -> dict[str, Any]:
+        folder = self.place.drafts(self._scratch)
+        job = header["id"].rpartition("-")[2]
+        for leftover in folder.glob(f"*-{job}{_SUFFIX}{_DRAFT}"):
+            leftover.unlink()
+        name = header["id"] + _SUFFIX
+        with scratch_file(folder / (name + _DRAFT)) as draft:
+            with draft.open("r+b") as target:
+                source = chain.from_iterable(starmap(blocks, files))
+                key = self._key if self._encrypt else ""
+                compress = self._compress
+                full = write(target, header, details, source, key=key, compress=compress)
+                target.flush()
+                os.fsync(target.fileno())
+            self.place.publish(draft, name)
+        return full
+
+    def _new_id(self, job: str, now: datetime) -> str:
+        """Later than each id of the job, also when the clock went back."""
+        digits = int(now.strftime("%Y%m%d%H%M%S%f"))
+        digits = max([digits, *(_digits(found) + 1 for found in self.ids(job)[:1])])
+        stamp = f"{digits:020d}"
+        return f"{stamp[:8]}T{stamp[8:]}Z-{job}"
+
+    # --- looking ---
+
+    def ids(self, job: str | None = None) -> list[str]:
+        """The ids of one job, or of all; the newest first."""
+        names = self.place.names()
+        found = (name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX))
+        end = "" if job is None else f"-{job}"
+        return sorted((i for i in found if _ID.fullmatch(i) and i.endswith(end)), reverse=True)
+
+    def newest(
+        self, limit: int | None = None, *, job: str | None = None, verify: bool = False
+    ) -> list[Snapshot]:
+        """The newest first; with *verify* each is read in full, to find damage."""
+        return [self._look(found, verify=verify) for found in self.ids(job)[:limit]]
+
+    def _look(self, ident: str, *, verify: bool) -> Snapshot:
+        """What a snapshot says of itself; for one that can't be used, why."""
+        try:
+            if verify:
+                with self._reading(ident) as reader:
+                    reader.check()
+            with self._reading(ident) as reader:
+                details = self._details(reader)
+        except SnapshotError as error:
+            return Snapshot(ident, problem=str(error))
+        return _snapshot(reader.header, details)
+
+    def _details(self, reader: Reader) -> dict[str, Any]:
+        try:
+            return reader.details(self._key)
+        except SnapshotKeyError:
+            return {}
+
+    @contextmanager
+    def _reading(self, ident: str) -> Iterator[Reader]:
+        if not _ID.fullmatch(ident):
+            raise SnapshotError(f"{ident!r} is no id of a snapshot: `checkpoints` lists them")
+        try:
+            file: IO[bytes] = self.place.open(ident + _SUFFIX)
+        except FileNotFoundError:
+            raise SnapshotError(f"there is no snapshot {ident} in {self.place}") from None
+        with file:
+            reader = Reader(file, ident)
+            if reader.header.get("id") != ident:
+                raise SnapshotError(f"the snapshot {ident} is another one, under a wrong name")
+            yield reader
+
+    # --- going back ---
+
+    def load(self, ident: str, target: Path, files: Path | None = None) -> Snapshot:
+        """Put the store that a snapshot holds at *target* (mode 0600), whole or not at all.
+
+        What was at *target* is gone, with its write-ahead log. The job's other files go to
+        the folder *files*, which is emptied first. Raises :exc:`SnapshotError`.
+        """
+        if files is not None:
+            shutil.rmtree(files, ignore_errors=True)
+        draft_path = target.with_name(target.name + _DRAFT)
+        with self._reading(ident) as reader, scratch_file(draft_path) as draft:
+            with draft.open("r+b") as file:
+                if reader.header.get("schema") != SCHEMA:
+                    raise SnapshotError(
+                        f"the snapshot {ident} has schema {reader.header.get('schema')}, this "
+                        f"version reads {SCHEMA}: use the version of scrapy_resilience that "
+                        "wrote it"
+                    )
+                size = reader.header.get("size", 0)
+                with ExitStack() as stack:
+                    details = reader.read(
+                        self._key,
+                        lambda found: chain([(file, size)], _others(found, files, stack)),
+                    )
+                file.flush()
+                os.fsync(file.fileno())
+            for log in ("-wal", "-shm"):  # of the old file: it must not be replayed onto ours
+                target.with_name(target.name + log).unlink(missing_ok=True)
+            draft.replace(target)
+        sync_folder(target.parent)
+        return _snapshot(reader.header, details)
+
+    def load_newest(
+        self, target: Path, job: str | None = None, files: Path | None = None
+    ) -> tuple[Snapshot, list[SnapshotError]]:
+        """The newest good snapshot, and what is wrong with the newer ones.
+
+        Raises :exc:`SnapshotError` when there is none, and when the key is not the right one.
+        """
+        problems: list[SnapshotError] = []
+        for ident in self.ids(job):
+            found = self._load_or_why(ident, target, files)
+            if isinstance(found, Snapshot):
+                return found, problems
+            problems.append(found)
+        if problems:
+            raise problems[0]
+        raise SnapshotError(f"there is no snapshot in {self.place}")
+
+    def _load_or_why(
+        self, ident: str, target: Path, files: Path | None
+    ) -> Snapshot | SnapshotError:
+        try:
+            return self.load(ident, target, files)
+        except SnapshotKeyError:
+            raise
+        except SnapshotError as error:
+            return error
+
+    # --- forgetting ---
+
+    def prune(self, job: str) -> None:
+        """Keep the newest good snapshots of a job, and remove what is older than those."""
+        good = 0
+        for ident in self.ids(job):
+            if good >= self._retention:
+                self.place.remove(ident + _SUFFIX)
+                self._good.discard(ident)
+            else:
+                good += self._is_good(ident)
+
+    def _is_good(self, ident: str) -> bool:
+        """Read once a run; a remote one, which its store has checked, by its header only."""
+        if ident not in self._good:
+            try:
+                with self._reading(ident) as reader:
+                    if not self.place.remote:
+                        reader.check()
+            except SnapshotError:
+                return False
+            self._good.add(ident)
+        return True
+
+
+def store_of(config: Config, jobdir: Path, place: str = "") -> SnapshotStore:
+    """The snapshots of a job as the settings ask for them, or those in another *place*.
+
+    Raises :exc:`ConfigurationError` for a place that can't be used.
+    """
+    return SnapshotStore(
+        open_place(place or config.snapshot_dir or jobdir / "snapshots"),
+        jobdir,
+        key=config.encryption_key,
+        compress=config.snapshot_compression,
+        encrypt=config.snapshot_encryption,
+        retention=config.snapshot_retention,
+    )
+
+
+def _others(
+    details: dict[str, Any], folder: Path | None, stack: ExitStack
+) -> Iterator[tuple[IO[bytes], int]]:
+    """The job's other files, opened below *folder*, and their sizes."""
+    for name, size in dict(details.get("files") or {}).items():
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or size < 0:
+            raise ValueError(name)
+        where = os.devnull
+        if folder is not None:
+            where = str(folder / path)
+            (folder / path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        opened = os.open(where, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+        yield stack.enter_context(os.fdopen(opened, "wb")), size
+
+
+def _digits(ident: str) -> int:
+    return int(re.sub(r"\D", "", ident.partition("-")[0]))
+
+
+def _snapshot(header: dict[str, Any], details: dict[str, Any]) -> Snapshot:
+    names = {"id", "created", "spider", "kind", "size", "progress"} & header.keys()
+    return Snapshot(
+        **{name: header[name] for name in names},
+        encrypted=header.get("encryption") is not None,
+        reason=details.get("reason"),
+        metadata=details.get("metadata"),
+    )

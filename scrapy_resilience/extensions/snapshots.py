@@ -1,0 +1,214 @@
+"""The Snapshots extension: when copies of the job are made, and the way to them from code."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from scrapy import signals
+from scrapy.exceptions import NotConfigured
+
+from scrapy_resilience import names
+from scrapy_resilience._scrapy import fail_quietly, watch_handlers, watch_scheduler
+from scrapy_resilience.checkpoint.job import Job, job_of
+from scrapy_resilience.checkpoint.progress import RUNNING, about, job_id
+from scrapy_resilience.checkpoint.snapshots import Snapshot, store_of
+from scrapy_resilience.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from scrapy.crawler import Crawler
+    from typing_extensions import Self
+
+    from scrapy_resilience.scheduler import ResilientScheduler
+
+__all__ = ["Snapshots"]
+
+logger = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+_COMMIT_WAIT: Final = 10.0
+"""Seconds that a snapshot waits for a fresh commit: a disk may be full."""
+
+
+class Snapshots:
+    """Copies the job each ``RESILIENCE_SNAPSHOT_INTERVAL`` seconds, and when it ends.
+
+    Also each ``RESILIENCE_SNAPSHOT_ITEMS`` items, and at once when the scheduler or a
+    signal handler raises. A snapshot is made in a thread of its own, one at a time; when
+    it fails, that is logged and counted, and the crawl goes on.
+    """
+
+    def __init__(self, crawler: Crawler, job: Job) -> None:
+        self.crawler = crawler
+        self.job = job
+        self._stats: Any = crawler.stats
+        self._store = store_of(job.config, job.path)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="resilience-snapshot")
+        self._lock = asyncio.Lock()
+        self._fresh = asyncio.Event()
+        self._due = asyncio.Event()
+        self._items = 0
+        self._stop = False
+        self._known_errors: set[str] = set()
+        self._emergencies: dict[str, asyncio.Task[None]] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._reason: str | None = None
+        self._started = time.monotonic()
+        self._before: float = job.state.load(RUNNING) or 0.0
+        job.state.register(RUNNING, lambda: self._before + time.monotonic() - self._started)
+        job.on_open.append(self._opened)
+        job.on_end.append(self._ended)
+        crawler.signals.connect(self._spider_closed, signals.spider_closed)
+        if job.config.snapshot_items:
+            crawler.signals.connect(self._item_scraped, signals.item_scraped)
+        if job.config.snapshot_encryption and not job.config.encryption_key:
+            logger.warning(
+                "Snapshots are not encrypted: set RESILIENCE_ENCRYPTION_KEY, or "
+                "RESILIENCE_SNAPSHOT_ENCRYPTION=False"
+            )
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        job = job_of(crawler)
+        if job is None:
+            raise NotConfigured
+        try:
+            return cls(crawler, job)
+        except ConfigurationError as error:
+            fail_quietly(crawler, error)
+            raise
+
+    # --- from code ---
+
+    async def create_checkpoint(self, metadata: Mapping[str, Any] | None = None) -> Snapshot:
+        """Make a snapshot now, of a commit that is made for it.
+
+        *metadata* is a dict that JSON can hold; it is encrypted with the rest. Raises
+        :exc:`SnapshotError` and :exc:`OSError`.
+        """
+        await self._commit()
+        return await self._create("manual", metadata)
+
+    async def list_checkpoints(self, limit: int | None = 10) -> list[Snapshot]:
+        """The newest snapshots of this job first, as their headers tell them."""
+        return await self._call(partial(self._store.newest, limit, job=job_id(self.job.meta)))
+
+    async def load_checkpoint(self, ident: str) -> tuple[dict[str, Any], Path]:
+        """The metadata of a snapshot, and the path of a copy of the store that it holds.
+
+        The copy is a file of its own in ``JOBDIR/loaded``, mode 0600, which the caller may
+        read with sqlite3 and should remove. The running job is not touched: ``scrapy
+        resilience restore`` goes back. Raises :exc:`SnapshotError`.
+        """
+        return await self._call(partial(self._load, ident))
+
+    def _load(self, ident: str) -> tuple[dict[str, Any], Path]:
+        folder = self.job.path / "loaded"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        path = folder / f"{ident}.db"
+        return self._store.load(ident, path).metadata or {}, path
+
+    # --- life ---
+
+    def _opened(self, scheduler: ResilientScheduler) -> None:
+        assert scheduler.committer is not None
+        scheduler.committer.on_written.append(self._fresh.set)
+        self._scheduler, self._committer = scheduler, scheduler.committer
+        self._loop = asyncio.get_running_loop()
+        watch_scheduler(scheduler, self._failed)
+        self._unwatch = watch_handlers(self.crawler, self._failed)
+        self._task = asyncio.ensure_future(self._run())
+
+    def _item_scraped(self) -> None:
+        self._items += 1
+        if self._items % self.job.config.snapshot_items == 0:
+            self._due.set()
+
+    def _spider_closed(self, reason: str) -> None:
+        self._reason = reason
+
+    async def _ended(self) -> None:
+        """After the last commit: a snapshot of it."""
+        if self._task is None:  # the crawl could not begin
+            return
+        self._unwatch()
+        self._stop = True
+        self._due.set()
+        await asyncio.gather(self._task, *self._emergencies.values())
+        await self._try("emergency" if self._reason in names.FAILURES else "close")
+        self._thread.shutdown()
+
+    # --- snapshots ---
+
+    async def _run(self) -> None:
+        interval = self.job.config.snapshot_interval or None
+        while True:
+            kind = "items"
+            try:
+                await asyncio.wait_for(self._due.wait(), interval)
+            except asyncio.TimeoutError:
+                kind = "interval"
+            self._due.clear()
+            if self._stop:
+                return
+            await self._commit()
+            await self._try(kind)
+
+    def _failed(self, error: BaseException) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._emergency, error)
+
+    def _emergency(self, error: BaseException) -> None:
+        """Once for each kind of error, and of the last commit: this one may not be sound."""
+        kind = type(error).__name__
+        if kind not in self._emergencies:
+            logger.error("%r was raised: an emergency snapshot is made", error)
+            self._emergencies[kind] = asyncio.ensure_future(self._try("emergency"))
+
+    async def _try(self, kind: str) -> None:
+        try:
+            await self._create(kind)
+        except Exception as error:  # noqa: BLE001 - a snapshot never stops the crawl
+            self._stats.inc_value(names.STAT_SNAPSHOT_ERRORS)
+            if type(error).__name__ not in self._known_errors:
+                self._known_errors.add(type(error).__name__)
+                logger.error(  # noqa: TRY400 - one line
+                    "A snapshot can't be made (%r): the crawl goes on without it", error
+                )
+
+    async def _commit(self) -> None:
+        """Ask for a commit, and wait until it is written; not for ever."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._next_commit(), _COMMIT_WAIT)
+
+    async def _next_commit(self) -> None:
+        async with self._committer.lock:  # the one under way has sealed what it writes
+            self._fresh.clear()
+        self._scheduler.on_full()
+        await self._fresh.wait()
+
+    async def _create(self, kind: str, metadata: Mapping[str, Any] | None = None) -> Snapshot:
+        started = time.monotonic()
+        made = await self._call(
+            partial(
+                self._store.create, self.job.store.path, about, kind=kind, metadata=metadata
+            )
+        )
+        self._stats.inc_value(names.STAT_SNAPSHOTS)
+        if kind == "emergency":
+            self._stats.inc_value(names.STAT_SNAPSHOTS_EMERGENCY)
+        self._stats.max_value(names.STAT_SNAPSHOT_MAX, time.monotonic() - started)
+        return made
+
+    async def _call(self, function: Callable[[], _T]) -> _T:
+        """In the thread, one after the other."""
+        async with self._lock:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, function)
