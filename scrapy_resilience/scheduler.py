@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import sys
 import time
 from functools import partial
@@ -34,6 +35,7 @@ from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.exceptions import (
     CheckpointError,
     ConfigurationError,
+    DamagedError,
     ResilienceError,
     StorageError,
 )
@@ -61,6 +63,7 @@ __all__ = ["ResilientScheduler"]
 logger = logging.getLogger(__name__)
 
 _COLLECT_AT_LEAST: Final = 256
+_UNREADABLE: Final = (DamagedError, sqlite3.DatabaseError)
 _PATIENCE_AT_CLOSE: Final = 10.0
 """Seconds for which the last commit is tried."""
 
@@ -102,6 +105,8 @@ class ResilientScheduler(BaseScheduler):
         self.committer: Committer | None = None
         self.on_full: Callable[[], None] = lambda: None
         """Called when the next commit has grown to its limit."""
+        self.on_damage: Callable[[Exception], None] = _raise
+        """Called when the store can't be read: nothing must be committed after that."""
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -253,11 +258,15 @@ class ResilientScheduler(BaseScheduler):
         if self.committer is not None and self.committer.intake.up:
             return None
         now = time.monotonic()
-        while (row := self._pop(now)) is not None:
-            request = self._request_of(row)
-            if request is not None:
-                self._hand_out(request, row)
-                return request
+        try:
+            while (row := self._pop(now)) is not None:
+                request = self._request_of(row)
+                if request is not None:
+                    self._hand_out(request, row)
+                    return request
+        except _UNREADABLE as error:
+            self.on_damage(error)
+            return None
         self._set_wake_up(now)
         return None
 
@@ -367,7 +376,11 @@ class ResilientScheduler(BaseScheduler):
         if fingerprint is None:
             duplicate = self._dupefilter.request_seen(request)
         else:
-            duplicate = self.frontier.seen(fingerprint)
+            try:
+                duplicate = self.frontier.seen(fingerprint)
+            except _UNREADABLE as error:
+                self.on_damage(error)
+                return True  # nothing is committed any more
         if duplicate:
             assert self.crawler.spider is not None
             self._dupefilter.log(request, self.crawler.spider)
@@ -479,6 +492,10 @@ class ResilientScheduler(BaseScheduler):
         if self._wake_up is not None:
             self._wake_up[1].cancel()
             self._wake_up = None
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 def _delay(request: Request) -> float:

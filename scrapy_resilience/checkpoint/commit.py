@@ -67,14 +67,20 @@ class Committer:
         """Called in the event loop when a commit is durable."""
         self.intake = Barrier()
         """Up while no new work should be taken: nobody knows when it can be written."""
-        self.broken = False
-        """Whether something sealed could not be written: nothing more is."""
+        self.abandoned = False
+        """Set when nothing more is to be written, whatever is under way."""
         self.patience = patience
         self._store = store
         self._frontier = frontier
         self._stats = stats
+        self._unwritten = False  # something was sealed and is not in the store
         self._trouble_since: float | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="resilience-commit")
+
+    @property
+    def broken(self) -> bool:
+        """Whether no further commit can follow what is in the store."""
+        return self._unwritten or self.abandoned
 
     async def commit(self) -> None:
         """Write everything up to now. Raises :exc:`StorageError` when that is not possible."""
@@ -98,14 +104,14 @@ class Committer:
         return self._finish(changes, prepared)
 
     async def _finish(self, changes: Changes, prepared: Prepared) -> None:
-        self.broken = True
+        self._unwritten = True
         reach("commit/sealed")
         await self._insist(prepared)
         reach("commit/prepared")
         await self._insist(partial(self._write, changes))
         reach("commit/written")
         self._frontier.committed(changes)
-        self.broken = False
+        self._unwritten = False
         self._well_again()
         for written in self.on_written:
             waiting = written()
@@ -140,7 +146,8 @@ class Committer:
             seconds = time.monotonic() - self._trouble_since
             logger.info("The checkpoint is written again, after %.1f s", seconds)
             self._trouble_since = None
-        self.intake.lift()
+        if not self.abandoned:
+            self.intake.lift()
 
     async def _write(self, changes: Changes) -> None:
         started = time.perf_counter()

@@ -7,7 +7,8 @@ import sqlite3
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
-from scrapy_resilience.exceptions import SnapshotError
+from scrapy_resilience.checkpoint.verification import is_small, verify
+from scrapy_resilience.exceptions import DamagedError, SnapshotError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +34,8 @@ def copy_store(source: Path, target: Path) -> dict[str, bytes]:
     Raises :exc:`SnapshotError` for a damaged store, :exc:`OSError` for a full disk.
     """
     try:
+        if is_small(source):
+            verify(source)
         with closing(_connect(source, "mode=ro")) as reader:
             reader.execute("BEGIN")  # what is read and what is copied are of one moment
             state = dict(reader.execute("SELECT name, data FROM state"))
@@ -44,7 +47,7 @@ def copy_store(source: Path, target: Path) -> dict[str, bytes]:
             (found,) = copied.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.OperationalError as error:  # a full disk and the like
         raise OSError(str(error)) from error
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, DamagedError) as error:
         found = str(error)
     if found != "ok":
         raise SnapshotError(f"{source} is damaged, no snapshot is made of it: {found}")

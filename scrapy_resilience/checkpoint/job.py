@@ -6,7 +6,7 @@ import os
 import stat
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from scrapy.utils.misc import load_object
@@ -15,7 +15,9 @@ from scrapy_resilience._scrapy import fail_quietly, owns_job
 from scrapy_resilience.checkpoint.barrier import Barrier
 from scrapy_resilience.checkpoint.feeds import FeedRecord, is_intact, records, recover
 from scrapy_resilience.checkpoint.filesystem import warn_if_remote
+from scrapy_resilience.checkpoint.layout import LOCK, META, STORE, TOTALS
 from scrapy_resilience.checkpoint.lock import FileLock, is_locked
+from scrapy_resilience.checkpoint.quarantine import open_store
 from scrapy_resilience.checkpoint.state import OWN, StateRegistry
 from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.checkpoint.stock_job import StockJob
@@ -45,11 +47,6 @@ __all__ = [
     "read_report",
     "register_state",
 ]
-
-STORE: Final = "resilience.db"
-LOCK: Final = "resilience.lock"
-META: Final = OWN + "job"
-TOTALS: Final = OWN + "totals"
 
 
 class Job:
@@ -83,7 +80,7 @@ class Job:
         self.lock = FileLock(path / LOCK)
         self.lock.acquire()
         try:
-            self.store = SQLiteStore(path / STORE, power_loss_safe=config.power_loss_safe)
+            self.store = open_store(path, config)
             reach("job/created")
             try:
                 self._open(spider, instance)

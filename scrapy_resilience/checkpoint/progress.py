@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
-from scrapy_resilience.checkpoint.job import META, TOTALS
+from scrapy_resilience.checkpoint.layout import META, TOTALS
 from scrapy_resilience.checkpoint.snapshots import About
 from scrapy_resilience.checkpoint.state import OWN
 from scrapy_resilience.exceptions import CheckpointError

@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
 from scrapy_resilience.checkpoint.feeds import FeedRecord, records
-from scrapy_resilience.checkpoint.job import LOCK, META, STORE
+from scrapy_resilience.checkpoint.layout import LOCK, META, STORE
 from scrapy_resilience.checkpoint.lock import FileLock
 from scrapy_resilience.checkpoint.places import sync_folder
 from scrapy_resilience.checkpoint.progress import about
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.checkpoint.snapshots import Snapshot, SnapshotStore
 
-__all__ = ["Restored", "restore"]
+__all__ = ["Restored", "restore", "restore_locked"]
 
 _DRAFT: Final = STORE + ".restored"
 _FILES: Final = "restored"
@@ -60,12 +60,15 @@ def restore(jobdir: Path, snapshots: SnapshotStore, ident: str | None = None) ->
     lock = FileLock(jobdir / LOCK)
     lock.acquire()
     try:
-        return _restore(jobdir, snapshots, ident)
+        return restore_locked(jobdir, snapshots, ident)
     finally:
         lock.release()
 
 
-def _restore(jobdir: Path, snapshots: SnapshotStore, ident: str | None) -> Restored:
+def restore_locked(
+    jobdir: Path, snapshots: SnapshotStore, ident: str | None = None
+) -> Restored:
+    """Like :func:`restore`, for whoever has the job's lock."""
     draft, files, store = jobdir / _DRAFT, jobdir / _FILES, jobdir / STORE
     _remove(draft, files)
     try:

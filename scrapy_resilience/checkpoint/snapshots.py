@@ -20,7 +20,8 @@ from typing import IO, TYPE_CHECKING, Any, Final
 from scrapy_resilience.checkpoint.copying import copy_store, scratch_file
 from scrapy_resilience.checkpoint.places import open_place, sync_folder
 from scrapy_resilience.checkpoint.sealing import MAX_DETAILS, Reader, blocks, write
-from scrapy_resilience.exceptions import SnapshotError, SnapshotKeyError
+from scrapy_resilience.checkpoint.verification import verify
+from scrapy_resilience.exceptions import DamagedError, SnapshotError, SnapshotKeyError
 from scrapy_resilience.frontier.store import SCHEMA
 
 if TYPE_CHECKING:
@@ -259,6 +260,7 @@ class SnapshotStore:
                     )
                 file.flush()
                 os.fsync(file.fileno())
+            _check_store(ident, draft)
             for log in ("-wal", "-shm"):  # of the old file: it must not be replayed onto ours
                 target.with_name(target.name + log).unlink(missing_ok=True)
             draft.replace(target)
@@ -330,6 +332,16 @@ def store_of(config: Config, jobdir: Path, place: str = "") -> SnapshotStore:
         encrypt=config.snapshot_encryption,
         retention=config.snapshot_retention,
     )
+
+
+def _check_store(ident: str, path: Path) -> None:
+    try:
+        verify(path)
+    except DamagedError as error:
+        raise SnapshotError(f"the snapshot {ident} is of a damaged store: {error}") from error
+    finally:
+        for log in ("-wal", "-shm"):
+            path.with_name(path.name + log).unlink(missing_ok=True)
 
 
 def _others(

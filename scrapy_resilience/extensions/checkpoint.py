@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import sqlite3
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,15 +17,19 @@ from scrapy.extensions.spiderstate import SpiderState
 
 from scrapy_resilience import names
 from scrapy_resilience._scrapy import is_idle
+from scrapy_resilience.checkpoint import verification
 from scrapy_resilience.checkpoint.commit import TROUBLES
 from scrapy_resilience.checkpoint.items import item_written
 from scrapy_resilience.checkpoint.job import Job, job_of
+from scrapy_resilience.checkpoint.quarantine import mark_damaged
 from scrapy_resilience.checkpoint.sinks import Sinks
 from scrapy_resilience.checkpoint.state import OWN
-from scrapy_resilience.exceptions import StorageError
+from scrapy_resilience.exceptions import CheckpointError, DamagedError, StorageError
 from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from scrapy.crawler import Crawler
     from typing_extensions import Self
 
@@ -82,6 +87,7 @@ class Checkpoint:
         self._committer = committer = scheduler.committer
         self._frontier = scheduler.frontier
         scheduler.on_full = self._full
+        scheduler.on_damage = self._damaged
         sinks = Sinks(self.crawler, self.job.config.prepare_timeout)
         committer.prepare = sinks.prepare
         committer.on_written.append(sinks.committed)
@@ -94,6 +100,24 @@ class Checkpoint:
             committer.contributors.insert(0, exporter.contribute)
             committer.on_written.append(exporter.committed)
         self._task = asyncio.ensure_future(self._run())
+        self._verification = asyncio.ensure_future(self._verify(self.job.store.path))
+
+    async def _verify(self, path: Path) -> None:
+        """A store that was too large to be read before the crawl began."""
+        if self.job.resumed and not verification.is_small(path):
+            try:
+                await asyncio.to_thread(verification.verify, path)
+            except DamagedError as error:
+                self._damaged(error)
+            except CheckpointError:
+                logger.debug("The store was closed before it was verified", exc_info=True)
+
+    def _damaged(self, error: Exception) -> None:
+        """Stop as a kill would: what was sealed since is not worth more than what was read."""
+        if not self._committer.abandoned:
+            if not isinstance(error, sqlite3.OperationalError):  # that may pass
+                mark_damaged(self.job.path, error)
+            self._give_up("%s: closing the spider", error)
 
     def _engine_started(self) -> None:
         """Scrapy's own SpiderState, where nobody turned it off, has put another state there."""
@@ -156,7 +180,8 @@ class Checkpoint:
             raise
 
     def _give_up(self, message: str, *args: Any) -> None:
-        self._committer.broken = True
+        self._committer.abandoned = True
+        self._committer.intake.rise()
         logger.error(message, *args)
         closing = self.crawler.engine.close_spider_async(reason=names.REASON_STORAGE)
         self._end = asyncio.ensure_future(closing)  # it waits for this task

@@ -383,10 +383,12 @@ class SQLiteStore:
 
         May be called in another thread, of a store that is opened there to read only.
         """
+        pinned = self._reader.in_transaction
+        self.pin()  # all of it as of one moment
         try:
             (answer,) = self._reader.execute("PRAGMA quick_check(1)").fetchone()
             if answer != "ok":
-                raise self._damaged(answer)
+                raise self._damaged(answer.splitlines()[-1])
             counted: Counter[int] = Counter()
             for row in self._reader.execute(_ROWS):
                 counted[self._row(row).lane] += 1
@@ -400,6 +402,9 @@ class SQLiteStore:
             self.outputs(), self.state(), self.last_number()
         except (sqlite3.Error, TypeError, ValueError, AttributeError) as error:
             raise self._damaged(error) from error
+        finally:
+            if not pinned:
+                self.unpin()
 
     # --- writing ---
 

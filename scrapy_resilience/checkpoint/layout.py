@@ -1,0 +1,17 @@
+"""Names of a job's files, and of its own values in the store."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from scrapy_resilience.checkpoint.state import OWN
+
+__all__ = ["DAMAGED", "LOCK", "META", "STORE", "TOTALS"]
+
+STORE: Final = "resilience.db"
+LOCK: Final = "resilience.lock"
+DAMAGED: Final = "resilience.damaged"
+"""There when a run has found the store to be damaged; it says how."""
+
+META: Final = OWN + "job"
+TOTALS: Final = OWN + "totals"

@@ -1,0 +1,79 @@
+"""A damaged store is set aside, and the job goes on from its last good snapshot."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from scrapy_resilience.checkpoint import verification
+from scrapy_resilience.checkpoint.layout import DAMAGED, STORE
+from scrapy_resilience.checkpoint.restore import restore_locked
+from scrapy_resilience.checkpoint.snapshots import store_of
+from scrapy_resilience.exceptions import DamagedError, SnapshotError, SnapshotKeyError
+from scrapy_resilience.frontier.store import SQLiteStore
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from scrapy_resilience.settings import Config
+
+__all__ = ["mark_damaged", "open_store"]
+
+logger = logging.getLogger(__name__)
+
+
+def open_store(jobdir: Path, config: Config) -> SQLiteStore:
+    """The store of a locked job; one that is damaged gives way to the newest good snapshot.
+
+    Raises :exc:`DamagedError` when there is none, and :exc:`SnapshotKeyError`.
+    """
+    try:
+        return _open_sound(jobdir, config)
+    except DamagedError as error:
+        _go_back(jobdir, config, error)
+    return SQLiteStore(jobdir / STORE, power_loss_safe=config.power_loss_safe)
+
+
+def _open_sound(jobdir: Path, config: Config) -> SQLiteStore:
+    path = jobdir / STORE
+    if (jobdir / DAMAGED).exists():
+        raise DamagedError((jobdir / DAMAGED).read_text(encoding="utf-8"))
+    if not path.exists() and any((jobdir / "snapshots").glob("*.snapshot")):
+        raise DamagedError(f"{path} is gone")
+    store = SQLiteStore(path, power_loss_safe=config.power_loss_safe)
+    if verification.is_small(path):
+        try:
+            store.verify()
+        except DamagedError:
+            store.close()
+            raise
+    return store
+
+
+def mark_damaged(jobdir: Path, why: object) -> None:
+    """Make the next run set the store aside."""
+    (jobdir / DAMAGED).write_text(str(why), encoding="utf-8")
+
+
+def _go_back(jobdir: Path, config: Config, why: DamagedError) -> None:
+    try:
+        restored = restore_locked(jobdir, store_of(config, jobdir))
+    except SnapshotKeyError:
+        raise
+    except (SnapshotError, OSError) as error:
+        raise DamagedError(
+            f"{why}; no snapshot can take its place ({error}): to start anew, remove the "
+            "folder or use another JOBDIR"
+        ) from error
+    (jobdir / DAMAGED).unlink(missing_ok=True)
+    snapshot = restored.snapshot
+    logger.error(
+        "%s: going on from the snapshot %s (%d requests done, %d items); what was done after "
+        "it is done again. Newer snapshots that were damaged as well: %d. The old store: %s",
+        why,
+        snapshot.id,
+        snapshot.progress.get("completed", 0),
+        snapshot.progress.get("items", 0),
+        len(restored.skipped),
+        restored.aside or "gone",
+    )

@@ -1,0 +1,153 @@
+"""Stores that were damaged between two runs, or while one ran."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from contextlib import closing
+
+import pytest
+from crawls import SHOP
+
+from scrapy_resilience.checkpoint.layout import DAMAGED, STORE
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+
+ITEMS = 60
+"""Between two snapshots, of 240."""
+
+
+@pytest.fixture
+def job(crawl):
+    """A job that was killed behind some snapshots."""
+    job = crawl(SHOP, RESILIENCE_SNAPSHOT_ITEMS=ITEMS, RESILIENCE_SNAPSHOT_INTERVAL=0)
+    job.run_until(until=lambda: len(snapshots(job)) >= 2)
+    assert job.kills == 1
+    return job
+
+
+def snapshots(job):
+    """The snapshots in the JOBDIR, the oldest first."""
+    return sorted(job.job.glob("snapshots/*.snapshot"))
+
+
+def flip(path, bits=200):
+    """Flip bits all over a file."""
+    data = bytearray(path.read_bytes())
+    rng = random.Random(1)
+    for _ in range(bits):
+        data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+    path.write_bytes(data)
+
+
+def one_file(job):
+    """The path of the store, with its write-ahead log folded in."""
+    path = job.job / STORE
+    with closing(sqlite3.connect(path)) as store:
+        store.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return path
+
+
+def flipped(job):
+    """Flip bits of the store."""
+    flip(one_file(job))
+
+
+def torn(job):
+    """Cut the store in half."""
+    path = one_file(job)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def emptied(job):
+    """Leave a file of no bytes."""
+    one_file(job).write_bytes(b"")
+
+
+def gone(job):
+    """Remove the store."""
+    one_file(job).unlink()
+
+
+def foreign(job):
+    """Put another program's file in its place."""
+    gone(job)
+    with sqlite3.connect(job.job / STORE) as other:
+        other.execute("CREATE TABLE mine (something TEXT)")
+
+
+DAMAGES = [flipped, torn, emptied, gone, foreign]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_store_gives_way_to_a_snapshot(job, damage):
+    """The job goes on from its newest snapshot, says so once, and loses and doubles nothing."""
+    damage(job)
+
+    run = job.run()
+
+    assert (run.code, run.reason) == (0, "finished"), run
+    assert len(run.errors) == 1
+    assert f"going on from the snapshot {snapshots(job)[1].stem}" in run.errors[0]
+    assert bool(list(job.job.glob("replaced/resilience.db.*"))) is (damage is not gone)
+    job.check_items()
+
+
+def test_generation_by_generation(job):
+    """A newest snapshot that is damaged as well is passed over."""
+    flipped(job)
+    flip(snapshots(job)[-1], bits=3)
+    older = snapshots(job)[-2].stem
+
+    run = job.run()
+
+    assert (run.code, run.reason) == (0, "finished"), run
+    assert f"going on from the snapshot {older}" in run.errors[0]
+    assert "damaged as well: 1." in run.errors[0]
+    job.check_items()
+
+
+@pytest.mark.parametrize("damage", [flipped, torn, emptied, foreign])
+def test_without_a_snapshot(job, damage):
+    """A damaged store without a snapshot is refused in one line, and left as it is."""
+    for path in snapshots(job):
+        path.unlink()
+    damage(job)
+    before = (job.job / STORE).read_bytes()
+    items = job.path("items.jsonl").read_bytes()
+
+    job.run().check_refused(STORE, "to start anew")
+
+    assert (job.job / STORE).read_bytes() == before
+    assert job.path("items.jsonl").read_bytes() == items
+
+
+LARGE = """
+    from scrapy_resilience.checkpoint import verification
+    from shop import Base
+
+    class Shop(Base):
+        pass
+
+    verification._SMALL = 0
+"""
+
+
+def test_damage_that_is_found_while_the_crawl_runs(job):
+    """A large store is verified beside the crawl: it closes, and the next run goes back."""
+    with sqlite3.connect(one_file(job)) as store:
+        store.execute("UPDATE fingerprints SET \"check\" = x'00000000'")
+    job.write("spider.py", LARGE.replace("\n    ", "\n"))
+    job.configure(DOWNLOAD_DELAY=0.1)
+
+    run = job.run()
+
+    assert (run.code, run.reason) == (1, "resilience_storage"), run
+    assert "is damaged: a row is not what was written: closing the spider" in run.log
+    assert (job.job / DAMAGED).exists()
+
+    job.configure(DOWNLOAD_DELAY=None)
+    run = job.run()
+    assert (run.code, run.reason) == (0, "finished"), run
+    assert not (job.job / DAMAGED).exists()
+    job.check_items()
