@@ -41,6 +41,7 @@ logger = logging.getLogger(__name__)
 
 _POLL: Final = 0.001
 """Seconds between two looks at whether the callbacks under way have ended."""
+_MANY_SKIPS: Final = 3
 _MAX_SKIPS: Final = 16
 _BEHIND: Final = 3
 """Full commits that may wait in memory while one is being written."""
@@ -55,7 +56,7 @@ class Checkpoint:
     A commit is aligned when no callback or pipeline runs at its moment: new responses are
     held back until those under way have ended. When they don't end in time, the commit is
     made all the same and records what the unfinished ones have put out; after that, fewer
-    commits try to align, each for half as long, because waiting costs throughput.
+    commits try to align, because waiting costs throughput.
     """
 
     def __init__(self, crawler: Crawler, job: Job) -> None:
@@ -65,7 +66,6 @@ class Checkpoint:
         self._due = asyncio.Event()
         self._stop = False
         self._skip = self._skips = 0
-        self._patience = job.config.checkpoint_align_timeout
         self._state: Any = job.spider_state(_SPIDER_STATE) or {}
         job.on_open.append(self._opened)
         job.on_close.append(self._closing)
@@ -206,13 +206,14 @@ class Checkpoint:
             return False
         self.job.barrier.rise()
         started = time.monotonic()
+        patience = self.job.config.checkpoint_align_timeout
+        if self._skips > _MANY_SKIPS:
+            patience /= 4
         while not is_idle(engine):
-            if time.monotonic() - started > self._patience:
-                self._patience /= 2
+            if time.monotonic() - started > patience:
                 self._skip = self._skips = min(2 * self._skips + 1, _MAX_SKIPS)
                 return False
             await asyncio.sleep(_POLL)
         self._skips = 0
-        self._patience = self.job.config.checkpoint_align_timeout
         self._stats.max_value(names.STAT_DRAIN_MAX, time.monotonic() - started)
         return True

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 from textwrap import dedent
@@ -218,18 +218,19 @@ class Crawl:
 
     def state(self, name=META):
         """A named value of the store, None where there is none yet."""
+        return next(iter(self.states(name)), None)
+
+    def states(self, prefix):
+        """The values of the store whose names begin with *prefix*."""
         path = self.job / STORE
         if not path.is_file():
-            return None
+            return []
         try:
-            store = SQLiteStore(path, read_only=True)
-            try:
+            with closing(SQLiteStore(path, read_only=True)) as store:
                 stored = store.state()
-            finally:
-                store.close()
         except (CheckpointError, sqlite3.Error):
-            return None
-        return ValueCodec().decode(stored[name]) if name in stored else None
+            return []
+        return [ValueCodec().decode(stored[name]) for name in stored if name.startswith(prefix)]
 
     def items(self, name="items.jsonl"):
         text = self.path(name).read_text("utf-8")

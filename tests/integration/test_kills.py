@@ -428,8 +428,9 @@ def test_images(plain_crawl, image_server):
         paths = [image["path"] for image in item["images"]]
         assert len(paths) == (0 if item["page"] % 6 else 2)
         assert all(job.path(f"images/{path}").is_file() for path in paths)
-    aligned = run.stats.get("resilience/total/resilience/checkpoint/aligned", 0)
-    assert aligned >= run.stats.get("resilience/total/resilience/checkpoint/unaligned", 0)
+    # A barrier that held the images back as well would align none.
+    commits = run.stats["resilience/total/resilience/checkpoint/commits"]
+    assert run.stats["resilience/total/resilience/checkpoint/aligned"] >= commits / 4
 
 
 def test_requests_that_a_middleware_replaces(plain_crawl):
