@@ -73,7 +73,7 @@ class ResilientFeedExporter(FeedExporter):
         self._records: dict[FeedSlot, FeedRecord] = {}
         self._truncate: set[FeedSlot] = set()
         self._unstored: list[SpooledSlot] = []
-        self._used_up: list[Path] = []
+        self._over: list[FeedSlot] = []
 
     def attach(
         self,
@@ -117,7 +117,8 @@ class ResilientFeedExporter(FeedExporter):
     def contribute(self, changes: Changes) -> None:
         """Flush every feed and record its length, as part of a commit."""
         assert self._job is not None
-        for slot, record in list(self._records.items()):
+        self._over = []
+        for slot, record in self._records.items():
             if slot in self._truncate:
                 continue  # it holds what was there before: -O empties it at the first item
             over = _measure(slot, record, self._job.path) and slot not in self.slots
@@ -125,15 +126,16 @@ class ResilientFeedExporter(FeedExporter):
                 changes.syncs.append(partial(sync_path, self._job.path / record.path))
             changes.state[record.name] = None if over else self._encode(record)
             if over:  # a full batch: whoever reads it may take it away
-                del self._records[slot]
-                if isinstance(slot, SpooledSlot):
-                    self._used_up.append(slot.spool)
+                self._over.append(slot)
 
     def committed(self) -> None:
-        """No commit needs these spools any more."""
-        while self._used_up:
-            self._used_up.pop().unlink(missing_ok=True)
-            reach("spool/removed")
+        """No commit needs these batches any more. Until one is written, all are kept."""
+        while self._over:
+            slot = self._over.pop()
+            del self._records[slot]
+            if isinstance(slot, SpooledSlot):
+                slot.spool.unlink(missing_ok=True)
+                reach("spool/removed")
 
     def _encode(self, record: FeedRecord) -> bytes:
         assert self._job is not None
