@@ -29,7 +29,7 @@ from scrapy_resilience.checkpoint.feeds import FeedRecord, ending_of, lock_feed
 from scrapy_resilience.checkpoint.job import job_of
 from scrapy_resilience.checkpoint.patient import PatientFile, sync_path
 from scrapy_resilience.checkpoint.steps import reach
-from scrapy_resilience.exceptions import JobLockedError
+from scrapy_resilience.exceptions import JobLockedError, StorageError
 from scrapy_resilience.extensions.spooledfeed import (
     SpooledSlot,
     local_path,
@@ -74,6 +74,8 @@ class ResilientFeedExporter(FeedExporter):
         self._truncate: set[FeedSlot] = set()
         self._unstored: list[SpooledSlot] = []
         self._over: list[FeedSlot] = []
+        self._lost = False
+        """Whether items were not written: no commit may cover them."""
 
     def attach(
         self,
@@ -115,8 +117,13 @@ class ResilientFeedExporter(FeedExporter):
                         lock_feed(file, path)
 
     def contribute(self, changes: Changes) -> None:
-        """Flush every feed and record its length, as part of a commit."""
+        """Flush every feed and record its length, as part of a commit.
+
+        Raises OSError while a disk is full, :exc:`StorageError` when items were lost.
+        """
         assert self._job is not None
+        if self._lost:
+            raise StorageError("a batch can't be opened, so items were not written")
         self._over = []
         for slot, record in self._records.items():
             if slot in self._truncate:
@@ -262,9 +269,15 @@ class ResilientFeedExporter(FeedExporter):
     # --- items ---
 
     def item_scraped(self, item: Any, spider: Spider) -> None:
+        if self._lost:
+            return
         for slot in [slot for slot in self._truncate if slot.filter.accepts(item)]:
             self._empty(slot)
-        super().item_scraped(item, spider)
+        try:
+            super().item_scraped(item, spider)
+        except CloseSpider:  # a signal handler can't close the spider: the next commit does
+            self._lost = True
+            return
         if self._job is not None:
             self._on_item()
 

@@ -9,10 +9,13 @@ import pytest
 import pytest_twisted
 from scrapy import Spider
 from scrapy.crawler import Crawler
+from scrapy.exceptions import CloseSpider
+from scrapy.extensions.feedexport import FileFeedStorage
 from scrapy.utils.defer import deferred_from_coro
 
 from scrapy_resilience.checkpoint.feeds import FeedRecord, recover
 from scrapy_resilience.checkpoint.state import StateRegistry
+from scrapy_resilience.exceptions import StorageError
 from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.store import Changes
@@ -111,4 +114,17 @@ async def test_a_commit_that_fails_forgets_no_full_batch(tmp_path, monkeypatch):
     run.commit()
 
     assert all((tmp_path / each.path).exists() for each in run.records)
+    run.kill()
+
+
+def test_a_batch_that_can_not_be_opened(tmp_path):
+    """Items that come after a batch could not be opened are never committed as written."""
+    feeds = {f"{tmp_path}/%(batch_id)d/lines": {"format": "jsonlines", "batch_item_count": 1}}
+    run = Exporting(tmp_path, feeds)
+    (tmp_path / "2").write_text("in the way")
+
+    run.scrape(1, 2)
+
+    with pytest.raises(StorageError, match="can't be opened"):
+        run.commit()
     run.kill()
