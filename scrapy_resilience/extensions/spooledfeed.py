@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -93,7 +94,11 @@ class SpooledSlot(FeedSlot):
             target = self._make_target()
             sync = self._power_loss_safe
             with _Storing(target.storage, self.local, self._begin_part, sync=sync) as storing:
-                await self._export(target)
+                try:
+                    await self._export(target)
+                except BaseException:
+                    _abandon(target)
+                    raise
                 reach("spool/exported")
                 await store(target)
             self.stored = storing.confirmed
@@ -111,8 +116,11 @@ class SpooledSlot(FeedSlot):
         target.itemcount = self.itemcount
         exporter: Any = target.exporter
         for number, data in enumerate(spool.read(self.spool), 1):
+            item = self._values.decode(data)
             try:
-                exporter.export_item(self._values.decode(data))
+                exporter.export_item(item)
+            except OSError:  # a full disk: it is not the item's fault
+                raise
             except Exception:
                 target.itemcount -= 1
                 logger.exception("An item can't be written to %s", mask_uri(self.uri))
@@ -140,6 +148,14 @@ class SpooledSlot(FeedSlot):
         """Nothing more will be written or produced."""
         for file in (self.file, self._guard):
             if file is not None:
+                file.close()
+
+
+def _abandon(target: FeedSlot) -> None:
+    """Close the file of a feed that will not be whole."""
+    for file in (target.file, getattr(target.file, "file", None)):  # a compressor's, and its
+        if file is not None:
+            with contextlib.suppress(Exception):
                 file.close()
 
 

@@ -128,3 +128,47 @@ def test_a_batch_that_can_not_be_opened(tmp_path):
     with pytest.raises(StorageError, match="can't be opened"):
         run.commit()
     run.kill()
+
+
+class Full:
+    """A file of which the disk takes some writes only."""
+
+    def __init__(self, file):
+        self._file = file
+
+    def write(self, data):
+        """Fail for what holds a 2."""
+        if b"2" in data:
+            raise OSError("full")
+        return self._file.write(data)
+
+    def __getattr__(self, name):
+        return getattr(self._file, name)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_disk_that_is_full_while_a_feed_is_produced(tmp_path, monkeypatch):
+    """A feed is not stored without the items for which there was no room."""
+    run = Exporting(tmp_path, {f"{tmp_path}/feed.xml": {"format": "marshal"}})
+    run.scrape(1, 2, 3)
+    opened = FileFeedStorage.open
+    with monkeypatch.context() as patch:
+        patch.setattr(FileFeedStorage, "open", lambda *args: Full(opened(*args)))
+        await run.close(all_done=True)
+
+    assert run.job.incomplete
+    assert not (tmp_path / "feed.xml").exists()
+    run.kill()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_spool_that_can_not_be_read(tmp_path, monkeypatch):
+    """A feed is not stored without the items that this run can't read back."""
+    run = Exporting(tmp_path, {f"{tmp_path}/feed.json": {"format": "json"}})
+    run.scrape(1, 2)
+    monkeypatch.setattr(ValueCodec, "decode", disk_is_full)
+    await run.close(all_done=True)
+
+    assert run.job.incomplete
+    assert not (tmp_path / "feed.json").exists()
+    run.kill()
