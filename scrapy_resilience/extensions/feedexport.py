@@ -194,6 +194,7 @@ class ResilientFeedExporter(FeedExporter):
             if batch_id == 1:
                 _warn(slot)
             return slot
+        kind = self._kind_to_go_on(kind, uri_template)
         record = self._take(uri_template, spooled=kind is SpooledSlot)
         try:
             if kind is SpooledSlot:
@@ -214,6 +215,17 @@ class ResilientFeedExporter(FeedExporter):
 
     def _fail(self) -> None:
         exit_with_failure(self.crawler)
+
+    def _kind_to_go_on(self, kind: type[FeedSlot], template: str) -> type[FeedSlot]:
+        """How a feed is written whose format may not be that of the last run."""
+        earlier = {record.spooled for record in self._resumable if record.template == template}
+        if kind is SpooledSlot and False in earlier:
+            self._give_up(
+                REASON_STORAGE,
+                f"the feed {mask_uri(template)} was JSON Lines or CSV in the last run, and its "
+                "items are in it: give it that format again, or start anew in another JOBDIR",
+            )
+        return SpooledSlot if True in earlier else kind
 
     def _take(self, template: str, *, spooled: bool) -> FeedRecord | None:
         """The record with which a feed of the last run goes on: its last committed batch.

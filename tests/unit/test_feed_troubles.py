@@ -149,7 +149,7 @@ class Full:
 @pytest_twisted.ensureDeferred
 async def test_a_disk_that_is_full_while_a_feed_is_produced(tmp_path, monkeypatch):
     """A feed is not stored without the items for which there was no room."""
-    run = Exporting(tmp_path, {f"{tmp_path}/feed.xml": {"format": "marshal"}})
+    run = Exporting(tmp_path, {f"{tmp_path}/feed.json": {"format": "json"}})
     run.scrape(1, 2, 3)
     opened = FileFeedStorage.open
     with monkeypatch.context() as patch:
@@ -157,7 +157,7 @@ async def test_a_disk_that_is_full_while_a_feed_is_produced(tmp_path, monkeypatc
         await run.close(all_done=True)
 
     assert run.job.incomplete
-    assert not (tmp_path / "feed.xml").exists()
+    assert not (tmp_path / "feed.json").exists()
     run.kill()
 
 
@@ -172,3 +172,31 @@ async def test_a_spool_that_can_not_be_read(tmp_path, monkeypatch):
     assert run.job.incomplete
     assert not (tmp_path / "feed.json").exists()
     run.kill()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_feed_that_becomes_lines(tmp_path):
+    """A feed whose items wait in a spool is produced from it in the format of today."""
+    feed = tmp_path / "feed"
+    first = Exporting(tmp_path, {str(feed): {"format": "json"}})
+    first.scrape(1)
+    first.commit()
+    first.kill()
+
+    second = Exporting(tmp_path, {str(feed): {"format": "jsonlines"}}, first)
+    second.scrape(2)
+    await second.close(all_done=True)
+
+    assert feed.read_bytes() == b'{"n": 1}\n{"n": 2}\n'
+
+
+def test_lines_do_not_become_a_feed_that_replaces_them(tmp_path):
+    """Lines of the last run are not overwritten by a feed of another format."""
+    feed = tmp_path / "feed"
+    first = Exporting(tmp_path, {str(feed): {"format": "jsonlines", "overwrite": True}})
+    first.scrape(1)
+    first.commit()
+    first.kill()
+
+    with pytest.raises(CloseSpider):
+        Exporting(tmp_path, {str(feed): {"format": "json", "overwrite": True}}, first)
