@@ -243,9 +243,10 @@ class ResilientFeedExporter(FeedExporter):
 
     def _open(self, slot: FeedSlot, record: FeedRecord | None) -> None:
         storage: Any = slot.storage
-        overwrite = storage.write_mode == "wb"
+        record = record or _new_record(
+            slot, storage.path, overwrite=storage.write_mode == "wb"
+        )
         storage.write_mode = "ab"
-        record = record or _new_record(slot, storage.path, overwrite=overwrite)
         slot.itemcount = record.items
         self._make_known(record)
         Path(storage.path).absolute().parent.mkdir(parents=True, exist_ok=True)
@@ -254,7 +255,7 @@ class ResilientFeedExporter(FeedExporter):
         reach("feed/opened")
         assert slot.file is not None
         lock_feed(slot.file, storage.path)
-        if overwrite and record.existed and record.offset is None:
+        if record.overwrite and record.existed and record.offset is None:
             self._truncate.add(slot)
         self._records[slot] = record
 

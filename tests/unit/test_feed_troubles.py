@@ -200,3 +200,18 @@ def test_lines_do_not_become_a_feed_that_replaces_them(tmp_path):
 
     with pytest.raises(CloseSpider):
         Exporting(tmp_path, {str(feed): {"format": "json", "overwrite": True}}, first)
+
+
+def test_what_overwrite_was_when_the_feed_was_opened(tmp_path):
+    """Items that no commit has seen do not stay when the second run is told to append."""
+    feed = tmp_path / "feed"
+    feed.write_bytes(b"old\n")
+    first = Exporting(tmp_path, {str(feed): {"format": "jsonlines", "overwrite": True}})
+    first.scrape(1)
+    first.kill()
+
+    second = Exporting(tmp_path, {str(feed): {"format": "jsonlines"}}, first)
+    second.scrape(1)
+    second.kill()
+
+    assert feed.read_bytes() == b'{"n": 1}\n'
