@@ -112,7 +112,7 @@ class ResilientFeedExporter(FeedExporter):
             storage = self._get_storage(apply_uri_params(uri, params), options)
             path = Path(getattr(storage, "path", ""))
             if type(storage) is FileFeedStorage:
-                for written in filter(Path.is_file, (path, part_of(path))):
+                for written in filter(Path.is_file, (path, part_of(path.resolve()))):
                     with written.open("rb") as file:
                         lock_feed(file, path)
 

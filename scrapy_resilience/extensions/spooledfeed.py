@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import shutil
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -134,6 +135,8 @@ class SpooledSlot(FeedSlot):
             cut(local, base, self._folder)  # what others have written behind it
         self.record.produced = True
         with part.open("wb") as new:
+            if local.exists():
+                shutil.copymode(local, part)
             if base:
                 with local.open("rb") as old:
                     _copy(old, new, base)
@@ -231,7 +234,7 @@ def local_path(slot: FeedSlot) -> Path | None:
     """The local file that a feed becomes: None for remote ones, pipes and the like."""
     if type(slot.storage) is not FileFeedStorage:
         return None
-    path = Path(slot.storage.path).absolute()
+    path = Path(slot.storage.path).resolve()  # a link stays one
     return path if path.is_file() or not path.exists() else None
 
 

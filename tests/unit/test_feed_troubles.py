@@ -215,3 +215,20 @@ def test_what_overwrite_was_when_the_feed_was_opened(tmp_path):
     second.kill()
 
     assert feed.read_bytes() == b'{"n": 1}\n'
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("name", ["feed", "link"])
+async def test_a_produced_file_stays_what_it_was(tmp_path, name):
+    """A file that is produced anew keeps its mode, and what a link points to is replaced."""
+    feed = tmp_path / "feed"
+    feed.write_bytes(b"")
+    feed.chmod(0o600)
+    (tmp_path / "link").symlink_to(feed)
+    run = Exporting(tmp_path, {str(tmp_path / name): {"format": "json", "overwrite": True}})
+    run.scrape(1)
+    await run.close(all_done=True)
+
+    assert feed.read_bytes() == b'[\n{"n": 1}\n]'
+    assert feed.stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "link").is_symlink()
