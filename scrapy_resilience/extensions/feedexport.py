@@ -243,9 +243,7 @@ class ResilientFeedExporter(FeedExporter):
 
     def _open(self, slot: FeedSlot, record: FeedRecord | None) -> None:
         storage: Any = slot.storage
-        record = record or _new_record(
-            slot, storage.path, overwrite=storage.write_mode == "wb"
-        )
+        record = record or _new_record(slot, storage.path, overwrite=storage.write_mode == "wb")
         storage.write_mode = "ab"
         slot.itemcount = record.items
         self._make_known(record)
