@@ -97,9 +97,10 @@ def test_a_kill_while_an_old_entry_is_removed(storage, spider, monkeypatch):
         (Path(path) / "response_body").unlink()
         raise KilledError
 
-    with monkeypatch.context() as patch, pytest.raises(KilledError):
+    with monkeypatch.context() as patch:
         patch.setattr(shutil, "rmtree", removed)
-        storage().store_response(spider, REQUEST, page(b"new"))
+        with pytest.raises(KilledError):
+            storage().store_response(spider, REQUEST, page(b"new"))
 
     assert storage().retrieve_response(spider, REQUEST) is None
     storage().store_response(spider, REQUEST, page(b"new"))
