@@ -74,6 +74,9 @@ class ResilientFeedExporter(FeedExporter):
         self._truncate: set[FeedSlot] = set()
         self._unstored: list[SpooledSlot] = []
         self._over: list[FeedSlot] = []
+        self._waiting: list[SpooledSlot] = []
+        """Full batches that may be stored once only: no sooner than they are committed."""
+        self._sealed: list[SpooledSlot] = []
         self._lost = False
         """Whether items were not written: no commit may cover them."""
 
@@ -124,7 +127,7 @@ class ResilientFeedExporter(FeedExporter):
         assert self._job is not None
         if self._lost:
             raise StorageError("a batch can't be opened, so items were not written")
-        self._over = []
+        self._over, self._sealed = [], []
         for slot, record in self._records.items():
             if slot in self._truncate:
                 continue  # it holds what was there before: -O empties it at the first item
@@ -134,9 +137,15 @@ class ResilientFeedExporter(FeedExporter):
             changes.state[record.name] = None if over else self._encode(record)
             if over:  # a full batch: whoever reads it may take it away
                 self._over.append(slot)
+        self._sealed = list(self._waiting)
 
     def committed(self) -> None:
         """No commit needs these batches any more. Until one is written, all are kept."""
+        for batch in self._sealed:
+            batch.committed = True
+            self._waiting.remove(batch)
+            self._schedule_slot_close(batch, batch.spider)
+        self._sealed = []
         while self._over:
             slot = self._over.pop()
             del self._records[slot]
@@ -166,9 +175,9 @@ class ResilientFeedExporter(FeedExporter):
     def _go_on_storing(self, record: FeedRecord, spider: Spider) -> None:
         """A full batch that the last run had not stored yet."""
         slot = self._new_slot(record, self.feeds[record.template], spider)
-        self._schedule_slot_close(
-            self._spool(slot, record, self.feeds[record.template]), spider
-        )
+        batch = self._spool(slot, record, self.feeds[record.template])
+        batch.committed = True
+        self._schedule_slot_close(batch, spider)
 
     def _new_slot(
         self, record: FeedRecord, feed_options: dict[str, Any], spider: Spider
@@ -323,7 +332,11 @@ class ResilientFeedExporter(FeedExporter):
     async def _close_spool(self, slot: SpooledSlot, spider: Spider, *, stored: bool) -> None:
         """Produce the feed; a job that will go on keeps its spool, to produce it again."""
         assert self._job is not None
-        over = slot not in self.slots or self._job.all_done
+        full = slot not in self.slots
+        if stored and full and not (slot.replaces or slot.committed):
+            self._waiting.append(slot)
+            return
+        over = full or self._job.all_done
         if stored and (over or slot.replaces):
             close = super()._close_slot
             await slot.produce(lambda target: close(target, spider))

@@ -61,6 +61,8 @@ class SpooledSlot(FeedSlot):
         self.record = record
         self.stored = False
         """Whether the storage has confirmed all items."""
+        self.committed = False
+        """Of a full batch: whether all of its items are."""
         self._folder = folder = job.path
         self._values = job.values
         self._power_loss_safe = job.config.power_loss_safe

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from io import BytesIO
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 import pytest_twisted
@@ -76,7 +78,8 @@ class Exporting:
         return deferred_from_coro(self._stored_batches())
 
     async def _stored_batches(self):
-        await asyncio.wait(list(self.exporter._pending_close_tasks))
+        if tasks := list(self.exporter._pending_close_tasks):
+            await asyncio.wait(tasks)
 
     def close(self, *, all_done=False):
         """Close the spider."""
@@ -232,3 +235,37 @@ async def test_a_produced_file_stays_what_it_was(tmp_path, name):
     assert feed.read_bytes() == b'[\n{"n": 1}\n]'
     assert feed.stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "link").is_symlink()
+
+
+class Appending:
+    """A storage that has a feed twice when it is stored twice."""
+
+    stored: ClassVar = []
+
+    def __init__(self, uri, *, feed_options=None):
+        pass
+
+    def open(self, spider):
+        """Return a file in memory."""
+        return BytesIO()
+
+    def store(self, file):
+        """Add the feed."""
+        self.stored.append(file.getvalue())
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_batch_that_may_be_stored_once_waits_for_its_commit(tmp_path, monkeypatch):
+    """A storage that may append gets a batch when no kill can make its items again."""
+    monkeypatch.setattr(Appending, "stored", [])
+    feeds = {"mine://%(batch_id)d": {"format": "jsonlines", "batch_item_count": 1}}
+    run = Exporting(tmp_path, feeds, FEED_STORAGES={"mine": Appending})
+    run.scrape(1)
+    await run.stored_batches()
+    before = list(Appending.stored)
+
+    run.commit()
+    await run.stored_batches()
+
+    assert (before, Appending.stored) == ([], [b'{"n": 1}\n'])
+    run.kill()
