@@ -219,20 +219,31 @@ class ResilientScheduler(BaseScheduler):
         self._close_reason = reason
         if self.committer is not None:
             self.committer.patience = min(self.committer.patience, _PATIENCE_AT_CLOSE)
-            await self._commit_at_close(self.committer)
+            await self._commit_before_feeds(self.committer)
             reach("close/committed")
         if (closed := self._dupefilter.close(reason)) is not None:
             await maybe_deferred_to_future(closed)
 
-    async def _commit_at_close(self, committer: Committer) -> None:
+    async def _commit_before_feeds(self, committer: Committer) -> None:
+        """What is not committed may be done again: no feed that is stored may count on it."""
         assert self.job is not None
+        if not await self._commit_at_close(committer):
+            self.job.all_done = False
+            self.job.incomplete = self.job.incomplete or committer.broken
+
+    async def _commit_at_close(self, committer: Committer) -> bool:
+        """Whether everything is written."""
         try:
             await committer.commit()
         except StorageError as error:
             logger.error(  # noqa: TRY400 - one line
                 "%s. The job stays at its last commit: the next run goes on from there", error
             )
-        self.job.incomplete = self.job.incomplete or committer.broken
+            return False
+        except Exception:
+            committer.abandoned = True
+            logger.exception("The checkpoint is broken: the job stays at its last commit")
+        return not committer.broken
 
     def has_pending_requests(self) -> bool:
         return len(self.frontier) > 0
@@ -350,7 +361,8 @@ class ResilientScheduler(BaseScheduler):
         for ending in self.job.on_close:
             await ending()
         self.job.meta["clean"] = True
-        await self._commit_at_close(self.committer)
+        if not await self._commit_at_close(self.committer):
+            self.job.incomplete = True
         for ended in self.job.on_end:
             await ended()
         reach("close/last")

@@ -18,6 +18,7 @@ from scrapy_resilience.checkpoint.filesystem import warn_if_remote
 from scrapy_resilience.checkpoint.layout import LOCK, META, STORE, TOTALS
 from scrapy_resilience.checkpoint.lock import FileLock, is_locked
 from scrapy_resilience.checkpoint.quarantine import open_store
+from scrapy_resilience.checkpoint.spool import remove_strays
 from scrapy_resilience.checkpoint.state import OWN, StateRegistry
 from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.checkpoint.stock_job import StockJob
@@ -129,6 +130,7 @@ class Job:
                     self.feeds.append(record)
                 else:
                     self.stale[record.name] = None
+            remove_strays(self.path, {self.path / record.path for record in self.feeds})
         else:
             self.feeds = recover(self.state, self.path, clean=self.meta.get("clean", False))
         self.meta.update(runs=self.meta["runs"] + 1, clean=False, finished=False, reason=None)

@@ -29,7 +29,7 @@ from scrapy_resilience.checkpoint.feeds import FeedRecord, ending_of, lock_feed
 from scrapy_resilience.checkpoint.job import job_of
 from scrapy_resilience.checkpoint.patient import PatientFile, sync_path
 from scrapy_resilience.checkpoint.steps import reach
-from scrapy_resilience.exceptions import JobLockedError
+from scrapy_resilience.exceptions import JobLockedError, StorageError
 from scrapy_resilience.extensions.spooledfeed import (
     SpooledSlot,
     local_path,
@@ -73,7 +73,12 @@ class ResilientFeedExporter(FeedExporter):
         self._records: dict[FeedSlot, FeedRecord] = {}
         self._truncate: set[FeedSlot] = set()
         self._unstored: list[SpooledSlot] = []
-        self._used_up: list[Path] = []
+        self._over: list[FeedSlot] = []
+        self._waiting: list[SpooledSlot] = []
+        """Full batches that may be stored once only: no sooner than they are committed."""
+        self._sealed: list[SpooledSlot] = []
+        self._lost = False
+        """Whether items were not written: no commit may cover them."""
 
     def attach(
         self,
@@ -110,14 +115,20 @@ class ResilientFeedExporter(FeedExporter):
             storage = self._get_storage(apply_uri_params(uri, params), options)
             path = Path(getattr(storage, "path", ""))
             if type(storage) is FileFeedStorage:
-                for written in filter(Path.is_file, (path, part_of(path))):
+                for written in filter(Path.is_file, (path, part_of(path.resolve()))):
                     with written.open("rb") as file:
                         lock_feed(file, path)
 
     def contribute(self, changes: Changes) -> None:
-        """Flush every feed and record its length, as part of a commit."""
+        """Flush every feed and record its length, as part of a commit.
+
+        Raises OSError while a disk is full, :exc:`StorageError` when items were lost.
+        """
         assert self._job is not None
-        for slot, record in list(self._records.items()):
+        if self._lost:
+            raise StorageError("a batch can't be opened, so items were not written")
+        self._over, self._sealed = [], []
+        for slot, record in self._records.items():
             if slot in self._truncate:
                 continue  # it holds what was there before: -O empties it at the first item
             over = _measure(slot, record, self._job.path) and slot not in self.slots
@@ -125,15 +136,22 @@ class ResilientFeedExporter(FeedExporter):
                 changes.syncs.append(partial(sync_path, self._job.path / record.path))
             changes.state[record.name] = None if over else self._encode(record)
             if over:  # a full batch: whoever reads it may take it away
-                del self._records[slot]
-                if isinstance(slot, SpooledSlot):
-                    self._used_up.append(slot.spool)
+                self._over.append(slot)
+        self._sealed = list(self._waiting)
 
     def committed(self) -> None:
-        """No commit needs these spools any more."""
-        while self._used_up:
-            self._used_up.pop().unlink(missing_ok=True)
-            reach("spool/removed")
+        """No commit needs these batches any more. Until one is written, all are kept."""
+        for batch in self._sealed:
+            batch.committed = True
+            self._waiting.remove(batch)
+            self._schedule_slot_close(batch, batch.spider)
+        self._sealed = []
+        while self._over:
+            slot = self._over.pop()
+            del self._records[slot]
+            if isinstance(slot, SpooledSlot):
+                slot.spool.unlink(missing_ok=True)
+                reach("spool/removed")
 
     def _encode(self, record: FeedRecord) -> bytes:
         assert self._job is not None
@@ -157,9 +175,9 @@ class ResilientFeedExporter(FeedExporter):
     def _go_on_storing(self, record: FeedRecord, spider: Spider) -> None:
         """A full batch that the last run had not stored yet."""
         slot = self._new_slot(record, self.feeds[record.template], spider)
-        self._schedule_slot_close(
-            self._spool(slot, record, self.feeds[record.template]), spider
-        )
+        batch = self._spool(slot, record, self.feeds[record.template])
+        batch.committed = True
+        self._schedule_slot_close(batch, spider)
 
     def _new_slot(
         self, record: FeedRecord, feed_options: dict[str, Any], spider: Spider
@@ -185,6 +203,7 @@ class ResilientFeedExporter(FeedExporter):
             if batch_id == 1:
                 _warn(slot)
             return slot
+        kind = self._kind_to_go_on(kind, uri_template)
         record = self._take(uri_template, spooled=kind is SpooledSlot)
         try:
             if kind is SpooledSlot:
@@ -206,6 +225,17 @@ class ResilientFeedExporter(FeedExporter):
     def _fail(self) -> None:
         exit_with_failure(self.crawler)
 
+    def _kind_to_go_on(self, kind: type[FeedSlot], template: str) -> type[FeedSlot]:
+        """How a feed is written whose format may not be that of the last run."""
+        earlier = {record.spooled for record in self._resumable if record.template == template}
+        if kind is SpooledSlot and False in earlier:
+            self._give_up(
+                REASON_STORAGE,
+                f"the feed {mask_uri(template)} was JSON Lines or CSV in the last run, and its "
+                "items are in it: give it that format again, or start anew in another JOBDIR",
+            )
+        return SpooledSlot if True in earlier else kind
+
     def _take(self, template: str, *, spooled: bool) -> FeedRecord | None:
         """The record with which a feed of the last run goes on: its last committed batch.
 
@@ -222,9 +252,8 @@ class ResilientFeedExporter(FeedExporter):
 
     def _open(self, slot: FeedSlot, record: FeedRecord | None) -> None:
         storage: Any = slot.storage
-        overwrite = storage.write_mode == "wb"
+        record = record or _new_record(slot, storage.path, overwrite=storage.write_mode == "wb")
         storage.write_mode = "ab"
-        record = record or _new_record(slot, storage.path, overwrite=overwrite)
         slot.itemcount = record.items
         self._make_known(record)
         Path(storage.path).absolute().parent.mkdir(parents=True, exist_ok=True)
@@ -233,7 +262,7 @@ class ResilientFeedExporter(FeedExporter):
         reach("feed/opened")
         assert slot.file is not None
         lock_feed(slot.file, storage.path)
-        if overwrite and record.existed and record.offset is None:
+        if record.overwrite and record.existed and record.offset is None:
             self._truncate.add(slot)
         self._records[slot] = record
 
@@ -260,9 +289,15 @@ class ResilientFeedExporter(FeedExporter):
     # --- items ---
 
     def item_scraped(self, item: Any, spider: Spider) -> None:
+        if self._lost:
+            return
         for slot in [slot for slot in self._truncate if slot.filter.accepts(item)]:
             self._empty(slot)
-        super().item_scraped(item, spider)
+        try:
+            super().item_scraped(item, spider)
+        except CloseSpider:  # a signal handler can't close the spider: the next commit does
+            self._lost = True
+            return
         if self._job is not None:
             self._on_item()
 
@@ -297,7 +332,11 @@ class ResilientFeedExporter(FeedExporter):
     async def _close_spool(self, slot: SpooledSlot, spider: Spider, *, stored: bool) -> None:
         """Produce the feed; a job that will go on keeps its spool, to produce it again."""
         assert self._job is not None
-        over = slot not in self.slots or self._job.all_done
+        full = slot not in self.slots
+        if stored and full and not (slot.replaces or slot.committed):
+            self._waiting.append(slot)
+            return
+        over = full or self._job.all_done
         if stored and (over or slot.replaces):
             close = super()._close_slot
             await slot.produce(lambda target: close(target, spider))

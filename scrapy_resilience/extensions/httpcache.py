@@ -35,6 +35,7 @@ class AtomicCacheStorage(FilesystemCacheStorage):
             self._drafting = False
         entry = Path(self._get_request_path(spider, request))
         with suppress(FileNotFoundError):
+            (entry / "pickled_meta").unlink(missing_ok=True)  # the rest alone is no entry
             shutil.rmtree(entry)
         draft.rename(entry)
 

@@ -23,6 +23,7 @@ from scrapy_resilience._scrapy import (
     running_command,
     set_exit_code,
 )
+from scrapy_resilience.checkpoint.commit import TROUBLES
 from scrapy_resilience.checkpoint.cutter import Cutter
 from scrapy_resilience.checkpoint.ending import ending
 from scrapy_resilience.checkpoint.job import Job, job_of
@@ -124,10 +125,14 @@ class Shutdown:
         assert committer is not None
         async with committer.lock:
             written = None
-            try:
-                written = committer.begin()
-            except Exception:
-                logger.exception("The commit of a stop failed: the one before it counts")
+            if not committer.broken:
+                try:
+                    written = committer.begin()
+                except TROUBLES as error:  # of a feed: nothing was sealed
+                    logger.warning("A feed can't be written (%s): the last commit tries", error)
+                except Exception:
+                    committer.abandoned = True
+                    logger.exception("The commit of a stop failed: the one before it counts")
             self._scheduler.ledger.freeze()  # in one step with what was sealed
             forget_queued(engine)
             self._cutter.cut()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import shutil
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -59,6 +61,8 @@ class SpooledSlot(FeedSlot):
         self.record = record
         self.stored = False
         """Whether the storage has confirmed all items."""
+        self.committed = False
+        """Of a full batch: whether all of its items are."""
         self._folder = folder = job.path
         self._values = job.values
         self._power_loss_safe = job.config.power_loss_safe
@@ -93,7 +97,11 @@ class SpooledSlot(FeedSlot):
             target = self._make_target()
             sync = self._power_loss_safe
             with _Storing(target.storage, self.local, self._begin_part, sync=sync) as storing:
-                await self._export(target)
+                try:
+                    await self._export(target)
+                except BaseException:
+                    _abandon(target)
+                    raise
                 reach("spool/exported")
                 await store(target)
             self.stored = storing.confirmed
@@ -111,8 +119,11 @@ class SpooledSlot(FeedSlot):
         target.itemcount = self.itemcount
         exporter: Any = target.exporter
         for number, data in enumerate(spool.read(self.spool), 1):
+            item = self._values.decode(data)
             try:
-                exporter.export_item(self._values.decode(data))
+                exporter.export_item(item)
+            except OSError:  # a full disk: it is not the item's fault
+                raise
             except Exception:
                 target.itemcount -= 1
                 logger.exception("An item can't be written to %s", mask_uri(self.uri))
@@ -126,6 +137,8 @@ class SpooledSlot(FeedSlot):
             cut(local, base, self._folder)  # what others have written behind it
         self.record.produced = True
         with part.open("wb") as new:
+            if local.exists():
+                shutil.copymode(local, part)
             if base:
                 with local.open("rb") as old:
                     _copy(old, new, base)
@@ -140,6 +153,14 @@ class SpooledSlot(FeedSlot):
         """Nothing more will be written or produced."""
         for file in (self.file, self._guard):
             if file is not None:
+                file.close()
+
+
+def _abandon(target: FeedSlot) -> None:
+    """Close the file of a feed that will not be whole."""
+    for file in (target.file, getattr(target.file, "file", None)):  # a compressor's, and its
+        if file is not None:
+            with contextlib.suppress(Exception):
                 file.close()
 
 
@@ -215,7 +236,7 @@ def local_path(slot: FeedSlot) -> Path | None:
     """The local file that a feed becomes: None for remote ones, pipes and the like."""
     if type(slot.storage) is not FileFeedStorage:
         return None
-    path = Path(slot.storage.path).absolute()
+    path = Path(slot.storage.path).resolve()  # a link stays one
     return path if path.is_file() or not path.exists() else None
 
 

@@ -433,3 +433,19 @@ def test_what_is_not_covered(crawl, name):
 
     assert run.code == 0
     assert run.log.count("is not covered by the checkpoint") == 1
+
+
+def test_a_spool_that_a_kill_has_left(crawl):
+    """A finished job that runs again writes nothing of a spool that the last commit let go."""
+    feeds = {"feed.json": {"format": "json", "overwrite": True, "store_empty": True}}
+    job = crawl(SHOP, FEEDS=feeds)
+    job.run_until(commits=3)
+    (spool,) = job.job.glob("spool/*")
+    left = spool.read_bytes()
+    job.finish()
+    spool.write_bytes(left)  # as a kill between that commit and the removal leaves it
+
+    job.configure(RESILIENCE_RERUN_START=True)
+    job.finish()
+
+    assert json.loads(job.path("feed.json").read_text()) == []

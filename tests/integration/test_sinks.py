@@ -116,3 +116,66 @@ def test_a_spider_that_reads_a_queue(tmp_path, plain, rng):
     check_same([page["url"] for page in job.items("pages.jsonl")], urls)
     with sqlite3.connect(job.path("queue.sqlite")) as queue:
         assert queue.execute("SELECT count(*) FROM queue").fetchone() == (0,)
+
+
+STORING = """
+from scrapy.extensions.feedexport import BlockingFeedStorage
+
+class Storage(BlockingFeedStorage):
+    def __init__(self, uri, *, feed_options=None):
+        self.path = uri.partition("://")[2]
+
+    def _store_in_thread(self, file):
+        file.seek(0)
+        with open(self.path, "ab") as stored:
+            stored.write(file.read())
+"""
+
+
+def test_a_sink_that_is_away_at_the_end(crawl):
+    """A feed that may be stored once only is not, when the commit before it failed."""
+    job = crawl(
+        FAILING.replace("self.failures:", 'Path("away").exists():'),
+        RESILIENCE_STORAGE_TIMEOUT=1,
+        RESILIENCE_CHECKPOINT_INTERVAL=60,
+        FEEDS={"mine://items.jsonl": {"format": "jsonlines"}},
+        FEED_STORAGES={"mine": "storage.Storage"},
+    )
+    job.write("storage.py", STORING)
+    job.write("away", "")
+
+    assert job.run().code == 1
+    job.path("away").unlink()
+    job.finish()
+
+    job.check_items(table=None)
+
+
+def test_a_last_commit_that_fails(crawl):
+    """A crawl whose last commit can't be written exits with 1: the job is not finished."""
+    job = crawl(
+        """
+        from pathlib import Path
+        from scrapy import signals
+        from shop import Base
+
+        class Shop(Base):
+            @classmethod
+            def from_crawler(cls, crawler, *args, **kwargs):
+                self = super().from_crawler(crawler, *args, **kwargs)
+                crawler.signals.connect(self.break_feed, signals.feed_exporter_closed)
+                return self
+
+            def break_feed(self):
+                feed = Path("items.jsonl")
+                feed.rename("moved.jsonl")
+                feed.mkdir()
+        """,
+        RESILIENCE_STORAGE_TIMEOUT=1,
+    )
+
+    run = job.run()
+
+    assert run.code == 1, run
+    assert "stays at its last commit" in run.log
+    assert job.state()["finished"] is False

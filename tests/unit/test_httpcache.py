@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 from scrapy import Request, Spider
 from scrapy.extensions.httpcache import FilesystemCacheStorage
@@ -81,6 +84,27 @@ def test_a_kill_leaves_an_older_entry_alone(storage, spider, number):
         killed.store_response(spider, REQUEST, page(b"new"))
 
     assert storage().retrieve_response(spider, REQUEST).body == b"old"
+
+
+def test_a_kill_while_an_old_entry_is_removed(storage, spider, monkeypatch):
+    """An entry that is half removed is none."""
+    storage().store_response(spider, REQUEST, page(b"old"))
+    plain = shutil.rmtree
+
+    def removed(path, **kwargs):
+        if kwargs:
+            return plain(path, **kwargs)
+        (Path(path) / "response_body").unlink()
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", removed)
+        with pytest.raises(KilledError):
+            storage().store_response(spider, REQUEST, page(b"new"))
+
+    assert storage().retrieve_response(spider, REQUEST) is None
+    storage().store_response(spider, REQUEST, page(b"new"))
+    assert storage().retrieve_response(spider, REQUEST).body == b"new"
 
 
 def test_entries_are_those_of_scrapy(storage, spider):

@@ -6,6 +6,7 @@ import asyncio
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ from scrapy_resilience.checkpoint import ending as module
 from scrapy_resilience.checkpoint.cutter import Cutter
 from scrapy_resilience.checkpoint.ending import Ending
 from scrapy_resilience.core.shutdown import Deadlines
+from scrapy_resilience.extensions import shutdown
 from scrapy_resilience.extensions.shutdown import exit_code
 from scrapy_resilience.names import FAILURES
 
@@ -257,3 +259,30 @@ def test_the_last_words(monkeypatch, caplog):
 
     assert codes == [75]
     assert "the next run goes on at the last commit" in caplog.text
+
+
+@pytest.mark.parametrize("broken", [True, False])
+def test_a_stop_with_a_broken_checkpoint(monkeypatch, broken):
+    """After a commit that failed half-way a stop writes nothing, and nothing after it does."""
+    begun = []
+
+    def begin():
+        begun.append(1)
+        raise RuntimeError("of a component")
+
+    async def nothing(_):
+        pass
+
+    monkeypatch.setattr(shutdown, "forget_queued", lambda _: None)
+    monkeypatch.setattr(shutdown, "go_on_closing", nothing)
+    stop = shutdown.Shutdown.__new__(shutdown.Shutdown)
+    committer = SimpleNamespace(lock=asyncio.Lock(), broken=broken, begin=begin)
+    ledger = SimpleNamespace(freeze=lambda: None, under_way={})
+    stop.crawler = SimpleNamespace(engine=None)
+    stop._scheduler = SimpleNamespace(committer=committer, ledger=ledger)
+    stop._cutter = Cutter()
+
+    run(stop._cut())
+
+    assert len(begun) == (not broken)
+    assert committer.broken

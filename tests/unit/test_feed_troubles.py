@@ -1,0 +1,271 @@
+"""Feeds in trouble: what a commit, a batch or a storage that fails may not cost."""
+
+from __future__ import annotations
+
+import asyncio
+from io import BytesIO
+from types import SimpleNamespace
+from typing import ClassVar
+
+import pytest
+import pytest_twisted
+from scrapy import Spider
+from scrapy.crawler import Crawler
+from scrapy.exceptions import CloseSpider
+from scrapy.extensions.feedexport import FileFeedStorage
+from scrapy.utils.defer import deferred_from_coro
+
+from scrapy_resilience.checkpoint.feeds import FeedRecord, recover
+from scrapy_resilience.checkpoint.state import StateRegistry
+from scrapy_resilience.exceptions import StorageError
+from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
+from scrapy_resilience.frontier.codec import ValueCodec
+from scrapy_resilience.frontier.store import Changes
+from scrapy_resilience.settings import Config
+
+
+class Exporting:
+    """A feed exporter of a job in *folder*, with the records of the run before."""
+
+    def __init__(self, folder, feeds, before=None, **settings):
+        crawler = Crawler(Spider, {"FEEDS": feeds, "LOG_ENABLED": False, **settings})
+        crawler.spider = self.spider = Spider("feeds")
+        self.spider.crawler = crawler
+        crawler._apply_settings()
+        self.codec = ValueCodec()
+        self.stored = before.stored if before else {}
+        state = StateRegistry(dict(self.stored), self.codec)
+        self.job = SimpleNamespace(
+            state=state,
+            feeds=recover(state, folder, clean=False),
+            path=folder,
+            config=Config(),
+            values=self.codec,
+            all_done=False,
+            incomplete=False,
+        )
+        self.exporter = ResilientFeedExporter(crawler)
+        self.exporter.attach(self.job, self.write, lambda: None)
+        self.exporter.open_spider(self.spider)
+
+    def write(self, changes):
+        """Take what a commit writes."""
+        for name, data in changes.state.items():
+            if data is None:
+                self.stored.pop(name, None)
+            else:
+                self.stored[name] = data
+
+    def commit(self):
+        """Commit once."""
+        changes = Changes()
+        self.exporter.contribute(changes)
+        self.write(changes)
+        self.exporter.committed()
+
+    @property
+    def records(self):
+        """Return what a resume would find."""
+        return [FeedRecord(**self.codec.decode(data)) for data in self.stored.values()]
+
+    def scrape(self, *numbers):
+        """Put items into the feeds."""
+        for number in numbers:
+            self.exporter.item_scraped({"n": number}, self.spider)
+
+    def stored_batches(self):
+        """Wait until full batches are stored."""
+        return deferred_from_coro(self._stored_batches())
+
+    async def _stored_batches(self):
+        if tasks := list(self.exporter._pending_close_tasks):
+            await asyncio.wait(tasks)
+
+    def close(self, *, all_done=False):
+        """Close the spider."""
+        self.job.all_done = all_done
+        return deferred_from_coro(self.exporter.close_spider(self.spider))
+
+    def kill(self):
+        """End as a kill does: locks are gone, what was flushed is there."""
+        for slot in self.exporter.slots:
+            slot.close() if hasattr(slot, "close") else slot.file.close()
+
+
+def disk_is_full(*_):
+    """Fail as a full disk does."""
+    raise OSError("full")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_commit_that_fails_forgets_no_full_batch(tmp_path, monkeypatch):
+    """The record of a stored batch goes with its spool, also when a commit failed between."""
+    feeds = {
+        f"{tmp_path}/b-%(batch_id)d.json": {"format": "json", "batch_item_count": 1},
+        f"{tmp_path}/lines": {"format": "jsonlines"},
+    }
+    run = Exporting(tmp_path, feeds)
+    run.scrape(1)
+    run.commit()
+    await run.stored_batches()
+    lines = run.exporter.slots[1].file
+    with monkeypatch.context() as patch:
+        patch.setattr(lines, "flush", disk_is_full)
+        with pytest.raises(OSError, match="full"):
+            run.commit()
+
+    run.commit()
+
+    assert all((tmp_path / each.path).exists() for each in run.records)
+    run.kill()
+
+
+def test_a_batch_that_can_not_be_opened(tmp_path):
+    """Items that come after a batch could not be opened are never committed as written."""
+    feeds = {f"{tmp_path}/%(batch_id)d/lines": {"format": "jsonlines", "batch_item_count": 1}}
+    run = Exporting(tmp_path, feeds)
+    (tmp_path / "2").write_text("in the way")
+
+    run.scrape(1, 2)
+
+    with pytest.raises(StorageError, match="can't be opened"):
+        run.commit()
+    run.kill()
+
+
+class Full:
+    """A file of which the disk takes some writes only."""
+
+    def __init__(self, file):
+        self._file = file
+
+    def write(self, data):
+        """Fail for what holds a 2."""
+        if b"2" in data:
+            raise OSError("full")
+        return self._file.write(data)
+
+    def __getattr__(self, name):
+        return getattr(self._file, name)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_disk_that_is_full_while_a_feed_is_produced(tmp_path, monkeypatch):
+    """A feed is not stored without the items for which there was no room."""
+    run = Exporting(tmp_path, {f"{tmp_path}/feed.json": {"format": "json"}})
+    run.scrape(1, 2, 3)
+    opened = FileFeedStorage.open
+    with monkeypatch.context() as patch:
+        patch.setattr(FileFeedStorage, "open", lambda *args: Full(opened(*args)))
+        await run.close(all_done=True)
+
+    assert run.job.incomplete
+    assert not (tmp_path / "feed.json").exists()
+    run.kill()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_spool_that_can_not_be_read(tmp_path, monkeypatch):
+    """A feed is not stored without the items that this run can't read back."""
+    run = Exporting(tmp_path, {f"{tmp_path}/feed.json": {"format": "json"}})
+    run.scrape(1, 2)
+    monkeypatch.setattr(ValueCodec, "decode", disk_is_full)
+    await run.close(all_done=True)
+
+    assert run.job.incomplete
+    assert not (tmp_path / "feed.json").exists()
+    run.kill()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_feed_that_becomes_lines(tmp_path):
+    """A feed whose items wait in a spool is produced from it in the format of today."""
+    feed = tmp_path / "feed"
+    first = Exporting(tmp_path, {str(feed): {"format": "json"}})
+    first.scrape(1)
+    first.commit()
+    first.kill()
+
+    second = Exporting(tmp_path, {str(feed): {"format": "jsonlines"}}, first)
+    second.scrape(2)
+    await second.close(all_done=True)
+
+    assert feed.read_bytes() == b'{"n": 1}\n{"n": 2}\n'
+
+
+def test_lines_do_not_become_a_feed_that_replaces_them(tmp_path):
+    """Lines of the last run are not overwritten by a feed of another format."""
+    feed = tmp_path / "feed"
+    first = Exporting(tmp_path, {str(feed): {"format": "jsonlines", "overwrite": True}})
+    first.scrape(1)
+    first.commit()
+    first.kill()
+
+    with pytest.raises(CloseSpider):
+        Exporting(tmp_path, {str(feed): {"format": "json", "overwrite": True}}, first)
+
+
+def test_what_overwrite_was_when_the_feed_was_opened(tmp_path):
+    """Items that no commit has seen do not stay when the second run is told to append."""
+    feed = tmp_path / "feed"
+    feed.write_bytes(b"old\n")
+    first = Exporting(tmp_path, {str(feed): {"format": "jsonlines", "overwrite": True}})
+    first.scrape(1)
+    first.kill()
+
+    second = Exporting(tmp_path, {str(feed): {"format": "jsonlines"}}, first)
+    second.scrape(1)
+    second.kill()
+
+    assert feed.read_bytes() == b'{"n": 1}\n'
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("name", ["feed", "link"])
+async def test_a_produced_file_stays_what_it_was(tmp_path, name):
+    """A file that is produced anew keeps its mode, and what a link points to is replaced."""
+    feed = tmp_path / "feed"
+    feed.write_bytes(b"")
+    feed.chmod(0o600)
+    (tmp_path / "link").symlink_to(feed)
+    run = Exporting(tmp_path, {str(tmp_path / name): {"format": "json", "overwrite": True}})
+    run.scrape(1)
+    await run.close(all_done=True)
+
+    assert feed.read_bytes() == b'[\n{"n": 1}\n]'
+    assert feed.stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "link").is_symlink()
+
+
+class Appending:
+    """A storage that has a feed twice when it is stored twice."""
+
+    stored: ClassVar = []
+
+    def __init__(self, uri, *, feed_options=None):
+        pass
+
+    def open(self, spider):
+        """Return a file in memory."""
+        return BytesIO()
+
+    def store(self, file):
+        """Add the feed."""
+        self.stored.append(file.getvalue())
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_batch_that_may_be_stored_once_waits_for_its_commit(tmp_path, monkeypatch):
+    """A storage that may append gets a batch when no kill can make its items again."""
+    monkeypatch.setattr(Appending, "stored", [])
+    feeds = {"mine://%(batch_id)d": {"format": "jsonlines", "batch_item_count": 1}}
+    run = Exporting(tmp_path, feeds, FEED_STORAGES={"mine": Appending})
+    run.scrape(1)
+    await run.stored_batches()
+    before = list(Appending.stored)
+
+    run.commit()
+    await run.stored_batches()
+
+    assert (before, Appending.stored) == ([], [b'{"n": 1}\n'])
+    run.kill()
