@@ -151,9 +151,11 @@ class Batching:
         return item
 
     def flush(self) -> None:
-        with self.database:
-            self.database.executemany("INSERT OR REPLACE INTO items VALUES (?, ?)", self.rows)
-        self.rows.clear()
+        if self.rows:  # the last commit comes after close_spider()
+            with self.database:
+                insert = "INSERT OR REPLACE INTO items VALUES (?, ?)"
+                self.database.executemany(insert, self.rows)
+            self.rows.clear()
 
     def close_spider(self) -> None:
         self.flush()

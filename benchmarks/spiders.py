@@ -134,12 +134,12 @@ class Everything(Shop):
         """A request for a link: of the same kind in each run."""
         share = _share(url)
         if share < 10:  # noqa: PLR2004
-            return response.follow(url, lambda found: self.parse(found))
+            return response.follow(url, lambda found: self.parse(found))  # noqa: PLW0108 - it can't be stored
         if share < 20:  # noqa: PLR2004
             return response.follow(url, self.parse, meta={"resilience_delay": 0.1})
         return response.follow(url, self.parse, priority=share % 3)
 
-    def closed(self) -> None:
+    def closed(self, reason: str) -> None:
         assert self.crawler.stats is not None
         pages = len(self.state.get("pages", ()))
         self.crawler.stats.set_value("bench/pages", pages)
