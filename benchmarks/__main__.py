@@ -18,7 +18,16 @@ from pathlib import Path
 from benchmarks.crawls import Options
 from benchmarks.report import Outcome, environment, show, write
 
-_NAMES = ("kills", "throughput", "million", "domains", "mixes", "items")
+_NAMES = (
+    "kills",
+    "throughput",
+    "million",
+    "domains",
+    "mixes",
+    "items",
+    "survive",
+    "snapshots",
+)
 _JSON = Path(__file__).parent / "results" / "latest.json"
 
 
@@ -55,7 +64,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="name", help=f"of: {', '.join(_NAMES)}")
     parser.add_argument("--runs", type=int, help="how often to run each side")
-    parser.add_argument("--kills", type=int, help="how often to kill each job")
+    parser.add_argument(
+        "--kills", type=int, help="how often to kill each job, or all jobs of survive"
+    )
     parser.add_argument("--only", default="", help="of the mixes, those with this in the name")
     parser.add_argument("--quick", action="store_true", help="small sizes: does it work?")
     parser.add_argument("--seed", type=int, help="of the moments of the kills")

@@ -6,6 +6,7 @@ import asyncio
 import json
 import mmap
 import resource
+import sqlite3
 import struct
 from functools import cache
 from io import BytesIO
@@ -16,6 +17,9 @@ from urllib.parse import urlsplit
 from scrapy import signals
 from scrapy.exceptions import NotConfigured
 from scrapy.http import HtmlResponse, Response
+
+from scrapy_resilience import item_id
+from scrapy_resilience.signals import checkpoint_prepare
 
 if TYPE_CHECKING:
     from scrapy import Request
@@ -126,6 +130,36 @@ class Check:
         if not item:
             raise ValueError("an empty item")
         return item
+
+
+class Batching:
+    """A pipeline that buffers, and writes to ``items.sqlite`` in time for each commit."""
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        self = cls()
+        crawler.signals.connect(self.flush, checkpoint_prepare)
+        return self
+
+    def open_spider(self) -> None:
+        self.rows: list[tuple[str | None, str]] = []
+        self.database = sqlite3.connect("items.sqlite")
+        self.database.execute("CREATE TABLE IF NOT EXISTS items (id TEXT PRIMARY KEY, item)")
+
+    def process_item(self, item: Any) -> Any:
+        self.rows.append((item_id(), json.dumps(item)))
+        return item
+
+    def flush(self) -> None:
+        if self.rows:  # the last commit comes after close_spider()
+            with self.database:
+                insert = "INSERT OR REPLACE INTO items VALUES (?, ?)"
+                self.database.executemany(insert, self.rows)
+            self.rows.clear()
+
+    def close_spider(self) -> None:
+        self.flush()
+        self.database.close()
 
 
 class Wait:

@@ -9,14 +9,17 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.child import REPORT
-from scrapy_resilience.checkpoint.job import read_report
+from scrapy_resilience.checkpoint.job import STORE, TOTALS, read_report
 from scrapy_resilience.exceptions import ResilienceError
+from scrapy_resilience.frontier.codec import ValueCodec
+from scrapy_resilience.frontier.store import SQLiteStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -198,7 +201,8 @@ class Killing:
     kills: int
     rng: Random
     spread: float
-    signals: Sequence[signal.Signals] = (signal.SIGKILL,)
+    ways: Sequence[Sequence[signal.Signals]] = ((signal.SIGKILL,),)
+    """Signals to send, 50 ms apart; one of these, at random, for each kill."""
     counts: Callable[[], bool] = lambda: True
     """Asked after each: one with nothing in flight does not count, and another one comes."""
 
@@ -209,6 +213,8 @@ class Killed:
 
     result: Result
     kills: list[dict[str, Any]] = field(default_factory=list)
+    late: bool = False
+    """Whether the last kill found a job that had just finished: no run came after it."""
 
     def problems(self, wanted: int) -> list[str]:
         """Whether there were as many kills as wanted, and the last run ended well."""
@@ -237,15 +243,23 @@ def kill_and_resume(plan: Plan, folder: Path, killing: Killing) -> Killed:
                 time.sleep(delay)
             if not alive or child.poll() is not None:
                 return Killed(finish(child, folder, started), kills)
-            _kill(child, killing.signals)
+            way = killing.rng.choice(killing.ways)
+            _kill(child, way)
         finally:
             if child.poll() is None:
                 child.kill()
                 child.wait()
         seconds = time.perf_counter() - started
         kills.append({"seconds": seconds, "delay": delay, "counts": killing.counts()})
+        kills[-1]["way"] = _way(way)
         say(f"{folder.name}: kill {len(kills)}, {_pending(folder)} requests committed to do")
+        if not job_problems(folder):
+            return Killed(finish(child, folder, started), kills, late=True)
     return Killed(crawl(plan, folder), kills)
+
+
+def _way(signals: Sequence[signal.Signals]) -> str:
+    return " ".join(kind.name for kind in signals)
 
 
 def _kill(child: subprocess.Popen[bytes], signals: Sequence[signal.Signals]) -> None:
@@ -291,3 +305,17 @@ def job_problems(folder: Path) -> list[str]:
     if report.get("state") == "finished" and report.get("pending") == 0:
         return []
     return [f"status says {report.get('state')!r} with {report.get('pending')} pending"]
+
+
+def totals(folder: Path) -> dict[str, Any]:
+    """Stats over all runs of a job, as its last commit has them."""
+    store = SQLiteStore(folder / JOB / STORE, read_only=True)
+    with closing(store):
+        found: dict[str, Any] = ValueCodec().decode(store.state()[TOTALS])
+    return found
+
+
+def rows_of(path: Path) -> int:
+    """How many requests a store holds."""
+    with closing(SQLiteStore(path, read_only=True)) as store:
+        return sum(rows for _, _, rows in store.lanes())

@@ -192,7 +192,7 @@ def _measure(
         outcome.check(f"{name}, {side}", _feed_problems(mix, folder / side))
     site.reset()
     with _around(mix, folder / "killed"):
-        killing = Killing(kills, rng, mix.spread, mix.signals)
+        killing = Killing(kills, rng, mix.spread, (mix.signals,))
         killed = kill_and_resume(ours, folder / "killed", killing)
     outcome.check(f"{name}, killed", killed.problems(kills))
     outcome.check(f"{name}, killed", job_problems(folder / "killed"))

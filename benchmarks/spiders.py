@@ -9,16 +9,18 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+from zlib import crc32
 
 from scrapy import Request, Spider, signals
 from scrapy.exceptions import CloseSpider
 from scrapy.http import TextResponse
 
 from scrapy_resilience import ResilientScheduler
+from scrapy_resilience.extensions.snapshots import Snapshots
 from scrapy_resilience.testing import SiteAddress, SiteConfig
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from scrapy.core.engine import ExecutionEngine
     from scrapy.http import Response
@@ -104,6 +106,48 @@ class Columns(Shop):
             if int(item["page"]) % 3 == 2:  # noqa: PLR2004
                 del item["price"]
             yield item
+
+
+class Everything(Shop):
+    """All that a checkpoint has to cope with at once, chosen by the URL of a link.
+
+    Requests that live in memory, that wait, and callbacks that await a download;
+    ``spider.state`` has every page.
+    """
+
+    name = "everything"
+
+    async def parse(self, response: Response, **_: Any) -> AsyncIterator[Any]:
+        answer = text_of(response)
+        if _share(answer.url) in range(70, 80):
+            assert self.crawler.engine is not None
+            again = Request(answer.url + "?again=1")
+            answer = text_of(await self.crawler.engine.download_async(again))
+        pages = self.state.setdefault("pages", set())
+        pages.add((urlsplit(answer.url).hostname, answer.css("main::attr(data-page)").get()))
+        for item in self.items(answer):
+            yield item
+        for link in answer.css("nav a"):
+            yield self.follow(answer, answer.urljoin(link.attrib["href"]))
+
+    def follow(self, response: TextResponse, url: str) -> Request:
+        """A request for a link: of the same kind in each run."""
+        share = _share(url)
+        if share < 10:  # noqa: PLR2004
+            return response.follow(url, lambda found: self.parse(found))  # noqa: PLW0108 - it can't be stored
+        if share < 20:  # noqa: PLR2004
+            return response.follow(url, self.parse, meta={"resilience_delay": 0.1})
+        return response.follow(url, self.parse, priority=share % 3)
+
+    def closed(self, reason: str) -> None:
+        assert self.crawler.stats is not None
+        pages = len(self.state.get("pages", ()))
+        self.crawler.stats.set_value("bench/pages", pages)
+
+
+def _share(url: str) -> int:
+    """0 to 99, the same in each process."""
+    return crc32(urlsplit(url).path.encode()) % 100
 
 
 # --- start() ---------------------------------------------------------------------
@@ -209,6 +253,7 @@ class Frontier(Spider):
     def __init__(self, phase: str, hosts: str, requests: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.born = time.perf_counter()
+        self.phase = phase
         self.run: Callable[[], Any] = getattr(self, phase)
         self.hosts, self.requests = int(hosts), int(requests)
         self.seen = bytearray(self.requests)
@@ -313,6 +358,59 @@ class Frontier(Spider):
             number = int(request.url.rpartition("/")[2])
             self.seen[number] = min(self.seen[number] + 1, 2)
         return between - started, ended - between
+
+
+class Beside(Frontier):
+    """A crawl of many pending requests, with and without a snapshot beside it.
+
+    ``fill`` makes the job; ``watch`` crawls it, and takes turns: some seconds without a
+    snapshot, then one snapshot. The turns become the stat ``bench/turns``.
+    """
+
+    name = "beside"
+
+    def __init__(self, *args: str, rounds: str = "0", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.rounds = int(rounds)
+        self.pages = 0
+
+    def batch(self, first: int) -> list[Request]:
+        numbers = range(first, min(first + _BATCH, self.requests))
+        return [Request(local_url(number)) for number in numbers]
+
+    async def start(self) -> AsyncIterator[Any]:
+        if self.phase == "fill":
+            async for output in super().start():
+                yield output
+        await self.watch()
+        raise CloseSpider("measured")
+
+    def parse(self, response: Response, **_: Any) -> Iterator[Any]:
+        self.pages += 1
+        yield {"url": response.url}
+
+    async def watch(self) -> None:
+        """Take turns; each one without a snapshot is about as long as one with it."""
+        snapshots = self.crawler.get_extension(Snapshots)
+        assert snapshots is not None
+        await self.turn(asyncio.sleep(_LONG_ENOUGH))  # to warm up
+        seconds, turns = 0.0, []
+        for _ in range(self.rounds):
+            turns.append(await self.turn(asyncio.sleep(max(seconds, _LONG_ENOUGH))))
+            turns.append(await self.turn(snapshots.create_checkpoint()))
+            seconds = turns[-1]["seconds"]
+        turns.append(await self.turn(asyncio.sleep(max(seconds, _LONG_ENOUGH))))
+        assert self.crawler.stats is not None
+        self.crawler.stats.set_value("bench/turns", turns)
+
+    async def turn(self, something: Awaitable[Any]) -> dict[str, float]:
+        """What the crawl did while *something* was awaited."""
+        pages, started = self.pages, time.perf_counter()
+        async with Ticker() as ticker:
+            await something
+        seconds = time.perf_counter() - started
+        rate = (self.pages - pages) / seconds
+        return {"seconds": seconds, "rate": rate, "stall": ticker.longest}
 
 
 class Ticker:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from scrapy_resilience.checkpoint.verification import is_small, verify
 from scrapy_resilience.exceptions import DamagedError, SnapshotError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 __all__ = ["copy_store", "scratch_file"]
+
+_T = TypeVar("_T")
 
 
 @contextmanager
@@ -28,9 +30,10 @@ def scratch_file(path: Path) -> Iterator[Path]:
         path.unlink(missing_ok=True)
 
 
-def copy_store(source: Path, target: Path) -> dict[str, bytes]:
-    """Copy a store as of its last commit, beside whoever writes; returns its named state.
+def copy_store(source: Path, target: Path, look: Callable[[dict[str, bytes]], _T]) -> _T:
+    """Copy a store as of its last commit, beside whoever writes.
 
+    *look* is called with its named state, before the copy; what it returns is returned.
     Raises :exc:`SnapshotError` for a damaged store, :exc:`OSError` for a full disk.
     """
     try:
@@ -38,7 +41,7 @@ def copy_store(source: Path, target: Path) -> dict[str, bytes]:
             verify(source)
         with closing(_connect(source, "mode=ro")) as reader:
             reader.execute("BEGIN")  # what is read and what is copied are of one moment
-            state = dict(reader.execute("SELECT name, data FROM state"))
+            seen = look(dict(reader.execute("SELECT name, data FROM state")))
             with closing(sqlite3.connect(target, isolation_level=None)) as writer:
                 writer.execute("PRAGMA journal_mode=OFF")
                 writer.execute("PRAGMA synchronous=OFF")
@@ -51,7 +54,7 @@ def copy_store(source: Path, target: Path) -> dict[str, bytes]:
         found = str(error)
     if found != "ok":
         raise SnapshotError(f"{source} is damaged, no snapshot is made of it: {found}")
-    return state
+    return seen
 
 
 def _connect(path: Path, query: str) -> sqlite3.Connection:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
     from pathlib import Path
 
-__all__ = ["MAX_DETAILS", "Reader", "blocks", "write"]
+__all__ = ["MAX_DETAILS", "Reader", "blocks", "blocks_of", "write"]
 
 _MAGIC: Final = b"\x89RSNAP\r\n"
 _FORMAT: Final = 1
@@ -83,12 +83,17 @@ def write(
 def blocks(path: Path, size: int) -> Iterator[bytes]:
     """The first *size* bytes of a file. Raises :exc:`SnapshotError` when it is shorter."""
     with path.open("rb") as file:
-        while size:
-            block = file.read(min(size, _CHUNK))
-            if not block:
-                raise SnapshotError(f"{path} is too short, no snapshot is made of it")
-            size -= len(block)
-            yield block
+        yield from blocks_of(file, size)
+
+
+def blocks_of(file: IO[bytes], size: int) -> Iterator[bytes]:
+    """The same of a file that is open, and may be gone from its folder."""
+    while size:
+        block = file.read(min(size, _CHUNK))
+        if not block:
+            raise SnapshotError(f"{file.name} is too short, no snapshot is made of it")
+        size -= len(block)
+        yield block
 
 
 def _compressed(source: Iterable[bytes]) -> Iterator[bytes]:

@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from scrapy_resilience.checkpoint.copying import copy_store, scratch_file
 from scrapy_resilience.checkpoint.places import open_place, sync_folder
-from scrapy_resilience.checkpoint.sealing import MAX_DETAILS, Reader, blocks, write
+from scrapy_resilience.checkpoint.sealing import MAX_DETAILS, Reader, blocks_of, write
 from scrapy_resilience.checkpoint.verification import verify
 from scrapy_resilience.exceptions import DamagedError, SnapshotError, SnapshotKeyError
 from scrapy_resilience.frontier.store import SCHEMA
@@ -140,8 +140,17 @@ class SnapshotStore:
         kind: str,
         user: dict[str, Any],
     ) -> Snapshot:
-        with scratch_file(self._scratch / _SCRATCH) as copy:
-            of = about(copy_store(source, copy))
+        with scratch_file(self._scratch / _SCRATCH) as copy, ExitStack() as stack:
+
+            def look(state: Mapping[str, bytes]) -> tuple[About, list[tuple[IO[bytes], int]]]:
+                of = about(state)
+                # Opened now: the next commit may remove them while the store is copied.
+                return of, [
+                    (stack.enter_context((source.parent / name).open("rb")), size)
+                    for name, size in of.files.items()
+                ]
+
+            of, files = copy_store(source, copy, look)
             now = self._clock()
             header: dict[str, Any] = {
                 "id": self._new_id(of.job, now),
@@ -153,15 +162,17 @@ class SnapshotStore:
                 "progress": of.progress,
             }
             details = {"reason": of.reason, "metadata": user, "files": dict(of.files)}
-            files = [(copy, header["size"])]
-            files += [(source.parent / name, size) for name, size in of.files.items()]
+            files.insert(0, (stack.enter_context(copy.open("rb")), header["size"]))
             header = self._publish(header, details, files)
         self._good.add(header["id"])
         self.prune(of.job)
         return _snapshot(header, details)
 
     def _publish(
-        self, header: dict[str, Any], details: dict[str, Any], files: Iterable[tuple[Path, int]]
+        self,
+        header: dict[str, Any],
+        details: dict[str, Any],
+        files: Iterable[tuple[IO[bytes], int]],
     ) -> dict[str, Any]:
         folder = self.place.drafts(self._scratch)
         job = header["id"].rpartition("-")[2]
@@ -170,7 +181,7 @@ class SnapshotStore:
         name = header["id"] + _SUFFIX
         with scratch_file(folder / (name + _DRAFT)) as draft:
             with draft.open("r+b") as target:
-                source = chain.from_iterable(starmap(blocks, files))
+                source = chain.from_iterable(starmap(blocks_of, files))
                 key = self._key if self._encrypt else ""
                 compress = self._compress
                 full = write(target, header, details, source, key=key, compress=compress)

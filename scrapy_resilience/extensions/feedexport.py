@@ -239,12 +239,15 @@ class ResilientFeedExporter(FeedExporter):
     def _take(self, template: str, *, spooled: bool) -> FeedRecord | None:
         """The record with which a feed of the last run goes on: its last committed batch.
 
-        A full batch may still be there beside it, and one that was opened after the commit.
+        Full batches may still be there beside it, and those that were opened after the
+        commit: they come next, in their order.
         """
         found = [r for r in self._resumable if (r.template, r.spooled) == (template, spooled)]
         if not found:
             return None
-        last = max(found, key=lambda record: (record.offset is not None, record.batch_id))
+        committed = [record for record in found if record.offset is not None]
+        pick = max if committed else min
+        last = pick(committed or found, key=lambda record: record.batch_id)
         for record in found:
             if record is last or (record.batch_id < last.batch_id and not spooled):
                 self._resumable.remove(record)

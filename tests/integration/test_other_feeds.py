@@ -101,6 +101,21 @@ def test_batches(crawl):
     no_leftovers(job)
 
 
+def test_batches_that_no_commit_has_seen(crawl):
+    """Batches that were filled since the last commit are produced again, in their order."""
+    feeds = {"b-%(batch_id)d.json": {"format": "json", "batch_item_count": 20}}
+    job = crawl(SHOP, FEEDS=feeds, RESILIENCE_CHECKPOINT_INTERVAL=60)
+    job.run_until(until=job.path("b-3.json").exists, spread=0)
+    assert job.commits() == 0
+
+    job.finish()
+
+    batches = [json.loads(job.path(f"b-{n}.json").read_text()) for n in range(1, 13)]
+    check_same(skus(chain.from_iterable(batches)), skus(job.site.expected_items()))
+    assert {len(items) for items in batches} == {20}
+    no_leftovers(job)
+
+
 def test_a_stop_writes_what_is_there(crawl):
     """A stopped job has its feed so far, and the resume writes all of it."""
     job = crawl(SHOP, FEEDS={"feed.json": {"format": "json"}}, CLOSESPIDER_ITEMCOUNT=40)

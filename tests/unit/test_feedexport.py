@@ -19,6 +19,8 @@ def batch(number, offset):
         ([10], 1, []),
         ([10, 0], 2, []),  # the first is full, and was not closed yet at the commit
         ([5, None], 1, [2]),  # the second was opened after the commit: it comes again
+        ([5, None, None], 1, [2, 3]),
+        ([None, None], 1, [2]),  # there was no commit, or its batch is full again
     ],
 )
 def test_the_last_committed_batch_goes_on(offsets, taken, left):

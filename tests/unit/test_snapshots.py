@@ -213,6 +213,24 @@ def test_a_spool_that_is_done_with(tmp_path, store, spooled):
     assert snapshots_of(tmp_path).create(store, late)
 
 
+def test_a_spool_that_goes_away_behind_the_copy(tmp_path, store, spooled, monkeypatch):
+    """A spool that the next commit removes is in the snapshot of the commit before."""
+    copy_store = module.copy_store
+
+    def slow(*arguments):
+        found = copy_store(*arguments)
+        spooled.unlink()
+        return found
+
+    monkeypatch.setattr(module, "copy_store", slow)
+    snapshots = snapshots_of(tmp_path)
+    made = snapshots.create(store, about)
+
+    snapshots.load(made.id, tmp_path / "loaded.db", tmp_path / "files")
+    (found,) = (path for path in (tmp_path / "files").rglob("*") if path.is_file())
+    assert found.read_bytes() == b"committed"
+
+
 def test_no_file_of_a_damaged_snapshot_stays(tmp_path, store, target, spooled):
     """What a damaged newer snapshot has put out is not taken for the older one's."""
     snapshots = snapshots_of(tmp_path)
@@ -229,9 +247,15 @@ def test_no_file_of_a_damaged_snapshot_stays(tmp_path, store, target, spooled):
 @pytest.mark.parametrize("name", ["../out", "/out", "a/../../out"])
 def test_no_file_leads_out_of_the_folder(tmp_path, store, monkeypatch, name):
     """Whatever a snapshot says, nothing is written elsewhere."""
-    monkeypatch.setattr(module, "blocks", lambda *_: iter([store.read_bytes()]))
+    copy_store = module.copy_store
+
+    def forged(*arguments):
+        of, _ = copy_store(*arguments)
+        return replace(of, files={name: 0}), []
+
+    monkeypatch.setattr(module, "copy_store", forged)
     snapshots = snapshots_of(tmp_path)
-    made = snapshots.create(store, lambda state: replace(about(state), files={name: 0}))
+    made = snapshots.create(store, about)
 
     with pytest.raises(SnapshotError, match="damaged"):
         snapshots.load(made.id, tmp_path / "loaded.db", tmp_path / "files")
