@@ -74,6 +74,8 @@ class ResilientFeedExporter(FeedExporter):
         self._truncate: set[FeedSlot] = set()
         self._unstored: list[SpooledSlot] = []
         self._over: list[FeedSlot] = []
+        self._let_go: list[str] = []
+        """Records of full batches of the last run: whoever reads those may take them away."""
         self._waiting: list[SpooledSlot] = []
         """Full batches that may be stored once only: no sooner than they are committed."""
         self._sealed: list[SpooledSlot] = []
@@ -128,6 +130,7 @@ class ResilientFeedExporter(FeedExporter):
         if self._lost:
             raise StorageError("a batch can't be opened, so items were not written")
         self._over, self._sealed = [], []
+        changes.state.update(dict.fromkeys(self._let_go))
         for slot, record in self._records.items():
             if slot in self._truncate:
                 continue  # it holds what was there before: -O empties it at the first item
@@ -146,6 +149,7 @@ class ResilientFeedExporter(FeedExporter):
             self._waiting.remove(batch)
             self._schedule_slot_close(batch, batch.spider)
         self._sealed = []
+        self._let_go = []
         while self._over:
             slot = self._over.pop()
             del self._records[slot]
@@ -249,8 +253,11 @@ class ResilientFeedExporter(FeedExporter):
         pick = max if committed else min
         last = pick(committed or found, key=lambda record: record.batch_id)
         for record in found:
-            if record is last or (record.batch_id < last.batch_id and not spooled):
+            if record is last:
                 self._resumable.remove(record)
+            elif record.batch_id < last.batch_id and not spooled:  # full
+                self._resumable.remove(record)
+                self._let_go.append(record.name)
         return last
 
     def _open(self, slot: FeedSlot, record: FeedRecord | None) -> None:

@@ -27,6 +27,9 @@ def test_the_last_committed_batch_goes_on(offsets, taken, left):
     """A full batch is not written to again, and one after the commit waits for its turn."""
     exporter = ResilientFeedExporter.__new__(ResilientFeedExporter)
     exporter._resumable = [batch(n, offset) for n, offset in enumerate(offsets, 1)]
+    exporter._let_go = []
 
     assert exporter._take("t", spooled=False).batch_id == taken
     assert [record.batch_id for record in exporter._resumable] == left
+    full = [batch(n, None).name for n in range(1, taken)]
+    assert exporter._let_go == full  # a later resume must not miss them

@@ -276,7 +276,9 @@ def test_a_stop_with_a_broken_checkpoint(monkeypatch, broken):
     monkeypatch.setattr(shutdown, "forget_queued", lambda _: None)
     monkeypatch.setattr(shutdown, "go_on_closing", nothing)
     stop = shutdown.Shutdown.__new__(shutdown.Shutdown)
-    committer = SimpleNamespace(lock=asyncio.Lock(), broken=broken, begin=begin)
+    committer = SimpleNamespace(
+        lock=asyncio.Lock(), broken=broken, abandoned=broken, begin=begin
+    )
     ledger = SimpleNamespace(freeze=lambda: None, under_way={})
     stop.crawler = SimpleNamespace(engine=None)
     stop._scheduler = SimpleNamespace(committer=committer, ledger=ledger)
@@ -285,4 +287,4 @@ def test_a_stop_with_a_broken_checkpoint(monkeypatch, broken):
     run(stop._cut())
 
     assert len(begun) == (not broken)
-    assert committer.broken
+    assert committer.abandoned
