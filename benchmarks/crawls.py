@@ -19,7 +19,7 @@ from benchmarks.child import REPORT
 from scrapy_resilience.checkpoint.job import STORE, TOTALS, read_report
 from scrapy_resilience.exceptions import ResilienceError
 from scrapy_resilience.frontier.codec import ValueCodec
-from scrapy_resilience.frontier.store import SQLiteStore
+from scrapy_resilience.frontier.sqlite import SQLiteStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -8,7 +8,6 @@ import sys
 import time
 from functools import partial
 from itertools import chain
-from math import isfinite, nan
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from scrapy import Request, Spider, signals
@@ -44,8 +43,9 @@ from scrapy_resilience.frontier.lanes import Frontier
 from scrapy_resilience.frontier.ledger import Ledger
 from scrapy_resilience.frontier.outputs import Producer, StartOutputs, content_key
 from scrapy_resilience.frontier.store import Changes, MemoryStore, Row
+from scrapy_resilience.requests import pop_delay, request_key
 from scrapy_resilience.shares import Shares, slot_limit, slot_name
-from scrapy_resilience.stock import check_settings, dupefilter_of, order_of
+from scrapy_resilience.stock import check_settings, dupefilter_of, order_of, take_over
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +56,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from scrapy_resilience.checkpoint.job import Job
-    from scrapy_resilience.checkpoint.stock_job import StockJob
 
 __all__ = ["ResilientScheduler"]
 
@@ -136,7 +135,7 @@ class ResilientScheduler(BaseScheduler):
         self.outputs = OutputTracker(self.crawler, self.ledger, self.frontier.note_start)
         self._shares = Shares(self.crawler, self.frontier)
         rerun = job is not None and job.config.rerun_start
-        imported = self._import(job.stock) if job and job.stock else []
+        imported = take_over(job.stock, self.frontier, spider) if job and job.stock else []
         self._start = StartOutputs(() if rerun else chain(store.start_keys(), imported))
         self._start_request: tuple[Request, int] | None = None
         self._max_changes = job.config.checkpoint_max_changes if job else sys.maxsize
@@ -184,32 +183,6 @@ class ResilientScheduler(BaseScheduler):
                 job.stock.move_aside(),
             )
             job.stock = None
-
-    def _import(self, stock: StockJob) -> list[int]:
-        """Take over a job of Scrapy's own; returns what of ``start()`` it has scheduled.
-
-        Scrapy runs ``start()`` again at each resume. What is filtered is known by its
-        fingerprint; of the rest, what is pending is, and ``start_urls`` are: Scrapy's own
-        ``start()`` never waits, and is through before the first page is.
-        """
-        for request in stock.requests:
-            self.frontier.push(
-                slot_name(request.slot),
-                request.payload,
-                priority=request.priority,
-                start=request.start,
-            )
-        for fingerprint in stock.fingerprints:
-            self.frontier.settle(fingerprint)
-        starts = stock.unfiltered_starts
-        spider = self.crawler.spider
-        assert spider is not None
-        if stock.requests and type(spider).start is Spider.start:
-            starts = [Request(url, dont_filter=True) for url in spider.start_urls]
-        keys = [request_key(request) for request in starts]
-        for key in keys:
-            self.frontier.note_start(key)
-        return keys
 
     def close(self, reason: str) -> Deferred[None]:
         return deferred_from_coro(self._close(reason))
@@ -400,7 +373,7 @@ class ResilientScheduler(BaseScheduler):
 
     def _push(self, request: Request, origin: _Origin) -> None:
         slot = slot_name(self.crawler.engine.downloader.get_slot_key(request))
-        delay = _delay(request)
+        delay = pop_delay(request)
         payload = self._payload(request)
         row = self.frontier.push(
             slot,
@@ -508,26 +481,3 @@ class ResilientScheduler(BaseScheduler):
 
 def _raise(error: Exception) -> None:
     raise error
-
-
-def _delay(request: Request) -> float:
-    """The seconds of ``resilience_delay``, which a copy of the request does not inherit."""
-    if not request.meta or names.META_DELAY not in request.meta:
-        return 0.0
-    value = request.meta.pop(names.META_DELAY)
-    try:
-        delay = float(value)
-    except (TypeError, ValueError):
-        delay = nan
-    if isfinite(delay) and delay >= 0:
-        return delay
-    logger.warning("%s=%r of %s: use seconds, 0 or more", names.META_DELAY, value, request)
-    return 0.0
-
-
-def request_key(request: Request) -> int:
-    """What a request asks for and who takes the answer: the same in each run."""
-    callback = getattr(request.callback, "__name__", "") or ""
-    return content_key(
-        request.method.encode(), request.url.encode(), request.body, callback.encode()
-    )

@@ -1,22 +1,27 @@
-"""Scrapy's own settings that :class:`ResilientScheduler` takes over: honoured or refused."""
+"""What :class:`ResilientScheduler` takes over from Scrapy's: settings, and jobs."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from scrapy import squeues
+from scrapy import Request, Spider, squeues
 from scrapy.dupefilters import BaseDupeFilter, RFPDupeFilter
 from scrapy.pqueues import DownloaderAwarePriorityQueue
 from scrapy.utils.misc import build_from_crawler, load_object
 
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.frontier.lane import Order
+from scrapy_resilience.requests import request_key
+from scrapy_resilience.shares import slot_name
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from scrapy.settings import BaseSettings
 
-__all__ = ["check_settings", "dupefilter_of", "order_of"]
+    from scrapy_resilience.checkpoint.stock_job import StockJob
+    from scrapy_resilience.frontier.lanes import Frontier
+
+__all__ = ["check_settings", "dupefilter_of", "order_of", "take_over"]
 
 _ASYNCIO_REACTOR: Final = "twisted.internet.asyncioreactor.AsyncioSelectorReactor"
 
@@ -86,3 +91,28 @@ def dupefilter_of(crawler: Crawler) -> BaseDupeFilter:
         )
     dupefilter: BaseDupeFilter = build_from_crawler(cls, crawler)
     return dupefilter
+
+
+def take_over(stock: StockJob, frontier: Frontier, spider: Spider) -> list[int]:
+    """Put a job of Scrapy's own into the frontier; returns what of ``start()`` it holds.
+
+    Scrapy runs ``start()`` again at each resume. What is filtered is known by its
+    fingerprint; of the rest, what is pending is, and ``start_urls`` are: Scrapy's own
+    ``start()`` never waits, and is through before the first page is.
+    """
+    for request in stock.requests:
+        frontier.push(
+            slot_name(request.slot),
+            request.payload,
+            priority=request.priority,
+            start=request.start,
+        )
+    for fingerprint in stock.fingerprints:
+        frontier.settle(fingerprint)
+    starts = stock.unfiltered_starts
+    if stock.requests and type(spider).start is Spider.start:
+        starts = [Request(url, dont_filter=True) for url in spider.start_urls]
+    keys = [request_key(request) for request in starts]
+    for key in keys:
+        frontier.note_start(key)
+    return keys

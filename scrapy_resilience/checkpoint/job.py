@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from scrapy.exceptions import NotConfigured
 from scrapy.utils.misc import load_object
 
 from scrapy_resilience._scrapy import fail_quietly, owns_job
@@ -25,7 +26,7 @@ from scrapy_resilience.checkpoint.stock_job import StockJob
 from scrapy_resilience.core.totals import add_stats
 from scrapy_resilience.exceptions import CheckpointError, ResilienceError
 from scrapy_resilience.frontier.codec import ValueCodec
-from scrapy_resilience.frontier.store import SQLiteStore
+from scrapy_resilience.frontier.sqlite import SQLiteStore
 from scrapy_resilience.names import STAT_REQUESTS_DONE, STAT_TOTAL_PREFIX
 from scrapy_resilience.settings import Config
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from scrapy import Spider
     from scrapy.crawler import Crawler
+    from typing_extensions import Self
 
     from scrapy_resilience.frontier.store import Changes
     from scrapy_resilience.scheduler import ResilientScheduler
@@ -44,6 +46,7 @@ __all__ = [
     "STORE",
     "TOTALS",
     "Job",
+    "JobComponent",
     "job_of",
     "read_report",
     "register_state",
@@ -212,6 +215,21 @@ def job_of(crawler: Crawler) -> Job | None:
         fail_quietly(crawler, error)
         raise
     return job
+
+
+class JobComponent:
+    """Base of components that have something to do in a job only."""
+
+    def __init__(self, crawler: Crawler, job: Job) -> None:
+        self.crawler = crawler
+        self.job = job
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        job = job_of(crawler)
+        if job is None:
+            raise NotConfigured
+        return cls(crawler, job)
 
 
 def _runs_jobs(crawler: Crawler) -> bool:

@@ -10,7 +10,7 @@ from scrapy_resilience.checkpoint.layout import DAMAGED, STORE
 from scrapy_resilience.checkpoint.restore import restore_locked
 from scrapy_resilience.checkpoint.snapshots import store_of
 from scrapy_resilience.exceptions import DamagedError, SnapshotError, SnapshotKeyError
-from scrapy_resilience.frontier.store import SQLiteStore
+from scrapy_resilience.frontier.sqlite import SQLiteStore
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,7 +20,8 @@ from scrapy_resilience.checkpoint.sealing import blocks
 from scrapy_resilience.checkpoint.state import StateRegistry
 from scrapy_resilience.exceptions import CheckpointError, SnapshotError
 from scrapy_resilience.frontier.codec import ValueCodec
-from scrapy_resilience.frontier.store import Changes, SQLiteStore
+from scrapy_resilience.frontier.sqlite import SQLiteStore
+from scrapy_resilience.frontier.store import Changes
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -22,7 +22,7 @@ from scrapy_resilience.checkpoint.places import open_place, sync_folder
 from scrapy_resilience.checkpoint.sealing import MAX_DETAILS, Reader, blocks_of, write
 from scrapy_resilience.checkpoint.verification import verify
 from scrapy_resilience.exceptions import DamagedError, SnapshotError, SnapshotKeyError
-from scrapy_resilience.frontier.store import SCHEMA
+from scrapy_resilience.frontier.sqlite import SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

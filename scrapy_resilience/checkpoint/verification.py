@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
-from scrapy_resilience.frontier.store import SQLiteStore
+from scrapy_resilience.frontier.sqlite import SQLiteStore
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from scrapy.exceptions import NotConfigured
-
-from scrapy_resilience.checkpoint.job import job_of
+from scrapy_resilience.checkpoint.job import JobComponent
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -14,7 +12,6 @@ if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.crawler import Crawler
     from scrapy.http import Response
-    from typing_extensions import Self
 
     from scrapy_resilience.checkpoint.job import Job
     from scrapy_resilience.scheduler import ResilientScheduler
@@ -24,7 +21,7 @@ __all__ = ["BarrierMiddleware"]
 _T = TypeVar("_T")
 
 
-class BarrierMiddleware:
+class BarrierMiddleware(JobComponent):
     """Must be the last on the way back to the engine: the add-on gives it order 1.
 
     Only requests that the scheduler handed out wait: a callback that awaits a download of
@@ -32,15 +29,8 @@ class BarrierMiddleware:
     """
 
     def __init__(self, crawler: Crawler, job: Job) -> None:
-        self.crawler = crawler
+        super().__init__(crawler, job)
         self._barrier = job.barrier
-
-    @classmethod
-    def from_crawler(cls, crawler: Crawler) -> Self:
-        job = job_of(crawler)
-        if job is None:
-            raise NotConfigured
-        return cls(crawler, job)
 
     def process_response(
         self, request: Request, response: Response

@@ -11,7 +11,6 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from scrapy import signals
-from scrapy.exceptions import NotConfigured
 from scrapy.extensions.feedexport import FeedExporter
 from scrapy.extensions.spiderstate import SpiderState
 
@@ -20,7 +19,7 @@ from scrapy_resilience._scrapy import is_idle
 from scrapy_resilience.checkpoint import verification
 from scrapy_resilience.checkpoint.commit import TROUBLES
 from scrapy_resilience.checkpoint.items import item_written
-from scrapy_resilience.checkpoint.job import Job, job_of
+from scrapy_resilience.checkpoint.job import Job, JobComponent
 from scrapy_resilience.checkpoint.quarantine import mark_damaged
 from scrapy_resilience.checkpoint.sinks import Sinks
 from scrapy_resilience.checkpoint.state import OWN
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scrapy.crawler import Crawler
-    from typing_extensions import Self
 
     from scrapy_resilience.scheduler import ResilientScheduler
 
@@ -50,7 +48,7 @@ _RETRY: Final = 0.5
 _SPIDER_STATE: Final = OWN + "spider_state"
 
 
-class Checkpoint:
+class Checkpoint(JobComponent):
     """Commits the crawl's progress each ``RESILIENCE_CHECKPOINT_INTERVAL`` seconds.
 
     A commit is aligned when no callback or pipeline runs at its moment: new responses are
@@ -60,8 +58,7 @@ class Checkpoint:
     """
 
     def __init__(self, crawler: Crawler, job: Job) -> None:
-        self.crawler = crawler
-        self.job = job
+        super().__init__(crawler, job)
         self._stats: Any = crawler.stats
         self._due = asyncio.Event()
         self._stop = False
@@ -71,13 +68,6 @@ class Checkpoint:
         job.on_close.append(self._closing)
         crawler.signals.connect(self._engine_started, signals.engine_started)
         crawler.signals.connect(self._spider_closed, signals.spider_closed)
-
-    @classmethod
-    def from_crawler(cls, crawler: Crawler) -> Self:
-        job = job_of(crawler)
-        if job is None:
-            raise NotConfigured
-        return cls(crawler, job)
 
     # --- life ---
 

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any, cast
 
 from scrapy import Request, signals
-from scrapy.exceptions import IgnoreRequest, NotConfigured
+from scrapy.exceptions import IgnoreRequest
 from scrapy.utils.defer import deferred_from_coro
 from scrapy.utils.reactor import is_reactor_installed
 
@@ -26,14 +26,13 @@ from scrapy_resilience._scrapy import (
 from scrapy_resilience.checkpoint.commit import TROUBLES
 from scrapy_resilience.checkpoint.cutter import Cutter
 from scrapy_resilience.checkpoint.ending import ending
-from scrapy_resilience.checkpoint.job import Job, job_of
+from scrapy_resilience.checkpoint.job import Job, JobComponent
 from scrapy_resilience.core.shutdown import Deadlines
 from scrapy_resilience.exceptions import StorageError
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from twisted.internet.defer import Deferred
-    from typing_extensions import Self
 
     from scrapy_resilience.scheduler import ResilientScheduler
 
@@ -49,7 +48,7 @@ def exit_code(reason: str) -> int:
     return names.EXIT_RESUMABLE if reason in names.RESUMABLE else 0
 
 
-class Shutdown:
+class Shutdown(JobComponent):
     """Bounds a stop by SIGINT, SIGTERM or ``crawler.stop_async()``.
 
     Until some seconds before ``RESILIENCE_SHUTDOWN_TIMEOUT`` downloads and pipelines may
@@ -58,7 +57,7 @@ class Shutdown:
     """
 
     def __init__(self, crawler: Crawler, job: Job) -> None:
-        self.crawler = crawler
+        super().__init__(crawler, job)
         self.deadlines = Deadlines.of(job.config.shutdown_timeout)
         self._cutter = Cutter()
         self._task: asyncio.Task[None] | None = None
@@ -68,13 +67,6 @@ class Shutdown:
         crawler.signals.connect(self._engine_started, signals.engine_started)
         crawler.signals.connect(self._spider_closed, signals.spider_closed)
         crawler.signals.connect(self._engine_stopped, signals.engine_stopped)
-
-    @classmethod
-    def from_crawler(cls, crawler: Crawler) -> Self:
-        job = job_of(crawler)
-        if job is None:
-            raise NotConfigured
-        return cls(crawler, job)
 
     # --- life ---
 

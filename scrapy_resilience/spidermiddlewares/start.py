@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from scrapy.exceptions import NotConfigured
-
-from scrapy_resilience.checkpoint.job import job_of
+from scrapy_resilience.checkpoint.job import JobComponent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from scrapy.crawler import Crawler
-    from typing_extensions import Self
 
     from scrapy_resilience.checkpoint.job import Job
     from scrapy_resilience.scheduler import ResilientScheduler
@@ -24,19 +21,12 @@ _BREATH: Final = 100
 """Outputs of ``start()`` between two turns of the loop: Scrapy takes none while it is busy."""
 
 
-class StartMiddleware:
+class StartMiddleware(JobComponent):
     """Must be the outermost spider middleware: the add-on gives it order 0."""
 
     def __init__(self, crawler: Crawler, job: Job) -> None:
-        self.crawler = crawler
+        super().__init__(crawler, job)
         self._barrier = job.barrier
-
-    @classmethod
-    def from_crawler(cls, crawler: Crawler) -> Self:
-        job = job_of(crawler)
-        if job is None:
-            raise NotConfigured
-        return cls(crawler, job)
 
     async def process_start(self, start: AsyncIterator[Any]) -> AsyncIterator[Any]:
         count = 0

@@ -22,7 +22,7 @@ from textwrap import dedent
 from scrapy_resilience.checkpoint.job import META, STORE
 from scrapy_resilience.exceptions import CheckpointError
 from scrapy_resilience.frontier.codec import ValueCodec
-from scrapy_resilience.frontier.store import SQLiteStore
+from scrapy_resilience.frontier.sqlite import SQLiteStore
 
 ADDON = {"scrapy_resilience.ResilienceAddon": 500}
 HERE = Path(__file__).parent

@@ -22,7 +22,7 @@ DEFAULT_START = """
 """
 KILL_AT_COMMIT = """
     import os, signal
-    from scrapy_resilience.frontier.store import SQLiteStore
+    from scrapy_resilience.frontier.sqlite import SQLiteStore
     from shop import Base
     class Shop(Base): pass
     commit = SQLiteStore.commit

@@ -173,7 +173,7 @@ ORDER = """
     import os
     from pathlib import Path
 
-    from scrapy_resilience.frontier import store
+    from scrapy_resilience.frontier import sqlite
     from shop import Base
 
     class Shop(Base):
@@ -183,7 +183,7 @@ ORDER = """
         with Path("order").open("a") as file:
             file.write(text + chr(10))
 
-    fsync, write = os.fsync, store.SQLiteStore._write
+    fsync, write = os.fsync, sqlite.SQLiteStore._write
 
     def logging_fsync(fd):
         log("sync " + Path(os.readlink(f"/proc/self/fd/{fd}")).name)
@@ -193,7 +193,7 @@ ORDER = """
         log("commit %d" % writer.execute("PRAGMA synchronous").fetchone())
         write(self, writer, changes)
 
-    os.fsync, store.SQLiteStore._write = logging_fsync, logging_write
+    os.fsync, sqlite.SQLiteStore._write = logging_fsync, logging_write
 """
 
 
@@ -216,19 +216,19 @@ def test_power_loss_safe(crawl):
 SLOW = """
     import time
 
-    from scrapy_resilience.frontier import store
+    from scrapy_resilience.frontier import sqlite
     from shop import Base
 
     class Shop(Base):
         pass
 
-    commit = store.SQLiteStore.commit
+    commit = sqlite.SQLiteStore.commit
 
     def slow(self, changes):
         time.sleep(0.5)
         commit(self, changes)
 
-    store.SQLiteStore.commit = slow
+    sqlite.SQLiteStore.commit = slow
 """
 
 

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scrapy_resilience.exceptions import CheckpointError, DamagedError
-from scrapy_resilience.frontier.store import Changes, Row, SQLiteStore
+from scrapy_resilience.frontier.sqlite import SQLiteStore
+from scrapy_resilience.frontier.store import Changes, Row
 
 LANES = range(1, 6)
 

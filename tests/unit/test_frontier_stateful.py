@@ -26,7 +26,8 @@ from scrapy_resilience.frontier import lane as lane_module
 from scrapy_resilience.frontier import lanes
 from scrapy_resilience.frontier.lane import Order
 from scrapy_resilience.frontier.lanes import Frontier
-from scrapy_resilience.frontier.store import MemoryStore, SQLiteStore
+from scrapy_resilience.frontier.sqlite import SQLiteStore
+from scrapy_resilience.frontier.store import MemoryStore
 
 LIMITS = {"a": 1, "b": 2, "c": 3, "d": 8}
 SLOTS = st.sampled_from(sorted(LIMITS))

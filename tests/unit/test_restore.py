@@ -23,7 +23,8 @@ from scrapy_resilience.exceptions import (
     SnapshotKeyError,
 )
 from scrapy_resilience.frontier.codec import ValueCodec
-from scrapy_resilience.frontier.store import Changes, SQLiteStore
+from scrapy_resilience.frontier.sqlite import SQLiteStore
+from scrapy_resilience.frontier.store import Changes
 
 
 def registry(path):

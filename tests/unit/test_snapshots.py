@@ -25,7 +25,8 @@ from scrapy_resilience.checkpoint.progress import about
 from scrapy_resilience.checkpoint.sealing import Reader, write
 from scrapy_resilience.exceptions import ConfigurationError, SnapshotError, SnapshotKeyError
 from scrapy_resilience.frontier.codec import ValueCodec
-from scrapy_resilience.frontier.store import Changes, SQLiteStore
+from scrapy_resilience.frontier.sqlite import SQLiteStore
+from scrapy_resilience.frontier.store import Changes
 
 FORMS = [{"key": key, "compress": compress} for key in ("", KEY) for compress in (True, False)]
 forms = pytest.mark.parametrize("form", FORMS, ids=str)

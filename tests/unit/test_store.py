@@ -15,7 +15,8 @@ import pytest
 from store_contract import FIRST, StoreContract, everything, filled, read, row
 
 from scrapy_resilience.exceptions import CheckpointError
-from scrapy_resilience.frontier.store import SCHEMA, Changes, MemoryStore, SQLiteStore
+from scrapy_resilience.frontier.sqlite import SCHEMA, SQLiteStore
+from scrapy_resilience.frontier.store import Changes, MemoryStore
 
 posix = pytest.mark.skipif(os.name != "posix", reason="file modes and SIGKILL are of POSIX")
 
@@ -321,7 +322,8 @@ def test_a_numbers_beyond_63_bits_is_an_error_without_effect(opened):
 
 _CHILD = """
 import sys
-from scrapy_resilience.frontier.store import Changes, Row, SQLiteStore
+from scrapy_resilience.frontier.sqlite import SQLiteStore
+from scrapy_resilience.frontier.store import Changes, Row
 
 store = SQLiteStore(sys.argv[1])
 print("open", flush=True)

@@ -1,0 +1,386 @@
+"""A store in one SQLite file, whose rows check themselves."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections import Counter, defaultdict, deque
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from zlib import crc32
+
+from scrapy_resilience.exceptions import CheckpointError, DamagedError
+from scrapy_resilience.frontier.checks import (
+    check_of_key,
+    check_of_number,
+    check_of_row,
+    check_of_value,
+)
+from scrapy_resilience.frontier.store import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator, Sequence
+
+    from scrapy_resilience.frontier.store import Changes
+
+__all__ = ["SCHEMA", "SQLiteStore"]
+
+SCHEMA: Final = 2
+
+_SCHEMA: Final = """
+CREATE TABLE requests (
+    lane INTEGER NOT NULL, rank INTEGER NOT NULL, "order" INTEGER NOT NULL,
+    data BLOB NOT NULL, due REAL, delay REAL, "check" INTEGER NOT NULL,
+    PRIMARY KEY (lane, rank, "order")
+) WITHOUT ROWID;
+CREATE INDEX due ON requests (due) WHERE due IS NOT NULL;
+CREATE TABLE lanes (
+    lane INTEGER PRIMARY KEY, name TEXT NOT NULL, rows INTEGER NOT NULL,
+    "check" INTEGER NOT NULL
+);
+CREATE TABLE fingerprints (
+    fingerprint BLOB PRIMARY KEY, "check" BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE start_keys (key INTEGER NOT NULL, "check" INTEGER NOT NULL);
+CREATE TABLE outputs (
+    producer TEXT PRIMARY KEY, data BLOB NOT NULL, "check" INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE state (name TEXT PRIMARY KEY, data BLOB NOT NULL, "check" INTEGER NOT NULL);
+CREATE TABLE counters (
+    name TEXT PRIMARY KEY, value INTEGER NOT NULL, "check" INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
+_TABLES: Final = (
+    "requests", "lanes", "fingerprints", "start_keys", "outputs", "state", "counters",
+)  # fmt: skip
+_ROWS: Final = 'SELECT lane, rank, "order", data, due, delay, "check" FROM requests'
+_TEMPORARY: Final = """
+CREATE TEMP VIEW gone AS SELECT lane, rank, "order" FROM requests;
+CREATE TEMP TRIGGER gone INSTEAD OF INSERT ON gone BEGIN
+    DELETE FROM requests WHERE lane=new.lane AND rank=new.rank AND "order"=new."order";
+END;
+"""
+"""What is put into ``gone`` leaves ``requests``: many rows in one statement, by their key."""
+_APPLICATION_ID: Final = 0x53635265  # "ScRe": tells our file from any other SQLite file
+
+
+class SQLiteStore:
+    """One SQLite file in WAL mode. Raises :exc:`CheckpointError` when *path* is not ours.
+
+    Two connections: one writes, in whatever thread calls :meth:`commit`; the other only
+    reads, in the thread that made the store. (Two that write or checkpoint at once meet
+    SQLite's WAL-reset bug, up to 3.51.2.)
+    """
+
+    def __init__(
+        self, path: Path | str, *, read_only: bool = False, power_loss_safe: bool = False
+    ) -> None:
+        self.path = Path(path)
+        self._synchronous = "FULL" if power_loss_safe else "NORMAL"
+        self._writer: sqlite3.Connection | None = None
+        if not read_only:
+            self._writer = self._open_writer()
+        self._reader = self._open_reader()
+        self._lookup = self._reader.cursor()
+
+    # --- opening ---
+
+    def _open_writer(self) -> sqlite3.Connection:
+        if not self.path.exists():
+            self._create()
+        connection = self._connect("rw")
+        connection.execute(f"PRAGMA synchronous={self._synchronous}")
+        connection.execute("PRAGMA cache_size=-16000")
+        connection.execute("PRAGMA wal_autocheckpoint=4000")  # of 8 kB: 32 MB
+        connection.execute("PRAGMA temp_store=MEMORY")  # where fingerprints are sorted
+        connection.executescript(_TEMPORARY)
+        return connection
+
+    def _open_reader(self) -> sqlite3.Connection:
+        connection = self._connect("ro")
+        connection.execute("PRAGMA query_only=ON")
+        connection.execute("PRAGMA cache_size=-8000")
+        return connection
+
+    def _create(self) -> None:
+        """Make the file under another name: a kill leaves it whole or not there at all."""
+        draft = self.path.with_name(self.path.name + ".new")
+        for leftover in self.path.parent.glob(draft.name + "*"):
+            leftover.unlink()
+        os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        connection = sqlite3.connect(draft, isolation_level=None)
+        connection.execute("PRAGMA page_size=8192")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {_SCHEMA}"
+            f"PRAGMA application_id={_APPLICATION_ID}; PRAGMA user_version={SCHEMA}; COMMIT;"
+        )
+        connection.close()
+        draft.rename(self.path)
+
+    def _connect(self, mode: str) -> sqlite3.Connection:
+        uri = f"{self.path.absolute().as_uri()}?mode={mode}"
+        connection = None
+        try:
+            connection = sqlite3.connect(
+                uri, uri=True, isolation_level=None, check_same_thread=False
+            )
+            self._check(connection)
+        except BaseException as error:
+            if connection is not None:
+                connection.close()
+            if isinstance(error, (sqlite3.Error, ValueError)):
+                kind = CheckpointError if _may_pass(error) else DamagedError
+                raise kind(f"{self.path} can't be read as a job: {error}") from error
+            raise
+        return connection
+
+    def _check(self, connection: sqlite3.Connection) -> None:
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (schema,) = connection.execute("PRAGMA user_version").fetchone()
+        if application != _APPLICATION_ID:
+            raise DamagedError(f"{self.path} is not a job of scrapy_resilience")
+        if schema != SCHEMA:
+            raise CheckpointError(
+                f"{self.path} has schema {schema}, this version reads {SCHEMA}: "
+                "use the version of scrapy_resilience that wrote it, or start anew"
+            )
+        for table in _TABLES:
+            connection.execute(f"SELECT * FROM {table} LIMIT 1").fetchall()  # noqa: S608
+
+    # --- reading ---
+
+    def lanes(self) -> list[tuple[int, str, int]]:
+        found = self._reader.execute('SELECT lane, name, rows, "check" FROM lanes').fetchall()
+        for lane, name, rows, check in found:
+            self._expect(check, check_of_number(name, lane, rows))
+        return [named[:3] for named in found]
+
+    def read(self, lane: int, rank: int, order: int) -> Generator[Row, None, None]:
+        cursor = self._reader.execute(
+            f'{_ROWS} WHERE lane=? AND (rank, "order") >= (?, ?) ORDER BY rank, "order"',
+            (lane, rank, order),
+        )
+        try:
+            yield from map(self._row, cursor)
+        finally:
+            cursor.close()  # an open statement would keep the WAL from being checkpointed
+
+    def delayed(self) -> list[Row]:
+        rows = self._reader.execute(f"{_ROWS} WHERE due IS NOT NULL")
+        return [self._row(row) for row in rows.fetchall()]
+
+    def _row(self, values: tuple[Any, ...]) -> Row:
+        *row, check = values
+        self._expect(check, check_of_row(row))
+        return Row(*row)
+
+    def _expect(self, check: Any, expected: Any) -> None:
+        if check != expected:
+            raise self._damaged("a row is not what was written")
+
+    def _damaged(self, what: object) -> DamagedError:
+        return DamagedError(f"{self.path} is damaged: {what}")
+
+    def seen(self, fingerprint: bytes) -> bool:
+        query = "SELECT 1 FROM fingerprints WHERE fingerprint=?"
+        return self._lookup.execute(query, (fingerprint,)).fetchone() is not None
+
+    def fingerprints(self, start: bytes, limit: int) -> list[bytes]:
+        query = (
+            'SELECT fingerprint, "check" FROM fingerprints WHERE fingerprint>=? '
+            "ORDER BY 1 LIMIT ?"
+        )
+        found = self._reader.execute(query, (start, limit)).fetchall()
+        for fingerprint, check in found:
+            self._expect(check, _check_of_fingerprint(fingerprint))
+        return [fingerprint for fingerprint, _ in found]
+
+    def last_number(self) -> int:
+        query = """SELECT value, "check" FROM counters WHERE name='last_number'"""
+        for value, check in self._reader.execute(query).fetchall():
+            self._expect(check, check_of_number("last_number", value))
+            return int(value)
+        return 0
+
+    def start_keys(self) -> Iterator[int]:
+        for key, check in self._reader.execute('SELECT key, "check" FROM start_keys'):
+            self._expect(check, check_of_key(key))
+            yield key
+
+    def outputs(self) -> dict[str, bytes]:
+        return self._named('SELECT producer, data, "check" FROM outputs')
+
+    def state(self) -> dict[str, bytes]:
+        return self._named('SELECT name, data, "check" FROM state')
+
+    def _named(self, query: str) -> dict[str, bytes]:
+        found = {}
+        for name, data, check in self._reader.execute(query):
+            self._expect(check, check_of_value(name, data))
+            found[name] = data
+        return found
+
+    def verify(self) -> None:
+        """Read all of it. Raises :exc:`DamagedError`. About 5 s for a million requests.
+
+        May be called in another thread, of a store that is opened there to read only.
+        """
+        pinned = self._reader.in_transaction
+        self.pin()  # all of it as of one moment
+        try:
+            (answer,) = self._reader.execute("PRAGMA quick_check(1)").fetchone()
+            if answer != "ok":
+                raise self._damaged(answer.splitlines()[-1])
+            counted: Counter[int] = Counter()
+            for row in self._reader.execute(_ROWS):
+                counted[self._row(row).lane] += 1
+            if counted != {lane: rows for lane, _, rows in self.lanes()}:
+                raise self._damaged("requests are missing")
+            start: bytes | None = b""
+            while start is not None:
+                page = self.fingerprints(start, _PAGE)
+                start = page[-1] + b"\0" if len(page) == _PAGE else None
+            deque(self.start_keys(), maxlen=0)
+            self.outputs(), self.state(), self.last_number()
+        except (sqlite3.Error, TypeError, ValueError, AttributeError) as error:
+            raise self._damaged(error) from error
+        finally:
+            if not pinned:
+                self.unpin()
+
+    # --- writing ---
+
+    def commit(self, changes: Changes) -> None:
+        assert self._writer is not None, "the store was opened to read only"
+        for sync in changes.syncs:
+            sync()
+        execute = self._writer.execute
+        execute("BEGIN IMMEDIATE")
+        try:
+            self._write(self._writer, changes)
+            execute("COMMIT")
+        except BaseException:
+            if self._writer.in_transaction:  # SQLite may have rolled back by itself
+                execute("ROLLBACK")
+            raise
+
+    def _write(self, writer: sqlite3.Connection, changes: Changes) -> None:
+        _many(writer, "INSERT INTO gone VALUES {rows}", sorted(changes.deletes))
+        _many(
+            writer,
+            "INSERT OR REPLACE INTO requests VALUES {rows}",
+            [(*row, check_of_row(row)) for row in sorted(changes.inserts)],
+        )
+        for length, joined, checks in _by_length(changes.fingerprints):
+            values = {"length": length, "all": joined, "checks": checks}
+            writer.execute(_INSERT_FINGERPRINTS, values)
+        lanes = sorted((lane, *named) for lane, named in changes.lanes.items())
+        _many(
+            writer,
+            "DELETE FROM lanes WHERE lane IN (VALUES {rows})",
+            [(lane,) for lane, _, rows in lanes if not rows],
+        )
+        _many(
+            writer,
+            "INSERT OR REPLACE INTO lanes VALUES {rows}",
+            [
+                (lane, name, rows, check_of_number(name, lane, rows))
+                for lane, name, rows in lanes
+                if rows
+            ],
+        )
+        _many(
+            writer,
+            "INSERT INTO start_keys VALUES {rows}",
+            [(key, check_of_key(key)) for key in changes.start_keys],
+        )
+        _write_named(writer, "outputs", "producer", changes.outputs)
+        _write_named(writer, "state", "name", changes.state)
+        if changes.inserts:
+            self._write_last_number(writer, max(row.number for row in changes.inserts))
+
+    def _write_last_number(self, writer: sqlite3.Connection, number: int) -> None:
+        writer.execute(
+            "INSERT INTO counters VALUES ('last_number', ?, ?) ON CONFLICT (name) DO UPDATE "
+            'SET value=excluded.value, "check"=excluded."check" WHERE excluded.value > value',
+            (number, check_of_number("last_number", number)),
+        )
+
+    def pin(self) -> None:
+        """One read transaction for many queries: each of its own costs locks, 15 µs."""
+        if not self._reader.in_transaction:
+            self._reader.execute("BEGIN")
+
+    def unpin(self) -> None:
+        """Let go of the snapshot, or the WAL could never start over."""
+        if self._reader.in_transaction:
+            self._reader.execute("COMMIT")
+
+    def close(self) -> None:
+        self._reader.close()
+        if self._writer is not None:
+            self._writer.close()  # checkpoints the WAL and removes it
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether it is a lock, a missing permission, a full disk, and not the file itself."""
+    return isinstance(error, sqlite3.OperationalError)
+
+
+_PAGE: Final = 1000
+"""Fingerprints that are verified at a time."""
+_CHUNK: Final = 600
+"""Rows a statement: few enough to bind their values in some milliseconds."""
+_INSERT_FINGERPRINTS: Final = """
+WITH RECURSIVE place (number) AS (
+    SELECT 0 UNION ALL
+    SELECT number + 1 FROM place WHERE (number + 2) * 4 <= length(:checks)
+) INSERT OR IGNORE INTO fingerprints SELECT
+    coalesce(substr(:all, number * :length + 1, :length), x''),
+    substr(:checks, number * 4 + 1, 4)
+FROM place ORDER BY 1
+"""
+"""Sorted, so that each page of the table is visited once, and by SQLite: see _many()."""
+
+
+def _check_of_fingerprint(fingerprint: bytes) -> bytes:
+    return crc32(fingerprint).to_bytes(4, "big")
+
+
+def _by_length(fingerprints: Iterable[bytes]) -> Iterator[tuple[int, bytes, bytes]]:
+    """The fingerprints of each length joined, and their checks; most crawls have one length."""
+    groups: dict[int, list[bytes]] = defaultdict(list)
+    for fingerprint in fingerprints:
+        groups[len(fingerprint)].append(fingerprint)
+    for length, group in groups.items():
+        yield length, b"".join(group), b"".join(map(_check_of_fingerprint, group))
+
+
+def _many(writer: sqlite3.Connection, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+    """Run *statement* for all rows, many at a time.
+
+    Each statement lets go of Python's lock some times, and a busy event loop is slow to
+    give it back: with a step a row, as in ``executemany``, a commit takes seconds.
+    """
+    for start in range(0, len(rows), _CHUNK):
+        chunk = rows[start : start + _CHUNK]
+        marks = f"({','.join('?' * len(chunk[0]))})"
+        writer.execute(
+            statement.format(rows=",".join([marks] * len(chunk))),
+            list(chain.from_iterable(chunk)),
+        )
+
+
+def _write_named(
+    writer: sqlite3.Connection, table: str, key: str, values: dict[str, bytes | None]
+) -> None:
+    gone = [(name,) for name, value in values.items() if value is None]
+    kept = [
+        (name, value, check_of_value(name, value))
+        for name, value in values.items()
+        if value is not None
+    ]
+    _many(writer, f"DELETE FROM {table} WHERE {key} IN (VALUES {{rows}})", gone)  # noqa: S608
+    _many(writer, f"INSERT OR REPLACE INTO {table} VALUES {{rows}}", kept)  # noqa: S608

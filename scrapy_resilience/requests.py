@@ -1,0 +1,40 @@
+"""What the scheduler reads off a request."""
+
+from __future__ import annotations
+
+import logging
+from math import isfinite, nan
+from typing import TYPE_CHECKING
+
+from scrapy_resilience.frontier.outputs import content_key
+from scrapy_resilience.names import META_DELAY
+
+if TYPE_CHECKING:
+    from scrapy import Request
+
+__all__ = ["pop_delay", "request_key"]
+
+logger = logging.getLogger(__name__)
+
+
+def pop_delay(request: Request) -> float:
+    """The seconds of ``resilience_delay``, which a copy of the request does not inherit."""
+    if not request.meta or META_DELAY not in request.meta:
+        return 0.0
+    value = request.meta.pop(META_DELAY)
+    try:
+        delay = float(value)
+    except (TypeError, ValueError):
+        delay = nan
+    if isfinite(delay) and delay >= 0:
+        return delay
+    logger.warning("%s=%r of %s: use seconds, 0 or more", META_DELAY, value, request)
+    return 0.0
+
+
+def request_key(request: Request) -> int:
+    """What a request asks for and who takes the answer: the same in each run."""
+    callback = getattr(request.callback, "__name__", "") or ""
+    return content_key(
+        request.method.encode(), request.url.encode(), request.body, callback.encode()
+    )
