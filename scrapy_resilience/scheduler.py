@@ -99,6 +99,7 @@ class ResilientScheduler(BaseScheduler):
         self._collect_at = _COLLECT_AT_LEAST
         self._close_reason: str | None = None
         self._unreadable = False
+        self._told = False
         self.start_pending = False
         """Whether ``start()`` may have more to put out."""
         self.committer: Committer | None = None
@@ -206,16 +207,19 @@ class ResilientScheduler(BaseScheduler):
 
     async def _commit_at_close(self, committer: Committer) -> bool:
         """Whether everything is written."""
+        why = "The checkpoint is broken"
         try:
             await committer.commit()
         except StorageError as error:
-            logger.error(  # noqa: TRY400 - one line
-                "%s. The job stays at its last commit: the next run goes on from there", error
-            )
-            return False
+            why = str(error)
         except Exception:
             committer.abandoned = True
-            logger.exception("The checkpoint is broken: the job stays at its last commit")
+            logger.exception(why)
+        if committer.broken and not self._told:
+            self._told = True
+            logger.error(
+                "%s. The job stays at its last commit: the next run goes on from there", why
+            )
         return not committer.broken
 
     def has_pending_requests(self) -> bool:

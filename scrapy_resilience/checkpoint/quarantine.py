@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from typing import TYPE_CHECKING
 
 from scrapy_resilience.checkpoint import verification
@@ -41,12 +42,17 @@ def _open_sound(jobdir: Path, config: Config) -> SQLiteStore:
     if not path.exists() and any((jobdir / "snapshots").glob("*.snapshot")):
         raise DamagedError(f"{path} is gone")
     store = SQLiteStore(path, power_loss_safe=config.power_loss_safe)
-    if verification.is_small(path):
-        try:
+    try:
+        if verification.is_small(path):
             store.verify()
-        except DamagedError:
-            store.close()
-            raise
+        else:  # the rest is read beside the crawl
+            store.lanes(), store.delayed(), store.state(), store.outputs()
+    except sqlite3.DatabaseError as error:
+        store.close()
+        raise DamagedError(f"{path} is damaged: {error}") from error
+    except DamagedError:
+        store.close()
+        raise
     return store
 
 

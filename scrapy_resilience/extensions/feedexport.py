@@ -335,7 +335,10 @@ class ResilientFeedExporter(FeedExporter):
         record = self._records.get(slot)
         if slot in self._truncate and stored:
             self._empty(slot)
-        await super()._close_slot(slot, spider)
+        try:
+            await super()._close_slot(slot, spider)
+        except OSError as error:  # of a text layer that flushes: no commit covers the rest
+            logger.error("The feed %s can't be closed: %s", mask_uri(slot.uri), error)  # noqa: TRY400 - one line
         if record is not None and not stored and slot.file is not None:
             _discard(slot.file, record)
 

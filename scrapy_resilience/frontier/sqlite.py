@@ -234,8 +234,14 @@ class SQLiteStore:
             if answer != "ok":
                 raise self._damaged(answer.splitlines()[-1])
             counted: Counter[int] = Counter()
-            for row in self._reader.execute(_ROWS):
-                counted[self._row(row).lane] += 1
+            waiting = []
+            for values in self._reader.execute(_ROWS):
+                row = self._row(values)
+                counted[row.lane] += 1
+                if row.due is not None:
+                    waiting.append(row)
+            if sorted(waiting) != sorted(self.delayed()):
+                raise self._damaged("an index does not fit its table")
             if counted != {lane: rows for lane, _, rows in self.lanes()}:
                 raise self._damaged("requests are missing")
             start: bytes | None = b""

@@ -86,6 +86,11 @@ class Run:
             assert str(word) in self.errors[0], self
 
 
+def _environment():
+    """Ours without what is said to the tests: it is no setting of a user."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("RESILIENCE_TEST_")}
+
+
 class Crawl:
     """A project of one spider in *folder*; settings are those of a user, and a few more."""
 
@@ -143,7 +148,7 @@ class Crawl:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
-                env={**os.environ, "PYTHONPATH": paths, **(env or {})},
+                env={**_environment(), "PYTHONPATH": paths, **(env or {})},
             )
         try:
             yield process

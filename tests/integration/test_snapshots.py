@@ -89,7 +89,7 @@ def test_a_job_that_was_stopped_goes_back_to_its_close(plain_crawl):
     assert (closed.kind, closed.reason) == ("close", "shutdown")
     job.run_until(commits=3)
 
-    restore(job)
+    restore(job, closed.id)  # the second run may have come to its end
     job.finish()
 
     job.check_items()
@@ -227,7 +227,8 @@ def test_snapshots_beside_commits(plain_crawl):
     assert done == sorted(done)
     assert done[-1] == 120
     assert {each.kind for each in made} == {"interval", "close"}
-    assert run.stats["resilience/snapshots/taken"] == len(made) - 1
+    # The last one or two came after the stats were dumped.
+    assert len(made) - run.stats["resilience/snapshots/taken"] in {1, 2}
     seconds = [each.progress["running_seconds"] for each in made]
     assert 0 < seconds[-1] == max(seconds)
 
