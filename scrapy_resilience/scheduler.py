@@ -210,17 +210,19 @@ class ResilientScheduler(BaseScheduler):
         why = "The checkpoint is broken"
         try:
             await committer.commit()
+            if not committer.broken:
+                return True
         except StorageError as error:
             why = str(error)
         except Exception:
             committer.abandoned = True
             logger.exception(why)
-        if committer.broken and not self._told:
+        if not self._told:
             self._told = True
             logger.error(
                 "%s. The job stays at its last commit: the next run goes on from there", why
             )
-        return not committer.broken
+        return False
 
     def has_pending_requests(self) -> bool:
         return len(self.frontier) > 0
