@@ -191,3 +191,31 @@ def test_start_that_raises(plain_crawl):
     assert first.code == 0
     second.check_finished()
     job.check_items(numbered(job.site, 40))
+
+
+def test_known_start_requests_stay_out_of_the_engine(plain_crawl):
+    """A resume drops filtered start requests of earlier runs before the engine sees them."""
+    job = plain_crawl(
+        """
+        import scrapy
+        from scrapy import signals
+        from shop import Base
+        class Shop(Base):
+            async def start(self):
+                self.crawler.signals.connect(self.note, signals.request_scheduled)
+                for n in range(40):
+                    for url in self.start_urls:
+                        yield scrapy.Request(f"{url}?n={n}")
+            def note(self, request):
+                self.crawler.stats.inc_value("seen_by_engine")
+            def parse(self, response):
+                yield dict(sku=response.url)
+        """,
+        DOWNLOAD_DELAY=0.02,
+    )
+
+    job.run_until(commits=2)
+    last = job.finish()
+
+    assert last.stats.get("seen_by_engine", 0) < 40 * len(job.site.start_urls())
+    job.check_items(numbered(job.site, 40))
