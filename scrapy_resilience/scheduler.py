@@ -299,7 +299,7 @@ class ResilientScheduler(BaseScheduler):
         return False
 
     def _was_started(self, request: Request, key: int) -> bool:
-        """A filtered one is told by its fingerprint: here, as the engine takes 0.1 ms for it."""
+        """Filtered ones are told here by their fingerprint: the engine takes 0.1 ms for each."""
         if self._is_unfiltered(request):
             return self._start.claim(key)
         assert self.job is not None
