@@ -27,6 +27,7 @@ _NAMES = (
     "items",
     "survive",
     "snapshots",
+    "gates",
 )
 _JSON = Path(__file__).parent / "results" / "latest.json"
 

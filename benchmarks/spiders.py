@@ -439,3 +439,39 @@ def resident_bytes() -> int:
     """What the process has in memory now."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * resource.getpagesize()
+
+
+# --- gates -----------------------------------------------------------------------
+
+
+def listed_urls(port: int, hosts: str) -> Iterator[str]:
+    """What :class:`Listed` asks for."""
+    site = SiteAddress(SiteConfig(), port, 0)
+    for part in hosts.split(","):
+        host, _, pages = part.partition(":")
+        yield from (site.url(host, f"/page/{page + 1}") for page in range(int(pages)))
+
+
+class Listed(Spider):
+    """Some pages of each of many hosts, in the order in which the hosts are listed.
+
+    The stats have when the last item of each host came, in seconds after the start.
+    """
+
+    name = "listed"
+
+    def __init__(self, port: str, hosts: str, **kwargs: Any) -> None:
+        """*hosts* are names and numbers of pages: ``h0.test:100,silent.test:10``."""
+        super().__init__(**kwargs)
+        self.urls = list(listed_urls(int(port), hosts))
+
+    async def start(self) -> AsyncIterator[Any]:
+        self.began = time.monotonic()
+        for url in self.urls:
+            yield Request(url)
+
+    def parse(self, response: Response, **_: Any) -> Iterator[dict[str, str]]:
+        assert self.crawler.stats is not None
+        key = f"bench/last_item/{urlsplit(response.url).hostname}"
+        self.crawler.stats.set_value(key, time.monotonic() - self.began)
+        yield {"url": response.url}

@@ -39,11 +39,13 @@ __all__ = [
     "being_scraped",
     "check_engine",
     "check_feed_exporter",
+    "close_spider",
     "exit_with_failure",
     "fail_quietly",
     "forget_queued",
     "go_on_closing",
     "is_idle",
+    "is_starting",
     "make_cuttable",
     "on_shutdown",
     "owns_job",
@@ -124,6 +126,22 @@ def under_way(engine: ExecutionEngine) -> set[Request]:
     if engine._slot is not None:
         found |= engine._slot.inprogress
     return found
+
+
+def is_starting(engine: ExecutionEngine) -> bool:
+    """Whether ``start()`` may have more to put out."""
+    return engine._start is not None
+
+
+def close_spider(crawler: Crawler, reason: str) -> None:
+    """Begin to close the spider; does not wait for it."""
+    closing = asyncio.ensure_future(crawler.engine.close_spider_async(reason=reason))
+    closing.add_done_callback(_log_failed_close)
+
+
+def _log_failed_close(closing: asyncio.Future[None]) -> None:
+    if not closing.cancelled() and (error := closing.exception()) is not None:
+        logger.error("The spider can't be closed", exc_info=error)
 
 
 def being_scraped(engine: ExecutionEngine) -> set[Request]:

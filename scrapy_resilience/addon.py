@@ -14,6 +14,7 @@ from scrapy.utils.misc import load_object
 
 from scrapy_resilience._scrapy import fail_quietly, owns_job, running_command
 from scrapy_resilience.downloadermiddlewares.barrier import BarrierMiddleware
+from scrapy_resilience.downloadermiddlewares.breaker import CircuitBreakerMiddleware
 from scrapy_resilience.downloadermiddlewares.cookies import DurableCookiesMiddleware
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.extensions.checkpoint import Checkpoint
@@ -88,6 +89,7 @@ class ResilienceAddon:
 
     def _plug(self, settings: BaseSettings, config: Config) -> None:
         set_concurrent_items(settings, config)
+        _default(settings, "DOWNLOADER_MIDDLEWARES", CircuitBreakerMiddleware, 585)
         if not (settings["JOBDIR"] and config.checkpoint_enabled):
             return
         _default(settings, "SPIDER_MIDDLEWARES", StartMiddleware, 0)

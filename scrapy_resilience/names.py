@@ -8,14 +8,18 @@ from typing import Final
 META_DELAY: Final = "resilience_delay"
 """Seconds (int or float) that a request waits in the frontier before its first hand-out."""
 
+META_OPEN_ACTION: Final = "resilience_open_action"
+"""``"hold"`` or ``"fail"``: what becomes of the request while its breaker is open."""
+
 # Close reasons ----------------------------------------------------------------
 REASON_STORAGE: Final = "resilience_storage"
 REASON_FEED_LOCKED: Final = "resilience_feed_locked"
 REASON_UNREADABLE: Final = "resilience_unreadable"
+REASON_HELD: Final = "resilience_held"
 FAILURES: Final = frozenset({REASON_STORAGE, REASON_FEED_LOCKED, REASON_UNREADABLE})
 """Close reasons with which the process ends with exit code 1."""
-RESUMABLE: Final = frozenset({"shutdown", "memusage_exceeded"})
-"""Scrapy's close reasons for a crawl that was stopped from outside before its end."""
+RESUMABLE: Final = frozenset({"shutdown", "memusage_exceeded", REASON_HELD})
+"""Close reasons of a crawl that was stopped before its end, and has more to do."""
 EXIT_FAILURE: Final = 1
 EXIT_RESUMABLE: Final = 75
 """EX_TEMPFAIL of sysexits.h: not done, try again."""
@@ -40,4 +44,11 @@ STAT_REQUESTS_DONE: Final = "resilience/requests/done"
 STAT_RESUMED: Final = "resilience/resumed"
 STAT_UNREADABLE: Final = "resilience/requests/unreadable"
 STAT_CUT: Final = "resilience/shutdown/cut"
+STAT_HELD: Final = "resilience/held"
+STAT_HOLDS: Final = "resilience/holds"
+STAT_BREAKER_OPENED: Final = "resilience/breaker/opened"
+STAT_BREAKER_HALF_OPEN: Final = "resilience/breaker/half_open"
+STAT_BREAKER_CLOSED: Final = "resilience/breaker/closed"
+STAT_BREAKER_REJECTED: Final = "resilience/breaker/rejected"
+STAT_GIVEN_UP: Final = "resilience/breaker/given_up"
 STAT_TOTAL_PREFIX: Final = "resilience/total/"

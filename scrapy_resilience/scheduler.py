@@ -21,8 +21,10 @@ from scrapy_resilience import names
 from scrapy_resilience._scrapy import (
     being_scraped,
     check_engine,
+    close_spider,
     exit_with_failure,
     fail_quietly,
+    is_starting,
     under_way,
     wake,
     wrap_scraper,
@@ -31,6 +33,8 @@ from scrapy_resilience.checkpoint.commit import TROUBLES, Committer
 from scrapy_resilience.checkpoint.items import OutputTracker
 from scrapy_resilience.checkpoint.job import job_of
 from scrapy_resilience.checkpoint.steps import reach
+from scrapy_resilience.core.failures import SERVER_ERROR
+from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.exceptions import (
     CheckpointError,
     ConfigurationError,
@@ -43,6 +47,7 @@ from scrapy_resilience.frontier.lanes import Frontier
 from scrapy_resilience.frontier.ledger import Ledger
 from scrapy_resilience.frontier.outputs import Producer, StartOutputs, content_key
 from scrapy_resilience.frontier.store import Changes, MemoryStore, Row
+from scrapy_resilience.gatekeeper import Gatekeeper, gatekeeper_of
 from scrapy_resilience.requests import pop_delay, request_key
 from scrapy_resilience.shares import Shares, slot_limit, slot_name
 from scrapy_resilience.stock import check_settings, dupefilter_of, order_of, take_over
@@ -56,12 +61,14 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from scrapy_resilience.checkpoint.job import Job
+    from scrapy_resilience.core.gates import Gate
 
 __all__ = ["ResilientScheduler"]
 
 logger = logging.getLogger(__name__)
 
 _COLLECT_AT_LEAST: Final = 256
+_GIVEN_UP_AT_ONCE: Final = 100
 _UNREADABLE: Final = (DamagedError, sqlite3.DatabaseError)
 _PATIENCE_AT_CLOSE: Final = 10.0
 """Seconds for which the last commit is tried."""
@@ -95,6 +102,9 @@ class ResilientScheduler(BaseScheduler):
         self._stats: Any = crawler.stats
         self._inc = self._stats.inc_value  # looking it up costs more than calling it
         self._log_unserializable = crawler.settings.getbool("SCHEDULER_DEBUG")
+        self._gates: Gatekeeper | None = None
+        self._waits: tuple[int, float] | None = None
+        """How many requests had succeeded when nothing but held ones was left, and since when."""
         self._wake_up: tuple[float, CallLaterResult] | None = None
         self._collect_at = _COLLECT_AT_LEAST
         self._close_reason: str | None = None
@@ -125,16 +135,21 @@ class ResilientScheduler(BaseScheduler):
         values = job.values if job else ValueCodec(allow_pickle=False)
         store = job.store if job else MemoryStore()
         self._codec = RequestCodec(spider, values)
+        keeper = gatekeeper_of(self.crawler)
+        self._gates = keeper if keeper.active else None
         self.frontier = Frontier(
             store,
             limit=slot_limit(engine.downloader),
             order=order_of(self.crawler.settings),
+            gate=self._gates.ready_at if self._gates is not None else None,
             now=time.monotonic(),
             wall=time.time(),
         )
         self.ledger = Ledger(self.frontier, store.outputs(), values.encode, values.decode)
         self.outputs = OutputTracker(self.crawler, self.ledger, self.frontier.note_start)
         self._shares = Shares(self.crawler, self.frontier)
+        if self._gates is not None:
+            self._gates.attach(self)
         rerun = job is not None and job.config.rerun_start
         imported = take_over(job.stock, self.frontier, spider) if job and job.stock else []
         self._start = StartOutputs(() if rerun else chain(store.start_keys(), imported))
@@ -190,6 +205,8 @@ class ResilientScheduler(BaseScheduler):
 
     async def _close(self, reason: str) -> None:
         self._cancel_wake_up()
+        if self._gates is not None:
+            self._gates.close()
         self._close_reason = reason
         if self.committer is not None:
             self.committer.patience = min(self.committer.patience, _PATIENCE_AT_CLOSE)
@@ -249,26 +266,57 @@ class ResilientScheduler(BaseScheduler):
             return None
         now = time.monotonic()
         try:
+            if self._gates is not None and self._gates.given_up:
+                self._give_up(self._gates, now)
             while (row := self._pop(now)) is not None:
                 request = self._request_of(row)
                 if request is not None:
-                    self._hand_out(request, row)
+                    self._hand_out(request, row, now)
                     return request
         except _UNREADABLE as error:
             self.on_damage(error)
             return None
         self._set_wake_up(now)
+        if self._gates is not None:
+            self._check_holds(self._gates, now)
         return None
+
+    def _check_holds(self, gates: Gatekeeper, now: float) -> None:
+        """End a crawl that has nothing but held requests, and for too long."""
+        engine = self.crawler.engine
+        if not self.frontier or is_starting(engine) or under_way(engine):
+            return
+        successes, since = self._waits or (-1, 0.0)
+        if successes != gates.gates.successes:
+            successes, since = self._waits = gates.gates.successes, now
+        due = self.frontier.next_due()
+        if due is None or due > since + gates.config.hold_timeout:
+            self._waits = None
+            logger.warning(
+                "%d requests are held for longer than RESILIENCE_HOLD_TIMEOUT: the next run "
+                "goes on with them",
+                self.frontier.held,
+            )
+            close_spider(self.crawler, names.REASON_HELD)
 
     def _pop(self, now: float) -> Row | None:
         row = self.frontier.pop(now)
         if row is None and self._shares.sweep():
             row = self.frontier.pop(now)
+        if row is None and self._gates is not None and self._find_more(self._gates):
+            row = self.frontier.pop(now)
         return row
 
-    def _hand_out(self, request: Request, row: Row) -> None:
+    def _find_more(self, gates: Gatekeeper) -> bool:
+        """Whether another look at the frontier may find what the first did not."""
+        engine = self.crawler.engine
+        return gates.sweep(under_way(engine)) or (not is_starting(engine) and gates.gates.excuse())
+
+    def _hand_out(self, request: Request, row: Row, now: float) -> None:
         lane, slot = self.frontier.source
         self._shares.handed_out(request, lane, slot)
+        if self._gates is not None:
+            self._gates.handed_out(request, lane, now)
         if self.job is not None:
             if len(self.ledger.under_way) > self._collect_at:
                 self._collect()  # before the engine does not know the next one yet
@@ -276,6 +324,34 @@ class ResilientScheduler(BaseScheduler):
         kind = "disk" if isinstance(row.data, bytes) else "memory"
         self._inc(f"scheduler/dequeued/{kind}")
         self._inc("scheduler/dequeued")
+
+    def _give_up(self, gates: Gatekeeper, now: float) -> None:
+        """Some requests of domains that did not recover; the rest in the next turn."""
+        lane, gate = next(iter(gates.given_up.items()))
+        self.frontier.recall(lane)
+        for _ in range(_GIVEN_UP_AT_ONCE):
+            row = self.frontier.take(lane)
+            if row is None:
+                del gates.given_up[lane]
+                self.frontier.release(lane)  # to hear of those that come later
+                break
+            self._give_up_row(row, gate)
+        wake(self.crawler.engine)
+
+    def _give_up_row(self, row: Row, gate: Gate) -> None:
+        request = self._request_of(row)
+        if request is None:
+            return
+        if self.job is not None:
+            self.ledger.handed_out(request, row)  # and done when the ledger is asked next
+        self._inc(names.STAT_GIVEN_UP)
+        letters_of(self.crawler).add(
+            request,
+            kind="exhausted",
+            failure_class=SERVER_ERROR,
+            reason=f"{gate.domain} did not recover: {gate.breaker.last_failure}",
+            attempts=request.meta.get("retry_times", 0),
+        )
 
     def __len__(self) -> int:
         return len(self.frontier)
@@ -385,11 +461,13 @@ class ResilientScheduler(BaseScheduler):
         return duplicate
 
     def _push(self, request: Request, origin: _Origin) -> None:
-        slot = slot_name(self.crawler.engine.downloader.get_slot_key(request))
+        slot = lane = slot_name(self.crawler.engine.downloader.get_slot_key(request))
+        if self._gates is not None:
+            lane = self._gates.lane(slot, request)
         delay = pop_delay(request)
         payload = self._payload(request)
         row = self.frontier.push(
-            slot,
+            lane,
             payload,
             priority=request.priority,
             start=bool(request.meta.get("is_start_request")),
@@ -398,6 +476,8 @@ class ResilientScheduler(BaseScheduler):
             now=time.monotonic() if delay else 0.0,
             wall=time.time() if delay else 0.0,
         )
+        if lane != slot:
+            self.frontier.reroute(lane, slot)
         durable = isinstance(payload, bytes)
         self._inc("scheduler/enqueued/disk" if durable else "scheduler/enqueued/memory")
         self._inc("scheduler/enqueued")

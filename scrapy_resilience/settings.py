@@ -12,11 +12,12 @@ import difflib
 import json
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from functools import cache
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, get_args, get_origin, get_type_hints
 
 from scrapy.settings import SETTINGS_PRIORITIES
 
@@ -28,8 +29,6 @@ else:
     import tomli as tomllib
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from scrapy.settings import BaseSettings
 
 __all__ = ["PREFIX", "PRIORITIES", "PROFILES", "Config", "apply_layers", "describe", "origin"]
@@ -64,11 +63,21 @@ def _setting(
     meaning: str,
     *,
     minimum: float | None = None,
+    maximum: float | None = None,
     choices: tuple[str, ...] = (),
     secret: bool = False,
 ) -> Any:
     """*minimum* is the least number, or the fewest characters of a text that is not empty."""
-    metadata = {"meaning": meaning, "minimum": minimum, "choices": choices, "secret": secret}
+    metadata = {
+        "meaning": meaning,
+        "minimum": minimum,
+        "maximum": maximum,
+        "choices": choices,
+        "secret": secret,
+        "default": default,
+    }
+    if isinstance(default, dict):
+        return field(default_factory=dict, metadata=metadata)
     return field(default=default, metadata=metadata, repr=not secret)
 
 
@@ -149,6 +158,100 @@ class Config:
     rerun_start: bool = _setting(
         False, "On resume, run all of start() again, not only what it has not done yet."
     )
+    breaker_enabled: bool = _setting(True, "Circuit breakers for each domain.")
+    breaker_failure_threshold: int = _setting(
+        5, "Failures in a row that open a breaker; 0 turns this off.", minimum=0
+    )
+    breaker_failure_rate: float = _setting(
+        0.5,
+        "Share of failures in the window that opens a breaker; 0 turns this off.",
+        minimum=0,
+        maximum=1,
+    )
+    breaker_window: float = _setting(
+        60.0, "Seconds of which shares of failures and slow calls are taken.", minimum=0.01
+    )
+    breaker_min_calls: int = _setting(
+        10, "Requests in the window below which no share counts.", minimum=1
+    )
+    breaker_recovery_timeout: float = _setting(
+        300.0,
+        "Seconds that a breaker stays open for the first time; each reopening doubles them.",
+        minimum=0.001,
+    )
+    breaker_max_recovery_timeout: float = _setting(
+        3600.0, "Seconds that a breaker stays open at most.", minimum=0.001
+    )
+    breaker_half_open_max: int = _setting(
+        3, "Trial requests of a half-open breaker, one at a time.", minimum=1
+    )
+    breaker_success_threshold: int = _setting(
+        2, "Trial requests that must succeed for a breaker to close.", minimum=1
+    )
+    breaker_open_action: str = _setting(
+        "hold",
+        "What becomes of requests while a breaker is open: they wait, or fail with "
+        "CircuitOpenError.",
+        choices=("hold", "fail"),
+    )
+    breaker_max_trips: int = _setting(
+        5,
+        "How often in a row a domain may reopen before its requests go to the dead letters; "
+        "0 gives it up when it opens for the first time, -1 never.",
+        minimum=-1,
+    )
+    breaker_statuses: tuple[int, ...] = _setting(
+        (), "Statuses that count as failures of a domain; empty for those of its class."
+    )
+    breaker_exceptions: tuple[str, ...] = _setting(
+        (), "Import paths of exceptions that count; empty for those of a network that fails."
+    )
+    breaker_slow_call_duration: float = _setting(
+        0.0, "Seconds from which a response counts as slow; 0 turns this off.", minimum=0
+    )
+    breaker_slow_call_rate: float = _setting(
+        1.0,
+        "Share of slow responses in the window that opens a breaker.",
+        minimum=0.001,
+        maximum=1,
+    )
+    breaker_domain: str = _setting(
+        "host",
+        "What a breaker is for: the `host`, the `registered` domain, or the import path of a "
+        "function that takes a request and gives a name.",
+    )
+    breaker_domains: dict[str, Any] = _setting(
+        {}, "Other breaker settings for some domains: domain → name without prefix → value."
+    )
+    hold_timeout: float = _setting(
+        3600.0,
+        "Seconds for which a crawl waits when nothing but held requests is left, before it "
+        "closes with resilience_held.",
+        minimum=0,
+    )
+    bypass_timeout: float = _setting(
+        10.0,
+        "Seconds that a request which did not come from the scheduler waits for its domain.",
+        minimum=0,
+    )
+    rate_limits: dict[str, Any] = _setting(
+        {}, 'Domain → rate, such as "60/m" or "60/m burst 10"; "*" is for all others.'
+    )
+    adaptive_rate: bool = _setting(
+        True, "Ask a domain that throttles at half the rate, and faster again in time."
+    )
+    crawl_delay_max: float = _setting(
+        60.0,
+        "Seconds of robots.txt's Crawl-delay that are heeded at most, with ROBOTSTXT_OBEY; "
+        "0 ignores it.",
+        minimum=0,
+    )
+    slow_start: float = _setting(
+        1.0,
+        "Seconds for which a domain that has not answered yet gets one request only; 0 turns "
+        "this off.",
+        minimum=0,
+    )
     concurrent_items: int = _setting(
         1, "CONCURRENT_ITEMS that the add-on sets when no pipeline is asynchronous.", minimum=1
     )
@@ -210,12 +313,42 @@ def _parse(name: str, f: Field[Any], raw: Any) -> Any:
         if minimum is not None and value and len(value) < minimum:
             raise ConfigurationError(f"{name}={shown}: use at least {minimum} characters.")
         return value
-    return _number(name, kind, f.metadata["minimum"], raw, shown)
+    if get_origin(kind) is dict:
+        return _table(name, raw)
+    if get_origin(kind) is tuple:
+        return _list(name, get_args(kind)[0], raw)
+    return _number(name, kind, f.metadata, raw, shown)
 
 
-def _number(name: str, kind: type, minimum: float | None, raw: Any, shown: str) -> Any:
+def _table(name: str, raw: Any) -> dict[str, Any]:
+    """A dict, or JSON text as the environment and the command line give it."""
+    value = raw
+    if isinstance(raw, str):
+        try:
+            value = json.loads(raw) if raw.strip() else {}
+        except ValueError:
+            value = None
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(f"{name}={raw!r}: use a table, or one as JSON text.")
+    return {str(key): found for key, found in value.items()}
+
+
+def _list(name: str, kind: type, raw: Any) -> tuple[Any, ...]:
+    """A list, or text with commas."""
+    values = [part.strip() for part in raw.split(",")] if isinstance(raw, str) else raw
+    try:
+        return tuple(kind(value) for value in values if value != "")
+    except (TypeError, ValueError):
+        what = "whole numbers" if kind is int else "texts"
+        raise ConfigurationError(f"{name}={raw!r}: use a list of {what}.") from None
+
+
+def _number(name: str, kind: type, bounds: Mapping[str, Any], raw: Any, shown: str) -> Any:
+    minimum, maximum = bounds["minimum"], bounds["maximum"]
     allowed = "a whole number" if kind is int else "a number"
-    if minimum is not None:
+    if maximum is not None:
+        allowed += f" from {minimum:g} to {maximum:g}"
+    elif minimum is not None:
         allowed += f" of at least {minimum:g}"
     problem = ConfigurationError(f"{name}={shown}: use {allowed}.")
     if isinstance(raw, bool):
@@ -226,7 +359,8 @@ def _number(name: str, kind: type, minimum: float | None, raw: Any, shown: str) 
         raise problem from None
     if kind is int and isinstance(raw, float) and raw != value:
         raise problem
-    if not isfinite(value) or (minimum is not None and value < minimum):
+    low = -inf if minimum is None else minimum
+    if not (isfinite(value) and low <= value <= (inf if maximum is None else maximum)):
         raise problem
     return value
 
@@ -309,7 +443,7 @@ def describe(settings: BaseSettings) -> list[dict[str, Any]]:
                 "name": name,
                 "value": value,
                 "origin": origin(settings, name),
-                "default": f.default,
+                "default": f.metadata["default"],
                 "meaning": f.metadata["meaning"],
             }
         )

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from scrapy_resilience.frontier.lane import Lane, Order
@@ -48,7 +49,10 @@ class Frontier:
     """Pending requests of a crawl, and the changes that the next commit writes.
 
     *limit* gives the number of requests that a slot may have under way. *now* is any
-    clock that never goes back, *wall* the time of day; both in seconds.
+    clock that never goes back, *wall* the time of day; both in seconds. *gate* is asked
+    for a slot before a request of it is handed out, with (slot, now): it answers when the
+    slot may be asked again, or a time that is not after *now*. After :data:`math.inf` the
+    slot waits for :meth:`release`.
 
     A payload of bytes is durable: it is written at the next commit. Any other payload
     lives in memory until it is done.
@@ -60,11 +64,13 @@ class Frontier:
         *,
         limit: Callable[[str], int],
         order: Order | None = None,
+        gate: Callable[[str, float], float] | None = None,
         now: float = 0.0,
         wall: float = 0.0,
     ) -> None:
         self._store = store
         self._limit = limit
+        self._gate = gate
         self._order = order or Order()
         self.source = "", ""
         """The slot of the row that was popped last, and the slot that counts it."""
@@ -77,6 +83,7 @@ class Frontier:
         self._pending = 0
         self._rows = 0
         self._delayed = 0
+        self._held: set[Lane] = set()
         self._seen = SeenFilter(store)
         self._volatile: set[bytes] = set()
         self._taken: set[int] = set()  # rows in the store that a refill must not read
@@ -125,8 +132,7 @@ class Frontier:
     @property
     def held(self) -> int:
         """Requests that wait for a time to pass."""
-        lanes = {item for _, _, item in self._timers if isinstance(item, Lane)}
-        return self._delayed + sum(lane.waiting for lane in lanes if lane.held_until)
+        return self._delayed + sum(lane.waiting for lane in self._held)
 
     @property
     def rows(self) -> int:
@@ -191,6 +197,9 @@ class Frontier:
             while queue:
                 counter = next(iter(queue))
                 lane = counter.next_source()
+                if self._gate is not None and (due := self._gate(lane.name, now)) > now:
+                    self.hold(lane.name, due)
+                    continue
                 row = self._next(lane)
                 if row is not None:
                     self._pending -= 1
@@ -266,8 +275,44 @@ class Frontier:
         lane = self._lane(slot)
         if until > lane.held_until:
             lane.held_until = until
-            self._set_timer(until, lane)
+            self._held.add(lane)
+            if until < inf:
+                self._set_timer(until, lane)
             self._place(lane)
+
+    def release(self, slot: str) -> None:
+        """End a hold before its time."""
+        lane = self._lanes.get(slot)
+        if lane is not None and lane.held_until:
+            self._free(lane)
+
+    def _free(self, lane: Lane) -> None:
+        lane.held_until = 0.0
+        self._held.discard(lane)
+        self._place(lane)
+
+    def recall(self, slot: str) -> None:
+        """End the delays of all requests of *slot*. Looks at every delay of the crawl."""
+        lane = self._lanes.get(slot)
+        if lane is None or not lane.delayed:
+            return
+        timers, self._timers = self._timers, []
+        for timer in timers:
+            item = timer[2]
+            if isinstance(item, Lane) or item.lane != lane.ident:
+                self._timers.append(timer)
+            else:
+                self._end_delay(item)
+        heapq.heapify(self._timers)
+
+    def take(self, slot: str) -> Row | None:
+        """Hand out the next request of *slot*, held or busy as it may be; it does not count."""
+        lane = self._lanes.get(slot)
+        row = None if lane is None else self._next(lane)
+        if lane is not None and row is not None:
+            self._pending -= 1
+            self._place(lane)
+        return row
 
     def next_due(self) -> float | None:
         """When the next delay or hold ends, on the clock of *now*."""
@@ -422,19 +467,18 @@ class Frontier:
         while self._timers and self._timers[0][0] <= now:
             _, _, item = heapq.heappop(self._timers)
             if isinstance(item, Lane):
-                if item.held_until <= now:
-                    item.held_until = 0.0
-                    self._place(item)
-                continue
-            lane = self._idents[item.lane]
-            lane.delayed -= 1
-            self._delayed -= 1
-            self._back(lane, item)
-            self._place(lane)
+                if item.held_until <= now and item in self._held:
+                    self._free(item)
+            else:
+                self._end_delay(item)
 
-    def _back(self, lane: Lane, row: Row) -> None:
+    def _end_delay(self, row: Row) -> None:
         """A delayed row may run now; the store keeps it when it is not among the best."""
+        lane = self._idents[row.lane]
+        lane.delayed -= 1
+        self._delayed -= 1
         self._taken.discard(row.number)
         beyond = lane.bound is not None and row[1:3] >= lane.bound
         if not (beyond and self._spill(row, lane)):
             lane.add(row)
+        self._place(lane)

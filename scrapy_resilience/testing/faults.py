@@ -14,6 +14,8 @@ banned.test     after every ``ban_after`` requests a captcha for ``ban_window``
 loop.test       every path redirects, and back again
 truncated.test  announces more bytes than it sends, then closes
 ==============  ======================================================================
+
+Hosts below them, such as ``a.silent.test``, have the same fault, each on its own.
 """
 
 from __future__ import annotations
@@ -116,7 +118,7 @@ class SiteModel:
         if memory is None:
             memory = self._memories[host] = _HostMemory(now, self._gate(host))
         visit = memory.visit(host, path, now)
-        return _FAULTS.get(host, _healthy)(self, visit)
+        return _FAULTS.get(_fault(host), _healthy)(self, visit)
 
     def own_page(self, visit: Visit) -> Answer:
         """Answer as a host without faults and redirects would."""
@@ -125,9 +127,9 @@ class SiteModel:
 
     def _gate(self, host: str) -> Gate | None:
         c = self.config
-        if host == model.BANNED:
+        if _fault(host) == model.BANNED:
             return Gate(c.ban_after, math.inf, c.ban_window)
-        if host == model.THROTTLED:
+        if _fault(host) == model.THROTTLED:
             return Gate(c.throttle_requests, c.throttle_period, c.throttle_window)
         return None
 
@@ -138,6 +140,10 @@ class SiteModel:
             if len(self._pages) < _KEPT_PAGES:
                 self._pages[host, page] = answer
         return answer
+
+
+def _fault(host: str) -> str:
+    return ".".join(host.split(".")[-2:])
 
 
 def _healthy(site: SiteModel, visit: Visit) -> Answer:

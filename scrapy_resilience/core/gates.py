@@ -1,0 +1,419 @@
+"""Which domain may be asked now: every reason not to is "not before t".
+
+A :class:`Gate` is what is known of one domain; it combines
+
+- its circuit breaker,
+- a hold, which a ``Retry-After`` or a ban has set,
+- a rate limit of the settings or of robots.txt, and a pace that follows throttling,
+- a slow start: a domain that has not answered yet gets one request, and others only after
+  :attr:`GateConfig.slow_start` seconds without an answer (TCP's first time-out is the model,
+  RFC 6298); one whose first answer was a failure gets one at a time until it succeeds.
+
+A domain is *on probation* after a failure without a success, and while its breaker is not
+closed. Domains on probation have :attr:`GateConfig.probation_slots` requests under way
+together, so that a hundred dead hosts leave room for a healthy one; who finds no room waits
+in a queue. When nobody else has work, :meth:`Gates.excuse` lets the next one through.
+
+Nothing here knows Scrapy or a clock: *now* is an argument, in seconds of a clock that never
+goes back, *wall* the time of day.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from math import inf
+from typing import TYPE_CHECKING, Any, Final
+
+from scrapy_resilience.core.breaker import Breaker, BreakerConfig, Event, Outcome, State
+from scrapy_resilience.core.ratelimit import Pace, Rate, TokenBucket
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Gate", "GateConfig", "Gates", "Ticket"]
+
+_ON_TRIAL: Final = frozenset({State.OPEN, State.HALF_OPEN})
+_NOT_CLOSED: Final = _ON_TRIAL | {State.FORCED_OPEN}
+_SUCCESS: Final = Outcome.SUCCESS  # a member costs several times as much to look up
+_LOOKED_AT: Final = 16
+"""Gates that one eviction looks at."""
+_MEASURED: Final = 10.0
+"""Seconds over which a domain's own rate is measured."""
+
+
+@dataclass(frozen=True)
+class GateConfig:
+    """What the gates of a crawl have in common."""
+
+    slow_start: float = 1.0
+    """Seconds; 0 turns slow start and probation off."""
+    probation_slots: int = 4
+    max_trips: int = 5
+    """Reopenings in a row after which a domain is given up; -1 for never."""
+    adaptive: bool = True
+    """Whether throttling slows a domain down."""
+    max_gates: int = 100_000
+    """Domains to keep when they are healthy and idle."""
+
+
+class Ticket:
+    """One request that was let through, until its outcome is known."""
+
+    __slots__ = ("gate", "open", "permit", "probation", "sent_at")
+
+    def __init__(
+        self, gate: Gate, permit: int | None, sent_at: float, *, probation: bool
+    ) -> None:
+        self.gate = gate
+        self.permit = permit
+        """None for a request that goes although the breaker refuses it."""
+        self.sent_at = sent_at
+        self.probation = probation
+        self.open = True
+
+
+class Gate:
+    """What is known of one domain."""
+
+    __slots__ = (
+        "_gates", "breaker", "bucket", "counted_from", "domain", "excused", "failed", "first_at",
+        "given_up", "held_for", "held_until", "hold_reason", "lanes", "pace", "proven", "sent", "under_way",
+    )  # fmt: skip
+
+    breaker: Breaker
+
+    def __init__(self, domain: str, gates: Gates) -> None:
+        self.domain = domain
+        self._gates = gates
+        self.bucket: TokenBucket | None = None
+        self.pace: Pace | None = None
+        self.held_until = 0.0
+        self.held_for = 0.0
+        self.hold_reason = ""
+        self.proven = False
+        self.failed = False
+        self.excused = False
+        self.given_up = False
+        """Whether what waits is not worth the wait: until its next success."""
+        self.under_way = 0
+        self.first_at = 0.0
+        self.sent = 0
+        self.counted_from = 0.0
+        self.lanes: set[str] | None = None
+        """Whatever waits for this gate, by names that its user chooses."""
+
+    def wait(self, lane: str) -> None:
+        """*lane* asks again when it is told to, or when its time has come."""
+        if self.lanes is None:
+            self.lanes = set()
+        self.lanes.add(lane)
+
+    @property
+    def on_probation(self) -> bool:
+        return (self.failed and not self.proven) or self.breaker.state in _ON_TRIAL
+
+    def idle(self, now: float) -> bool:
+        """Whether forgetting this gate changes nothing."""
+        return (
+            not (self.under_way or self.failed or self.pace or self.lanes)
+            and self.held_until <= now
+            and (self.bucket is None or not self.bucket.ready_at(now))
+            and self.breaker.healthy_idle(now)
+        )
+
+    def reasons(self, now: float, slow_start: float) -> list[tuple[float, str]]:
+        """Each reason to wait, with the time before which it will not pass."""
+        found = [
+            (self.breaker.ready_at(now), f"circuit breaker is {self.breaker.state.value}"),
+            (self.held_until, self.hold_reason),
+            (self.bucket.ready_at(now) if self.bucket else 0.0, "rate limit"),
+            (self.pace.ready_at(now) if self.pace else 0.0, "slowed down after throttling"),
+            (self._starts_at(slow_start), "no answer yet"),
+        ]
+        return [(until, reason) for until, reason in found if until > now]
+
+    def ready_at(self, now: float, slow_start: float, *, heed_breaker: bool = True) -> float:
+        """Not after *now* when a request may go, else when to ask again; inf: after an answer."""
+        until = self.breaker.ready_at(now) if heed_breaker else 0.0
+        if until == inf:
+            until = self.breaker.round_ends_at()  # a trial that hangs has an end, too
+        until = max(until, self.held_until)
+        if self.bucket is not None:
+            until = max(until, self.bucket.ready_at(now))
+        if self.pace is not None:
+            until = max(until, self.pace.ready_at(now))
+        if self.under_way and not self.proven and slow_start:
+            until = max(until, self._starts_at(slow_start))
+        return until
+
+    def _starts_at(self, slow_start: float) -> float:
+        if self.proven or not self.under_way or not slow_start:
+            return 0.0
+        return inf if self.failed else self.first_at + slow_start
+
+    def took(self, now: float) -> None:
+        """A request goes."""
+        if not self.under_way:
+            self.first_at = now
+        self.under_way += 1
+        if self.bucket is not None:
+            self.bucket.take(now)
+        if self.pace is not None:
+            self.pace.take(now)
+        if now - self.counted_from > _MEASURED:
+            self.counted_from, self.sent = now, 0
+        self.sent += 1
+
+    def changed(self, old: State, new: State, event: Event) -> None:
+        """The breaker has another state."""
+        self._gates.breaker_changed(self, old, new, event)
+
+    def rate(self, now: float) -> float:
+        """Requests a second, of late."""
+        return self.sent / max(now - self.counted_from, 1.0)
+
+
+class Gates:
+    """All gates of a crawl. They are made when they are needed, and idle ones are forgotten.
+
+    *rng* gives a random number from 0 to 1, *breaker_of* a domain's configuration of its
+    breaker, *limit_of* its rate limit. *on_change* is called with (gate, old, new, event) after a breaker has changed,
+    *on_free* when what waits for a gate should ask again, *on_give_up* when a domain has
+    reopened :attr:`GateConfig.max_trips` times in a row.
+    """
+
+    def __init__(
+        self,
+        config: GateConfig,
+        rng: Callable[[], float],
+        *,
+        breaker_of: Callable[[str], BreakerConfig] = lambda _: BreakerConfig(),
+        limit_of: Callable[[str], Rate | None] = lambda _: None,
+        on_change: Callable[[Gate, State, State, Event], None] = lambda *_: None,
+        on_free: Callable[[Gate], None] = lambda _: None,
+        on_give_up: Callable[[Gate], None] = lambda _: None,
+    ) -> None:
+        self.config = config
+        self._rng = rng
+        self._breaker_of = breaker_of
+        self._limit_of = limit_of
+        self._on_change = on_change
+        self._on_free = on_free
+        self._on_give_up = on_give_up
+        self._gates: OrderedDict[str, Gate] = OrderedDict()
+        self._changed_since: dict[str, Gate] = {}
+        self._stored: set[str] = set()
+        self._queue: OrderedDict[Gate, None] = OrderedDict()
+        self._on_probation = 0
+        self.successes = 0
+
+    def __len__(self) -> int:
+        return len(self._gates)
+
+    def __contains__(self, domain: str) -> bool:
+        return domain in self._gates
+
+    # --- before a request ---
+
+    def ready_at(self, domain: str, now: float, *, heed_breaker: bool = True) -> float:
+        """Not after *now* when a request may go, else when to ask again; inf: when told."""
+        gate = self._gates.get(domain)
+        if gate is None:
+            return 0.0
+        config = self.config
+        until = gate.ready_at(now, config.slow_start, heed_breaker=heed_breaker)
+        if until <= now and self._on_probation >= config.probation_slots and config.slow_start:
+            until = self._take_turn(gate)
+        return until
+
+    def _take_turn(self, gate: Gate) -> float:
+        if gate.excused or not gate.on_probation:
+            return 0.0
+        self._queue[gate] = None
+        return inf
+
+    def excuse(self) -> bool:
+        """Let one domain through that waits for room on probation: nobody else has work."""
+        if not self._queue:
+            return False
+        gate, _ = self._queue.popitem(last=False)
+        gate.excused = True
+        self._on_free(gate)
+        return True
+
+    def acquire(self, domain: str, now: float) -> Ticket:
+        """A request goes now. Whoever asked :meth:`ready_at` before gets a permit."""
+        gate = self.gate(domain, now)
+        permit = gate.breaker.acquire(now)
+        gate.took(now)
+        gate.excused = False
+        probation = gate.on_probation
+        self._on_probation += probation
+        return Ticket(gate, permit, now, probation=probation)
+
+    def is_closed(self, domain: str) -> bool:
+        """Whether the breaker of *domain* lets everything through."""
+        gate = self._gates.get(domain)
+        return gate is None or gate.breaker.state not in _NOT_CLOSED
+
+    def why(self, domain: str, now: float) -> str:
+        """The reason that lasts longest, in words; empty when there is none."""
+        gate = self._gates.get(domain)
+        if gate is None:
+            return ""
+        reasons = gate.reasons(now, self.config.slow_start)
+        if gate in self._queue:
+            reasons.append((inf, "too many domains on probation"))
+        return max(reasons)[1] if reasons else ""
+
+    def gate(self, domain: str, now: float) -> Gate:
+        gate = self._gates.get(domain)
+        if gate is None:
+            if len(self._gates) >= self.config.max_gates:
+                self._evict(now)
+            gate = self._gates[domain] = Gate(domain, self)
+            gate.breaker = self._breaker(gate, {}, now, 0.0)
+            self._limit(gate, self._limit_of(domain), now)
+        return gate
+
+    def _breaker(
+        self, gate: Gate, data: dict[str, Any], now: float, wall: float
+    ) -> Breaker:
+        config = self._breaker_of(gate.domain)
+        if data:
+            return Breaker.load(config, data, now, wall, self._rng, on_transition=gate.changed)
+        return Breaker(config, self._rng, gate.changed)
+
+    def _evict(self, now: float) -> None:
+        """Forget some that are idle. Looks at a few, so that no request pays for many."""
+        for _ in range(min(_LOOKED_AT, len(self._gates))):
+            domain, gate = self._gates.popitem(last=False)
+            if not gate.idle(now):
+                self._gates[domain] = gate
+            elif domain in self._stored:
+                self._mark(gate)
+
+    # --- after a request ---
+
+    def settle(  # noqa: PLR0917 - one call for each response: keywords cost time
+        self,
+        ticket: Ticket,
+        outcome: Outcome,
+        now: float,
+        duration: float = 0.0,
+        retry_after: float = 0.0,
+        failure: str = "",
+    ) -> None:
+        """What became of a request, as :meth:`.Breaker.record`; the first word counts."""
+        if not ticket.open:
+            return
+        ticket.open = False
+        gate = ticket.gate
+        gate.under_way -= 1
+        if ticket.probation:
+            self._make_room()
+        if ticket.permit is not None:
+            gate.breaker.record(ticket.permit, outcome, now, duration, retry_after, failure)
+        if outcome is _SUCCESS:
+            self._succeeded(gate, now)
+        elif outcome is Outcome.FAILURE:
+            gate.failed = True
+            self._mark(gate)
+        elif outcome is Outcome.THROTTLED:
+            self._slow_down(gate, ticket.sent_at, now)
+        if gate.lanes:
+            self._on_free(gate)
+
+    def _succeeded(self, gate: Gate, now: float) -> None:
+        self.successes += 1
+        gate.proven, gate.failed, gate.given_up = True, False, False
+        if gate.pace is not None and gate.pace.healthy(now):
+            gate.pace = None
+        if gate.domain in self._stored:
+            self._mark(gate)
+
+    def _make_room(self) -> None:
+        self._on_probation -= 1
+        if self._queue and self._on_probation < self.config.probation_slots:
+            gate, _ = self._queue.popitem(last=False)
+            self._on_free(gate)
+
+    def breaker_changed(self, gate: Gate, old: State, new: State, event: Event) -> None:
+        """Called by the gate."""
+        self._mark(gate)
+        if new is State.OPEN:
+            gate.proven = False
+        self._on_change(gate, old, new, event)
+        if new is State.OPEN and 0 <= self.config.max_trips <= gate.breaker.trips:
+            gate.given_up = True
+            self._on_give_up(gate)
+
+    def _slow_down(self, gate: Gate, sent_at: float, now: float) -> None:
+        if not self.config.adaptive:
+            return
+        if gate.pace is None:
+            gate.pace = Pace(gate.rate(now), now)
+        if gate.pace.throttled(sent_at, now):
+            self._mark(gate)
+
+    # --- from outside ---
+
+    def hold(self, domain: str, seconds: float, reason: str, now: float) -> bool:
+        """Nobody asks *domain* for *seconds*. False when it is held for longer already."""
+        gate = self.gate(domain, now)
+        if now + seconds <= gate.held_until:
+            return False
+        gate.held_until, gate.held_for, gate.hold_reason = now + seconds, seconds, reason
+        self._mark(gate)
+        return True
+
+    def limit(self, domain: str, rate: Rate | None, now: float) -> None:
+        """Another rate limit, None for no limit; a request under way counts already."""
+        gate = self.gate(domain, now)
+        self._limit(gate, rate, now)
+        if gate.bucket is not None and gate.under_way:
+            gate.bucket.take(now)
+
+    def _limit(self, gate: Gate, rate: Rate | None, now: float) -> None:
+        gate.bucket = TokenBucket(rate, now) if rate is not None else None
+
+    # --- across runs ---
+
+    def changed(self, now: float, wall: float) -> dict[str, dict[str, Any] | None]:
+        """What the next checkpoint has to know: domain → plain values, None to forget it."""
+        gates, self._changed_since = self._changed_since, {}
+        found = {domain: self._dump(gate, now, wall) for domain, gate in gates.items()}
+        new = {domain for domain, data in found.items() if data is not None}
+        gone = self._stored & (found.keys() - new)
+        self._stored = (self._stored | new) - gone
+        return {domain: found[domain] for domain in new | gone}
+
+    def _mark(self, gate: Gate) -> None:
+        self._changed_since[gate.domain] = gate
+
+    def _dump(self, gate: Gate, now: float, wall: float) -> dict[str, Any] | None:
+        data = dict(gate.breaker.dump(now, wall) or {})
+        if gate.held_until > now:
+            data["held_until"] = wall + gate.held_until - now
+            data["held_for"] = gate.held_for
+            data["hold_reason"] = gate.hold_reason
+        if gate.pace is not None:
+            data["rate"], data["peak"] = gate.pace.rate, gate.pace.peak
+        return data or None
+
+    def restore(self, saved: dict[str, dict[str, Any]], now: float, wall: float) -> None:
+        """Go on with what :meth:`changed` gave in an earlier run."""
+        for domain, data in saved.items():
+            gate = self.gate(domain, now)
+            gate.breaker = self._breaker(gate, data, now, wall)
+            gate.failed = gate.breaker.state in _ON_TRIAL
+            if "held_until" in data:
+                # a clock that was set back must not turn a minute into a year
+                wait = min(data["held_until"] - wall, data["held_for"])
+                gate.held_until, gate.held_for = now + max(wait, 0.0), data["held_for"]
+                gate.hold_reason = data["hold_reason"]
+            if "rate" in data:
+                gate.pace = Pace(data["peak"], now)
+                gate.pace.resume(data["rate"], now)
+            self._stored.add(domain)

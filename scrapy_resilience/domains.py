@@ -1,0 +1,131 @@
+"""Which domain a request belongs to, and what the settings say of it."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+from scrapy.utils.httpobj import urlparse_cached
+from scrapy.utils.misc import load_object
+
+from scrapy_resilience.core.breaker import BreakerConfig
+from scrapy_resilience.core.ratelimit import Rate, parse_rate
+from scrapy_resilience.exceptions import ConfigurationError
+from scrapy_resilience.settings import PREFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scrapy import Request
+    from scrapy.crawler import Crawler
+
+    from scrapy_resilience.settings import Config
+
+__all__ = ["Domains", "host"]
+
+_ACTIONS: Final = ("hold", "fail")
+_NEVER: Final = {"failure_threshold": 0, "failure_rate": 0.0}
+
+
+def host(request: Request) -> str:
+    return urlparse_cached(request).hostname or ""
+
+
+@cache
+def _extract() -> Any:
+    """The list of public suffixes comes with tldextract: nothing is fetched."""
+    from tldextract import TLDExtract  # noqa: PLC0415 - takes long, and few need it
+
+    return TLDExtract(suffix_list_urls=(), cache_dir=None)
+
+
+def _registered(request: Request) -> str:
+    """``example.co.uk`` for ``news.example.co.uk``."""
+    found = _extract()(host(request))
+    return f"{found.domain}.{found.suffix}" if found.suffix else host(request)
+
+
+class Domains:
+    """Raises :exc:`ConfigurationError` for a setting that no breaker or limit can have."""
+
+    def __init__(self, crawler: Crawler, config: Config) -> None:
+        self.of = _domain_function(config.breaker_domain)
+        """The domain of a request."""
+        self.is_slot = self.of is host and not crawler.settings.getint(
+            "CONCURRENT_REQUESTS_PER_IP"
+        )
+        """Whether a request without meta has its host as domain and as download slot."""
+        self._action = config.breaker_open_action
+        self._breaker = _breaker(config, crawler.settings.getfloat("DOWNLOAD_TIMEOUT"))
+        self._others = {
+            domain: _override(domain, values, self._breaker, self._action)
+            for domain, values in config.breaker_domains.items()
+        }
+        self._rates = {name: _rate(name, value) for name, value in config.rate_limits.items()}
+
+    def breaker(self, domain: str) -> BreakerConfig:
+        found = self._others.get(domain)
+        return self._breaker if found is None else found[0]
+
+    def action(self, domain: str) -> str:
+        found = self._others.get(domain)
+        return self._action if found is None else found[1]
+
+    def rate(self, domain: str) -> Rate | None:
+        """The rate limit of the settings."""
+        return self._rates.get(domain) or self._rates.get("*")
+
+
+def _domain_function(value: str) -> Callable[[Request], str]:
+    if value == "host":
+        return host
+    if value == "registered":
+        return _registered
+    try:
+        found: Callable[[Request], str] = load_object(value)
+    except (ImportError, NameError, ValueError) as error:
+        raise ConfigurationError(
+            f"{PREFIX}BREAKER_DOMAIN={value!r}: use host, registered, or the import path of a "
+            f"function ({error})."
+        ) from None
+    return found
+
+
+def _breaker(config: Config, download_timeout: float) -> BreakerConfig:
+    values = {
+        field.name: getattr(config, f"breaker_{field.name}")
+        for field in fields(BreakerConfig)
+        if hasattr(config, f"breaker_{field.name}")
+    }
+    if not config.breaker_enabled:
+        values |= _NEVER
+    try:
+        return BreakerConfig(**values, trial_timeout=max(2 * download_timeout, 1.0))
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{PREFIX}BREAKER_…: {error}") from None
+
+
+def _override(
+    domain: str, values: Any, base: BreakerConfig, action: str
+) -> tuple[BreakerConfig, str]:
+    setting = f"{PREFIX}BREAKER_DOMAINS: {domain}"
+    known = {field.name for field in fields(BreakerConfig)} | {"open_action"}
+    if not isinstance(values, dict) or (unknown := values.keys() - known):
+        what = sorted(unknown) if isinstance(values, dict) else repr(values)
+        raise ConfigurationError(f"{setting}: {what}: use a table of {', '.join(sorted(known))}.")
+    values = dict(values)
+    action = values.pop("open_action", action)
+    if action not in _ACTIONS:
+        raise ConfigurationError(f"{setting}: open_action={action!r}: use hold or fail.")
+    try:
+        return replace(base, **values), action
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{setting}: {error}") from None
+
+
+def _rate(domain: str, value: Any) -> Rate:
+    try:
+        return parse_rate(value)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{PREFIX}RATE_LIMITS: {domain}: {error}.") from None

@@ -1,0 +1,137 @@
+"""Circuit breakers, rate limits and holds for each domain."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from math import inf
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from scrapy import signals
+from scrapy.exceptions import IgnoreRequest
+from scrapy.utils.httpobj import urlparse_cached
+
+from scrapy_resilience import names
+from scrapy_resilience._scrapy import fail_quietly
+from scrapy_resilience.core.ratelimit import Rate
+from scrapy_resilience.exceptions import CircuitOpenError, ConfigurationError
+from scrapy_resilience.gatekeeper import gatekeeper_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from scrapy import Request
+    from scrapy.crawler import Crawler
+    from scrapy.http import Response
+    from scrapy.robotstxt import RobotParser
+    from typing_extensions import Self
+
+    from scrapy_resilience.gatekeeper import Gatekeeper
+
+__all__ = ["CircuitBreakerMiddleware", "CircuitOpen"]
+
+_REDIRECTION: Final = 3
+_LOOK: Final = 0.1
+"""Seconds between two looks at a gate that opens with an answer, not at a time."""
+
+
+class CircuitOpen(CircuitOpenError, IgnoreRequest):  # noqa: N818 - Scrapy's IgnoreRequest
+    """What Scrapy's components see of :exc:`CircuitOpenError`."""
+
+
+class CircuitBreakerMiddleware:
+    """Tells the gates what became of each request, and gates those that no scheduler gates.
+
+    It must see responses after HttpCompressionMiddleware (590) and before the retry
+    middleware (550): the add-on gives it order 585.
+    """
+
+    def __init__(self, crawler: Crawler) -> None:
+        self.crawler = crawler
+        self._keeper: Gatekeeper = gatekeeper_of(crawler)
+        self._keeper.active = True
+        crawler.signals.connect(self._downloaded, signals.response_downloaded)
+        crawler.signals.connect(self._robots_parsed, signals.robots_parsed)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        try:
+            return cls(crawler)
+        except ConfigurationError as error:
+            fail_quietly(crawler, error)
+            raise
+
+    def process_request(self, request: Request) -> Awaitable[None] | None:
+        ticket = self._keeper.ticket(request)
+        if ticket is None:
+            return self._admit(request)
+        if ticket.permit is None and self._keeper.open_action(request) == "fail":
+            self._refuse(request)
+        return None
+
+    def process_response(self, request: Request, response: Response) -> Response:
+        self._keeper.answered(request, response)
+        return response
+
+    def process_exception(self, request: Request, exception: Exception) -> None:
+        self._keeper.answered(request, exception)
+
+    def _downloaded(self, request: Request, response: Response) -> None:
+        if response.status // 100 == _REDIRECTION:
+            self._keeper.redirected(request)
+
+    def _robots_parsed(self, robotparser: RobotParser, request: Request) -> None:
+        """``Crawl-delay`` is a rate limit."""
+        settings = self.crawler.settings
+        agent = settings["ROBOTSTXT_USER_AGENT"] or request.headers.get("User-Agent")
+        delay = robotparser.crawl_delay(agent or settings["USER_AGENT"]) or 0.0
+        if (wait := min(delay, self._keeper.config.crawl_delay_max)) > 0:
+            self._keeper.limit(request, Rate(1 / wait))
+
+    # --- requests that bypass our scheduler ---
+
+    async def _admit(self, request: Request) -> None:
+        """Wait for the domain, for a bounded time: a callback may be waiting, too."""
+        if not self._rides_along(request):
+            await self._wait(request)
+        self._keeper.acquire(request, time.monotonic())
+
+    def _rides_along(self, request: Request) -> bool:
+        """robots.txt is asked for by a request that was let through, and waits for it."""
+        return (
+            bool(request.meta.get("dont_obey_robotstxt"))
+            and urlparse_cached(request).path == "/robots.txt"
+        )
+
+    async def _wait(self, request: Request) -> None:
+        keeper, domain, began = self._keeper, self._keeper.domain(request), time.monotonic()
+        while (until := keeper.gates.ready_at(domain, now := time.monotonic())) > now:
+            gate = keeper.gates.gate(domain, now)
+            if _is_beyond(gate.breaker.ready_at(now), now, began + self._patience(request)):
+                self._refuse(request)
+            if _is_beyond(gate.held_until, now, began + self._patience_with_holds):
+                self._refuse(request)
+            await asyncio.sleep(min(until - now, _LOOK))
+
+    def _patience(self, request: Request) -> float:
+        """Seconds to wait for an open breaker."""
+        if self._keeper.scheduler is None or self._keeper.open_action(request) == "fail":
+            return 0.0
+        return self._keeper.config.bypass_timeout
+
+    @property
+    def _patience_with_holds(self) -> float:
+        """Another scheduler can't hold requests: here they wait as long as it takes."""
+        return inf if self._keeper.scheduler is None else self._keeper.config.bypass_timeout
+
+    def _refuse(self, request: Request) -> NoReturn:
+        stats: Any = self.crawler.stats
+        stats.inc_value(names.STAT_BREAKER_REJECTED)
+        domain, now = self._keeper.domain(request), time.monotonic()
+        gate = self._keeper.gates.gate(domain, now)
+        raise CircuitOpen(domain, gate.breaker.retry_after(now))
+
+
+def _is_beyond(until: float, now: float, limit: float) -> bool:
+    """Whether a wait has been too long, or is known to become so."""
+    return until > now and (now >= limit or limit < until < inf)

@@ -1,0 +1,389 @@
+"""The gates: which domain may be asked now, and why not."""
+
+from __future__ import annotations
+
+from math import inf
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from scrapy_resilience.core.breaker import BreakerConfig, Outcome, State
+from scrapy_resilience.core.gates import GateConfig, Gates
+from scrapy_resilience.core.ratelimit import Rate
+
+BREAKER = BreakerConfig(failure_threshold=3, recovery_timeout=10.0, jitter=0.0)
+A = "a.test"
+
+
+def make(breaker=BREAKER, limits=None, **config):
+    gates = Gates(
+        GateConfig(**{"slow_start": 1.0, "probation_slots": 2, **config}),
+        lambda: 0.5,
+        breaker_of=lambda _: breaker,
+        limit_of=(limits or {}).get,
+        on_change=lambda gate, old, new, event: gates.log.append((gate.domain, new)),
+        on_free=lambda gate: gates.freed.append(gate.domain),
+        on_give_up=lambda gate: gates.given_up.append(gate.domain),
+    )
+    gates.log, gates.freed, gates.given_up = [], [], []
+    return gates
+
+
+def ask(gates, domain, now, outcome, took=0.1, **kwargs):
+    """One request, and what became of it."""
+    ticket = gates.acquire(domain, now)
+    gates.settle(ticket, outcome, now + took, **kwargs)
+
+
+def fail(gates, domain=A, now=0.0, times=3):
+    for _ in range(times):
+        ask(gates, domain, now, Outcome.FAILURE)
+
+
+# --- slow start and probation ----------------------------------------------------
+
+
+def test_a_domain_that_has_not_answered_gets_one_request():
+    """Others follow when it has answered, or after a second without an answer."""
+    gates = make()
+    first = gates.acquire(A, 0.0)
+
+    assert gates.ready_at(A, 0.5) == 1.0
+    assert gates.ready_at(A, 1.0) <= 1.0
+    gates.settle(first, Outcome.SUCCESS, 0.5)
+    gates.acquire(A, 0.5)
+    assert gates.ready_at(A, 0.5) == 0.0
+
+
+def test_a_domain_that_has_only_failed_gets_one_at_a_time():
+    """After a failure without a success the next request waits for the one under way."""
+    gates = make()
+    fail(gates, times=1)
+
+    ticket = gates.acquire(A, 1.0)
+
+    assert gates.ready_at(A, 100.0) == inf
+    gates.settle(ticket, Outcome.SUCCESS, 100.0)
+    assert gates.ready_at(A, 100.0) == 0.0
+
+
+def test_a_known_domain_is_not_slowed_by_one_failure():
+    """A domain that has answered well keeps all its requests after a failure."""
+    gates = make()
+    ask(gates, A, 0.0, Outcome.SUCCESS)
+    fail(gates, times=1)
+
+    gates.acquire(A, 1.0)
+
+    assert gates.ready_at(A, 1.0) == 0.0
+
+
+def test_slow_start_can_be_off():
+    """With 0 seconds nothing is slowed and nobody is on probation."""
+    gates = make(slow_start=0.0)
+    for number in range(10):
+        fail(gates, f"{number}.test", times=1)
+        gates.acquire(f"{number}.test", 1.0)
+
+    assert gates.ready_at("0.test", 1.0) == 0.0
+
+
+def test_domains_on_probation_share_few_places():
+    """Sick domains leave room: the third waits until one of the first two has ended."""
+    gates = make()
+    for domain in ("x", "y", "z"):
+        fail(gates, domain, times=1)
+    first = gates.acquire("x", 1.0)
+    gates.acquire("y", 1.0)
+
+    assert gates.ready_at("z", 1.0) == inf
+    assert gates.why("z", 1.0) == "too many domains on probation"
+    assert gates.ready_at("healthy", 1.0) == 0.0
+    gates.settle(first, Outcome.FAILURE, 3.0)
+    assert gates.freed == ["z"]
+    assert gates.ready_at("z", 3.0) == 0.0
+
+
+def test_one_that_waits_can_be_excused():
+    """When nobody else has work, a domain on probation goes beyond the limit, once."""
+    gates = make()
+    for domain in ("x", "y", "z"):
+        fail(gates, domain, times=1)
+    gates.acquire("x", 1.0)
+    gates.acquire("y", 1.0)
+    gates.ready_at("z", 1.0)
+
+    assert gates.excuse()
+    assert gates.ready_at("z", 1.0) == 0.0
+    gates.acquire("z", 1.0)
+    assert not gates.excuse()
+
+
+# --- breakers ----------------------------------------------------------------------
+
+
+def test_an_open_breaker_says_when():
+    """After failures in a row the domain is asked when the recovery time has passed."""
+    gates = make()
+    fail(gates)
+
+    assert gates.ready_at(A, 5.0) == pytest.approx(10.1)
+    assert gates.why(A, 5.0) == "circuit breaker is open"
+    assert gates.ready_at(A, 5.0, heed_breaker=False) <= 5.0
+    assert gates.log == [(A, State.OPEN)]
+
+
+def test_half_open_lets_one_through():
+    """A trial is under way: the next one waits for it, or for its time-out."""
+    gates = make()
+    fail(gates)
+
+    gates.acquire(A, 11.0)
+
+    assert gates.ready_at(A, 12.0) == inf or gates.ready_at(A, 12.0) > 300
+
+
+def test_what_waits_is_told_when_a_trial_ends():
+    """A lane that waits for a trial asks again when it has ended."""
+    gates = make()
+    fail(gates)
+    trial = gates.acquire(A, 11.0)
+    gates.gate(A, 11.0).wait("lane")
+
+    gates.settle(trial, Outcome.SUCCESS, 11.5)
+
+    assert gates.freed[-1] == A
+    assert gates.ready_at(A, 11.5) == 0.0
+
+
+def test_reopening_gives_a_domain_up():
+    """max_trips=1: the first reopening; what comes later is given up until a success."""
+    gates = make(max_trips=1)
+    fail(gates)
+    assert gates.given_up == []
+
+    ask(gates, A, 11.0, Outcome.FAILURE)
+
+    assert gates.given_up == [A]
+    assert gates.gate(A, 12.0).given_up
+    for now in (40.0, 41.0):
+        ask(gates, A, now, Outcome.SUCCESS)
+    assert not gates.gate(A, 42.0).given_up
+
+
+@pytest.mark.parametrize(("max_trips", "openings"), [(0, 1), (-1, None)])
+def test_max_trips(max_trips, openings):
+    """0 gives up at the first opening, -1 never."""
+    gates = make(max_trips=max_trips)
+    fail(gates)
+    for now in (20.0, 50.0, 200.0):
+        ask(gates, A, now, Outcome.FAILURE)
+
+    assert bool(gates.given_up) == (openings is not None)
+
+
+def test_the_first_word_counts():
+    """A request that is settled twice counts once."""
+    gates = make()
+    ticket = gates.acquire(A, 0.0)
+    gates.settle(ticket, Outcome.SUCCESS, 0.1)
+    gates.settle(ticket, Outcome.FAILURE, 0.2)
+
+    assert gates.gate(A, 1.0).under_way == 0
+    assert not gates.gate(A, 1.0).failed
+
+
+# --- holds, limits, throttling -------------------------------------------------------
+
+
+def test_a_hold():
+    """Nobody asks before its end; a shorter one changes nothing, a longer one does."""
+    gates = make()
+
+    assert gates.hold(A, 7.0, "Retry-After", 0.0)
+    assert not gates.hold(A, 5.0, "Retry-After", 1.0)
+    assert gates.ready_at(A, 1.0) == 7.0
+    assert gates.why(A, 1.0) == "Retry-After"
+    assert gates.hold(A, 9.0, "Retry-After", 1.0)
+    assert gates.ready_at(A, 9.9) == 10.0
+    assert gates.ready_at(A, 10.0) <= 10.0
+
+
+def test_a_rate_limit():
+    """The domain of the settings keeps its rate, others don't."""
+    gates = make(limits={A: Rate(0.5)})
+    ask(gates, A, 0.0, Outcome.SUCCESS)
+
+    assert gates.ready_at(A, 1.0) == 2.0
+    assert gates.why(A, 1.0) == "rate limit"
+    assert gates.ready_at("b.test", 1.0) == 0.0
+
+
+def test_a_limit_that_comes_later():
+    """A Crawl-delay counts from the request that brought it."""
+    gates = make()
+    gates.acquire(A, 0.0)
+    gates.limit(A, Rate(1 / 5), 0.2)
+
+    assert gates.ready_at(A, 1.5) == pytest.approx(5.2)
+
+
+def test_throttling_slows_down_once():
+    """Eight answers of 429 to requests of one time halve the rate once; success speeds up."""
+    gates = make()
+    ask(gates, A, 0.0, Outcome.SUCCESS)
+    tickets = [gates.acquire(A, 0.1) for _ in range(8)]
+    for ticket in tickets:
+        gates.settle(ticket, Outcome.THROTTLED, 1.0)
+
+    pace = gates.gate(A, 1.0).pace
+
+    assert pace.rate == pace.peak / 2
+    for second in range(1, 200):
+        ask(gates, A, float(second * 10), Outcome.SUCCESS)
+    assert gates.gate(A, 2000.0).pace is None
+
+
+def test_throttling_need_not_slow_down():
+    """adaptive=False leaves the rate alone."""
+    gates = make(adaptive=False)
+    ask(gates, A, 0.0, Outcome.THROTTLED)
+
+    assert gates.gate(A, 1.0).pace is None
+
+
+# --- bounds ---------------------------------------------------------------------------
+
+
+def test_healthy_domains_are_forgotten():
+    """The registry holds max_gates of them; sick ones stay (fedify kept all of them)."""
+    gates = make(max_gates=50)
+    fail(gates, "sick.test")
+    for number in range(2000):
+        ask(gates, f"{number}.test", 100.0 + number, Outcome.SUCCESS)
+
+    assert len(gates) <= 51
+    assert "sick.test" in gates
+
+
+def test_nothing_is_forgotten_that_is_needed():
+    """Domains that are held, limited, slowed down or under way stay."""
+    gates = make(max_gates=1, limits={"limited": Rate(0.001)})
+    gates.hold("held", 1e6, "Retry-After", 0.0)
+    ask(gates, "limited", 0.0, Outcome.SUCCESS)
+    ask(gates, "slow", 0.0, Outcome.THROTTLED)
+    gates.acquire("busy", 0.0)
+    for number in range(200):
+        ask(gates, f"{number}.test", 1.0, Outcome.SUCCESS)
+
+    assert {name for name in ("held", "limited", "slow", "busy") if name in gates} == {
+        "held", "limited", "slow", "busy",
+    }  # fmt: skip
+
+
+# --- across runs -----------------------------------------------------------------------
+
+
+def test_what_a_checkpoint_holds():
+    """Breakers, holds and paces go on in the next run; healthy domains take no room."""
+    gates, saved = make(), {}
+    fail(gates, "open")
+    gates.hold("held", 100.0, "Retry-After", 0.0)
+    ask(gates, "slow", 0.0, Outcome.THROTTLED)
+    ask(gates, "well", 0.0, Outcome.SUCCESS)
+    saved.update(gates.changed(1.0, 1001.0))
+
+    later = make()
+    later.restore(saved, 50.0, 1004.0)
+
+    assert set(saved) == {"open", "held", "slow"}
+    assert later.ready_at("open", 50.0) == pytest.approx(50.0 + 10.1 - 4.0)
+    assert later.ready_at("held", 50.0) == pytest.approx(50.0 + 96.0)
+    assert later.gate("slow", 50.0).pace.rate == gates.gate("slow", 1.0).pace.rate
+    assert gates.changed(1.0, 1001.0) == {}
+
+
+def test_a_domain_that_recovers_is_forgotten():
+    """The next checkpoint takes it out again."""
+    gates = make()
+    fail(gates, times=1)
+    assert gates.changed(1.0, 1001.0)[A] is not None
+
+    ask(gates, A, 2.0, Outcome.SUCCESS)
+
+    assert gates.changed(3.0, 1003.0) == {A: None}
+    assert gates.changed(4.0, 1004.0) == {}
+
+
+@pytest.mark.parametrize("jump", [-1e9, 1e9])
+def test_a_wall_clock_that_jumps(jump):
+    """A restored hold is never longer than it was, and never negative."""
+    gates = make()
+    gates.hold(A, 60.0, "Retry-After", 0.0)
+    saved = gates.changed(0.0, 1e9)
+
+    later = make()
+    later.restore(saved, 5.0, 1e9 + jump)
+
+    assert 5.0 <= later.gate(A, 5.0).held_until <= 65.0
+
+
+class GatesMachine(RuleBasedStateMachine):
+    """Whatever happens, the counts balance and nobody gets more than is allowed."""
+
+    domains = st.sampled_from(["a", "b", "c", "d"])
+
+    def __init__(self):
+        super().__init__()
+        self.gates = make()
+        self.now = 0.0
+        self.tickets = []
+
+    @rule(seconds=st.floats(0.01, 400))
+    def wait(self, seconds):
+        self.now += seconds
+
+    @rule(domain=domains)
+    def ask(self, domain):
+        if self.gates.ready_at(domain, self.now) <= self.now:
+            gate = self.gates.gate(domain, self.now)
+            if gate.failed and not gate.proven:
+                assert gate.under_way == 0
+            ticket = self.gates.acquire(domain, self.now)
+            assert ticket.permit is not None
+            self.tickets.append(ticket)
+
+    @precondition(lambda self: self.tickets)
+    @rule(data=st.data(), outcome=st.sampled_from(list(Outcome)))
+    def answer(self, data, outcome):
+        ticket = self.tickets.pop(data.draw(st.integers(0, len(self.tickets) - 1)))
+        self.gates.settle(ticket, outcome, self.now)
+
+    @rule(domain=domains, seconds=st.floats(0.1, 50))
+    def hold(self, domain, seconds):
+        self.gates.hold(domain, seconds, "held", self.now)
+        assert self.gates.ready_at(domain, self.now) > self.now
+
+    @rule()
+    def excuse(self):
+        self.gates.excuse()
+
+    @rule()
+    def restart(self):
+        """A kill: what was under way is gone, the rest goes on."""
+        saved = {}
+        saved.update({k: v for k, v in self.gates.changed(self.now, self.now).items() if v})
+        self.gates, self.tickets = make(), []
+        self.gates.restore(saved, self.now, self.now)
+
+    @invariant()
+    def balanced(self):
+        under_way = sum(gate.under_way for gate in self.gates._gates.values())
+        assert under_way == len(self.tickets)
+        assert self.gates._on_probation == sum(t.probation for t in self.tickets)
+
+
+GatesMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestGates = GatesMachine.TestCase

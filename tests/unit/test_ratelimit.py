@@ -1,0 +1,125 @@
+"""Token buckets, and the pace that follows throttling."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scrapy_resilience.core.ratelimit import Pace, Rate, TokenBucket, parse_rate
+from scrapy_resilience.exceptions import ConfigurationError
+
+
+def send(bucket, now, until):
+    """The times at which an eager client sends."""
+    times = []
+    while now < until:
+        due = bucket.ready_at(now)
+        if due > now:
+            now = due
+            continue
+        bucket.take(now)
+        times.append(now)
+    return times
+
+
+@pytest.mark.parametrize(
+    ("value", "per_second", "burst"),
+    [
+        ("60/m", 1.0, 1),
+        ("60/minute", 1.0, 1),
+        ("1/5s", 0.2, 1),
+        (" 60 / M burst 10 ", 1.0, 10),
+        ("0.5", 0.5, 1),
+        (3, 3.0, 1),
+        ({"requests": 60, "seconds": 60, "burst": 5}, 1.0, 5),
+        ({"requests": 2}, 2.0, 1),
+    ],
+)
+def test_rates(value, per_second, burst):
+    """A rate has many forms."""
+    assert parse_rate(value) == Rate(per_second, burst)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "", "fast", "60/x", "0/m", "1/0s", "-1", 0, -1, True, None, [], float("nan"),
+        float("inf"), {}, {"requests": 1, "per": 2}, {"requests": "x"}, "1/m burst 0",
+        {"requests": 1, "seconds": 0}, {"requests": 1, "burst": 0},
+    ],
+)  # fmt: skip
+def test_what_is_no_rate(value):
+    """Anything else is refused, and the message shows what was given."""
+    with pytest.raises(ConfigurationError, match="rate"):
+        parse_rate(value)
+
+
+def test_burst_and_refill():
+    """A rested bucket lets its burst through at once, and then keeps its rate."""
+    assert send(TokenBucket(Rate(2.0, 3), 0.0), 0.0, 2.1) == [0, 0, 0, 0.5, 1, 1.5, 2]
+
+
+@given(
+    rate=st.floats(0.1, 100),
+    burst=st.integers(1, 20),
+    waits=st.lists(st.floats(0, 5), max_size=30),
+)
+def test_never_above_the_rate(rate, burst, waits):
+    """In no stretch of time go more than burst + rate x seconds."""
+    bucket, now, times = TokenBucket(Rate(rate, burst), 0.0), 0.0, []
+    for wait in waits:
+        now = max(now + wait, bucket.ready_at(now + wait))
+        bucket.take(now)
+        times.append(now)
+    for first in range(len(times)):
+        for last in range(first, len(times)):
+            sent, seconds = last - first + 1, times[last] - times[first]
+            assert sent <= burst + rate * seconds + 1e-6
+
+
+@given(back=st.floats(0, 1e9))
+def test_a_clock_that_goes_back(back):
+    """After a jump back no wait is longer than it was (botocore's bucket fell to -35,990)."""
+    bucket = TokenBucket(Rate(1.0), 1e9)
+    bucket.take(1e9)
+
+    now = 1e9 - back
+
+    assert bucket.ready_at(now) - now <= 1.0 + 1e-6
+
+
+def test_a_pace_halves_once_for_requests_of_one_time():
+    """Throttled answers to requests that were sent before the last slow-down change nothing."""
+    pace = Pace(8.0, 100.0)
+
+    slowed = [pace.throttled(sent_at, 101.0) for sent_at in (99.0, 99.5, 100.9, 101.0)]
+
+    assert slowed == [True, False, False, False]
+    assert pace.rate == 4.0
+    assert pace.throttled(102.0, 103.0)
+    assert pace.rate == 2.0
+
+
+def test_a_pace_grows_back():
+    """A tenth comes back for each quiet period, until the pace is where it began."""
+    pace, now = Pace(8.0, 0.0), 0.0
+    pace.throttled(0.0, now)
+    rates = []
+    while not pace.healthy(now):
+        rates.append(pace.rate)
+        now += 10.0
+
+    assert rates[0] == 4.0
+    assert rates == sorted(rates)
+    assert rates[-1] == pytest.approx(8.0)
+    assert now <= 70.0
+
+
+def test_a_pace_never_stops():
+    """However often it is throttled, one request a minute goes."""
+    pace = Pace(1.0, 0.0)
+    for second in range(1, 100):
+        pace.throttled(second - 0.5, float(second))
+
+    assert pace.rate == pytest.approx(1 / 60)
