@@ -174,6 +174,7 @@ class CircuitBreaker:
                 _calls.set(tuple(other for other in calls if other is not call))
                 call.__exit__(kind, error, traceback)
                 return
+        # Left in another context than entered: trial_timeout will free the place.
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -295,21 +296,21 @@ class CircuitBreaker:
         self._transitions.append(event._replace(reason=reason.value))
 
     def _tell(self, kind: EventKind | None = None, **details: Any) -> None:
-        if self._transitions:
-            with self._lock:
-                transitions, self._transitions = self._transitions, []
-        else:
-            transitions = []
-        if not self._listeners:
+        if not (self._listeners or self._transitions):
             return
+        with self._lock:
+            transitions, self._transitions = self._transitions, []
         if kind is not None:
             transitions.insert(0, BreakerEvent(kind, self.name, **details))
         for event in transitions:
             for listener in self._listeners:
-                try:
-                    listener(event)
-                except Exception:
-                    logger.exception("A listener of circuit breaker %r failed", self.name)
+                self._call(listener, event)
+
+    def _call(self, listener: Callable[[BreakerEvent], object], event: BreakerEvent) -> None:
+        try:
+            listener(event)
+        except Exception:
+            logger.exception("A listener of circuit breaker %r failed", self.name)
 
 
 class _Call:
@@ -345,4 +346,5 @@ def get_breaker(name: str) -> CircuitBreaker | None:
 
 def breakers() -> dict[str, CircuitBreaker]:
     """All breakers that somebody still uses, by name."""
-    return dict(_registry)
+    alive = (ref() for ref in _registry.valuerefs())
+    return {breaker.name: breaker for breaker in alive if breaker is not None}
