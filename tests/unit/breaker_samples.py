@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
 from scrapy_resilience.core.breaker import Breaker, BreakerConfig, Outcome
 
 FAILED = Outcome.FAILURE
@@ -50,3 +53,9 @@ def half_open(now=10.0, **settings):
     breaker = opened(now - 10, **settings)
     assert breaker.ready_at(now) == 0.0
     return breaker
+
+
+def run(coroutine):
+    """Run a coroutine in a thread, as the test's own has the reactor's event loop."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result(60)
