@@ -293,7 +293,7 @@ class Breaker:
         if self.state is _CLOSED:
             self._out += 1
             return self._era
-        if self.ready_at(now) > 0.0:
+        if self.ready_at(now):
             return None
         if self._round is None:
             self._out += 1

@@ -370,7 +370,9 @@ def test_the_table():
     automatic = {State.CLOSED, State.OPEN, State.HALF_OPEN}
     for (old, event), new in TRANSITIONS.items():
         assert event in by_hand or {old, new} <= automatic
-    assert {(old, new) for (old, event), new in TRANSITIONS.items() if event not in by_hand} == {
+    assert {
+        (old, new) for (old, event), new in TRANSITIONS.items() if event not in by_hand
+    } == {
         (State.CLOSED, State.OPEN),
         (State.OPEN, State.HALF_OPEN),
         (State.HALF_OPEN, State.OPEN),
