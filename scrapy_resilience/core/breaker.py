@@ -168,13 +168,13 @@ class BreakerConfig:
             self._check(field.name, type(field.default))
         if self.max_recovery_timeout < self.recovery_timeout:
             raise ConfigurationError(
-                f"max_recovery_timeout ({self.max_recovery_timeout:g}) must not be less than "
-                f"recovery_timeout ({self.recovery_timeout:g})"
+                f"max_recovery_timeout={self.max_recovery_timeout:g} is less than "
+                f"recovery_timeout={self.recovery_timeout:g}: raise it."
             )
         if self.half_open_max < self.success_threshold:
             raise ConfigurationError(
-                f"half_open_max ({self.half_open_max}) must not be less than "
-                f"success_threshold ({self.success_threshold}): no round could close it"
+                f"half_open_max={self.half_open_max} is less than success_threshold="
+                f"{self.success_threshold}: no trials could close the breaker. Raise it."
             )
 
     def _check(self, name: str, kind: type) -> None:
@@ -183,9 +183,7 @@ class BreakerConfig:
         kinds = int if kind is int else (int, float)
         if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
             what = "a whole number" if kind is int else "a number"
-            raise ConfigurationError(
-                f"{name} must be {what} from {low:g} to {high:g}, not {value!r}"
-            )
+            raise ConfigurationError(f"{name}={value!r}: use {what} from {low:g} to {high:g}.")
 
     def open_time(self, level: int, chance: float) -> float:
         """The open time at escalation *level*; *chance* is from 0 to 1.

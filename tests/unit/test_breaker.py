@@ -365,7 +365,7 @@ def test_the_table_is_all_there_is(state, event):
 
 
 def test_the_table():
-    """By itself it goes round closed, open and half-open; only a hand enters or leaves others."""
+    """By itself it goes round closed, open and half-open; only a hand does the rest."""
     by_hand = {Event.FORCE_OPEN, Event.DISABLE, Event.METRICS_ONLY, Event.RESET}
     automatic = {State.CLOSED, State.OPEN, State.HALF_OPEN}
     for (old, event), new in TRANSITIONS.items():
@@ -595,16 +595,16 @@ def test_a_long_failure_is_cut():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"failure_rate": 1.5}, "failure_rate must be a number from 0 to 1, not 1.5"),
-        ({"failure_threshold": -1}, "failure_threshold must be a whole number from 0"),
-        ({"min_calls": 2.5}, "min_calls must be a whole number from 1"),
-        ({"window": 0}, "window must be a number from"),
-        ({"jitter": nan}, "jitter must be a number from 0 to 1, not nan"),
-        ({"recovery_timeout": inf}, "recovery_timeout must be"),
-        ({"recovery_timeout": True}, "recovery_timeout must be"),
-        ({"half_open_max": "3"}, "half_open_max must be a whole number from 1"),
-        ({"recovery_timeout": 7200}, "max_recovery_timeout .3600. must not be less"),
-        ({"success_threshold": 4}, "half_open_max .3. must not be less than success_threshold"),
+        ({"failure_rate": 1.5}, "failure_rate=1.5: use a number from 0 to 1."),
+        ({"failure_threshold": -1}, "failure_threshold=-1: use a whole number from 0 to"),
+        ({"min_calls": 2.5}, "min_calls=2.5: use a whole number from 1 to"),
+        ({"window": 0}, "window=0: use a number from 0.01 to"),
+        ({"jitter": nan}, "jitter=nan: use a number from 0 to 1."),
+        ({"recovery_timeout": inf}, "recovery_timeout=inf: use"),
+        ({"recovery_timeout": True}, "recovery_timeout=True: use"),
+        ({"half_open_max": "3"}, "half_open_max='3': use a whole number from 1 to"),
+        ({"recovery_timeout": 7200}, "max_recovery_timeout=3600 is less than recovery_timeout"),
+        ({"success_threshold": 4}, "half_open_max=3 is less than success_threshold=4"),
     ],
 )
 def test_bad_configuration(settings, message):

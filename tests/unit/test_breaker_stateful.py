@@ -103,18 +103,18 @@ class Model:
         else:
             self.ordinary.add(permit)
 
-    def record(self, permit, outcome, now, slow, retry_after, chance):
+    def record(self, permit, outcome, now, *, slow, retry_after, chance):
         """Judge an outcome."""
         if permit in self.trials:
             del self.trials[permit]
-            self.judge(outcome, now, slow, retry_after, chance)
+            self.judge(outcome, now, slow=slow, retry_after=retry_after, chance=chance)
         elif permit in self.ordinary and outcome in {Outcome.SUCCESS, Outcome.FAILURE}:
             if self.state != "disabled":
                 self.count(outcome is Outcome.FAILURE, now, slow)
             if self.state == "closed" and self.must_open(outcome, now, slow):
                 self.open(now, chance, again=False)
 
-    def judge(self, outcome, now, slow, retry_after, chance):
+    def judge(self, outcome, now, *, slow, retry_after, chance):
         """Judge a trial."""
         if outcome is Outcome.FAILURE or (outcome is Outcome.SUCCESS and slow):
             self.open(now, chance, again=True)
@@ -271,7 +271,8 @@ class BreakerMachine(RuleBasedStateMachine):
     def record(self, pick, outcome, slow, asked):
         """Give an outcome to one of the latest permits, be it used up or of an old era."""
         if self.permits:
-            self._record(self.permits[-1 - pick % len(self.permits)], outcome, slow, asked)
+            permit = self.permits[-1 - pick % len(self.permits)]
+            self._record(permit, outcome, slow=slow, asked=asked)
 
     @rule(permit=st.integers(-3, 300), outcome=st.sampled_from(Outcome))
     def forge(self, permit, outcome):
@@ -279,7 +280,7 @@ class BreakerMachine(RuleBasedStateMachine):
         if permit not in self.model.ordinary and permit not in self.model.trials:
             if permit == self.breaker._era and self.model.state != "half_open":
                 return  # an ordinary permit in all but name
-            self._record(permit, outcome, False, 0.0)
+            self._record(permit, outcome)
 
     @rule(count=st.integers(1, 6), outcome=st.sampled_from(Outcome), slow=st.booleans())
     def calls(self, count, outcome, slow):
@@ -288,11 +289,13 @@ class BreakerMachine(RuleBasedStateMachine):
             before = len(self.permits)
             self.acquire()
             if len(self.permits) > before:
-                self._record(self.permits[-1], outcome, slow, 0.0)
+                self._record(self.permits[-1], outcome, slow=slow)
 
-    def _record(self, permit, outcome, slow, asked):
+    def _record(self, permit, outcome, *, slow=False, asked=0.0):
         self.model.pass_time(self.now, self.chance)
-        self.model.record(permit, outcome, self.now, slow, asked, self.chance)
+        self.model.record(
+            permit, outcome, self.now, slow=slow, retry_after=asked, chance=self.chance
+        )
 
         self.breaker.record(permit, outcome, self.now, SLOW if slow else 0.1, asked, "why")
 

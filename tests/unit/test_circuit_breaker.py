@@ -9,6 +9,7 @@ import logging
 import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 from breaker_samples import Clock, run
@@ -176,12 +177,11 @@ def test_threads_share_it():
 
     def work(number):
         for _ in range(200):
-            try:
-                with breaker:
-                    if number % 2:
-                        raise OSError
-            except OSError:
-                pass
+            with suppress(OSError), breaker:
+                assert not number % 2 or fail_once()
+
+    def fail_once():
+        raise OSError
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(8)))
@@ -278,7 +278,7 @@ def test_the_error_without_a_time(breaker):
 
 def test_bad_settings():
     """A setting out of bounds is refused by name, one that is unknown as any argument."""
-    with pytest.raises(ConfigurationError, match="failure_rate must be"):
+    with pytest.raises(ConfigurationError, match="failure_rate=2: use a number"):
         CircuitBreaker("shop", failure_rate=2)
     with pytest.raises(TypeError, match="failure_treshold"):
         CircuitBreaker("shop", failure_treshold=2)

@@ -222,7 +222,7 @@ def test_bug_11_a_listener_may_use_the_breaker():
     """A listener that asks, calls and resets within a transition sees it complete."""
     seen = []
 
-    def listener(old, new, reason):
+    def listener(old, new, _):
         seen.append((old, new, breaker.state, breaker.ready_at(0.0)))
         if new is State.OPEN:
             breaker.reset(0.0)
@@ -242,7 +242,7 @@ def test_bug_11_a_listener_that_takes_the_trial():
     """When the listener of a transition takes the only trial, the caller is refused."""
     taken = []
 
-    def listener(old, new, reason):
+    def listener(_, new, __):
         if new is State.HALF_OPEN:
             taken.append(breaker.acquire(10.0))
 
@@ -257,7 +257,7 @@ def test_bug_11_a_listener_that_takes_the_trial():
 def test_bug_11_a_listener_that_fails():
     """What a listener raises reaches nobody, and the transition stands."""
 
-    def listener(old, new, reason):
+    def listener(*_):
         raise RuntimeError
 
     breaker = make(listener)
