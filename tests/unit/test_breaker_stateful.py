@@ -24,6 +24,7 @@ WINDOW = 60.0
 BASE, CAP = 10.0, 100.0
 SLOW = 5.0
 TRIAL_TIMEOUT = 40.0
+LATE = 0.01  # beyond what is rounded in a time of day
 SECONDS = st.one_of(st.sampled_from([1.0, 6.0, 9.0, 10.0, 41.0]), st.floats(0.0, 70.0))
 
 
@@ -223,10 +224,10 @@ class BreakerMachine(RuleBasedStateMachine):
         self.wall += seconds
 
     @precondition(lambda self: self.model.state == "open")
-    @rule(early=st.sampled_from([0.0, 0.0, 0.5]))
-    def wait_for_the_end(self, early):
+    @rule(late=st.sampled_from([LATE, LATE, -0.5]))
+    def wait_for_the_end(self, late):
         """Let the open time pass, or nearly."""
-        self.wait(max(self.model.until - early - self.now, 0.0))
+        self.wait(max(self.model.until + late - self.now, 0.0))
 
     @rule(seconds=st.sampled_from([0.1, 7.0, 50.0, 61.0, 3600.0]))
     def set_back(self, seconds):
@@ -302,7 +303,7 @@ class BreakerMachine(RuleBasedStateMachine):
     @rule(outcome=st.sampled_from(Outcome), slow=st.booleans())
     def make_a_trial(self, outcome, slow):
         """Wait until the open time is over, and make a trial."""
-        self.wait_for_the_end(0.0)
+        self.wait_for_the_end(LATE)
         self.calls(1, outcome, slow=slow)
 
     @precondition(lambda self: self.model.state == "half_open")
@@ -424,7 +425,7 @@ def play(seed, steps):
     acts = [
         *[machine.ask, machine.acquire, record] * 6,
         *[lambda: machine.wait(rng.uniform(0, 20))] * 2,
-        *[lambda: machine.model.state == "open" and machine.wait_for_the_end(0.0)] * 4,
+        *[lambda: machine.model.state == "open" and machine.wait_for_the_end(LATE)] * 4,
         lambda: machine.roll(rng.random()),
         lambda: machine.calls(3, rng.choice(outcomes), slow=rng.random() < 0.2),
         lambda: machine.model.state == "closed" and machine.trip(),
