@@ -3,6 +3,7 @@
 The tree::
 
     ResilienceError
+    ├── CircuitOpenError     a circuit breaker refuses a call
     ├── ConfigurationError   a setting has a value that is not allowed (also a ValueError)
     └── CheckpointError      a job can't be opened, written or resumed
         ├── DamagedError     a stored file is not what was written
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 __all__ = [
     "CheckpointError",
+    "CircuitOpenError",
     "ConfigurationError",
     "DamagedError",
     "JobLockedError",
@@ -32,6 +34,23 @@ __all__ = [
 
 class ResilienceError(Exception):
     """Root of the tree: catch it to catch everything of this package."""
+
+
+class CircuitOpenError(ResilienceError):
+    """The circuit breaker *name* refuses a call.
+
+    :ivar name: which breaker
+    :ivar retry_after: the seconds until it may admit a call, None when it can't tell
+    """
+
+    def __init__(self, name: str, retry_after: float | None = None) -> None:
+        super().__init__(name, retry_after)
+        self.name = name
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        when = "later" if self.retry_after is None else f"in {self.retry_after:.1f} s"
+        return f"circuit breaker {self.name!r} is open: try again {when}"
 
 
 class ConfigurationError(ResilienceError, ValueError):

@@ -1,0 +1,350 @@
+"""Circuit breakers for any function: a database, a webhook, an enrichment service.
+
+The decisions are those of :mod:`scrapy_resilience.core.breaker`; here are the clock, the lock,
+and the listeners.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import random
+import time
+from contextvars import ContextVar
+from enum import Enum
+from threading import RLock
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from weakref import WeakValueDictionary
+
+from scrapy_resilience.core.breaker import Breaker, BreakerConfig, Event, Outcome, State
+from scrapy_resilience.exceptions import CircuitOpenError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from scrapy_resilience.core.window import Counts
+
+__all__ = [
+    "BreakerConfig",
+    "BreakerEvent",
+    "CircuitBreaker",
+    "EventKind",
+    "State",
+    "breakers",
+    "get_breaker",
+]
+
+logger = logging.getLogger(__name__)
+
+_Function = TypeVar("_Function", bound="Callable[..., Any]")
+
+
+class EventKind(Enum):
+    """What a listener is told of."""
+
+    TRANSITION = "transition"
+    SUCCESS = "success"
+    FAILURE = "failure"
+    IGNORED = "ignored"
+    CANCELLED = "cancelled"
+    REFUSED = "refused"
+
+
+class BreakerEvent(NamedTuple):
+    """One event of a :class:`CircuitBreaker`.
+
+    :param kind: what happened
+    :param breaker: the breaker's name
+    :param duration: the seconds that the call took; 0.0 when there was none
+    :param error: what the call has raised, None when nothing
+    :param old: the state before a transition, else None
+    :param new: the state after it, else None
+    :param reason: the cause of a transition, such as ``failure rate`` or ``reset``, else empty
+    """
+
+    kind: EventKind
+    breaker: str
+    duration: float = 0.0
+    error: BaseException | None = None
+    old: State | None = None
+    new: State | None = None
+    reason: str = ""
+
+
+_KINDS = {
+    Outcome.SUCCESS: EventKind.SUCCESS,
+    Outcome.FAILURE: EventKind.FAILURE,
+    Outcome.IGNORED: EventKind.IGNORED,
+    Outcome.CANCELLED: EventKind.CANCELLED,
+}
+
+
+class CircuitBreaker:
+    """A circuit breaker as decorator and as context manager, sync and async.
+
+    ::
+
+        database = CircuitBreaker("database", failure_threshold=3, recovery_timeout=30)
+
+
+        @database
+        def save(row): ...  # or async def
+
+    While it is open, a call raises :exc:`.CircuitOpenError` and the function is not run.
+    Thread-safe; threads and tasks share it.
+
+    :param name: what errors, events and :func:`get_breaker` call it
+    :param exceptions: the exceptions that are failures. Others are ignored: they neither open
+        nor close. What is no :exc:`Exception`, such as :exc:`KeyboardInterrupt` and
+        :exc:`asyncio.CancelledError`, never is a failure.
+    :param clock: returns seconds
+    :param rng: returns a random number from 0 to 1, for the jitter
+    :param settings: the fields of :class:`BreakerConfig`
+
+    Raises :exc:`.ConfigurationError` for a setting with a value that makes no sense.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        exceptions: type[Exception] | tuple[type[Exception], ...] = Exception,
+        clock: Callable[[], float] = time.monotonic,
+        rng: Callable[[], float] = random.random,
+        **settings: Any,
+    ) -> None:
+        self.name = name
+        self.config = BreakerConfig(**settings)
+        self._exceptions = exceptions
+        self._clock = clock
+        self._listeners: tuple[Callable[[BreakerEvent], object], ...] = ()
+        self._transitions: list[BreakerEvent] = []
+        self._lock = RLock()  # not Lock: a signal handler may come in while we hold it
+        self._core = Breaker(self.config, rng, self._note)
+        _registry[name] = self
+
+    def __repr__(self) -> str:
+        return f"<CircuitBreaker {self.name!r} {self.state.value}>"
+
+    # --- calls ----------------------------------------------------------------------
+
+    def __call__(self, function: _Function) -> _Function:
+        """Return *function*, guarded.
+
+        Raises :exc:`TypeError` for a generator function: it has done nothing yet when it
+        returns.
+        """
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(f"{function!r} is a generator: guard what it calls")
+        wrapper: Any
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def wrapper(*args: Any, **kwargs: Any) -> Any:
+                with _Call(self):
+                    return await function(*args, **kwargs)
+        else:
+
+            @functools.wraps(function)
+            def wrapper(*args: Any, **kwargs: Any) -> Any:
+                with _Call(self):
+                    return function(*args, **kwargs)
+
+        return wrapper  # type: ignore[no-any-return]
+
+    def __enter__(self) -> Self:
+        call = _Call(self)
+        call.__enter__()
+        _calls.set((*_calls.get(), call))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        calls = _calls.get()
+        for call in reversed(calls):
+            if call.breaker is self:
+                _calls.set(tuple(other for other in calls if other is not call))
+                call.__exit__(kind, error, traceback)
+                return
+        # Left in another context than entered: trial_timeout will free the place.
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.__exit__(kind, error, traceback)
+
+    def _admit(self) -> tuple[int, float]:
+        with self._lock:
+            now = self._clock()
+            permit = self._core.acquire(now)
+            wait = self._core.retry_after(now) if permit is None else None
+        if permit is None:
+            refusal = CircuitOpenError(self.name, wait)
+            self._tell(EventKind.REFUSED, error=refusal)
+            raise refusal
+        self._tell()
+        return permit, now
+
+    def _settle(self, permit: int, since: float, error: BaseException | None) -> None:
+        outcome = self._outcome(error)
+        with self._lock:
+            now = self._clock()
+            duration = max(now - since, 0.0)
+            failure = type(error).__name__
+            self._core.record(permit, outcome, now, duration, 0.0, failure)
+        self._tell(_KINDS[outcome], duration=duration, error=error)
+
+    def _outcome(self, error: BaseException | None) -> Outcome:
+        if error is None:
+            return Outcome.SUCCESS
+        if not isinstance(error, Exception):
+            return Outcome.CANCELLED
+        return Outcome.FAILURE if isinstance(error, self._exceptions) else Outcome.IGNORED
+
+    # --- state ----------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """What it does with calls now."""
+        with self._lock:
+            self._core.ready_at(self._clock())
+            state = self._core.state
+        self._tell()
+        return state
+
+    @property
+    def retry_after(self) -> float | None:
+        """The seconds that it stays open, None when it is not open."""
+        with self._lock:
+            wait = self._core.retry_after(self._clock())
+        self._tell()
+        return wait
+
+    @property
+    def trips(self) -> int:
+        """How many times in a row a trial has opened it again."""
+        return self._core.trips
+
+    @property
+    def last_failure(self) -> str:
+        """The name of the latest exception that was a failure; empty when there is none."""
+        return self._core.last_failure
+
+    @property
+    def counts(self) -> Counts:
+        """The calls in the window, the failed and the slow ones among them."""
+        with self._lock:
+            return self._core.counts(self._clock())
+
+    def force_open(self) -> None:
+        """Refuse every call until :meth:`reset`."""
+        self._by_hand(self._core.force_open)
+
+    def disable(self) -> None:
+        """Admit every call and count nothing until :meth:`reset`."""
+        self._by_hand(self._core.disable)
+
+    def metrics_only(self) -> None:
+        """Admit every call and count it, but never open, until :meth:`reset`."""
+        self._by_hand(self._core.metrics_only)
+
+    def reset(self) -> None:
+        """Close it and forget all that was counted."""
+        self._by_hand(lambda: self._core.reset(self._clock()))
+
+    def _by_hand(self, change: Callable[[], None]) -> None:
+        with self._lock:
+            change()
+        self._tell()
+
+    # --- listeners ------------------------------------------------------------------
+
+    def subscribe(self, listener: Callable[[BreakerEvent], object]) -> Callable[[], None]:
+        """Call *listener* with each :class:`BreakerEvent`; returns what ends that.
+
+        It is called after the fact and without a lock, so it may use the breaker. What it
+        raises is logged.
+        """
+        with self._lock:
+            self._listeners = (*self._listeners, listener)
+
+        def unsubscribe() -> None:
+            with self._lock:
+                self._listeners = tuple(
+                    other for other in self._listeners if other is not listener
+                )
+
+        return unsubscribe
+
+    def _note(self, old: State, new: State, reason: Event) -> None:
+        """Keep a transition until the lock is free."""
+        event = BreakerEvent(EventKind.TRANSITION, self.name, old=old, new=new)
+        self._transitions.append(event._replace(reason=reason.value))
+
+    def _tell(self, kind: EventKind | None = None, **details: Any) -> None:
+        if not (self._listeners or self._transitions):
+            return
+        with self._lock:
+            transitions, self._transitions = self._transitions, []
+        if kind is not None:
+            transitions.insert(0, BreakerEvent(kind, self.name, **details))
+        for event in transitions:
+            for listener in self._listeners:
+                self._call(listener, event)
+
+    def _call(self, listener: Callable[[BreakerEvent], object], event: BreakerEvent) -> None:
+        try:
+            listener(event)
+        except Exception:
+            logger.exception("A listener of circuit breaker %r failed", self.name)
+
+
+class _Call:
+    """One call through a breaker."""
+
+    __slots__ = ("_permit", "_since", "breaker")
+
+    def __init__(self, breaker: CircuitBreaker) -> None:
+        self.breaker = breaker
+
+    def __enter__(self) -> None:
+        self._permit, self._since = self.breaker._admit()  # noqa: SLF001
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.breaker._settle(self._permit, self._since, error)  # noqa: SLF001
+
+
+_calls: ContextVar[tuple[_Call, ...]] = ContextVar("_calls", default=())
+"""What ``with breaker:`` has entered, in this thread or task."""
+
+_registry: WeakValueDictionary[str, CircuitBreaker] = WeakValueDictionary()
+
+
+def get_breaker(name: str) -> CircuitBreaker | None:
+    """The latest breaker of that name that somebody still uses, None when there is none."""
+    return _registry.get(name)
+
+
+def breakers() -> dict[str, CircuitBreaker]:
+    """All breakers that somebody still uses, by name."""
+    alive = (ref() for ref in _registry.valuerefs())
+    return {breaker.name: breaker for breaker in alive if breaker is not None}

@@ -1,0 +1,533 @@
+"""The circuit breaker: a state machine on a clock that the caller reads.
+
+A breaker stands before something that may be sick, such as a domain. It counts how calls end,
+refuses calls when too many fail, and lets a few through later on, to see.
+
+States
+    *Closed* admits every call and counts. *Open* refuses until a time. *Half-open* admits a
+    few trials, one at a time by default, and waits for what they say. *Forced open*,
+    *disabled* and *metrics only* are set by hand; nothing but a hand ends them. Disabled
+    admits and does not count, metrics only admits and counts.
+
+Opening
+    A closed breaker opens after ``failure_threshold`` failures in a row, or when at least
+    ``min_calls`` calls of the window are known and the share of failures, or of slow calls,
+    reaches its rate. It looks at that when a call has failed or was slow: a fast success
+    opens nothing.
+
+How long
+    ``recovery_timeout`` · 2ⁿ, give or take the jitter, and never more than
+    ``max_recovery_timeout``. Each opening adds one to n, and each window that the breaker then
+    spends closed takes one off, so a domain that flaps is asked less and less often.
+
+Half-open
+    A trial that fails, or is slow, opens again. ``success_threshold`` successes close. A trial
+    that is throttled (429) proves neither: the breaker stays open for as long as the answer
+    asks, and nothing is escalated. A trial that is ignored or cancelled gives its place to
+    another one. One without an outcome after ``trial_timeout`` ends the round as a failure.
+
+Eras
+    A permit names the era in which it was given, and each transition begins a new one. An
+    outcome of an earlier era is dropped: a call that was admitted before the breaker opened
+    can neither decide a trial nor prolong the open time. The permit of a trial is unique, and
+    ends with its outcome, so it can't be given back twice.
+
+Time
+    There is no timer. Open turns half-open when somebody asks, which is also when a late
+    trial is noticed. A clock that goes back never makes a wait longer than it was.
+
+The table below is all there is; a pair that it does not have changes nothing.
+Listeners are called when a transition is complete, so they may use the breaker.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from enum import Enum
+from math import inf
+from typing import TYPE_CHECKING, Any, Final
+
+from scrapy_resilience.core.window import Counts, Window
+from scrapy_resilience.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = ["TRANSITIONS", "Breaker", "BreakerConfig", "Event", "Outcome", "State"]
+
+
+class State(Enum):
+    """What a breaker does with calls."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+    FORCED_OPEN = "forced_open"
+    DISABLED = "disabled"
+    METRICS_ONLY = "metrics_only"
+
+
+class Event(Enum):
+    """Why a breaker changes its state."""
+
+    FAILURES_IN_A_ROW = "failures in a row"
+    FAILURE_RATE = "failure rate"
+    SLOW_CALL_RATE = "slow call rate"
+    RECOVERY_DUE = "recovery due"
+    TRIALS_PASSED = "trials passed"
+    TRIAL_FAILED = "trial failed"
+    TRIAL_THROTTLED = "trial throttled"
+    TRIAL_LATE = "trial late"
+    FORCE_OPEN = "force open"
+    DISABLE = "disable"
+    METRICS_ONLY = "metrics only"
+    RESET = "reset"
+
+
+class Outcome(Enum):
+    """How a call ended."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    THROTTLED = "throttled"
+    """It was told to come later (429): the other side is well, and busy."""
+    IGNORED = "ignored"
+    """It says nothing about the other side."""
+    CANCELLED = "cancelled"
+    """It was given up on this side."""
+
+
+_BY_HAND: Final = {
+    Event.FORCE_OPEN: State.FORCED_OPEN,
+    Event.DISABLE: State.DISABLED,
+    Event.METRICS_ONLY: State.METRICS_ONLY,
+}
+
+TRANSITIONS: Final[Mapping[tuple[State, Event], State]] = {
+    (State.CLOSED, Event.FAILURES_IN_A_ROW): State.OPEN,
+    (State.CLOSED, Event.FAILURE_RATE): State.OPEN,
+    (State.CLOSED, Event.SLOW_CALL_RATE): State.OPEN,
+    (State.OPEN, Event.RECOVERY_DUE): State.HALF_OPEN,
+    (State.HALF_OPEN, Event.TRIALS_PASSED): State.CLOSED,
+    (State.HALF_OPEN, Event.TRIAL_FAILED): State.OPEN,
+    (State.HALF_OPEN, Event.TRIAL_THROTTLED): State.OPEN,
+    (State.HALF_OPEN, Event.TRIAL_LATE): State.OPEN,
+    **{(old, event): new for event, new in _BY_HAND.items() for old in State if old != new},
+    **{(old, Event.RESET): State.CLOSED for old in State},
+}
+"""(state, event) → the next state."""
+
+_LEVEL_MAX: Final = 64
+_TEXT_MAX: Final = 200
+
+# An enum's member costs several times as much to look up as a global.
+_CLOSED: Final = State.CLOSED
+_DISABLED: Final = State.DISABLED
+_SUCCESS: Final = Outcome.SUCCESS
+_FAILURE: Final = Outcome.FAILURE
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerConfig:
+    """When a breaker opens, for how long, and what closes it. Times are in seconds.
+
+    :param failure_threshold: failures in a row that open it; 0 turns this off
+    :param failure_rate: share of failures in the window that opens it; 0 turns this off
+    :param min_calls: calls in the window below which no share counts
+    :param window: the seconds of which shares are taken
+    :param slow_call_duration: a call that takes this long is slow; 0 turns this off
+    :param slow_call_rate: share of slow calls in the window that opens it
+    :param recovery_timeout: how long it is open for the first time
+    :param max_recovery_timeout: how long it is open at most
+    :param half_open_max: trials of one round
+    :param half_open_concurrent: trials under way at a time
+    :param success_threshold: successful trials that close it
+    :param trial_timeout: a trial without an outcome for that long has failed
+    :param jitter: share by which open times differ at random, up and down
+
+    Raises :exc:`.ConfigurationError` for a value that makes no sense.
+    """
+
+    failure_threshold: int = 5
+    failure_rate: float = 0.5
+    min_calls: int = 10
+    window: float = 60.0
+    slow_call_duration: float = 0.0
+    slow_call_rate: float = 1.0
+    recovery_timeout: float = 300.0
+    max_recovery_timeout: float = 3600.0
+    half_open_max: int = 3
+    half_open_concurrent: int = 1
+    success_threshold: int = 2
+    trial_timeout: float = 360.0
+    jitter: float = 0.1
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            self._check(field.name, type(field.default))
+        if self.max_recovery_timeout < self.recovery_timeout:
+            raise ConfigurationError(
+                f"max_recovery_timeout={self.max_recovery_timeout:g} is less than "
+                f"recovery_timeout={self.recovery_timeout:g}: raise it."
+            )
+        if self.half_open_max < self.success_threshold:
+            raise ConfigurationError(
+                f"half_open_max={self.half_open_max} is less than success_threshold="
+                f"{self.success_threshold}: no trials could close the breaker. Raise it."
+            )
+
+    def _check(self, name: str, kind: type) -> None:
+        low, high = _BOUNDS[name]
+        value = getattr(self, name)
+        kinds = int if kind is int else (int, float)
+        if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
+            what = "a whole number" if kind is int else "a number"
+            raise ConfigurationError(f"{name}={value!r}: use {what} from {low:g} to {high:g}.")
+
+    def open_time(self, level: int, chance: float) -> float:
+        """The open time at escalation *level*; *chance* is from 0 to 1.
+
+        The cap comes after the jitter, and the level is bounded, so neither gets past it.
+        """
+        spread = 1 + self.jitter * (2 * chance - 1)
+        seconds = self.recovery_timeout * 2.0 ** min(level, _LEVEL_MAX) * spread
+        return min(seconds, self.max_recovery_timeout)
+
+
+_YEAR: Final = 366 * 86400.0
+_MANY: Final = 1_000_000
+_BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
+    "failure_threshold": (0, _MANY),
+    "failure_rate": (0, 1),
+    "min_calls": (1, _MANY),
+    "window": (0.01, _YEAR),
+    "slow_call_duration": (0, _YEAR),
+    "slow_call_rate": (0.001, 1),
+    "recovery_timeout": (0.001, _YEAR),
+    "max_recovery_timeout": (0.001, _YEAR),
+    "half_open_max": (1, _MANY),
+    "half_open_concurrent": (1, _MANY),
+    "success_threshold": (1, _MANY),
+    "trial_timeout": (0.001, _YEAR),
+    "jitter": (0, 1),
+}
+
+
+class _Round:
+    """The trials of one half-open state."""
+
+    __slots__ = ("admitted", "passed", "under_way")
+
+    def __init__(self) -> None:
+        self.admitted = 0
+        self.passed = 0
+        self.under_way: dict[int, float] = {}  # permit → when it was given
+
+    def has_room(self, config: BreakerConfig) -> bool:
+        return (
+            self.admitted < config.half_open_max
+            and len(self.under_way) < config.half_open_concurrent
+        )
+
+    def is_late(self, now: float, timeout: float) -> bool:
+        for permit, since in self.under_way.items():
+            self.under_way[permit] = min(since, now)  # the clock may have gone back
+        return any(now - since >= timeout for since in self.under_way.values())
+
+
+class Breaker:
+    """One circuit breaker; see the head of this module for the theory.
+
+    Every method that depends on time takes *now*, in seconds of any clock. *rng* returns a
+    random number from 0 to 1. *on_transition* is called with the old state, the new state and
+    the :class:`Event` after each transition; its errors are swallowed, so log them there.
+    Not thread-safe.
+    """
+
+    __slots__ = (
+        "_era", "_failed", "_level", "_on_transition", "_open_time", "_out", "_rng", "_round",
+        "_since", "_window", "config", "last_failure", "opened_until", "state", "trips",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        config: BreakerConfig,
+        rng: Callable[[], float],
+        on_transition: Callable[[State, State, Event], object] | None = None,
+    ) -> None:
+        self.config = config
+        self.state = _CLOSED
+        self.trips = 0  # reopenings in a row
+        self.opened_until = 0.0
+        self.last_failure = ""
+        self._rng = rng
+        self._on_transition = on_transition
+        self._era = 0  # even; one more is the permit of the latest trial
+        self._out = 0  # permits of this era without an outcome
+        self._failed = 0  # failures in a row
+        self._level = 0  # of escalation
+        self._since = 0.0  # when it closed
+        self._open_time = 0.0  # the length of the latest open state
+        self._window: Window | None = None  # made by the first call that counts
+        self._round: _Round | None = None  # while half-open
+
+    # --- calls ----------------------------------------------------------------------
+
+    def ready_at(self, now: float) -> float:
+        """0.0 when a call may be admitted at *now*, else the time before which none will be.
+
+        It is ``math.inf`` while a trial is under way, or when the breaker is forced open.
+        """
+        if self.state is _CLOSED:
+            return 0.0
+        self._refresh(now)
+        if self._round is not None:
+            return 0.0 if self._round.has_room(self.config) else inf
+        return self.opened_until
+
+    def acquire(self, now: float) -> int | None:
+        """A permit for one call, to be given to :meth:`record`; None when it is refused."""
+        if self.state is _CLOSED:
+            self._out += 1
+            return self._era
+        if self.ready_at(now):
+            return None
+        if self._round is None:
+            self._out += 1
+            return self._era
+        self._era += 2
+        permit = self._era + 1
+        self._round.admitted += 1
+        self._round.under_way[permit] = now
+        return permit
+
+    def record(  # noqa: PLR0917 - one call for each response: keywords cost time
+        self,
+        permit: int,
+        outcome: Outcome,
+        now: float,
+        duration: float = 0.0,
+        retry_after: float = 0.0,
+        failure: str = "",
+    ) -> None:
+        """Say how the call with *permit* ended; exactly once for each permit.
+
+        :param duration: how many seconds the call took
+        :param retry_after: how many seconds a throttled call was told to wait; 0: not told
+        :param failure: what failed, in a few words, for :attr:`last_failure`
+        """
+        if permit != self._era or self._round is not None:
+            self._refresh(now)
+            if self._round is None or permit not in self._round.under_way:
+                return  # of an era that is over
+        failed = outcome is _FAILURE
+        slow = 0.0 < self.config.slow_call_duration <= duration
+        if failed:
+            self.last_failure = failure[:_TEXT_MAX]
+        if self._round is not None:
+            bad = failed or (slow and outcome is _SUCCESS)
+            self._end_trial(permit, _FAILURE if bad else outcome, now, retry_after)
+        else:
+            if self._out:
+                self._out -= 1
+            if (failed or outcome is _SUCCESS) and self.state is not _DISABLED:
+                self._count(now, failed=failed, slow=slow)
+
+    def _count(self, now: float, *, failed: bool, slow: bool) -> None:
+        window = self._window
+        if window is None:
+            window = self._window = Window(self.config.window, now)
+        window.add(now, failed=failed, slow=slow)
+        self._failed = self._failed + 1 if failed else 0
+        if failed or slow:
+            event = self._reason_to_open(window.read(now))
+            if event is not None:
+                self._fire(event, now)
+
+    def _reason_to_open(self, counts: Counts) -> Event | None:
+        config = self.config
+        if 0 < config.failure_threshold <= self._failed:
+            return Event.FAILURES_IN_A_ROW
+        if counts.calls < config.min_calls:
+            return None
+        if 0 < config.failure_rate <= counts.failures / counts.calls:
+            return Event.FAILURE_RATE
+        if config.slow_call_duration and counts.slow / counts.calls >= config.slow_call_rate:
+            return Event.SLOW_CALL_RATE
+        return None
+
+    def _end_trial(self, permit: int, outcome: Outcome, now: float, retry_after: float) -> None:
+        trials = self._round
+        assert trials is not None
+        del trials.under_way[permit]
+        if outcome is _FAILURE:
+            self._fire(Event.TRIAL_FAILED, now)
+        elif outcome is _SUCCESS:
+            trials.passed += 1
+            if trials.passed >= self.config.success_threshold:
+                self._fire(Event.TRIALS_PASSED, now)
+        elif outcome is Outcome.THROTTLED:
+            asked = min(retry_after, self.config.max_recovery_timeout)
+            self._fire(Event.TRIAL_THROTTLED, now, asked if asked > 0 else self._open_time)
+        else:
+            trials.admitted -= 1
+
+    # --- by hand --------------------------------------------------------------------
+
+    def force_open(self) -> None:
+        """Refuse every call until :meth:`reset`."""
+        self._fire(Event.FORCE_OPEN, 0.0)
+
+    def disable(self) -> None:
+        """Admit every call and count nothing until :meth:`reset`."""
+        self._fire(Event.DISABLE, 0.0)
+
+    def metrics_only(self) -> None:
+        """Admit every call and count it, but never open, until :meth:`reset`."""
+        self._fire(Event.METRICS_ONLY, 0.0)
+
+    def reset(self, now: float) -> None:
+        """Close it and forget all that was counted."""
+        self._fire(Event.RESET, now)
+
+    # --- questions ------------------------------------------------------------------
+
+    def retry_after(self, now: float) -> float | None:
+        """The seconds that it stays open, None when it is not open."""
+        self._refresh(now)
+        return self.opened_until - now if self.state is State.OPEN else None
+
+    def round_ends_at(self) -> float:
+        """When the trial that is under way is late, ``math.inf`` when there is none."""
+        if self._round is None or not self._round.under_way:
+            return inf
+        return min(self._round.under_way.values()) + self.config.trial_timeout
+
+    def counts(self, now: float) -> Counts:
+        """The calls in the window, the failed and the slow ones among them."""
+        return Counts(0, 0, 0) if self._window is None else self._window.read(now)
+
+    def healthy_idle(self, now: float) -> bool:
+        """Whether nothing is lost when it is replaced by a new one."""
+        return (
+            self.state is _CLOSED
+            and not self._out
+            and not self._level_at(now)
+            and not self.counts(now).failures
+        )
+
+    # --- transitions ----------------------------------------------------------------
+
+    def _refresh(self, now: float) -> None:
+        """What time alone has changed."""
+        if self.state is State.OPEN:
+            self.opened_until = min(self.opened_until, now + self._open_time)
+            if self.opened_until <= now:
+                self._fire(Event.RECOVERY_DUE, now)
+        elif self._round is not None and self._round.is_late(now, self.config.trial_timeout):
+            self._fire(Event.TRIAL_LATE, now)
+
+    def _fire(self, event: Event, now: float, open_time: float = 0.0) -> None:
+        old = self.state
+        new = TRANSITIONS.get((old, event))
+        if new is None:
+            return
+        if new is State.OPEN:
+            self._open(event, now, open_time)
+        else:
+            self.opened_until = inf if new is State.FORCED_OPEN else 0.0
+        if new is _CLOSED:
+            self._level = 0 if event is Event.RESET else self._level
+            self._since = now
+            self.trips = 0
+            self.last_failure = ""
+        self._round = _Round() if new is State.HALF_OPEN else None
+        self._window = None
+        self._out = self._failed = 0
+        self._era += 2
+        self.state = new
+        if self._on_transition is not None:
+            with suppress(Exception):
+                self._on_transition(old, new, event)
+
+    def _open(self, event: Event, now: float, open_time: float) -> None:
+        if event is not Event.TRIAL_THROTTLED:
+            level = self._level_at(now)
+            open_time = self.config.open_time(level, self._rng())
+            self._level = min(level + 1, _LEVEL_MAX)
+            self.trips = 0 if self.state is _CLOSED else self.trips + 1
+        self._open_time = open_time
+        self.opened_until = now + open_time
+
+    def _level_at(self, now: float) -> int:
+        if not self._level or self.state is not _CLOSED:
+            return self._level
+        healthy = max(now - self._since, 0.0) // self.config.window
+        return int(max(self._level - healthy, 0))
+
+    # --- storage --------------------------------------------------------------------
+
+    def dump(self, now: float, wall: float) -> dict[str, Any] | None:
+        """What :meth:`load` needs to go on, None when there is nothing to remember.
+
+        *wall* is the time of day at *now*, in seconds since 1970: it goes on while no process
+        runs. A breaker that is half-open goes on as one that is about to be.
+        """
+        state = State.OPEN if self.state is State.HALF_OPEN else self.state
+        data: dict[str, Any] = {
+            "level": self._level_at(now),
+            "trips": self.trips,
+            "failures": self._failed if state is _CLOSED else 0,
+        }
+        if state is State.OPEN:
+            left = min(max(self.opened_until - now, 0.0), self._open_time)
+            data |= {"until": wall + left, "open_time": self._open_time}
+        data = {name: value for name, value in data.items() if value}
+        if state is _CLOSED and not data:
+            return None
+        if self.last_failure:
+            data["last_failure"] = self.last_failure
+        return {"state": state.value, **data}
+
+    @classmethod
+    def load(
+        cls,
+        config: BreakerConfig,
+        data: Mapping[str, Any],
+        now: float,
+        wall: float,
+        rng: Callable[[], float],
+        *,
+        on_transition: Callable[[State, State, Event], object] | None = None,
+    ) -> Breaker:
+        """The breaker that :meth:`dump` has described, at *now* and *wall* of today's clocks.
+
+        It stays open for what is left, and never longer than it was to be in all, whatever
+        has happened to the clock. What can't be read is left out: the breaker will find out.
+        """
+        breaker = cls(config, rng, on_transition)
+        with suppress(ValueError):
+            breaker.state = State(data.get("state"))
+        breaker.trips = int(_number(data, "trips", 2**31))
+        breaker._level = int(_number(data, "level", _LEVEL_MAX))
+        breaker._since = now
+        breaker.last_failure = str(data.get("last_failure", ""))[:_TEXT_MAX]
+        if breaker.state is _CLOSED:
+            breaker._failed = int(_number(data, "failures", 2**31))
+        elif breaker.state is State.FORCED_OPEN:
+            breaker.opened_until = inf
+        elif breaker.state in {State.OPEN, State.HALF_OPEN}:
+            breaker.state = State.OPEN
+            breaker._open_time = _number(data, "open_time", config.max_recovery_timeout)
+            left = _number(data, "until", inf) - wall
+            breaker.opened_until = now + min(max(left, 0.0), breaker._open_time)
+        return breaker
+
+
+def _number(data: Mapping[str, Any], name: str, high: float) -> float:
+    """A number of *data* from 0 to *high*; 0 in the place of anything else."""
+    value = data.get(name, 0)
+    if not isinstance(value, (int, float)) or not value > 0:
+        return 0
+    return min(value, high)

@@ -1,0 +1,613 @@
+"""The circuit breaker's decisions."""
+
+from __future__ import annotations
+
+import random
+import sys
+from math import inf, nan
+
+import pytest
+from breaker_samples import FAILED, PASSED, call, half_open, make, opened
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scrapy_resilience.core.breaker import (
+    TRANSITIONS,
+    Breaker,
+    BreakerConfig,
+    Event,
+    Outcome,
+    State,
+)
+from scrapy_resilience.exceptions import ConfigurationError
+
+SLOW = {"failure_threshold": 0, "failure_rate": 0, "slow_call_duration": 2, "min_calls": 4}
+
+
+# --- opening ------------------------------------------------------------------------
+
+
+def test_opens_after_failures_in_a_row():
+    """The threshold opens it, and one failure less does not."""
+    breaker = make()
+
+    call(breaker, FAILED, 0.0)
+    call(breaker, FAILED, 100.0)
+    assert breaker.state is State.CLOSED
+
+    call(breaker, FAILED, 200.0)
+    assert breaker.state is State.OPEN
+    assert breaker.acquire(200.0) is None
+    assert breaker.ready_at(200.0) == breaker.opened_until == 210.0
+
+
+def test_a_success_ends_the_row():
+    """Failures on both sides of a success are not in a row."""
+    breaker = make()
+
+    for outcome in [FAILED, FAILED, PASSED, FAILED, FAILED]:
+        call(breaker, outcome, 0.0)
+
+    assert breaker.state is State.CLOSED
+
+
+def test_opens_at_the_failure_rate():
+    """The rate is reached, not only exceeded, and counts from the minimum of calls on."""
+    breaker = make(failure_threshold=0, failure_rate=0.3, min_calls=10)
+
+    for outcome in [FAILED, FAILED, *[PASSED] * 7]:
+        call(breaker, outcome, 0.0)
+    assert breaker.state is State.CLOSED
+
+    call(breaker, FAILED, 0.0)
+    assert breaker.state is State.OPEN
+
+
+def test_too_few_calls_have_no_rate():
+    """Below the minimum of calls nothing opens, at the minimum it does."""
+    breaker = make(failure_threshold=0, min_calls=4)
+
+    for _ in range(3):
+        call(breaker, FAILED, 0.0)
+    assert breaker.state is State.CLOSED
+
+    call(breaker, FAILED, 0.0)
+    assert breaker.state is State.OPEN
+
+
+def test_old_calls_have_no_rate():
+    """Calls that the window has passed count no more."""
+    breaker = make(failure_threshold=0, min_calls=4, window=60)
+
+    for now in (0.0, 0.0, 0.0, 61.0):
+        call(breaker, FAILED, now)
+
+    assert breaker.state is State.CLOSED
+    assert breaker.counts(61.0) == (1, 1, 0)
+
+
+def test_opens_at_the_slow_call_rate():
+    """Slow successes open it when their share is reached."""
+    breaker = make(**SLOW, slow_call_rate=0.5)
+
+    for duration in (0.1, 0.1, 2.0):
+        call(breaker, PASSED, 0.0, duration)
+    assert breaker.state is State.CLOSED
+
+    call(breaker, PASSED, 0.0, 5.0)
+    assert breaker.state is State.OPEN
+
+
+def test_slow_calls_are_off_by_default():
+    """Without a duration no call is slow."""
+    breaker = make()
+
+    for _ in range(50):
+        call(breaker, PASSED, 0.0, 1e6)
+
+    assert breaker.state is State.CLOSED
+    assert breaker.counts(0.0) == (50, 0, 0)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.THROTTLED, Outcome.IGNORED, Outcome.CANCELLED])
+def test_neither_success_nor_failure(outcome):
+    """Other outcomes of a closed breaker count for nothing and end no row."""
+    breaker = make()
+
+    for each in [FAILED, FAILED, *[outcome] * 20]:
+        call(breaker, each, 0.0)
+    assert breaker.state is State.CLOSED
+    assert breaker.counts(0.0) == (2, 2, 0)
+
+    call(breaker, FAILED, 0.0)
+    assert breaker.state is State.OPEN
+
+
+# --- half-open ----------------------------------------------------------------------
+
+
+def test_successes_close_it():
+    """Two successful trials close it, and one is not enough."""
+    breaker = half_open()
+
+    call(breaker, PASSED, 10.0)
+    assert breaker.state is State.HALF_OPEN
+
+    call(breaker, PASSED, 11.0)
+    assert breaker.state is State.CLOSED
+    assert breaker.ready_at(11.0) == 0.0
+
+
+def test_a_failure_reopens_it():
+    """A failed trial opens it again, for twice as long, and counts as a trip."""
+    breaker = half_open()
+    assert breaker.trips == 0
+
+    call(breaker, PASSED, 10.0)
+    call(breaker, FAILED, 11.0)
+
+    assert breaker.state is State.OPEN
+    assert breaker.opened_until == 31.0
+    assert breaker.trips == 1
+
+
+def test_a_slow_trial_reopens_it():
+    """A trial that succeeds slowly has not shown that the other side is well."""
+    breaker = half_open(slow_call_duration=2)
+
+    call(breaker, PASSED, 10.0, 2.0)
+
+    assert breaker.state is State.OPEN
+
+
+@pytest.mark.parametrize(("concurrent", "admitted"), [(1, 1), (2, 2), (9, 3)])
+def test_trials_are_capped(concurrent, admitted):
+    """No more trials are under way than the two caps allow; then it waits for an outcome."""
+    breaker = half_open(half_open_max=3, half_open_concurrent=concurrent)
+
+    permits = [breaker.acquire(10.0) for _ in range(10)]
+
+    assert len([each for each in permits if each is not None]) == admitted
+    assert len(set(permits[:admitted])) == admitted
+    assert breaker.ready_at(10.0) == inf
+    assert breaker.round_ends_at() == 370.0
+
+
+def test_a_throttled_trial_waits_as_told():
+    """A 429 prolongs the open state by its Retry-After, without trip or escalation."""
+    breaker = half_open()
+
+    call(breaker, Outcome.THROTTLED, 10.0, 0.0, 7.0)
+    assert breaker.opened_until == 17.0
+    assert breaker.trips == 0
+
+    assert breaker.ready_at(17.0) == 0.0
+    call(breaker, FAILED, 17.0)
+    assert breaker.opened_until == 37.0
+
+
+@pytest.mark.parametrize(
+    ("asked", "until"), [(0.0, 20.0), (-5.0, 20.0), (nan, 20.0), (1e300, 60.0), (inf, 60.0)]
+)
+def test_hostile_retry_after(asked, until):
+    """Without a usable Retry-After the open time is the last one; none exceeds the cap."""
+    breaker = half_open(max_recovery_timeout=50)
+
+    call(breaker, Outcome.THROTTLED, 10.0, 0.0, asked)
+
+    assert breaker.opened_until == until
+
+
+def test_retry_after():
+    """It is what remains, and None in any other state."""
+    breaker = opened(0.0)
+
+    assert breaker.retry_after(4.0) == 6.0
+    assert breaker.retry_after(10.0) is None
+    assert breaker.state is State.HALF_OPEN
+    assert make().retry_after(0.0) is None
+
+
+# --- escalation ---------------------------------------------------------------------
+
+
+def fail_trials(breaker, times, now):
+    """Let trials fail, and return the open times in between."""
+    waits = []
+    for _ in range(times):
+        now = breaker.ready_at(now) or now
+        call(breaker, FAILED, now)
+        waits.append(breaker.opened_until - now)
+    return waits
+
+
+def test_escalates_up_to_the_cap():
+    """Each reopening doubles the open time, until the cap."""
+    breaker = opened(0.0, max_recovery_timeout=100)
+
+    assert fail_trials(breaker, 5, 0.0) == [20.0, 40.0, 80.0, 100.0, 100.0]
+    assert breaker.trips == 5
+
+
+def closed_again(now):
+    """Return a breaker that reopened twice, then closed at *now*: its level is 3."""
+    breaker = opened(now - 70)
+    fail_trials(breaker, 2, now - 70)
+    assert breaker.ready_at(now) == 0.0
+    call(breaker, PASSED, now)
+    call(breaker, PASSED, now)
+    return breaker
+
+
+@pytest.mark.parametrize(
+    ("healthy", "seconds"), [(0, 80), (59, 80), (60, 40), (120, 20), (180, 10), (1e6, 10)]
+)
+def test_escalation_decays(healthy, seconds):
+    """Each window that it stays closed takes one step off."""
+    breaker = closed_again(1000.0)
+    assert breaker.trips == 0
+
+    for _ in range(3):
+        call(breaker, FAILED, 1000.0 + healthy)
+
+    assert breaker.opened_until == 1000.0 + healthy + seconds
+
+
+@given(
+    st.integers(0, 10**9),
+    st.floats(0, 1),
+    st.floats(0, 1),
+    st.floats(0.001, 1e6),
+    st.floats(1, 1e3),
+)
+def test_open_times_are_bounded(level, chance, jitter, base, factor):
+    """For any level an open time is within the jitter of base · 2ⁿ and never above the cap."""
+    cap = min(base * factor, 3e7)
+    config = BreakerConfig(recovery_timeout=base, max_recovery_timeout=cap, jitter=jitter)
+
+    seconds = config.open_time(level, chance)
+
+    ideal = base * 2.0 ** min(level, 64)
+    assert 0 <= seconds <= cap
+    assert seconds >= min(ideal * (1 - jitter) * 0.999, cap)
+    assert seconds <= ideal * (1 + jitter) * 1.001
+
+
+def test_jitter_spreads():
+    """Breakers that open together do not come back together."""
+    config = BreakerConfig(recovery_timeout=100, jitter=0.1)
+    rng = random.Random(7)
+
+    times = [config.open_time(0, rng.random()) for _ in range(1000)]
+
+    assert 90 <= min(times) < 91
+    assert 109 < max(times) <= 110
+
+
+# --- by hand ------------------------------------------------------------------------
+
+
+def test_forced_open():
+    """It refuses, and says that it can't tell until when."""
+    breaker = make()
+    breaker.force_open()
+
+    assert breaker.acquire(0.0) is None
+    assert breaker.ready_at(1e12) == breaker.opened_until == inf
+    assert breaker.retry_after(0.0) is None
+
+
+def test_disabled():
+    """It admits and does not count."""
+    breaker = opened()
+    breaker.disable()
+
+    for _ in range(20):
+        call(breaker, FAILED, 0.0)
+
+    assert breaker.state is State.DISABLED
+    assert breaker.counts(0.0) == (0, 0, 0)
+
+
+def test_metrics_only():
+    """It admits and counts, and does not open."""
+    breaker = opened()
+    breaker.metrics_only()
+
+    for _ in range(20):
+        call(breaker, FAILED, 0.0)
+
+    assert breaker.state is State.METRICS_ONLY
+    assert breaker.counts(0.0) == (20, 20, 0)
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_reset(state):
+    """A reset closes it from any state and forgets failures and escalation."""
+    breaker = in_state(state)
+    breaker.reset(50.0)
+
+    assert breaker.state is State.CLOSED
+    assert breaker.healthy_idle(50.0)
+    assert breaker.dump(50.0, 0.0) is None
+
+
+def in_state(state):
+    """Return a breaker in that state at 10 s."""
+    if state is State.CLOSED:
+        breaker = make()
+        call(breaker, FAILED, 10.0)
+        return breaker
+    if state in {State.OPEN, State.HALF_OPEN}:
+        return opened(10.0) if state is State.OPEN else half_open(10.0)
+    breaker = make()
+    {
+        State.FORCED_OPEN: breaker.force_open,
+        State.DISABLED: breaker.disable,
+        State.METRICS_ONLY: breaker.metrics_only,
+    }[state]()
+    return breaker
+
+
+@pytest.mark.parametrize("state", list(State))
+@pytest.mark.parametrize("event", list(Event))
+def test_the_table_is_all_there_is(state, event):
+    """An event leads where the table says, and changes nothing when it has no entry."""
+    seen = []
+    breaker = in_state(state)
+    breaker._on_transition = lambda *change: seen.append(change)
+
+    breaker._fire(event, 10.0)
+
+    new = TRANSITIONS.get((state, event))
+    assert breaker.state is (new or state)
+    assert seen == ([] if new is None else [(state, new, event)])
+
+
+def test_the_table():
+    """By itself it goes round closed, open and half-open; only a hand does the rest."""
+    by_hand = {Event.FORCE_OPEN, Event.DISABLE, Event.METRICS_ONLY, Event.RESET}
+    automatic = {State.CLOSED, State.OPEN, State.HALF_OPEN}
+    for (old, event), new in TRANSITIONS.items():
+        assert event in by_hand or {old, new} <= automatic
+    assert {
+        (old, new) for (old, event), new in TRANSITIONS.items() if event not in by_hand
+    } == {
+        (State.CLOSED, State.OPEN),
+        (State.OPEN, State.HALF_OPEN),
+        (State.HALF_OPEN, State.OPEN),
+        (State.HALF_OPEN, State.CLOSED),
+    }
+
+
+# --- eviction and memory ------------------------------------------------------------
+
+
+def test_healthy_and_idle():
+    """A closed breaker is idle without permits and without failures in the window."""
+    breaker = make()
+    assert breaker.healthy_idle(0.0)
+
+    permit = breaker.acquire(0.0)
+    assert not breaker.healthy_idle(0.0)
+
+    breaker.record(permit, FAILED, 0.0)
+    assert not breaker.healthy_idle(59.0)
+    assert breaker.healthy_idle(61.0)
+
+
+def size(value, seen):
+    """Return the bytes of an object and of what is reached from it, but for what is *seen*."""
+    if id(value) in seen or isinstance(value, (type, State, BreakerConfig)) or callable(value):
+        return 0
+    seen.add(id(value))
+    total = sys.getsizeof(value)
+    if isinstance(value, dict):
+        total += sum(size(each, seen) for pair in value.items() for each in pair)
+    for name in getattr(type(value), "__slots__", ()):
+        total += size(getattr(value, name), seen)
+    return total
+
+
+@pytest.fixture
+def own_size():
+    """Measure what a breaker does not share with another one."""
+    other = make()
+    call(other, PASSED, 0.0)
+    shared = set()
+    size(other._window._slow, shared)  # zeros and the like
+    for name in Breaker.__slots__:
+        if name != "_window":
+            size(getattr(other, name), shared)
+    yield lambda breaker: size(breaker, set(shared))
+    assert other.state is State.CLOSED  # it has lived until here, and so have the ids
+
+
+def test_memory_of_an_idle_breaker(own_size):
+    """A breaker of a healthy domain takes less than 600 bytes, a new one less than 200."""
+    breaker = make(failure_threshold=5)
+    assert 100 < own_size(breaker) < 200
+
+    for step in range(10_000):
+        call(breaker, PASSED, 1e6 + step / 30, 0.123)
+
+    assert breaker.counts(1e6 + 333).calls > 1600
+    assert 300 < own_size(breaker) < 600
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_memory_in_any_state(state, own_size):
+    """No state takes more than 900 bytes."""
+    breaker = in_state(state)
+    for step in range(100):
+        permit = breaker.acquire(10.0 + step)
+        if permit is not None and state is not State.HALF_OPEN:
+            breaker.record(permit, PASSED, 10.0 + step)
+
+    assert 100 < own_size(breaker) < 900
+
+
+# --- storage ------------------------------------------------------------------------
+
+
+def reload(breaker, now, wall, **changes):
+    """Take a breaker through dump and load, with another clock afterwards."""
+    data = breaker.dump(now, wall)
+    return Breaker.load(
+        BreakerConfig(**{"recovery_timeout": 10, "jitter": 0, **changes}),
+        data,
+        changes.pop("later", 5.0),
+        wall,
+        lambda: 0.5,
+    )
+
+
+def test_nothing_to_remember():
+    """A closed breaker without failures is not stored."""
+    breaker = make()
+    call(breaker, PASSED, 0.0)
+
+    assert breaker.dump(0.0, 1e9) is None
+
+
+def test_the_open_time_goes_on():
+    """What was left of the open time is left on the next process' clock."""
+    breaker = opened(100.0)
+    data = breaker.dump(104.0, 1e9)
+
+    again = Breaker.load(breaker.config, data, 5.0, 1e9 + 2, lambda: 0.5)
+
+    assert again.state is State.OPEN
+    assert again.retry_after(5.0) == 4.0
+
+
+@pytest.mark.parametrize(
+    ("wall", "left"), [(1e9 - 1e7, 10.0), (0.0, 10.0), (1e9 + 7, None), (1e12, None)]
+)
+def test_a_wall_clock_that_was_set(wall, left):
+    """A clock that was set back does not prolong it, one that was set forward ends it."""
+    breaker = opened(100.0)
+    data = breaker.dump(104.0, 1e9)
+
+    again = Breaker.load(breaker.config, data, 5.0, wall, lambda: 0.5)
+
+    assert again.retry_after(5.0) == left
+
+
+def test_a_lower_cap_is_kept():
+    """A cap that was lowered in between holds for the rest as well."""
+    breaker = opened(0.0)
+    data = breaker.dump(0.0, 1e9)
+    config = BreakerConfig(recovery_timeout=1, max_recovery_timeout=2)
+
+    again = Breaker.load(config, data, 0.0, 1e9, lambda: 0.5)
+
+    assert again.retry_after(0.0) == 2.0
+
+
+def test_half_open_is_stored_as_due():
+    """Its trials are lost with the process, so that it opens a new round at once."""
+    breaker = half_open(10.0)
+    breaker.acquire(10.0)
+    data = breaker.dump(11.0, 1e9)
+
+    again = Breaker.load(breaker.config, data, 0.0, 1e9, lambda: 0.5)
+
+    assert again.acquire(0.0) is not None
+    assert again.state is State.HALF_OPEN
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        {"state": "ajar"},
+        {"state": ["open"], "level": "x", "trips": None, "failures": {}},
+        {"state": "closed", "level": -3, "trips": nan, "failures": -inf},
+        {"state": "open", "until": nan, "open_time": inf},
+        {"state": "open", "until": inf, "open_time": -1},
+        {"state": "half_open", "until": "soon", "last_failure": 5},
+    ],
+)
+def test_stored_nonsense(data):
+    """What can't be read is left out, and the breaker works."""
+    breaker = Breaker.load(BreakerConfig(), data, 0.0, 1e9, lambda: 0.5)
+
+    assert breaker.ready_at(0.0) == 0.0
+    assert breaker.acquire(0.0) is not None
+    assert breaker.trips == 0
+
+
+STEPS = st.lists(st.tuples(st.sampled_from(Outcome), st.floats(0, 40)), max_size=40)
+HANDS = st.sampled_from([None, "force_open", "disable", "metrics_only"])
+
+
+@given(STEPS, HANDS, st.floats(0, 1e9))
+def test_dump_and_load(steps, hand, later):
+    """A loaded breaker is stored as the one that it was made from, at any time of the clock."""
+    breaker = make(max_recovery_timeout=100)
+    now, wall = 1000.0, 1.7e9
+    for outcome, wait in steps:
+        now += wait
+        permit = breaker.acquire(now)
+        if permit is not None:
+            breaker.record(permit, outcome, now, 0.1, 3.0, "timeout")
+    if hand:
+        getattr(breaker, hand)()
+    data = breaker.dump(now, wall)
+    if data is None:
+        assert breaker.state is State.CLOSED
+        return
+
+    again = Breaker.load(breaker.config, data, later, wall, lambda: 0.5)
+
+    assert again.dump(later, wall) == pytest.approx(data, abs=1e-3)
+    if breaker.state is not State.HALF_OPEN:
+        assert again.state is breaker.state
+    assert again.trips == breaker.trips
+    assert again.last_failure == breaker.last_failure
+
+
+def test_failures_in_a_row_are_stored():
+    """A restart does not give a sick domain five more failures."""
+    breaker = make()
+    call(breaker, FAILED, 0.0, 0.0, 0.0, "timeout")
+    call(breaker, FAILED, 0.0, 0.0, 0.0, "timeout")
+
+    again = Breaker.load(breaker.config, breaker.dump(0.0, 1e9), 0.0, 1e9, lambda: 0.5)
+    assert again.last_failure == "timeout"
+    call(again, FAILED, 0.0)
+
+    assert again.state is State.OPEN
+
+
+def test_a_long_failure_is_cut():
+    """The text of a failure is not longer than 200 characters."""
+    breaker = make()
+    call(breaker, FAILED, 0.0, 0.0, 0.0, "x" * 10_000)
+
+    assert len(breaker.last_failure) == 200
+
+
+# --- configuration ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"failure_rate": 1.5}, "failure_rate=1.5: use a number from 0 to 1."),
+        ({"failure_threshold": -1}, "failure_threshold=-1: use a whole number from 0 to"),
+        ({"min_calls": 2.5}, "min_calls=2.5: use a whole number from 1 to"),
+        ({"window": 0}, "window=0: use a number from 0.01 to"),
+        ({"jitter": nan}, "jitter=nan: use a number from 0 to 1."),
+        ({"recovery_timeout": inf}, "recovery_timeout=inf: use"),
+        ({"recovery_timeout": True}, "recovery_timeout=True: use"),
+        ({"half_open_max": "3"}, "half_open_max='3': use a whole number from 1 to"),
+        ({"recovery_timeout": 7200}, "max_recovery_timeout=3600 is less than recovery_timeout"),
+        ({"success_threshold": 4}, "half_open_max=3 is less than success_threshold=4"),
+    ],
+)
+def test_bad_configuration(settings, message):
+    """A value that makes no sense is refused, by name."""
+    with pytest.raises(ConfigurationError, match=message):
+        BreakerConfig(**settings)

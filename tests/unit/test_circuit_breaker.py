@@ -1,0 +1,414 @@
+"""Circuit breakers outside Scrapy: decorator, context manager, listeners, registry."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import inspect
+import logging
+import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import pytest
+from breaker_samples import Clock, run
+
+from scrapy_resilience import breaker as module
+from scrapy_resilience.breaker import (
+    BreakerEvent,
+    CircuitBreaker,
+    EventKind,
+    State,
+    breakers,
+    get_breaker,
+)
+from scrapy_resilience.exceptions import (
+    CircuitOpenError,
+    ConfigurationError,
+    ResilienceError,
+)
+
+
+@pytest.fixture
+def clock():
+    """Return a clock that stands still."""
+    return Clock()
+
+
+@pytest.fixture
+def breaker(clock):
+    """Return a breaker that opens after two failures, for 10 s."""
+    return CircuitBreaker(
+        "shop", failure_threshold=2, recovery_timeout=10, jitter=0, clock=clock
+    )
+
+
+def fail(breaker, times=2, error=OSError):
+    """Make calls that raise."""
+    for _ in range(times):
+        with pytest.raises(error), breaker:
+            raise error("no answer")
+
+
+# --- ways to use it -----------------------------------------------------------------
+
+
+def test_decorates_a_function(breaker):
+    """The function is called while it is closed, and not once it is open."""
+    calls = []
+
+    @breaker
+    def ask(what, *, loud=False):
+        """Ask it."""
+        calls.append((what, loud))
+        if what == "bad":
+            raise OSError
+        return what
+
+    assert ask("good", loud=True) == "good"
+    for _ in range(2):
+        with pytest.raises(OSError):  # noqa: PT011 - it has no text
+            ask("bad")
+    with pytest.raises(CircuitOpenError):
+        ask("good")
+
+    assert calls == [("good", True), ("bad", False), ("bad", False)]
+    assert ask.__name__ == "ask"
+    assert ask.__doc__ == "Ask it."
+
+
+def test_decorates_a_coroutine_function(breaker, clock):
+    """It is the coroutine's end that counts, with the time that it took."""
+
+    @breaker
+    async def ask(seconds):
+        await asyncio.sleep(0)
+        clock.sleep(seconds)
+        raise OSError
+
+    assert inspect.iscoroutinefunction(ask)
+    durations = []
+    breaker.subscribe(lambda event: durations.append(event.duration))
+    for _ in range(2):
+        with pytest.raises(OSError):  # noqa: PT011 - it has no text
+            run(ask(3.0))
+    with pytest.raises(CircuitOpenError):
+        run(ask(3.0))
+
+    assert durations[:2] == [3.0, 3.0]
+
+
+def test_a_method(breaker):
+    """A decorated method gets its object."""
+
+    class Client:
+        @breaker
+        def me(self):
+            return self
+
+    client = Client()
+
+    assert client.me() is client
+
+
+def generator():
+    """Yield nothing."""
+    yield
+
+
+async def async_generator():
+    """Yield nothing."""
+    yield
+
+
+@pytest.mark.parametrize("function", [generator, async_generator])
+def test_a_generator_is_refused(breaker, function):
+    """A generator function has done nothing when it returns, so it can't be guarded."""
+    with pytest.raises(TypeError, match="is a generator: guard what it calls"):
+        breaker(function)
+
+
+def test_an_async_context_manager(breaker):
+    """``async with`` counts as ``with`` does."""
+
+    async def ask():
+        async with breaker as entered:
+            assert entered is breaker
+            raise OSError
+
+    for _ in range(2):
+        with pytest.raises(OSError):  # noqa: PT011 - it has no text
+            run(ask())
+
+    assert breaker.state is State.OPEN
+
+
+def test_nested_and_interleaved_uses(clock):
+    """Each ``with`` gives back its own permit, in tasks that overlap as well."""
+    breaker = CircuitBreaker("shop", clock=clock)
+    durations = []
+    breaker.subscribe(lambda event: durations.append(event.duration))
+
+    async def visit(before, inside):
+        await asyncio.wait_for(before.wait(), 20)
+        async with breaker:
+            clock.sleep(1)
+            inside.set()
+            await asyncio.sleep(0)
+            with breaker:
+                clock.sleep(1)
+
+    async def both():
+        first, second, end = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        first.set()
+        await asyncio.gather(visit(first, second), visit(second, end))
+
+    run(both())
+
+    assert len(durations) == 4
+    assert breaker.counts == (4, 0, 0)
+    assert breaker._core.healthy_idle(clock.now)
+
+
+def test_threads_share_it():
+    """Counts of many threads are exact."""
+    breaker = CircuitBreaker("shop", failure_threshold=0, failure_rate=0)
+
+    def visit(number):
+        with breaker:
+            if number % 2:
+                raise OSError
+
+    def work(number):
+        for _ in range(200):
+            with suppress(OSError):
+                visit(number)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+
+    assert breaker.counts == (1600, 800, 0)
+    assert breaker._core._out == 0
+
+
+def test_the_real_clock():
+    """Without a clock argument it is the monotonic one, and the open time passes."""
+    breaker = CircuitBreaker("shop", failure_threshold=1, recovery_timeout=0.001)
+    fail(breaker, 1)
+
+    end = threading.Event()
+    while breaker.state is State.OPEN:
+        end.wait(0.001)
+
+    assert breaker.state is State.HALF_OPEN
+
+
+# --- what counts --------------------------------------------------------------------
+
+
+def test_a_result_comes_through_after_recovery(breaker, clock):
+    """Two successes after the open time close it."""
+    fail(breaker)
+    clock.sleep(10)
+
+    for _ in range(2):
+        with breaker:
+            pass
+
+    assert breaker.state is State.CLOSED
+    assert breaker.trips == 0
+
+
+def test_other_exceptions_are_ignored(clock):
+    """What is not among the exceptions neither opens nor closes, and is raised."""
+    breaker = CircuitBreaker("shop", failure_threshold=2, exceptions=OSError, clock=clock)
+
+    fail(breaker, 1)
+    fail(breaker, 10, KeyError)
+    assert breaker.state is State.CLOSED
+
+    fail(breaker, 1, ConnectionError)
+    assert breaker.state is State.OPEN
+    assert breaker.last_failure == "ConnectionError"
+
+
+def test_slow_calls(clock):
+    """Slow successes open it."""
+    breaker = CircuitBreaker("shop", slow_call_duration=2, min_calls=3, clock=clock)
+
+    for _ in range(3):
+        with breaker:
+            clock.sleep(2)
+
+    assert breaker.state is State.OPEN
+
+
+def test_a_clock_that_goes_back_within_a_call(clock):
+    """Such a call took no time."""
+    breaker = CircuitBreaker("shop", clock=clock)
+    durations = []
+    breaker.subscribe(lambda event: durations.append(event.duration))
+
+    with breaker:
+        clock.sleep(-100)
+
+    assert durations == [0.0]
+
+
+def test_the_error(breaker, clock):
+    """It names the breaker and the seconds that remain, and can be pickled."""
+    fail(breaker)
+    clock.sleep(2.5)
+
+    with pytest.raises(CircuitOpenError) as info, breaker:
+        pass
+
+    for error in (info.value, pickle.loads(pickle.dumps(info.value))):  # noqa: S301 - our own
+        assert (error.name, error.retry_after) == ("shop", 7.5)
+        assert str(error) == "circuit breaker 'shop' is open: try again in 7.5 s"
+        assert isinstance(error, ResilienceError)
+
+
+def test_the_error_without_a_time(breaker):
+    """When it can't tell until when, it says later."""
+    breaker.force_open()
+
+    with pytest.raises(CircuitOpenError, match="try again later"), breaker:
+        pass
+
+
+def test_bad_settings():
+    """A setting out of bounds is refused by name, one that is unknown as any argument."""
+    with pytest.raises(ConfigurationError, match="failure_rate=2: use a number"):
+        CircuitBreaker("shop", failure_rate=2)
+    with pytest.raises(TypeError, match="failure_treshold"):
+        CircuitBreaker("shop", failure_treshold=2)
+
+
+# --- by hand ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "state"),
+    [
+        ("force_open", State.FORCED_OPEN),
+        ("disable", State.DISABLED),
+        ("metrics_only", State.METRICS_ONLY),
+        ("reset", State.CLOSED),
+    ],
+)
+def test_by_hand(breaker, change, state):
+    """Each manual state can be set from open, and is told to listeners."""
+    fail(breaker)
+    assert breaker.retry_after == 10.0
+    events = []
+    breaker.subscribe(events.append)
+
+    getattr(breaker, change)()
+
+    assert breaker.state is state
+    assert breaker.retry_after is None
+    assert [(event.old, event.new) for event in events] == [(State.OPEN, state)]
+    assert repr(breaker) == f"<CircuitBreaker 'shop' {state.value}>"
+
+
+# --- listeners ----------------------------------------------------------------------
+
+
+def test_events(breaker, clock):
+    """A listener hears of each call, refusal and transition, in order."""
+    events = []
+    end = breaker.subscribe(events.append)
+    with breaker:
+        clock.sleep(1)
+    fail(breaker)
+    with pytest.raises(CircuitOpenError), breaker:
+        pass
+    clock.sleep(10)
+    fail(breaker, 1, KeyboardInterrupt)
+    end()
+    breaker.reset()
+
+    assert [(event.kind.value, event.reason) for event in events] == [
+        ("success", ""),
+        ("failure", ""),
+        ("failure", ""),
+        ("transition", "failures in a row"),
+        ("refused", ""),
+        ("transition", "recovery due"),
+        ("cancelled", ""),
+    ]
+    assert events[0] == BreakerEvent(EventKind.SUCCESS, "shop", 1.0)
+    assert isinstance(events[1].error, OSError)
+
+
+def test_two_listeners(breaker):
+    """The end of one is not the end of the other."""
+    first, second = [], []
+    end = breaker.subscribe(first.append)
+    breaker.subscribe(second.append)
+    end()
+    fail(breaker, 1)
+
+    assert (len(first), len(second)) == (0, 1)
+
+
+def test_a_listener_that_fails(breaker, caplog):
+    """It is logged, the others are called, and the call's own error comes through."""
+    events = []
+
+    def bad(event):
+        raise ValueError(event.kind)
+
+    breaker.subscribe(bad)
+    breaker.subscribe(events.append)
+    with caplog.at_level(logging.ERROR, module.__name__):
+        fail(breaker, 1)
+
+    assert [event.kind for event in events] == [EventKind.FAILURE]
+    assert "A listener of circuit breaker 'shop' failed" in caplog.text
+
+
+# --- registry -----------------------------------------------------------------------
+
+
+def test_the_registry():
+    """Every breaker that somebody holds is found by its name."""
+    one, two = CircuitBreaker("one"), CircuitBreaker("two")
+
+    assert get_breaker("one") is one
+    assert breakers()["two"] is two
+    assert get_breaker("three") is None
+
+
+def test_bug_16_the_registry_keeps_nothing_alive():
+    """Breakers that nobody holds are gone, and their entries too."""
+    for number in range(100):
+        CircuitBreaker(f"passing {number}")
+    gc.collect()
+
+    assert not [name for name in breakers() if name.startswith("passing")]
+
+
+def test_a_decorated_function_holds_its_breaker():
+    """A breaker lives as long as what it guards."""
+
+    @CircuitBreaker("held by a function")
+    def ask():
+        return 1
+
+    gc.collect()
+
+    assert get_breaker("held by a function") is not None
+    assert ask() == 1
+
+
+def test_the_latest_of_a_name_is_found():
+    """A new breaker takes the name, and the end of the old one does not take it away."""
+    old = CircuitBreaker("same")
+    new = CircuitBreaker("same")
+    del old
+    gc.collect()
+
+    assert get_breaker("same") is new
