@@ -31,6 +31,7 @@ from scrapy_resilience.checkpoint.commit import TROUBLES, Committer
 from scrapy_resilience.checkpoint.items import OutputTracker
 from scrapy_resilience.checkpoint.job import job_of
 from scrapy_resilience.checkpoint.steps import reach
+from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.exceptions import (
     CheckpointError,
     ConfigurationError,
@@ -93,6 +94,7 @@ class ResilientScheduler(BaseScheduler):
         self._dupefilter = dupefilter_of(crawler)
         self._filters = type(self._dupefilter) is RFPDupeFilter
         self._stats: Any = crawler.stats
+        self._letters = letters_of(crawler)
         self._inc = self._stats.inc_value  # looking it up costs more than calling it
         self._log_unserializable = crawler.settings.getbool("SCHEDULER_DEBUG")
         self._wake_up: tuple[float, CallLaterResult] | None = None
@@ -132,7 +134,13 @@ class ResilientScheduler(BaseScheduler):
             now=time.monotonic(),
             wall=time.time(),
         )
-        self.ledger = Ledger(self.frontier, store.outputs(), values.encode, values.decode)
+        self.ledger = Ledger(
+            self.frontier,
+            store.outputs(),
+            values.encode,
+            values.decode,
+            store.last_letter(),
+        )
         self.outputs = OutputTracker(self.crawler, self.ledger, self.frontier.note_start)
         self._shares = Shares(self.crawler, self.frontier)
         rerun = job is not None and job.config.rerun_start
@@ -142,6 +150,7 @@ class ResilientScheduler(BaseScheduler):
         self._max_changes = job.config.checkpoint_max_changes if job else sys.maxsize
         wrap_scraper(engine, self.outputs.outputs, self.outputs.item)
         if job is not None:
+            self._letters.attach(self.ledger, self._codec, job.meta.get("dead_letters", 0))
             self.committer = Committer(
                 job.store, self.frontier, self._stats, patience=job.config.storage_timeout
             )
@@ -319,7 +328,9 @@ class ResilientScheduler(BaseScheduler):
         assert self.job is not None
         self._collect()
         self.ledger.contribute(changes)
+        self._letters.contribute(changes)
         meta, rows = self.job.meta, self.frontier.rows
+        meta["dead_letters"] = self._letters.count
         meta["reason"] = self._close_reason
         self.job.all_done = (
             self._close_reason == "finished" and rows == 0 and not self.start_pending
