@@ -73,6 +73,8 @@ class Ledger:
         self._open: set[Producer] = set()  # finished, with children in memory
         self._forget: list[str] = []
         self._starts: Counter[int] = Counter()
+        self._repeating: set[Producer] = set()  # have a record of an earlier run
+        self._handed_on: dict[str, bytes] = {}
         self._letters: list[Letter] = []  # for the next commit
         self._last_letter = last_letter
 
@@ -86,6 +88,8 @@ class Ledger:
             origin = self._earlier_origin(fingerprint()) or origin
         record = self._records.pop(origin, None)
         producer = Producer(origin, row, None if record is None else self._decode(record))
+        if record is not None:
+            self._repeating.add(producer)
         if volatile is not None and volatile.replaces and volatile.parent is not None:
             producer.go_on_from(volatile.parent)
         self.under_way[request] = producer
@@ -151,6 +155,17 @@ class Ledger:
         """Write a dead letter with the next commit."""
         self._letters.append(letter)
 
+    @property
+    def repeats(self) -> bool:
+        """Whether any request under way has put out something in an earlier run."""
+        return bool(self._repeating)
+
+    def hand_on(self, producer: Producer, row: Row) -> None:
+        """A stored request stands for *producer*'s, as a second try does: it repeats nothing."""
+        if producer in self._repeating:
+            name = str(row.number)
+            self._records[name] = self._handed_on[name] = self._encode(producer.record())
+
     def collect(self, busy: Container[Hashable]) -> int:
         """Close what is under way here but not in *busy*. Returns how many are done."""
         if self.frozen:
@@ -175,6 +190,7 @@ class Ledger:
         while True:
             done += 1
             self._open.discard(current)
+            self._repeating.discard(current)
             if current.recorded:
                 self._forget.append(current.origin)
             self._frontier.done(current.row)
@@ -204,6 +220,8 @@ class Ledger:
 
     def contribute(self, changes: Changes) -> None:
         """Record what unfinished requests have put out, and dead letters, in a commit."""
+        changes.outputs.update(self._handed_on)
+        self._handed_on = {}
         for origin in self._forget:
             changes.outputs[origin] = None
         self._forget = []
