@@ -415,8 +415,7 @@ class ResilientScheduler(BaseScheduler):
         elif origin.key is not None and origin.parent is not None:
             origin.parent.put_out(origin.key)
         elif origin.parent is None and self.ledger.repeats:
-            if (replaced := self._being_replaced()) is not None:
-                self.ledger.hand_on(replaced, row)
+            self.ledger.hand_on(self._being_replaced(), row)
         if self.frontier.changed >= self._max_changes:
             self.on_full()
 

@@ -160,9 +160,9 @@ class Ledger:
         """Whether any request under way has put out something in an earlier run."""
         return bool(self._repeating)
 
-    def hand_on(self, producer: Producer, row: Row) -> None:
-        """A stored request stands for *producer*'s, as a second try does: it repeats nothing."""
-        if producer in self._repeating:
+    def hand_on(self, producer: Producer | None, row: Row) -> None:
+        """A stored request stands for another, as a second try does: it repeats nothing."""
+        if producer is not None and producer in self._repeating:
             name = str(row.number)
             self._records[name] = self._handed_on[name] = self._encode(producer.record())
 

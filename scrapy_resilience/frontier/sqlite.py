@@ -259,36 +259,40 @@ class SQLiteStore:
         May be called in another thread, of a store that is opened there to read only.
         """
         pinned = self._reader.in_transaction
-        self.pin()  # all of it as of one moment
         try:
-            (answer,) = self._reader.execute("PRAGMA quick_check(1)").fetchone()
-            if answer != "ok":
-                raise self._damaged(answer.splitlines()[-1])
-            counted: Counter[int] = Counter()
-            waiting = []
-            for values in self._reader.execute(_ROWS):
-                row = self._row(values)
-                counted[row.lane] += 1
-                if row.due is not None:
-                    waiting.append(row)
-            if sorted(waiting) != sorted(self.delayed()):
-                raise self._damaged("an index does not fit its table")
-            if counted != {lane: rows for lane, _, rows in self.lanes()}:
-                raise self._damaged("requests are missing")
-            start: bytes | None = b""
-            while start is not None:
-                page = self.fingerprints(start, _PAGE)
-                start = page[-1] + b"\0" if len(page) == _PAGE else None
-            after = 0
-            while letters := self.letters(after, _PAGE):
-                after = letters[-1].number
-            deque(self.start_keys(), maxlen=0)
-            self.outputs(), self.state(), self.last_number()
+            self.pin()  # all of it as of one moment
+            try:
+                self._verify()
+            finally:
+                if not pinned:
+                    self.unpin()
         except (sqlite3.Error, TypeError, ValueError, AttributeError) as error:
             raise self._damaged(error) from error
-        finally:
-            if not pinned:
-                self.unpin()
+
+    def _verify(self) -> None:
+        (answer,) = self._reader.execute("PRAGMA quick_check(1)").fetchone()
+        if answer != "ok":
+            raise self._damaged(answer.splitlines()[-1])
+        counted: Counter[int] = Counter()
+        waiting = []
+        for values in self._reader.execute(_ROWS):
+            row = self._row(values)
+            counted[row.lane] += 1
+            if row.due is not None:
+                waiting.append(row)
+        if sorted(waiting) != sorted(self.delayed()):
+            raise self._damaged("an index does not fit its table")
+        if counted != {lane: rows for lane, _, rows in self.lanes()}:
+            raise self._damaged("requests are missing")
+        start: bytes | None = b""
+        while start is not None:
+            page = self.fingerprints(start, _PAGE)
+            start = page[-1] + b"\0" if len(page) == _PAGE else None
+        after = 0
+        while letters := self.letters(after, _PAGE):
+            after = letters[-1].number
+        deque(self.start_keys(), maxlen=0)
+        self.outputs(), self.state(), self.last_number()
 
     # --- writing ---
 

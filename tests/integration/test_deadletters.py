@@ -150,7 +150,7 @@ def check_healed(job):
 
 
 def test_what_is_given_up_is_listed(job):
-    """Callback, pipeline, ignored and permanent failures have a letter each; drops have none."""
+    """Failures of each kind have a letter; dropped items have none."""
     run = run_sick(job)
 
     rows = letters(job)
@@ -209,7 +209,6 @@ def test_a_kill_at_a_step_of_a_commit_neither_loses_nor_doubles_a_letter(job, st
 def test_a_replay_of_a_finished_job_runs_what_failed_and_nothing_else(job):
     """Each item once, no start(), no page that was done, and an empty ledger."""
     run_sick(job)
-    done = {(row["domain"], urlsplit(row["url"]).path) for row in letters(job)}
     starts = job.path("starts").read_text()
 
     found = heal_and_replay(job)
@@ -223,12 +222,7 @@ def test_a_replay_of_a_finished_job_runs_what_failed_and_nothing_else(job):
     check_healed(job)
     assert job.path("starts").read_text() == starts
     hosts = job.site.stats()["hosts"]
-    assert len(done) >= 4
-    assert (
-        all(host["paths"].get("/", 0) == 0 for host in hosts.values())
-        if "paths" in str(hosts)
-        else True
-    )
+    assert sum(host["paths"]["/"] for host in hosts.values()) == 0
     refused = job.run()
     refused.check_refused("has finished")
 
@@ -251,8 +245,6 @@ def test_a_replay_by_filters_leaves_the_rest(job):
     run_sick(job)
     wanted = expected_letters(job.site)
     host = min(host for host, _, _ in wanted)
-    job.configure(RESILIENCE_RERUN_START=None)
-
     found = heal_and_replay(job, "--domain", host, "--class", "callback")
 
     some = Counter(
