@@ -162,6 +162,9 @@ class SQLiteStore:
                 f"{self.path} has schema {schema}, this version reads {SCHEMA}: "
                 "use the version of scrapy_resilience that wrote it, or start anew"
             )
+        letters = "SELECT 1 FROM sqlite_master WHERE name='letters'"
+        if schema == _WITHOUT_LETTERS and connection.execute(letters).fetchone():
+            raise self._damaged("its schema is not the one that it says")
         for table in _TABLES if schema == SCHEMA else _TABLES[:-1]:
             connection.execute(f"SELECT * FROM {table} LIMIT 1").fetchall()  # noqa: S608
 

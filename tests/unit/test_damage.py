@@ -140,6 +140,7 @@ def test_each_flip_in_what_is_stored_is_found(whole):
         "UPDATE counters SET value = 5",
         "UPDATE start_keys SET key = 5 WHERE rowid = 5",
         "UPDATE outputs SET producer = 'x' WHERE producer = '7'",
+        "PRAGMA user_version = 2",
         "UPDATE letters SET number = 777 WHERE number = 7",
         "UPDATE letters SET request = NULL WHERE number = 7",
         "UPDATE letters SET record = about, about = record WHERE number = 7",
