@@ -62,7 +62,9 @@ class Scenario:
         return [
             {"url": url}
             for url in listed_urls(port, self.hosts)
-            if _SILENT not in url and _ERROR not in url and not (_DOWN in url and side == "stock")
+            if _SILENT not in url
+            and _ERROR not in url
+            and not (_DOWN in url and side == "stock")
         ]
 
 
@@ -135,7 +137,9 @@ def _compare(
 
 def _lost(result: Result, scenario: Scenario, items: int) -> list[str]:
     """Pages that are neither an item nor a dead letter."""
-    missing = sum(scenario.pages.values()) - items - result.stats.get("resilience/incomplete", 0)
+    missing = (
+        sum(scenario.pages.values()) - items - result.stats.get("resilience/incomplete", 0)
+    )
     problems = [] if result.stats.get("finish_reason") == "finished" else ["it did not finish"]
     return problems + ([f"{missing} pages are lost"] if missing else [])
 

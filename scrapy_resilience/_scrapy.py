@@ -20,6 +20,7 @@ from scrapy.utils.asyncgen import as_async_generator
 from scrapy.utils.asyncio import is_asyncio_available
 from scrapy.utils.defer import aiter_errback, iter_errback
 from twisted.internet.base import ReactorBase
+from twisted.python.failure import Failure
 
 from scrapy_resilience.exceptions import CheckpointError, ConfigurationError, ResilienceError
 from scrapy_resilience.names import EXIT_FAILURE
@@ -55,6 +56,7 @@ __all__ = [
     "stops_twisted",
     "under_way",
     "wake",
+    "watch_failures",
     "watch_handlers",
     "watch_scheduler",
     "wrap_scraper",
@@ -228,6 +230,20 @@ def watch_scheduler(scheduler: BaseScheduler, failed: Callable[[Exception], None
 
     for name in ("next_request", "enqueue_request"):
         vars(scheduler)[name] = watched(getattr(scheduler, name))
+
+
+def watch_failures(
+    engine: ExecutionEngine, failed: Callable[[Request, BaseException], None]
+) -> None:
+    """Call *failed* with each request whose download failed and that has no errback."""
+    scrape = engine.scraper._scrape
+
+    async def _scrape(result: Any, request: Request) -> None:
+        if isinstance(result, Failure) and result.value and not request.errback:
+            failed(request, result.value)
+        await scrape(result, request)
+
+    vars(engine.scraper)["_scrape"] = _scrape
 
 
 class _HandlerErrors(logging.Handler):

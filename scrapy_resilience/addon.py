@@ -23,6 +23,7 @@ from scrapy_resilience.extensions.shutdown import Shutdown
 from scrapy_resilience.extensions.snapshots import Snapshots
 from scrapy_resilience.scheduler import ResilientScheduler
 from scrapy_resilience.settings import Config, apply_layers
+from scrapy_resilience.spidermiddlewares.deadletters import DeadLettersMiddleware
 from scrapy_resilience.spidermiddlewares.start import StartMiddleware
 from scrapy_resilience.stock import check_settings
 
@@ -90,6 +91,8 @@ class ResilienceAddon:
     def _plug(self, settings: BaseSettings, config: Config) -> None:
         set_concurrent_items(settings, config)
         _default(settings, "DOWNLOADER_MIDDLEWARES", CircuitBreakerMiddleware, 585)
+        if config.deadletters_enabled:
+            _default(settings, "SPIDER_MIDDLEWARES", DeadLettersMiddleware, 51)
         if not (settings["JOBDIR"] and config.checkpoint_enabled):
             return
         _default(settings, "SPIDER_MIDDLEWARES", StartMiddleware, 0)

@@ -113,7 +113,9 @@ def _override(
     known = {field.name for field in fields(BreakerConfig)} | {"open_action"}
     if not isinstance(values, dict) or (unknown := values.keys() - known):
         what = sorted(unknown) if isinstance(values, dict) else repr(values)
-        raise ConfigurationError(f"{setting}: {what}: use a table of {', '.join(sorted(known))}.")
+        raise ConfigurationError(
+            f"{setting}: {what}: use a table of {', '.join(sorted(known))}."
+        )
     values = dict(values)
     action = values.pop("open_action", action)
     if action not in _ACTIONS:

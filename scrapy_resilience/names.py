@@ -7,6 +7,10 @@ from typing import Final
 # Request.meta -----------------------------------------------------------------
 META_DELAY: Final = "resilience_delay"
 """Seconds (int or float) that a request waits in the frontier before its first hand-out."""
+SCRAPY_RETRY_TIMES: Final = "retry_times"
+"""Scrapy's: how often a request was tried again."""
+ATTEMPT_STATE: Final = (SCRAPY_RETRY_TIMES, "redirect_times", "redirect_ttl")
+"""Meta keys that count tries: a replay begins without them."""
 
 META_OPEN_ACTION: Final = "resilience_open_action"
 """``"hold"`` or ``"fail"``: what becomes of the request while its breaker is open."""
@@ -43,6 +47,8 @@ STAT_SUPPRESSED_REQUESTS: Final = "resilience/suppressed/requests"
 STAT_REQUESTS_DONE: Final = "resilience/requests/done"
 STAT_RESUMED: Final = "resilience/resumed"
 STAT_UNREADABLE: Final = "resilience/requests/unreadable"
+STAT_INCOMPLETE: Final = "resilience/incomplete"
+STAT_DEAD_LETTERS: Final = "resilience/deadletters/"
 STAT_CUT: Final = "resilience/shutdown/cut"
 STAT_HELD: Final = "resilience/held"
 STAT_HOLDS: Final = "resilience/holds"
@@ -52,3 +58,7 @@ STAT_BREAKER_CLOSED: Final = "resilience/breaker/closed"
 STAT_BREAKER_REJECTED: Final = "resilience/breaker/rejected"
 STAT_GIVEN_UP: Final = "resilience/breaker/given_up"
 STAT_TOTAL_PREFIX: Final = "resilience/total/"
+
+# State ------------------------------------------------------------------------
+STATE_BREAKERS: Final = "resilience/breakers"
+"""Under which the checkpoint keeps the breakers: a dict of domain → dict."""

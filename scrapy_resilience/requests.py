@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from math import isfinite, nan
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from scrapy_resilience.frontier.outputs import content_key
 from scrapy_resilience.names import META_DELAY
@@ -12,7 +13,7 @@ from scrapy_resilience.names import META_DELAY
 if TYPE_CHECKING:
     from scrapy import Request
 
-__all__ = ["pop_delay", "request_key"]
+__all__ = ["host_of", "pop_delay", "request_key"]
 
 logger = logging.getLogger(__name__)
 
@@ -38,3 +39,11 @@ def request_key(request: Request) -> int:
     return content_key(
         request.method.encode(), request.url.encode(), request.body, callback.encode()
     )
+
+
+def host_of(url: str) -> str:
+    """The host of a URL in lower case; empty for what is none."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""

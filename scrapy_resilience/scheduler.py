@@ -100,6 +100,7 @@ class ResilientScheduler(BaseScheduler):
         self._dupefilter = dupefilter_of(crawler)
         self._filters = type(self._dupefilter) is RFPDupeFilter
         self._stats: Any = crawler.stats
+        self._letters = letters_of(crawler)
         self._inc = self._stats.inc_value  # looking it up costs more than calling it
         self._log_unserializable = crawler.settings.getbool("SCHEDULER_DEBUG")
         self._gates: Gatekeeper | None = None
@@ -145,7 +146,13 @@ class ResilientScheduler(BaseScheduler):
             now=time.monotonic(),
             wall=time.time(),
         )
-        self.ledger = Ledger(self.frontier, store.outputs(), values.encode, values.decode)
+        self.ledger = Ledger(
+            self.frontier,
+            store.outputs(),
+            values.encode,
+            values.decode,
+            store.last_letter(),
+        )
         self.outputs = OutputTracker(self.crawler, self.ledger, self.frontier.note_start)
         self._shares = Shares(self.crawler, self.frontier)
         if self._gates is not None:
@@ -157,6 +164,7 @@ class ResilientScheduler(BaseScheduler):
         self._max_changes = job.config.checkpoint_max_changes if job else sys.maxsize
         wrap_scraper(engine, self.outputs.outputs, self.outputs.item)
         if job is not None:
+            self._letters.attach(self.ledger, self._codec, job.meta.get("dead_letters", 0))
             self.committer = Committer(
                 job.store, self.frontier, self._stats, patience=job.config.storage_timeout
             )
@@ -310,7 +318,9 @@ class ResilientScheduler(BaseScheduler):
     def _find_more(self, gates: Gatekeeper) -> bool:
         """Whether another look at the frontier may find what the first did not."""
         engine = self.crawler.engine
-        return gates.sweep(under_way(engine)) or (not is_starting(engine) and gates.gates.excuse())
+        return gates.sweep(under_way(engine)) or (
+            not is_starting(engine) and gates.gates.excuse()
+        )
 
     def _hand_out(self, request: Request, row: Row, now: float) -> None:
         lane, slot = self.frontier.source
@@ -345,7 +355,7 @@ class ResilientScheduler(BaseScheduler):
         if self.job is not None:
             self.ledger.handed_out(request, row)  # and done when the ledger is asked next
         self._inc(names.STAT_GIVEN_UP)
-        letters_of(self.crawler).add(
+        self._letters.add(
             request,
             kind="exhausted",
             failure_class=SERVER_ERROR,
@@ -402,7 +412,9 @@ class ResilientScheduler(BaseScheduler):
         assert self.job is not None
         self._collect()
         self.ledger.contribute(changes)
+        self._letters.contribute(changes)
         meta, rows = self.job.meta, self.frontier.rows
+        meta["dead_letters"] = self._letters.count
         meta["reason"] = self._close_reason
         self.job.all_done = (
             self._close_reason == "finished" and rows == 0 and not self.start_pending
@@ -490,6 +502,8 @@ class ResilientScheduler(BaseScheduler):
                 self.frontier.note_start(origin.start_key)
         elif origin.key is not None and origin.parent is not None:
             origin.parent.put_out(origin.key)
+        elif origin.parent is None and self.ledger.repeats:
+            self.ledger.hand_on(self._being_replaced(), row)
         if self.frontier.changed >= self._max_changes:
             self.on_full()
 

@@ -94,6 +94,7 @@ class Config:
     checkpoint_enabled: bool = _setting(True, "Commit the crawl's progress to the JOBDIR.")
     feeds_enabled: bool = _setting(True, "Write local JSON Lines and CSV feeds exactly once.")
     cookies_enabled: bool = _setting(True, "Keep cookies in the checkpoint.")
+    deadletters_enabled: bool = _setting(True, "Record the requests that were given up.")
     uvloop_enabled: bool = _setting(
         True, "Run `scrapy crawl` and `runspider` on uvloop when it is installed."
     )

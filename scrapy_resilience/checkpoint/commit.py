@@ -48,8 +48,8 @@ class Committer:
     """Seals what changed and writes it to the store, one commit at a time.
 
     *contributors* are called in the event loop with each commit's changes, to add to
-    their ``outputs``, ``state`` and ``syncs``. One that may fail goes first: nothing is
-    sealed then.
+    their ``outputs``, ``state``, ``letters`` and ``syncs``. One that may fail goes first:
+    nothing is sealed then.
 
     When a commit can't be written, it is kept and tried again for *patience* seconds; until
     it succeeds the *intake* is closed.
@@ -99,6 +99,7 @@ class Committer:
             contribute(named)
         changes = self._frontier.seal()
         changes.outputs, changes.state, changes.syncs = named.outputs, named.state, named.syncs
+        changes.letters = named.letters
         prepared = self.prepare()
         self._stats.max_value(STAT_SEAL_MAX, time.perf_counter() - started)
         return self._finish(changes, prepared)

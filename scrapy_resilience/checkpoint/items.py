@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.frontier.ledger import Ledger
 
-__all__ = ["OutputTracker", "item_id", "item_written"]
+__all__ = ["OutputTracker", "item_failed", "item_id", "item_written"]
 
 _SLOW: Final = 0.15
 """Seconds in its pipelines that show an item to wait rather than to compute."""
@@ -47,6 +47,10 @@ class _Item:
         if mark is not None:
             mark()
 
+    def failed(self) -> None:
+        """Called when a pipeline has raised: the item is not written."""
+        self._mark = None
+
 
 _item: ContextVar[_Item | None] = ContextVar("scrapy_resilience_item", default=None)
 
@@ -68,6 +72,13 @@ def item_written() -> None:
     current = _item.get()
     if current is not None:
         current.written()
+
+
+def item_failed() -> None:
+    """A pipeline has raised, and a second run of the request is to bring the item again."""
+    current = _item.get()
+    if current is not None:
+        current.failed()
 
 
 def _stock_concurrent_items(settings: BaseSettings) -> Any:

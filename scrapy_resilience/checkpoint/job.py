@@ -27,7 +27,7 @@ from scrapy_resilience.core.totals import add_stats
 from scrapy_resilience.exceptions import CheckpointError, ResilienceError
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.sqlite import SQLiteStore
-from scrapy_resilience.names import STAT_REQUESTS_DONE, STAT_TOTAL_PREFIX
+from scrapy_resilience.names import STAT_INCOMPLETE, STAT_REQUESTS_DONE, STAT_TOTAL_PREFIX
 from scrapy_resilience.settings import Config
 
 if TYPE_CHECKING:
@@ -69,6 +69,8 @@ class Job:
         """Whether the spider has closed with nothing left to do."""
         self.incomplete = False
         """Whether something that is done could not be stored: the next run has to."""
+        self.skips_start = False
+        """Whether a replay has opened a job again that had finished."""
         self.on_open: list[Callable[[ResilientScheduler], None]] = []
         """Called when the scheduler is open and no feed is yet."""
         self.on_close: list[Callable[[], Awaitable[None]]] = []
@@ -127,7 +129,8 @@ class Job:
         if self.stock is not None:
             self._take_stock(self.stock, instance)
         self.feeds: list[FeedRecord] = []
-        if self.meta.get("finished"):  # its feeds are the user's now
+        replayed = self.meta.pop("replayed", False)
+        if self.meta.get("finished") or replayed:  # its feeds are the user's now
             for record in records(self.state):
                 if is_intact(record, self.path):
                     self.feeds.append(record)
@@ -136,7 +139,14 @@ class Job:
             remove_strays(self.path, {self.path / record.path for record in self.feeds})
         else:
             self.feeds = recover(self.state, self.path, clean=self.meta.get("clean", False))
-        self.meta.update(runs=self.meta["runs"] + 1, clean=False, finished=False, reason=None)
+        self.skips_start = self.meta.get("start_done", False) and not self.config.rerun_start
+        self.meta.update(
+            runs=self.meta["runs"] + 1,
+            clean=False,
+            finished=False,
+            reason=None,
+            start_done=self.skips_start,
+        )
         self._totals = self._before = self.state.load(TOTALS) or {}
         self.state.register(META, lambda: self.meta)
         self.state.register(TOTALS, lambda: self._totals)
@@ -163,11 +173,12 @@ class Job:
 
     def totals(self, stats: Mapping[str, Any]) -> dict[str, Any]:
         """The stats of all runs, from those of this one up to now."""
-        prefix = STAT_TOTAL_PREFIX
-        return add_stats(
-            self._before,
-            {key: value for key, value in stats.items() if not key.startswith(prefix)},
-        )
+        own = {
+            key: value
+            for key, value in stats.items()
+            if not key.startswith(STAT_TOTAL_PREFIX) and key != STAT_INCOMPLETE
+        }  # which is of all runs already
+        return add_stats(self._before, own)
 
     def contribute(
         self, changes: Changes, stats: Mapping[str, Any], *, pending: int, held: int
@@ -280,6 +291,7 @@ def read_report(path: Path) -> dict[str, Any]:
     finally:
         store.close()
     running = is_locked(path / LOCK)
+    letters = meta.get("dead_letters", 0)
     return {
         "job": str(path),
         "spider": meta.get("spider"),
@@ -287,10 +299,10 @@ def read_report(path: Path) -> dict[str, Any]:
         "reason": meta.get("reason"),
         "pending": meta.get("pending", 0),
         "held": meta.get("held", 0),
-        "dead_letters": 0,
+        "dead_letters": letters,
         "done": meta.get("done", 0),
         "items": meta.get("items", 0),
-        "incomplete": not (running or meta.get("finished")),
+        "incomplete": letters > 0 or not (running or meta.get("finished")),
         "runs": meta.get("runs", 0),
         "created": meta.get("created"),
         "last_checkpoint": meta.get("last_checkpoint"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sqlite3
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -11,8 +13,12 @@ from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
 from scrapy_resilience.checkpoint.job import read_report
+from scrapy_resilience.commands.breakers import show_breakers
+from scrapy_resilience.commands.deadletters import list_letters
+from scrapy_resilience.commands.replay import replay
 from scrapy_resilience.commands.snapshots import list_snapshots, restore_snapshot
 from scrapy_resilience.commands.tables import plain, shown_size, shown_time, table
+from scrapy_resilience.core.deadletter import KINDS, Wanted
 from scrapy_resilience.exceptions import ResilienceError
 from scrapy_resilience.settings import Config, apply_layers, describe
 
@@ -32,7 +38,11 @@ class Command(ScrapyCommand):
     default_settings: ClassVar[dict[str, Any]] = {"LOG_ENABLED": False}
 
     def syntax(self) -> str:
-        return "status <jobdir> | checkpoints <jobdir> | restore <jobdir> [<id>] | config"
+        return (
+            "status <jobdir> | checkpoints <jobdir> | restore <jobdir> [<id>] | "
+            "deadletters <jobdir> | replay <jobdir> | "
+            "breakers <jobdir> [open <domain> | reset <domain>] | config"
+        )
 
     def short_desc(self) -> str:
         return "Look at a job and at the settings of scrapy_resilience"
@@ -42,12 +52,27 @@ class Command(ScrapyCommand):
             "status <jobdir>: what a job has done and what is left. "
             "checkpoints <jobdir>: its snapshots. "
             "restore <jobdir> [<id>]: go back to a snapshot, the newest by default. "
+            "deadletters <jobdir>: the requests that were given up. "
+            "replay <jobdir>: let the next crawl do them again. "
+            "breakers <jobdir> [open|reset <domain>]: which domains are left alone. "
             "config: each setting, its value and where it came from."
         )
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         super().add_options(parser)
-        parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+        form = parser.add_mutually_exclusive_group()
+        form.add_argument("--json", action="store_true", help="print JSON instead of a table")
+        form.add_argument("--csv", action="store_true", help="deadletters: as CSV")
+        parser.add_argument(
+            "--output",
+            default="",
+            metavar="FILE",
+            help="deadletters: write JSON Lines to a file, or CSV with --csv or to FILE.csv",
+        )
+        for name in ("domain", "class", "kind"):
+            parser.add_argument(
+                f"--{name}", dest=f"letter_{name}", help=f"deadletters, replay: of one {name}"
+            )
         parser.add_argument(
             "--from",
             dest="place",
@@ -57,23 +82,29 @@ class Command(ScrapyCommand):
         )
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
-        commands: dict[str, tuple[Callable[..., tuple[Any, str]], set[int]]] = {
+        commands: dict[str, tuple[Callable[..., tuple[Any, str] | None], set[int]]] = {
             "status": (self._status, {1}),
             "checkpoints": (self._checkpoints, {1}),
             "restore": (self._restore, {1, 2}),
+            "deadletters": (self._deadletters, {1}),
+            "replay": (self._replay, {1}),
+            "breakers": (self._breakers, {1, 3}),
             "config": (self._config, {0}),
         }
         name, *rest = args or [""]
         if name not in commands or len(rest) not in commands[name][1]:
             raise UsageError(f"use one of: {self.syntax()}", print_help=False)
-        self._place = opts.place
+        self._opts = opts
         try:
-            data, text = commands[name][0](*rest)
-        except (ResilienceError, OSError) as error:
+            found = commands[name][0](*rest)
+        except BrokenPipeError:  # whoever reads has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except (ResilienceError, OSError, sqlite3.Error) as error:
             print(f"scrapy resilience: {error}", file=sys.stderr)
             self.exitcode = 1
-            return
-        print(json.dumps(data, indent=2, default=str) if opts.json else text)
+        else:
+            if found is not None:
+                print(json.dumps(found[0], indent=2, default=str) if opts.json else found[1])
 
     def _status(self, path: str) -> tuple[Any, str]:
         report = read_report(Path(path))
@@ -81,11 +112,29 @@ class Command(ScrapyCommand):
         return report, table([(name.replace("_", " "), value) for name, value in shown.items()])
 
     def _checkpoints(self, path: str) -> tuple[Any, str]:
-        return list_snapshots(Config.from_settings(self._layered()), path, self._place)
+        return list_snapshots(Config.from_settings(self._layered()), path, self._opts.place)
 
     def _restore(self, path: str, ident: str | None = None) -> tuple[Any, str]:
         config = Config.from_settings(self._layered())
-        return restore_snapshot(config, path, self._place, ident)
+        return restore_snapshot(config, path, self._opts.place, ident)
+
+    def _deadletters(self, path: str) -> None:
+        opts = self._opts
+        as_csv = opts.csv or opts.output.lower().endswith(".csv")
+        form = "csv" if as_csv else "json" if opts.json else "table"
+        list_letters(path, self._wanted(), form=form, output=opts.output)
+
+    def _replay(self, path: str) -> tuple[Any, str]:
+        return replay(path, self._wanted())
+
+    def _breakers(self, path: str, action: str = "list", domain: str = "") -> tuple[Any, str]:
+        return show_breakers(path, action, domain)
+
+    def _wanted(self) -> Wanted:
+        opts = self._opts
+        if opts.letter_kind not in {None, *KINDS}:
+            raise UsageError(f"--kind is one of {', '.join(KINDS)}", print_help=False)
+        return Wanted(opts.letter_domain, opts.letter_class, opts.letter_kind)
 
     def _config(self) -> tuple[Any, str]:
         rows = describe(self._layered())

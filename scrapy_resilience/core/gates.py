@@ -277,9 +277,7 @@ class Gates:
             self._limit(gate, self._limit_of(domain), now)
         return gate
 
-    def _breaker(
-        self, gate: Gate, data: dict[str, Any], now: float, wall: float
-    ) -> Breaker:
+    def _breaker(self, gate: Gate, data: dict[str, Any], now: float, wall: float) -> Breaker:
         config = self._breaker_of(gate.domain)
         if data:
             return Breaker.load(config, data, now, wall, self._rng, on_transition=gate.changed)

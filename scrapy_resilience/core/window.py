@@ -35,7 +35,7 @@ class Window:
     def __init__(self, seconds: float, now: float) -> None:
         self._width = seconds / BUCKETS
         self._turn = now // self._width
-        self._older = _EMPTY[:]
+        self._older = _EMPTY
         self._calls = self._failures = self._slow = 0
 
     def add(self, now: float, *, failed: bool, slow: bool) -> None:
@@ -64,7 +64,7 @@ class Window:
         if -BUCKETS < shift <= 0:
             return
         if abs(shift) >= BUCKETS:
-            self._older = _EMPTY[:]
+            self._older = _EMPTY
         else:
             self._put(int(self._turn), self._calls, self._failures, self._slow)
             for expired in range(int(self._turn) + 1, int(turn) + 1):
@@ -73,4 +73,6 @@ class Window:
         self._turn = turn
 
     def _put(self, turn: int, *counts: int) -> None:
+        if self._older is _EMPTY:
+            self._older = _EMPTY[:]  # most domains are left before their first bucket ends
         self._older[turn % BUCKETS :: BUCKETS] = array("I", counts)

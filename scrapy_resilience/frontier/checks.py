@@ -9,7 +9,13 @@ from zlib import crc32
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["check_of_key", "check_of_number", "check_of_row", "check_of_value"]
+__all__ = [
+    "check_of_key",
+    "check_of_letter",
+    "check_of_number",
+    "check_of_row",
+    "check_of_value",
+]
 
 _TIMES = Struct(">dd")
 
@@ -38,3 +44,13 @@ def check_of_number(name: str, *numbers: int) -> int:
 def check_of_key(key: int) -> int:
     """Of an output of ``start()``."""
     return crc32(b"%d" % key)
+
+
+def check_of_letter(values: Sequence[Any]) -> int:
+    """Of a dead letter: number, and parts of bytes that may be None."""
+    number, *parts = values
+    check = crc32(b"%d" % number)
+    for part in parts:
+        check = crc32(b"-" if part is None else b"%d:" % len(part), check)
+        check = crc32(part or b"", check)
+    return check

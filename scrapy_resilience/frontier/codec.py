@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from scrapy import Spider
 
-__all__ = ["RequestCodec", "UnserializableError", "ValueCodec"]
+__all__ = ["RequestCodec", "UnserializableError", "ValueCodec", "edit_request"]
 
 
 class UnserializableError(ValueError):
@@ -281,3 +281,20 @@ class RequestCodec:
                 f"spider {self._spider.name!r} any more: add it, or start anew"
             )
         return method
+
+
+def edit_request(data: bytes, change: Callable[[dict[str, Any]], None]) -> bytes:
+    """The bytes of a request after *change* of its attributes.
+
+    Values that are not plain stay as they are: nothing of the user's is imported or unpickled.
+    Raises :exc:`CheckpointError` for bytes of which that is not possible.
+    """
+    try:
+        plain = msgpack.unpackb(data, strict_map_key=False, unicode_errors="surrogatepass")
+    except Exception as error:
+        raise CheckpointError(f"a stored value can't be read: {error!r}") from error
+    if not isinstance(plain, dict):
+        raise CheckpointError("a stored request is pickled as a whole")
+    change(plain)
+    edited: bytes = msgpack.packb(plain, **_OPTIONS)
+    return edited

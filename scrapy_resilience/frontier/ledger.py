@@ -11,6 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from scrapy_resilience.frontier.outputs import Producer, content_key
+from scrapy_resilience.frontier.store import Letter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Hashable, Mapping
@@ -58,6 +59,7 @@ class Ledger:
         records: Mapping[str, bytes],
         encode: Callable[[Any], bytes],
         decode: Callable[[bytes], Any],
+        last_letter: int = 0,
     ) -> None:
         self.under_way: dict[Hashable, Producer] = {}
         self.frozen = False
@@ -71,6 +73,10 @@ class Ledger:
         self._open: set[Producer] = set()  # finished, with children in memory
         self._forget: list[str] = []
         self._starts: Counter[int] = Counter()
+        self._repeating: set[Producer] = set()  # have a record of an earlier run
+        self._handed_on: dict[str, bytes] = {}
+        self._letters: list[Letter] = []  # for the next commit
+        self._last_letter = last_letter
 
     def handed_out(
         self, request: Hashable, row: Row, fingerprint: Callable[[], bytes | None] = _none
@@ -82,6 +88,8 @@ class Ledger:
             origin = self._earlier_origin(fingerprint()) or origin
         record = self._records.pop(origin, None)
         producer = Producer(origin, row, None if record is None else self._decode(record))
+        if record is not None:
+            self._repeating.add(producer)
         if volatile is not None and volatile.replaces and volatile.parent is not None:
             producer.go_on_from(volatile.parent)
         self.under_way[request] = producer
@@ -121,6 +129,43 @@ class Ledger:
             origin, parent, key, fingerprint, from_start, replaces
         )
 
+    def give_up(
+        self,
+        request: Hashable,
+        about: bytes,
+        encode: Callable[[Any], bytes | None],
+        *,
+        anew: bool = False,
+    ) -> bool:
+        """Write a dead letter in the commit in which *request* is done.
+
+        The first one of a request counts. *encode* gives the bytes of one that lives in memory
+        only. *anew*: a replay repeats what it has put out.
+
+        Returns False for a request that is not under way, unless nothing counts any more.
+        """
+        producer = self.under_way.get(request)
+        if producer is not None and not self.frozen:  # else the next run tries it again
+            data = producer.row.data
+            stored = data if isinstance(data, bytes) else encode(request)
+            producer.give_up(Letter(0, stored, about), anew=anew)
+        return producer is not None or self.frozen
+
+    def add_letter(self, letter: Letter) -> None:
+        """Write a dead letter with the next commit."""
+        self._letters.append(letter)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether any request under way has put out something in an earlier run."""
+        return bool(self._repeating)
+
+    def hand_on(self, producer: Producer | None, row: Row) -> None:
+        """A stored request stands for another, as a second try does: it repeats nothing."""
+        if producer is not None and producer in self._repeating:
+            name = str(row.number)
+            self._records[name] = self._handed_on[name] = self._encode(producer.record())
+
     def collect(self, busy: Container[Hashable]) -> int:
         """Close what is under way here but not in *busy*. Returns how many are done."""
         if self.frozen:
@@ -145,14 +190,22 @@ class Ledger:
         while True:
             done += 1
             self._open.discard(current)
+            self._repeating.discard(current)
             if current.recorded:
                 self._forget.append(current.origin)
             self._frontier.done(current.row)
+            if current.letter is not None:
+                self._letters.append(self._with_record(current, current.letter))
             volatile = self._volatile.pop(current.row.number, None)
             parent = None if volatile is None else self._settle(volatile)
             if parent is None or not parent.done:
                 return done
             current = parent
+
+    def _with_record(self, producer: Producer, letter: Letter) -> Letter:
+        if producer.puts_out_again:
+            return letter
+        return letter._replace(record=self._encode(producer.record()))
 
     def _settle(self, volatile: _Volatile) -> Producer | None:
         """A request in memory is done: what was waiting for that becomes durable."""
@@ -166,10 +219,16 @@ class Ledger:
         return volatile.parent
 
     def contribute(self, changes: Changes) -> None:
-        """Record what unfinished requests have put out, as part of a commit."""
+        """Record what unfinished requests have put out, and dead letters, in a commit."""
+        changes.outputs.update(self._handed_on)
+        self._handed_on = {}
         for origin in self._forget:
             changes.outputs[origin] = None
         self._forget = []
         for producer in (*self.under_way.values(), *self._open):
             if producer.dirty and producer.origin:
                 changes.outputs[producer.origin] = self._encode(producer.record())
+        for letter in self._letters:
+            self._last_letter += 1
+            changes.letters.append(letter._replace(number=self._last_letter))
+        self._letters = []

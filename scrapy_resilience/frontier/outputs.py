@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from scrapy_resilience.frontier.store import Row
+    from scrapy_resilience.frontier.store import Letter, Row
 
 __all__ = ["Producer", "StartOutputs", "content_key"]
 
@@ -67,7 +67,7 @@ class Producer:
     """
 
     __slots__ = (
-        "children", "dirty", "finished", "next_ordinal", "occurrences",
+        "anew", "children", "dirty", "finished", "letter", "next_ordinal", "occurrences",
         "open_children", "origin", "parent", "recorded", "row", "written",
     )  # fmt: skip
 
@@ -84,6 +84,8 @@ class Producer:
         self.finished = False
         self.dirty = False
         self.recorded = record is not None
+        self.letter: Letter | None = None
+        self.anew = False
 
     def go_on_from(self, other: Producer) -> None:
         """Stand for another request, with what it has put out in this run and the last."""
@@ -119,6 +121,16 @@ class Producer:
         self.dirty = True
 
     # end
+
+    def give_up(self, letter: Letter, *, anew: bool) -> None:
+        """The first reason counts. *anew*: its second run repeats what it has put out."""
+        if self.letter is None:
+            self.letter, self.anew = letter, anew
+
+    @property
+    def puts_out_again(self) -> bool:
+        """Whether a replay has nothing to leave out."""
+        return self.anew or not (self.written or self.children)
 
     @property
     def done(self) -> bool:

@@ -13,11 +13,12 @@ from zlib import crc32
 from scrapy_resilience.exceptions import CheckpointError, DamagedError
 from scrapy_resilience.frontier.checks import (
     check_of_key,
+    check_of_letter,
     check_of_number,
     check_of_row,
     check_of_value,
 )
-from scrapy_resilience.frontier.store import Row
+from scrapy_resilience.frontier.store import Letter, Row
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -26,9 +27,17 @@ if TYPE_CHECKING:
 
 __all__ = ["SCHEMA", "SQLiteStore"]
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
+_WITHOUT_LETTERS: Final = 2
+"""The schema before: a job of it is read, and gets the missing table when it goes on."""
 
-_SCHEMA: Final = """
+_LETTERS: Final = """letters (
+    number INTEGER PRIMARY KEY, request BLOB, about BLOB NOT NULL, record BLOB,
+    "check" INTEGER NOT NULL
+);
+"""
+_SCHEMA: Final = f"""
+CREATE TABLE {_LETTERS}
 CREATE TABLE requests (
     lane INTEGER NOT NULL, rank INTEGER NOT NULL, "order" INTEGER NOT NULL,
     data BLOB NOT NULL, due REAL, delay REAL, "check" INTEGER NOT NULL,
@@ -53,6 +62,7 @@ CREATE TABLE counters (
 """
 _TABLES: Final = (
     "requests", "lanes", "fingerprints", "start_keys", "outputs", "state", "counters",
+    "letters",
 )  # fmt: skip
 _ROWS: Final = 'SELECT lane, rank, "order", data, due, delay, "check" FROM requests'
 _TEMPORARY: Final = """
@@ -90,6 +100,10 @@ class SQLiteStore:
         if not self.path.exists():
             self._create()
         connection = self._connect("rw")
+        if _schema_of(connection) == _WITHOUT_LETTERS:
+            connection.executescript(
+                f"BEGIN IMMEDIATE; CREATE TABLE {_LETTERS}PRAGMA user_version={SCHEMA}; COMMIT;"
+            )
         connection.execute(f"PRAGMA synchronous={self._synchronous}")
         connection.execute("PRAGMA cache_size=-16000")
         connection.execute("PRAGMA wal_autocheckpoint=4000")  # of 8 kB: 32 MB
@@ -99,6 +113,8 @@ class SQLiteStore:
 
     def _open_reader(self) -> sqlite3.Connection:
         connection = self._connect("ro")
+        if _schema_of(connection) == _WITHOUT_LETTERS:
+            connection.executescript(f"CREATE TEMP TABLE {_LETTERS}")  # an empty one to read
         connection.execute("PRAGMA query_only=ON")
         connection.execute("PRAGMA cache_size=-8000")
         return connection
@@ -138,15 +154,18 @@ class SQLiteStore:
 
     def _check(self, connection: sqlite3.Connection) -> None:
         (application,) = connection.execute("PRAGMA application_id").fetchone()
-        (schema,) = connection.execute("PRAGMA user_version").fetchone()
+        schema = _schema_of(connection)
         if application != _APPLICATION_ID:
             raise DamagedError(f"{self.path} is not a job of scrapy_resilience")
-        if schema != SCHEMA:
+        if schema not in {SCHEMA, _WITHOUT_LETTERS}:
             raise CheckpointError(
                 f"{self.path} has schema {schema}, this version reads {SCHEMA}: "
                 "use the version of scrapy_resilience that wrote it, or start anew"
             )
-        for table in _TABLES:
+        letters = "SELECT 1 FROM sqlite_master WHERE name='letters'"
+        if schema == _WITHOUT_LETTERS and connection.execute(letters).fetchone():
+            raise self._damaged("its schema is not the one that it says")
+        for table in _TABLES if schema == SCHEMA else _TABLES[:-1]:
             connection.execute(f"SELECT * FROM {table} LIMIT 1").fetchall()  # noqa: S608
 
     # --- reading ---
@@ -222,39 +241,61 @@ class SQLiteStore:
             found[name] = data
         return found
 
+    def letters(self, after: int, limit: int) -> list[Letter]:
+        query = (
+            'SELECT number, request, about, record, "check" FROM letters WHERE number>? '
+            "ORDER BY 1 LIMIT ?"
+        )
+        found = []
+        for *letter, check in self._reader.execute(query, (after, limit)).fetchall():
+            self._expect(check, check_of_letter(letter))
+            found.append(Letter(*letter))
+        return found
+
+    def last_letter(self) -> int:
+        (last,) = self._reader.execute("SELECT max(number) FROM letters").fetchone()
+        return last or 0
+
     def verify(self) -> None:
         """Read all of it. Raises :exc:`DamagedError`. About 5 s for a million requests.
 
         May be called in another thread, of a store that is opened there to read only.
         """
         pinned = self._reader.in_transaction
-        self.pin()  # all of it as of one moment
         try:
-            (answer,) = self._reader.execute("PRAGMA quick_check(1)").fetchone()
-            if answer != "ok":
-                raise self._damaged(answer.splitlines()[-1])
-            counted: Counter[int] = Counter()
-            waiting = []
-            for values in self._reader.execute(_ROWS):
-                row = self._row(values)
-                counted[row.lane] += 1
-                if row.due is not None:
-                    waiting.append(row)
-            if sorted(waiting) != sorted(self.delayed()):
-                raise self._damaged("an index does not fit its table")
-            if counted != {lane: rows for lane, _, rows in self.lanes()}:
-                raise self._damaged("requests are missing")
-            start: bytes | None = b""
-            while start is not None:
-                page = self.fingerprints(start, _PAGE)
-                start = page[-1] + b"\0" if len(page) == _PAGE else None
-            deque(self.start_keys(), maxlen=0)
-            self.outputs(), self.state(), self.last_number()
+            self.pin()  # all of it as of one moment
+            try:
+                self._verify()
+            finally:
+                if not pinned:
+                    self.unpin()
         except (sqlite3.Error, TypeError, ValueError, AttributeError) as error:
             raise self._damaged(error) from error
-        finally:
-            if not pinned:
-                self.unpin()
+
+    def _verify(self) -> None:
+        (answer,) = self._reader.execute("PRAGMA quick_check(1)").fetchone()
+        if answer != "ok":
+            raise self._damaged(answer.splitlines()[-1])
+        counted: Counter[int] = Counter()
+        waiting = []
+        for values in self._reader.execute(_ROWS):
+            row = self._row(values)
+            counted[row.lane] += 1
+            if row.due is not None:
+                waiting.append(row)
+        if sorted(waiting) != sorted(self.delayed()):
+            raise self._damaged("an index does not fit its table")
+        if counted != {lane: rows for lane, _, rows in self.lanes()}:
+            raise self._damaged("requests are missing")
+        start: bytes | None = b""
+        while start is not None:
+            page = self.fingerprints(start, _PAGE)
+            start = page[-1] + b"\0" if len(page) == _PAGE else None
+        after = 0
+        while letters := self.letters(after, _PAGE):
+            after = letters[-1].number
+        deque(self.start_keys(), maxlen=0)
+        self.outputs(), self.state(), self.last_number()
 
     # --- writing ---
 
@@ -304,6 +345,16 @@ class SQLiteStore:
         )
         _write_named(writer, "outputs", "producer", changes.outputs)
         _write_named(writer, "state", "name", changes.state)
+        _many(
+            writer,
+            "INSERT OR REPLACE INTO letters VALUES {rows}",
+            [(*letter, check_of_letter(letter)) for letter in changes.letters],
+        )
+        _many(
+            writer,
+            "DELETE FROM letters WHERE number IN (VALUES {rows})",
+            [(number,) for number in changes.answered],
+        )
         if changes.inserts:
             self._write_last_number(writer, max(row.number for row in changes.inserts))
 
@@ -328,6 +379,11 @@ class SQLiteStore:
         self._reader.close()
         if self._writer is not None:
             self._writer.close()  # checkpoints the WAL and removes it
+
+
+def _schema_of(connection: sqlite3.Connection) -> int:
+    (schema,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(schema)
 
 
 def _may_pass(error: Exception) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
-__all__ = ["Changes", "Key", "MemoryStore", "Row", "Store"]
+__all__ = ["Changes", "Key", "Letter", "MemoryStore", "Row", "Store"]
 
 Key = tuple[int, int, int]
 """Lane, rank, order: the smallest of a lane goes first. ``abs(order)`` is the row's number."""
@@ -42,6 +42,19 @@ class Row(NamedTuple):
         return abs(self.order)
 
 
+class Letter(NamedTuple):
+    """A request that was given up.
+
+    *request* holds its bytes, None when it has no such form. *about* is what to tell of it,
+    *record* what it had put out, for its second run.
+    """
+
+    number: int
+    request: bytes | None
+    about: bytes
+    record: bytes | None = None
+
+
 @dataclass
 class Changes:
     """Everything that one commit changes."""
@@ -56,6 +69,9 @@ class Changes:
     """Producer → what it put out so far; None forgets it."""
     state: dict[str, bytes | None] = field(default_factory=dict)
     """Named state of components; None forgets it."""
+    letters: list[Letter] = field(default_factory=list)
+    answered: list[int] = field(default_factory=list)
+    """Numbers of letters that are taken away."""
     syncs: list[Callable[[], None]] = field(default_factory=list)
     """Called before the changes are written, in the thread that writes them."""
 
@@ -86,6 +102,12 @@ class Store(Protocol):
 
     def state(self) -> dict[str, bytes]: ...
 
+    def letters(self, after: int, limit: int) -> list[Letter]:
+        """In order, those whose number is larger than *after*."""
+
+    def last_letter(self) -> int:
+        """The largest number of a letter that is there, 0 when none is."""
+
     def commit(self, changes: Changes) -> None:
         """All of *changes*, or nothing and an error."""
 
@@ -107,6 +129,7 @@ class MemoryStore:
         self._start_keys: list[int] = []
         self._outputs: dict[str, bytes] = {}
         self._state: dict[str, bytes] = {}
+        self._letters: dict[int, Letter] = {}
         self._last = 0
 
     def lanes(self) -> list[tuple[int, str, int]]:
@@ -137,6 +160,12 @@ class MemoryStore:
     def state(self) -> dict[str, bytes]:
         return dict(self._state)
 
+    def letters(self, after: int, limit: int) -> list[Letter]:
+        return nsmallest(limit, (found for found in self._letters.values() if found[0] > after))
+
+    def last_letter(self) -> int:
+        return max(self._letters, default=0)
+
     def commit(self, changes: Changes) -> None:
         start_keys = list(changes.start_keys)
         self.rows.update((row.key, row) for row in changes.inserts)
@@ -148,6 +177,9 @@ class MemoryStore:
         self._start_keys.extend(start_keys)
         _merge(self._outputs, changes.outputs)
         _merge(self._state, changes.state)
+        self._letters.update((letter.number, letter) for letter in changes.letters)
+        for number in changes.answered:
+            self._letters.pop(number, None)
         self._last = max([self._last, *(row.number for row in changes.inserts)])
 
     def pin(self) -> None:

@@ -29,6 +29,8 @@ class StartMiddleware(JobComponent):
         self._barrier = job.barrier
 
     async def process_start(self, start: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        if self.job.skips_start:
+            return
         count = 0
         scheduler: ResilientScheduler | None = None
         async for output in start:

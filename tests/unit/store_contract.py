@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from scrapy_resilience.frontier.store import Changes, Row
+from scrapy_resilience.frontier.store import Changes, Letter, Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,6 +47,8 @@ def everything(store: Store, lanes: Iterable[int] = range(10)) -> dict:
         "start_keys": sorted(store.start_keys()),
         "outputs": store.outputs(),
         "state": store.state(),
+        "letters": store.letters(0, 100),
+        "last_letter": store.last_letter(),
         "a": store.seen(b"a"),
         "b": store.seen(b"b"),
     }
@@ -61,6 +63,7 @@ def filled() -> Changes:
         start_keys=[7, 7, -8],
         outputs={"1": b"out"},
         state={"totals": b"42"},
+        letters=[Letter(1, b"request", b"about", b"record"), Letter(2, None, b"about")],
     )
 
 
@@ -80,7 +83,7 @@ class StoreContract:
     # --- empty ---
 
     def test_a_new_store_is_empty(self, store):
-        """A new store has no rows, lanes, keys, outputs or state, and its last number is 0."""
+        """A new store has nothing of any kind, and its last numbers are 0."""
         assert everything(store) == {
             "rows": [],
             "lanes": [],
@@ -89,6 +92,8 @@ class StoreContract:
             "start_keys": [],
             "outputs": {},
             "state": {},
+            "letters": [],
+            "last_letter": 0,
             "a": False,
             "b": False,
         }
@@ -261,6 +266,47 @@ class StoreContract:
 
         assert getattr(reopen(), kind)() == {"a": b"2", "b": b""}
 
+    def test_letters_come_back_exactly(self, store, reopen):
+        """Letters come in order of their numbers, with what has no bytes told from none."""
+        found = [
+            Letter(3, b"", b"\0about", None),
+            Letter(7, None, b"", b""),
+            Letter(2**62, bytes(range(256)), b"a", b"r"),
+        ]
+        store.commit(Changes(letters=found[::-1]))
+        store = reopen()
+
+        assert store.letters(0, 9) == found
+        assert store.letters(3, 1) == found[1:2]
+        assert store.letters(2**62, 9) == []
+        assert store.last_letter() == 2**62
+        assert all(type(letter) is Letter for letter in store.letters(0, 9))
+
+    def test_letters_that_are_answered_are_gone(self, store, reopen):
+        """A commit takes away exactly the letters that it names; others stay."""
+        store.commit(Changes(letters=[Letter(n, b"r", b"a") for n in (1, 2, 3)]))
+        store.commit(Changes(answered=[3, 1, 8]))
+        store.commit(Changes(answered=[3, 1, 8]))
+
+        assert reopen().letters(0, 9) == [Letter(2, b"r", b"a")]
+        assert reopen().last_letter() == 2
+
+    def test_a_letter_and_the_end_of_its_request_are_one_commit(self, store, reopen):
+        """A commit that fails leaves the row and no letter; one that succeeds the letter."""
+        store.commit(Changes(inserts=[row(1, 0, 1)], lanes={1: ("one", 1)}))
+        changes = Changes(
+            deletes=[(1, 0, 1)], lanes={1: ("one", 0)}, start_keys=BrokenList([1])
+        )
+        changes.letters = [Letter(1, b"r", b"a")]
+        with pytest.raises(OSError, match="no space"):
+            store.commit(changes)
+        assert (len(read(reopen(), 1)), reopen().letters(0, 9)) == (1, [])
+
+        changes.start_keys = []
+        store.commit(changes)
+
+        assert (read(reopen(), 1), len(reopen().letters(0, 9))) == ([], 1)
+
     def test_what_a_store_gives_is_a_copy(self, store):
         """Changing what the store gave back does not change the store."""
         store.commit(filled())
@@ -282,6 +328,8 @@ class StoreContract:
             start_keys=BrokenList([1, 2, 3]),
             outputs={"1": None, "2": b"x"},
             state={"totals": b"43"},
+            letters=[Letter(3, b"other", b"about")],
+            answered=[1],
         )
 
     def test_a_failed_commit_changes_nothing(self, store, reopen):
@@ -317,5 +365,6 @@ class StoreContract:
         assert sorted(found["start_keys"]) == sorted([7, 7, -8, 1, 2, 3])
         assert found["outputs"] == {"2": b"x"}
         assert found["state"] == {"totals": b"43"}
+        assert [letter.number for letter in found["letters"]] == [2, 3]
         assert found["a"]
         assert found["b"]

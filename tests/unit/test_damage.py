@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from scrapy_resilience.exceptions import CheckpointError, DamagedError
 from scrapy_resilience.frontier.sqlite import SQLiteStore
-from scrapy_resilience.frontier.store import Changes, Row
+from scrapy_resilience.frontier.store import Changes, Letter, Row
 
 LANES = range(1, 6)
 
@@ -50,6 +50,7 @@ def filled(path):
             start_keys=[n * 2**40 for n in numbers],
             outputs={str(n): b"x" * n for n in numbers},
             state={"name": b"value", "other": b"y" * 9000},
+            letters=[Letter(n, b"letter %d" % n, b"about", b"z" * n) for n in numbers],
         )
     )
     store.close()
@@ -70,6 +71,7 @@ def content(path):
             store.outputs(),
             store.state(),
             store.last_number(),
+            store.letters(0, 1000),
         ]
     finally:
         store.close()
@@ -119,6 +121,7 @@ def test_each_flip_in_what_is_stored_is_found(whole):
     _, data, _ = whole
     rng = random.Random(1)
     places = [data.index(b"value"), data.index(b"100 100 100"), data.index(b"yyyy")]
+    places.append(data.index(b"letter 77"))
     places.append(data.index(sha1(b"7", usedforsecurity=False).digest()))
     for place in places:
         damaged = bytearray(data)
@@ -137,6 +140,10 @@ def test_each_flip_in_what_is_stored_is_found(whole):
         "UPDATE counters SET value = 5",
         "UPDATE start_keys SET key = 5 WHERE rowid = 5",
         "UPDATE outputs SET producer = 'x' WHERE producer = '7'",
+        "PRAGMA user_version = 2",
+        "UPDATE letters SET number = 777 WHERE number = 7",
+        "UPDATE letters SET request = NULL WHERE number = 7",
+        "UPDATE letters SET record = about, about = record WHERE number = 7",
     ],
 )
 def test_a_value_that_changed(whole, statement):

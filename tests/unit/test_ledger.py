@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.lanes import Frontier
 from scrapy_resilience.frontier.ledger import Ledger
-from scrapy_resilience.frontier.store import MemoryStore
+from scrapy_resilience.frontier.store import Changes, Letter, MemoryStore
 
 
 class Request:
@@ -600,3 +600,143 @@ def test_a_frozen_ledger():
     again = Run(run.store)
     _, producer = again.start()
     assert producer.next_item() == (0, True)
+
+
+# --- given up -----------------------------------------------------------------------------
+
+
+def give_up(run, request, about=b"about", **more):
+    """Give a request up, as the seam does."""
+    return run.ledger.give_up(request, about, lambda _: b"encoded", **more)
+
+
+def test_a_letter_is_written_with_the_end_of_its_request(run):
+    """A letter waits until its request is done, and is in that commit and no other."""
+    run.push(b"bytes")
+    request, _ = run.start()
+    run.commit()
+
+    assert give_up(run, request)
+    assert run.commit().letters == []
+    run.end(request)
+    changes = run.commit()
+
+    assert [letter[:3] for letter in changes.letters] == [(1, b"bytes", b"about")]
+    assert len(changes.deletes) == 1
+    assert run.commit().letters == []
+
+
+def test_the_first_reason_of_a_request_counts(run):
+    """A request that is given up twice has one letter."""
+    run.push()
+    request, _ = run.start()
+    give_up(run, request, b"first")
+    give_up(run, request, b"second")
+    run.end(request)
+
+    assert [letter.about for letter in run.commit().letters] == [b"first"]
+
+
+def test_a_letter_of_a_request_in_memory_asks_for_its_bytes(run):
+    """What lives in memory only is encoded when it is given up, if it can be."""
+    run.push()
+    parent_request, parent = run.start()
+    run.push_volatile(parent)
+    child_request, _ = run.start()
+
+    give_up(run, child_request)
+    run.end(child_request)
+
+    assert [letter.request for letter in run.commit().letters] == [b"encoded"]
+    assert parent_request in run.ledger.under_way
+
+
+def test_a_letter_knows_what_its_request_has_put_out(run):
+    """The record that a second run needs goes with the letter, but for one that begins anew."""
+    for _ in range(3):
+        run.push()
+    written, anew, plain = (run.start() for _ in range(3))
+    for request, producer in (written, anew):
+        producer.item_written(4)
+        give_up(run, request, anew=request is anew[0])
+    give_up(run, plain[0])
+    run.end(written[0], anew[0], plain[0])
+
+    records = [letter.record for letter in run.commit().letters]
+    assert sorted(record is None for record in records) == [False, True, True]
+    (record,) = filter(None, records)
+    assert ValueCodec().decode(record) == [[4], []]
+
+
+def test_a_request_that_is_not_under_way_is_not_given_up_here(run):
+    """The ledger says so, and the letter is written with the next commit if it is added."""
+    assert not give_up(run, Request())
+
+    run.ledger.add_letter(Letter(0, b"r", b"a"))
+
+    assert run.commit().letters == [Letter(1, b"r", b"a")]
+
+
+def test_a_frozen_ledger_gives_nothing_up(run):
+    """What a stop has cut off is tried again by the next run."""
+    run.push()
+    request, _ = run.start()
+    run.ledger.freeze()
+
+    assert give_up(run, request)
+    assert give_up(run, Request())
+    run.end(request)
+    assert run.commit().letters == []
+
+
+def test_numbers_go_on_after_those_of_the_store():
+    """A second run numbers its letters after those that are there."""
+    store = MemoryStore()
+    store.commit(Changes(letters=[Letter(7, b"r", b"a")]))
+    codec = ValueCodec()
+    ledger = Ledger(
+        Frontier(store, limit=lambda _: 1), {}, codec.encode, codec.decode, store.last_letter()
+    )
+    ledger.add_letter(Letter(0, b"r", b"b"))
+    changes = Changes()
+    ledger.contribute(changes)
+
+    assert [letter.number for letter in changes.letters] == [8]
+
+
+def test_a_second_try_repeats_nothing_of_an_earlier_run(run):
+    """A stored request that takes the place of one with a record gets that record."""
+    run.push()
+    run.commit()
+    _, producer = run.start()
+    producer.item_written(2)
+    run.commit()
+    again = Run(run.store)
+    request, producer = again.start()
+    assert again.ledger.repeats
+
+    again.ledger.hand_on(producer, again.push(b"second try"))
+    again.end(request)
+    again.commit()
+
+    third = Run(run.store)
+    request, producer = third.start()
+    assert producer.row.data == b"second try"
+    assert producer.next_item() == (0, False)
+    assert producer.written == {2}
+    third.end(request)
+    assert third.commit().outputs.popitem()[1] is None
+    assert third.store.outputs() == {}
+
+
+def test_a_first_run_hands_nothing_on(run):
+    """A retry of a request without a record is an ordinary one."""
+    run.push()
+    request, producer = run.start()
+    assert not run.ledger.repeats
+
+    run.ledger.hand_on(producer, run.push(b"second try"))
+    run.ledger.hand_on(None, run.push(b"third try"))
+    run.end(request)
+
+    assert run.commit().outputs == {}

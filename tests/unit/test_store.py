@@ -16,7 +16,7 @@ from store_contract import FIRST, StoreContract, everything, filled, read, row
 
 from scrapy_resilience.exceptions import CheckpointError
 from scrapy_resilience.frontier.sqlite import SCHEMA, SQLiteStore
-from scrapy_resilience.frontier.store import Changes, MemoryStore
+from scrapy_resilience.frontier.store import Changes, Letter, MemoryStore
 
 posix = pytest.mark.skipif(os.name != "posix", reason="file modes and SIGKILL are of POSIX")
 
@@ -318,12 +318,54 @@ def test_a_numbers_beyond_63_bits_is_an_error_without_effect(opened):
     assert everything(store)["rows"] == []
 
 
+# --- an older schema ------------------------------------------------------------------
+
+
+@pytest.fixture
+def older(path):
+    """Return the path of a job that was written before there were dead letters."""
+    store = SQLiteStore(path)
+    changes = filled()
+    changes.letters = []
+    store.commit(changes)
+    store.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript("DROP TABLE letters; PRAGMA user_version=2;")
+    return path
+
+
+def test_an_older_job_gets_the_table_of_letters(older, opened):
+    """A job of schema 2 is opened with all that it holds, and can hold letters from then on."""
+    store = opened()
+    assert everything(store)["rows"] == sorted(filled().inserts)
+    store.verify()
+
+    store.commit(Changes(letters=[Letter(1, b"r", b"a")]))
+    store.close()
+
+    assert opened().letters(0, 9) == [Letter(1, b"r", b"a")]
+    with closing(sqlite3.connect(older)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA,)
+
+
+def test_reading_an_older_job_leaves_it_as_it_is(older, opened):
+    """A reader of schema 2 finds no letters, and changes nothing."""
+    before = older.read_bytes()
+    store = opened(read_only=True)
+
+    assert (store.letters(0, 9), store.last_letter()) == ([], 0)
+    store.verify()
+    store.close()
+
+    assert older.read_bytes() == before
+
+
 # --- SIGKILL ------------------------------------------------------------------------
 
 _CHILD = """
 import sys
 from scrapy_resilience.frontier.sqlite import SQLiteStore
-from scrapy_resilience.frontier.store import Changes, Row
+from scrapy_resilience.frontier.store import Changes, Letter, Row
 
 store = SQLiteStore(sys.argv[1])
 print("open", flush=True)
@@ -338,6 +380,8 @@ for number in range(1, 1_000_000):
         start_keys=[number],
         outputs={"n": b"%d" % number},
         state={"n": b"%d" % number},
+        letters=[Letter(number, b"r", b"a")],
+        answered=[number - 1],
     ))
     print(number, flush=True)
 """
@@ -362,6 +406,7 @@ def test_sigkill_leaves_a_prefix_of_whole_commits(path, commits, opened):
     last = int(store.state()["n"])
     assert last in {returned, returned + 1}
     assert store.outputs() == {"n": b"%d" % last}
+    assert store.letters(0, 9) == [Letter(last, b"r", b"a")]
     assert list(store.start_keys()) == list(range(1, last + 1))
     assert store.last_number() == 10 * last + 9
     assert list(store.lanes()) == [(1, "one", 10 * min(last, 3))]

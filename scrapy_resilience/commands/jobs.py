@@ -1,0 +1,47 @@
+"""Jobs, as commands open them: only to read, or locked to change them."""
+
+from __future__ import annotations
+
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from scrapy_resilience.checkpoint.layout import DAMAGED, LOCK, META, STORE
+from scrapy_resilience.checkpoint.lock import FileLock
+from scrapy_resilience.exceptions import CheckpointError, DamagedError
+from scrapy_resilience.frontier.codec import ValueCodec
+from scrapy_resilience.frontier.sqlite import SQLiteStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["load_meta", "open_job", "values"]
+
+values = ValueCodec(allow_pickle=False)
+
+
+@contextmanager
+def open_job(jobdir: Path, *, write: bool = False) -> Iterator[SQLiteStore]:
+    """The store of a job; to write, of one that nobody runs.
+
+    Raises :exc:`CheckpointError` when it is no job, is damaged, or, to write, is running.
+    """
+    if not (jobdir / STORE).is_file():
+        raise CheckpointError(f"{jobdir} is no job of scrapy_resilience: it has no {STORE}")
+    lock = FileLock(jobdir / LOCK)
+    if write:
+        lock.acquire()
+    try:
+        if write and (jobdir / DAMAGED).exists():
+            raise DamagedError((jobdir / DAMAGED).read_text(encoding="utf-8"))
+        with closing(SQLiteStore(jobdir / STORE, read_only=not write)) as store:
+            yield store
+    finally:
+        lock.release()
+
+
+def load_meta(store: SQLiteStore) -> dict[str, Any]:
+    """What a store says of its job."""
+    stored = store.state()
+    found: dict[str, Any] = values.decode(stored[META]) if META in stored else {}
+    return found

@@ -1,0 +1,141 @@
+"""What is told of a request that was given up, without its secrets."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["KINDS", "About", "Wanted", "describe", "mask", "printable"]
+
+KINDS: Final = (
+    "permanent", "exhausted", "callback", "pipeline", "ignored", "dropped", "held",
+)  # fmt: skip
+"""Trying again is no use, no try is left, the spider's code or a pipeline has raised, a
+middleware refused it, a failure handler dropped it, its domain did not recover."""
+
+_USERINFO: Final = re.compile(r"(?<=://)[^/?# \t\r\n]*@")
+_LONGEST: Final = 500
+"""Characters of a reason or an exception that are kept."""
+
+
+def mask(text: str) -> str:
+    """*text* without the credentials of the URLs in it."""
+    return _USERINFO.sub("***@", text)
+
+
+def printable(text: str) -> str:
+    """*text* for a terminal: what would move its cursor or turn its text is escaped."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
+
+
+def describe(exception: BaseException | str | None) -> str | None:
+    """An exception as its type and text."""
+    if not isinstance(exception, BaseException):
+        return exception
+    try:
+        text = str(exception)
+    except Exception:  # noqa: BLE001 - a class of the user's
+        text = ""
+    return f"{type(exception).__qualname__}: {text}" if text else type(exception).__qualname__
+
+
+@dataclass(frozen=True)
+class About:
+    """A dead letter, as lists and exports show it.
+
+    *kind* is one of :data:`KINDS`. *attempts* counts how often the request was sent, *status*
+    is that of its last response. *first* and *last* are seconds since 1970: when it failed for
+    the first time, and when it was given up.
+    """
+
+    url: str
+    domain: str
+    kind: str
+    failure_class: str
+    reason: str
+    attempts: int
+    status: int | None
+    exception: str | None
+    first: float
+    last: float
+
+    @classmethod
+    def make(
+        cls,
+        *,
+        url: str,
+        domain: str,
+        now: float,
+        kind: str,
+        failure_class: str,
+        reason: str,
+        attempts: int = 0,
+        status: int | None = None,
+        exception: BaseException | str | None = None,
+        first: float | None = None,
+    ) -> About:
+        """Without credentials, and short. Raises :exc:`ValueError` for an unknown *kind*."""
+        if kind not in KINDS:
+            raise ValueError(f"{kind!r} is no kind of dead letter: use one of {KINDS}")
+        told = describe(exception)
+        return cls(
+            url=mask(url),
+            domain=domain,
+            kind=kind,
+            failure_class=failure_class,
+            reason=mask(reason)[:_LONGEST],
+            attempts=attempts,
+            status=status,
+            exception=None if told is None else mask(told)[:_LONGEST],
+            first=now if first is None else first,
+            last=now,
+        )
+
+    @classmethod
+    def load(cls, stored: Mapping[str, Any]) -> About:
+        """From :meth:`row`, of this version or another."""
+        return cls(
+            url=str(stored.get("url", "")),
+            domain=str(stored.get("domain", "")),
+            kind=str(stored.get("kind", "")),
+            failure_class=str(stored.get("class", "")),
+            reason=str(stored.get("reason", "")),
+            attempts=stored.get("attempts", 0),
+            status=stored.get("status"),
+            exception=stored.get("exception"),
+            first=stored.get("first", 0.0),
+            last=stored.get("last", 0.0),
+        )
+
+    def row(self) -> dict[str, Any]:
+        """By the names of exports."""
+        found = dict(vars(self))
+        return {"class" if name == "failure_class" else name: found[name] for name in found}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A filter; what is None lets everything pass. A domain stands for its subdomains too."""
+
+    domain: str | None = None
+    failure_class: str | None = None
+    kind: str | None = None
+
+    def __call__(self, about: About) -> bool:
+        return (
+            self.failure_class in {None, about.failure_class}
+            and self.kind in {None, about.kind}
+            and (self.domain is None or _is_within(about.domain, self.domain.lower()))
+        )
+
+
+def _is_within(host: str, domain: str) -> bool:
+    return host == domain or host.endswith("." + domain)

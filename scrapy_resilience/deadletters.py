@@ -1,0 +1,137 @@
+"""The seam for components that give a request up: ``letters_of(crawler).add(request, …)``."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final, TypedDict
+from weakref import WeakKeyDictionary, WeakSet
+
+from scrapy import Request
+from scrapy.utils.httpobj import urlparse_cached
+
+from scrapy_resilience.core.deadletter import About
+from scrapy_resilience.frontier.codec import RequestCodec, UnserializableError, ValueCodec
+from scrapy_resilience.frontier.store import Letter
+from scrapy_resilience.names import SCRAPY_RETRY_TIMES, STAT_DEAD_LETTERS, STAT_INCOMPLETE
+from scrapy_resilience.requests import host_of
+
+if TYPE_CHECKING:
+    from scrapy.crawler import Crawler
+    from typing_extensions import NotRequired, Unpack
+
+    from scrapy_resilience.frontier.ledger import Ledger
+    from scrapy_resilience.frontier.store import Changes
+
+__all__ = ["Letters", "Told", "letters_of"]
+
+_KEPT: Final = 1000
+_plain: Final = ValueCodec(allow_pickle=False)
+
+
+class Told(TypedDict):
+    """What is said of a request that is given up."""
+
+    kind: str
+    """One of :data:`~scrapy_resilience.core.deadletter.KINDS`."""
+    failure_class: str
+    """Counted as the stat ``resilience/deadletters/<class>``."""
+    reason: str
+    attempts: NotRequired[int]
+    """How often it was sent: Scrapy's ``retry_times`` and one by default."""
+    status: NotRequired[int | None]
+    """Of the last response."""
+    exception: NotRequired[BaseException | str | None]
+    first: NotRequired[float | None]
+    """When it failed for the first time, in seconds since 1970; now by default."""
+
+
+class Letters:
+    """The dead letters of one crawl.
+
+    With a job, a letter is written in the commit in which its request is done, or with the
+    next one when the request is not under way. Without one, the newest 1,000 are kept here.
+    """
+
+    def __init__(self, crawler: Crawler) -> None:
+        self._stats: Any = crawler.stats
+        self._ledger: Ledger | None = None
+        self._noted: WeakSet[Request] = WeakSet()
+        self.kept: deque[About] = deque(maxlen=_KEPT)
+        """Without a job: the newest."""
+        self.count = 0
+        """Letters that are there, those of earlier runs included."""
+
+    def attach(self, ledger: Ledger, codec: RequestCodec, count: int) -> None:
+        """A job is open that holds *count* letters of earlier runs."""
+        self._ledger, self._codec = ledger, codec
+        self._grow(count)
+
+    def add(self, request: Request, *, anew: bool = False, **told: Unpack[Told]) -> None:
+        """Give up *request*: only the first letter of a request object counts.
+
+        A replay leaves out what the request had put out before it failed, or repeats it with
+        *anew*. Nothing is written when a stop has cut the request off: the next run does it
+        again.
+        """
+        told.setdefault("attempts", request.meta.get(SCRAPY_RETRY_TIMES, 0) + 1)
+        about = _about(request.url, urlparse_cached(request).hostname or "", told)
+        if self._ledger is not None:
+            told_of = _plain.encode(about.row())
+            if self._ledger.give_up(request, told_of, self._encoded, anew=anew):
+                return
+        if request not in self._noted:
+            self._noted.add(request)
+            self._write(about, request)
+
+    def add_encoded(self, data: bytes | None, *, url: str, **told: Unpack[Told]) -> None:
+        """Give up a request of which there are only the bytes of its row, or none at all.
+
+        The letter is in the next commit: whoever takes the row away in the same turn of the
+        event loop neither loses nor doubles it.
+        """
+        self._write(_about(url, host_of(url), told), data)
+
+    def contribute(self, changes: Changes) -> None:
+        """Count the letters that the next commit writes."""
+        for letter in changes.letters:
+            self._count(About.load(_plain.decode(letter.about)))
+
+    def _write(self, about: About, request: Request | bytes | None) -> None:
+        if self._ledger is None:
+            self.kept.append(about)
+            self._count(about)
+        else:
+            data = self._encoded(request) if isinstance(request, Request) else request
+            self._ledger.add_letter(Letter(0, data, _plain.encode(about.row())))
+
+    def _encoded(self, request: Request) -> bytes | None:
+        """None for a request that can live in memory only: it is listed, not replayed."""
+        try:
+            return self._codec.encode(request)
+        except UnserializableError:
+            return None
+
+    def _count(self, about: About) -> None:
+        self._stats.inc_value(STAT_DEAD_LETTERS + about.failure_class)
+        self._grow(1)
+
+    def _grow(self, count: int) -> None:
+        self.count += count
+        if self.count:
+            self._stats.set_value(STAT_INCOMPLETE, self.count)
+
+
+def _about(url: str, domain: str, told: Told) -> About:
+    return About.make(url=url, domain=domain, now=time.time(), **told)
+
+
+_letters: WeakKeyDictionary[Crawler, Letters] = WeakKeyDictionary()
+
+
+def letters_of(crawler: Crawler) -> Letters:
+    """The dead letters of a crawler: the same object for all who ask."""
+    found = _letters.get(crawler)
+    if found is None:
+        found = _letters[crawler] = Letters(crawler)
+    return found

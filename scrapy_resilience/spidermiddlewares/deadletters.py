@@ -1,0 +1,146 @@
+"""Records the requests that nobody will try again: what Scrapy only logs."""
+
+from __future__ import annotations
+
+import logging
+from traceback import walk_tb
+from typing import TYPE_CHECKING, Any, Final
+
+from scrapy import signals
+from scrapy.downloadermiddlewares import httpcache, offsite, robotstxt
+from scrapy.exceptions import IgnoreRequest, NotConfigured
+from scrapy.http import Response
+from scrapy.spidermiddlewares.httperror import HttpError
+
+from scrapy_resilience._scrapy import watch_failures
+from scrapy_resilience.checkpoint.items import item_failed, item_written
+from scrapy_resilience.deadletters import letters_of
+from scrapy_resilience.names import SCRAPY_RETRY_TIMES
+from scrapy_resilience.settings import Config
+
+if TYPE_CHECKING:
+    from scrapy import Request
+    from scrapy.crawler import Crawler
+    from twisted.python.failure import Failure
+    from typing_extensions import Self
+
+__all__ = ["DeadLettersMiddleware"]
+
+logger = logging.getLogger(__name__)
+
+_INTENDED: Final = {module.__name__ for module in (httpcache, offsite, robotstxt)}
+"""Modules that ignore requests because they were told to."""
+
+
+class DeadLettersMiddleware:
+    """Must be the spider middleware next to HttpErrorMiddleware: the add-on gives it order 51.
+
+    It comes last of those that may handle an HttpError, and sees what is left. Failed
+    downloads that a retry middleware has recorded are not recorded again.
+    """
+
+    def __init__(self, crawler: Crawler) -> None:
+        self._crawler = crawler
+        self._letters = letters_of(crawler)
+        self._retried = {int(code) for code in crawler.settings.getlist("RETRY_HTTP_CODES")}
+        connect = crawler.signals.connect
+        connect(self._opened, signals.spider_opened)
+        connect(self._spider_error, signals.spider_error)
+        connect(self._item_error, signals.item_error)
+        connect(self._closed, signals.spider_closed)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        if not Config.from_settings(crawler.settings).deadletters_enabled:
+            raise NotConfigured
+        return cls(crawler)
+
+    def _opened(self) -> None:
+        watch_failures(self._crawler.engine, self._failed)
+
+    def _closed(self) -> None:
+        if self._letters.count:
+            logger.warning(
+                "%d requests were given up: `scrapy resilience deadletters` lists them",
+                self._letters.count,
+            )
+
+    # --- what is given up ---
+
+    def process_spider_exception(self, response: Response, exception: Exception) -> None:
+        """A response that no middleware has let through, and no errback taken."""
+        request = response.request
+        if isinstance(exception, HttpError) and request is not None:
+            again = response.status in self._retried and SCRAPY_RETRY_TIMES in request.meta
+            self._letters.add(
+                request,
+                kind="exhausted" if again else "permanent",
+                failure_class="http",
+                reason=f"HTTP {response.status} is not handled",
+                status=response.status,
+            )
+
+    def _failed(self, request: Request, exception: BaseException) -> None:
+        """A download that ended with an exception, and no errback."""
+        if not isinstance(exception, IgnoreRequest):
+            kind = "exhausted" if SCRAPY_RETRY_TIMES in request.meta else "permanent"
+            self._letters.add(
+                request,
+                kind=kind,
+                failure_class="download",
+                reason="the download failed",
+                exception=exception,
+            )
+        elif _raised_in(exception) not in _INTENDED:
+            self._letters.add(
+                request,
+                kind="ignored",
+                failure_class="ignored",
+                reason=str(exception) or "a middleware has ignored it",
+                exception=exception,
+            )
+
+    def _spider_error(self, failure: Failure, response: Response | Failure | None) -> None:
+        request = _request_of(response)
+        if request is not None:  # else start() has raised, and the job goes on with it
+            called_back = isinstance(response, Response)
+            self._letters.add(
+                request,
+                kind="callback",
+                failure_class="callback" if called_back else "errback",
+                reason="the spider has raised an exception",
+                status=_status_of(response),
+                exception=failure.value,
+                anew=not called_back,  # a replay may reach the callback
+            )
+
+    def _item_error(self, failure: Failure, response: Response | Failure | None) -> None:
+        request = _request_of(response)
+        told: dict[str, Any] = {
+            "kind": "pipeline",
+            "failure_class": "pipeline",
+            "reason": "a pipeline has raised an exception",
+            "exception": failure.value,
+        }
+        if request is None:  # an item of start()
+            self._letters.add_encoded(None, url="", **told)
+            item_written()  # in the same commit: start() puts it out once
+        else:
+            self._letters.add(request, status=_status_of(response), **told)
+            item_failed()
+
+
+def _request_of(response: Response | Failure | None) -> Request | None:
+    return getattr(response, "request", None)
+
+
+def _status_of(response: Response | Failure | None) -> int | None:
+    return response.status if isinstance(response, Response) else None
+
+
+def _raised_in(exception: BaseException) -> str:
+    """The name of the module whose code has raised it."""
+    name = ""
+    for frame, _ in walk_tb(exception.__traceback__):
+        name = frame.f_globals.get("__name__", "")
+    return name

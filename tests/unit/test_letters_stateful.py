@@ -1,0 +1,226 @@
+"""Dead letters against a model: whatever is killed, a request is in one place only."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from store_contract import BrokenList, read
+
+from scrapy_resilience.checkpoint.layout import META, STORE
+from scrapy_resilience.commands.replay import replay
+from scrapy_resilience.core.deadletter import About, Wanted
+from scrapy_resilience.frontier.codec import ValueCodec
+from scrapy_resilience.frontier.lanes import Frontier
+from scrapy_resilience.frontier.ledger import Ledger
+from scrapy_resilience.frontier.sqlite import SQLiteStore
+
+PICKS = st.integers(0, 30)
+PLACES = st.integers(0, 4)
+codec = ValueCodec(allow_pickle=False)
+
+
+class Request:
+    """A request as the engine knows it."""
+
+
+def about(url):
+    """Return what is told of a letter."""
+    made = About.make(
+        url=url, domain="a", now=0.0, kind="callback", failure_class="x", reason="r"
+    )
+    return codec.encode(made.row())
+
+
+class LetterMachine(RuleBasedStateMachine):
+    """The model knows of each URL what it wrote, and whether it is alive or given up."""
+
+    @initialize()
+    def begin(self):
+        """Open an empty job."""
+        self.folder = Path(tempfile.mkdtemp(prefix="letters"))
+        self.made = 0
+        self.store = None
+        self.committed = {}, {}
+        self._live()
+
+    def _live(self):
+        """Begin a run, at the last commit."""
+        if self.store is not None:
+            self.store.close()
+        self.store = SQLiteStore(self.folder / STORE)
+        self.store._writer.execute("PRAGMA synchronous=OFF")  # no power is lost here
+        self.frontier = Frontier(self.store, limit=lambda _: 1000)
+        self.ledger = Ledger(
+            self.frontier,
+            self.store.outputs(),
+            codec.encode,
+            codec.decode,
+            self.store.last_letter(),
+        )
+        alive, letters = self.committed
+        self.alive = {url: set(written) for url, written in alive.items()}
+        self.letters = dict(letters)
+        self.busy = {}  # request → url
+        self.given_up = {}  # url → whether its replay begins anew
+        self.sealed = None
+        self._compare()
+
+    def _compare(self):
+        """The file holds what the model says was committed."""
+        alive, letters = self.committed
+        rows = [row for lane in range(20) for row in read(self.store, lane)]
+        assert sorted(codec.decode(row.data)["url"] for row in rows) == sorted(alive)
+        found = self.store.letters(0, 1000)
+        assert {
+            codec.decode(letter.request)["url"]: letter.record
+            and codec.decode(letter.record)[0]
+            for letter in found
+        } == letters
+        assert len(found) == len(letters)
+        self.store.verify()
+
+    @rule()
+    def push(self):
+        """Add a request."""
+        url = f"http://a/{self.made}"
+        self.made += 1
+        self.frontier.push("a", codec.encode({"url": url, "meta": {"retry_times": 2}}))
+        self.alive[url] = set()
+
+    @rule()
+    def hand_out(self):
+        """Take a request; it knows what an earlier run of it has written."""
+        row = self.frontier.pop(0.0)
+        if row is None:
+            assert len(self.busy) == len(self.alive)
+            return
+        request, url = Request(), codec.decode(row.data)["url"]
+        self.ledger.handed_out(request, row)
+        assert self.ledger.under_way[request].written == self.alive[url]
+        self.busy[request] = url
+
+    def _pick(self, pick):
+        return list(self.busy)[pick % len(self.busy)]
+
+    @precondition(lambda self: self.busy)
+    @rule(pick=PICKS, place=PLACES)
+    def write(self, pick, place):
+        """A feed takes an item."""
+        request = self._pick(pick)
+        self.ledger.under_way[request].item_written(place)
+        self.alive[self.busy[request]].add(place)
+
+    @precondition(lambda self: self.busy)
+    @rule(pick=PICKS, anew=st.integers(0, 3).map(lambda n: n == 0))
+    def give_up(self, pick, anew):
+        """Give a request up, which is under way still; the first time counts."""
+        request = self._pick(pick)
+        url = self.busy[request]
+        assert self.ledger.give_up(request, about(url), pytest.fail, anew=anew)
+        self.given_up.setdefault(url, anew)
+
+    @precondition(lambda self: self.busy)
+    @rule(pick=PICKS)
+    def end(self, pick):
+        """End a request: it is done, or a letter."""
+        request = self._pick(pick)
+        url = self.busy.pop(request)
+        self.ledger.collect(set(self.busy))
+        written = self.alive.pop(url)
+        if url in self.given_up:
+            keeps = written and not self.given_up.pop(url)
+            self.letters[url] = sorted(written) if keeps else None
+
+    @precondition(lambda self: self.sealed is None)
+    @rule()
+    def seal(self):
+        """Take what the next commit writes."""
+        changes = self.frontier.seal()
+        self.ledger.contribute(changes)
+        meta = {"dead_letters": len(self.letters), "finished": not self.alive}
+        changes.state = {META: codec.encode(meta)}
+        alive = {url: set(written) for url, written in self.alive.items()}
+        self.sealed = changes, (alive, dict(self.letters))
+
+    @precondition(lambda self: self.sealed is not None)
+    @rule()
+    def fail(self):
+        """Meet an error in the middle of a commit; a later rule writes it again."""
+        changes, _ = self.sealed
+        letters, changes.letters = changes.letters, BrokenList(changes.letters)
+        with pytest.raises(OSError, match="no space"):
+            self.store.commit(changes)
+        changes.letters = letters
+
+    @precondition(lambda self: self.sealed is not None)
+    @rule(dies=st.integers(0, 3).map(lambda n: n == 0))
+    def commit(self, *, dies):
+        """Write what was sealed, and perhaps die before anybody knows."""
+        changes, self.committed = self.sealed
+        self.store.commit(changes)
+        if dies:
+            self._live()
+            return
+        self.frontier.committed(changes)
+        self.sealed = None
+
+    @rule()
+    def crash(self):
+        """Go back to the last commit."""
+        self._live()
+
+    @rule()
+    def replay(self):
+        """Die, and put every letter back."""
+        alive, letters = self.committed
+        self.store.close()
+        self.store = None
+        found, _ = replay(str(self.folder), Wanted())
+        assert found["replayed"] == len(letters)
+        self.committed = {**alive, **{url: set(w or ()) for url, w in letters.items()}}, {}
+        self._live()
+        if letters:
+            meta = codec.decode(self.store.state()[META])
+            assert (meta["dead_letters"], meta["finished"]) == (0, False)
+
+    def teardown(self):
+        """End everything: nothing is left of what was not given up."""
+        if getattr(self, "store", None) is None:
+            return
+        while len(self.frontier):
+            self.hand_out()
+        self.busy.clear()
+        self.ledger.collect(set())
+        if self.sealed is None:
+            changes = self.frontier.seal()
+            self.ledger.contribute(changes)
+            self.store.commit(changes)
+            assert read(self.store, 1) == []
+            assert self.store.outputs() == {}
+        self.store.close()
+        shutil.rmtree(self.folder)
+
+
+def test_a_request_is_alive_given_up_or_done_whatever_is_killed():
+    """After any crash each request is pending, a letter, or done, as of the last commit."""
+    run_state_machine_as_test(
+        LetterMachine,
+        settings=settings(
+            max_examples=40,
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
