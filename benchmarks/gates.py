@@ -59,13 +59,9 @@ class Scenario:
 
     def expected(self, port: int, side: str) -> list[dict[str, str]]:
         """The items of a side: stock gets none of the host that recovers."""
-        return [
-            {"url": url}
-            for url in listed_urls(port, self.hosts)
-            if _SILENT not in url
-            and _ERROR not in url
-            and not (_DOWN in url and side == "stock")
-        ]
+        sick = (_SILENT, _ERROR, _DOWN) if side == "stock" else (_SILENT, _ERROR)
+        urls = listed_urls(port, self.hosts)
+        return [{"url": url} for url in urls if not any(host in url for host in sick)]
 
 
 def _scenarios() -> dict[str, Scenario]:

@@ -29,6 +29,7 @@ _NEVER: Final = {"failure_threshold": 0, "failure_rate": 0.0}
 
 
 def host(request: Request) -> str:
+    """Without the port; empty where a URL has none."""
     return urlparse_cached(request).hostname or ""
 
 
@@ -113,9 +114,8 @@ def _override(
     known = {field.name for field in fields(BreakerConfig)} | {"open_action"}
     if not isinstance(values, dict) or (unknown := values.keys() - known):
         what = sorted(unknown) if isinstance(values, dict) else repr(values)
-        raise ConfigurationError(
-            f"{setting}: {what}: use a table of {', '.join(sorted(known))}."
-        )
+        allowed = ", ".join(sorted(known))
+        raise ConfigurationError(f"{setting}: {what}: use a table of {allowed}.")
     values = dict(values)
     action = values.pop("open_action", action)
     if action not in _ACTIONS:

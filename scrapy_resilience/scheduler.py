@@ -105,7 +105,7 @@ class ResilientScheduler(BaseScheduler):
         self._log_unserializable = crawler.settings.getbool("SCHEDULER_DEBUG")
         self._gates: Gatekeeper | None = None
         self._waits: tuple[int, float] | None = None
-        """How many requests had succeeded when nothing but held ones was left, and since when."""
+        """How many requests had succeeded when only held ones were left, and since when."""
         self._wake_up: tuple[float, CallLaterResult] | None = None
         self._collect_at = _COLLECT_AT_LEAST
         self._close_reason: str | None = None
@@ -318,9 +318,9 @@ class ResilientScheduler(BaseScheduler):
     def _find_more(self, gates: Gatekeeper) -> bool:
         """Whether another look at the frontier may find what the first did not."""
         engine = self.crawler.engine
-        return gates.sweep(under_way(engine)) or (
-            not is_starting(engine) and gates.gates.excuse()
-        )
+        if gates.sweep(under_way(engine)):
+            return True
+        return not is_starting(engine) and gates.gates.excuse()
 
     def _hand_out(self, request: Request, row: Row, now: float) -> None:
         lane, slot = self.frontier.source
@@ -385,7 +385,7 @@ class ResilientScheduler(BaseScheduler):
         return False
 
     def _was_started(self, request: Request, key: int) -> bool:
-        """Filtered ones are told here by their fingerprint: the engine takes 0.1 ms for each."""
+        """Filtered ones are told here by their fingerprint: the engine takes 0.1 ms each."""
         if self._is_unfiltered(request):
             return self._start.claim(key)
         assert self.job is not None

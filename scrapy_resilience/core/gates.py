@@ -77,8 +77,9 @@ class Gate:
     """What is known of one domain."""
 
     __slots__ = (
-        "_gates", "breaker", "bucket", "counted_from", "domain", "excused", "failed", "first_at",
-        "given_up", "held_for", "held_until", "hold_reason", "lanes", "pace", "proven", "sent", "under_way",
+        "_gates", "breaker", "bucket", "counted_from", "domain", "excused", "failed",
+        "first_at", "given_up", "held_for", "held_until", "hold_reason", "lanes", "pace",
+        "proven", "sent", "under_way",
     )  # fmt: skip
 
     breaker: Breaker
@@ -134,7 +135,7 @@ class Gate:
         return [(until, reason) for until, reason in found if until > now]
 
     def ready_at(self, now: float, slow_start: float, *, heed_breaker: bool = True) -> float:
-        """Not after *now* when a request may go, else when to ask again; inf: after an answer."""
+        """Not after *now* when a request may go, else when to ask again; inf: when told."""
         until = self.breaker.ready_at(now) if heed_breaker else 0.0
         if until == inf:
             until = self.breaker.round_ends_at()  # a trial that hangs has an end, too
@@ -178,9 +179,9 @@ class Gates:
     """All gates of a crawl. They are made when they are needed, and idle ones are forgotten.
 
     *rng* gives a random number from 0 to 1, *breaker_of* a domain's configuration of its
-    breaker, *limit_of* its rate limit. *on_change* is called with (gate, old, new, event) after a breaker has changed,
-    *on_free* when what waits for a gate should ask again, *on_give_up* when a domain has
-    reopened :attr:`GateConfig.max_trips` times in a row.
+    breaker, *limit_of* its rate limit. *on_change* is called with (gate, old, new, event)
+    after a breaker has changed, *on_free* when what waits for a gate should ask again,
+    *on_give_up* when a domain has reopened :attr:`GateConfig.max_trips` times in a row.
     """
 
     def __init__(

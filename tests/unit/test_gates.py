@@ -18,12 +18,13 @@ A = "a.test"
 
 
 def make(breaker=BREAKER, limits=None, **config):
+    """Gates that note what they call."""
     gates = Gates(
         GateConfig(**{"slow_start": 1.0, "probation_slots": 2, **config}),
         lambda: 0.5,
         breaker_of=lambda _: breaker,
         limit_of=(limits or {}).get,
-        on_change=lambda gate, old, new, event: gates.log.append((gate.domain, new)),
+        on_change=lambda gate, _old, new, _event: gates.log.append((gate.domain, new)),
         on_free=lambda gate: gates.freed.append(gate.domain),
         on_give_up=lambda gate: gates.given_up.append(gate.domain),
     )
@@ -38,6 +39,7 @@ def ask(gates, domain, now, outcome, took=0.1, **kwargs):
 
 
 def fail(gates, domain=A, now=0.0, times=3):
+    """Some requests, and each fails."""
     for _ in range(times):
         ask(gates, domain, now, Outcome.FAILURE)
 
