@@ -104,7 +104,13 @@ def _breaker(config: Config, download_timeout: float) -> BreakerConfig:
     try:
         return BreakerConfig(**values, trial_timeout=max(2 * download_timeout, 1.0))
     except ConfigurationError as error:
-        raise ConfigurationError(f"{PREFIX}BREAKER_…: {error}") from None
+        raise ConfigurationError(f"{PREFIX}BREAKER_{_named(error)}") from None
+
+
+def _named(error: ConfigurationError) -> str:
+    """The name of the field that an error begins with, as the setting has it."""
+    name, sign, rest = str(error).partition("=")
+    return name.upper() + sign + rest
 
 
 def _override(

@@ -60,7 +60,8 @@ class Gatekeeper:
         self.crawler = crawler
         self.config = config = Config.from_settings(crawler.settings)
         self.domains = Domains(crawler, config)
-        self.judge = Judge(crawler, config)
+        self._judge = Judge(config)
+        self._verdicts: WeakKeyDictionary[Request, tuple[int, Verdict]] = WeakKeyDictionary()
         self.gates = Gates(
             GateConfig(
                 slow_start=config.slow_start,
@@ -147,6 +148,16 @@ class Gatekeeper:
         """A request that did not come from the scheduler goes now."""
         ticket = self._tickets[request] = self.gates.acquire(self.domains.of(request), now)
         return ticket
+
+    def judge(self, request: Request, result: Response | Exception) -> Verdict:
+        """One judgement for each result, whoever asks."""
+        known = self._verdicts.get(request)
+        if known is not None and known[0] == id(result):
+            return known[1]
+        verdict = self._judge(result)
+        if verdict.failed:
+            self._verdicts[request] = id(result), verdict
+        return verdict
 
     def answered(self, request: Request, result: Response | Exception) -> None:
         """What came back for a request; the first word about it counts."""

@@ -215,6 +215,8 @@ class ResilientScheduler(BaseScheduler):
         self._cancel_wake_up()
         if self._gates is not None:
             self._gates.close()
+        if held := self.frontier.held:
+            self._stats.set_value(names.STAT_HELD, held)
         self._close_reason = reason
         if self.committer is not None:
             self.committer.patience = min(self.committer.patience, _PATIENCE_AT_CLOSE)
@@ -360,7 +362,7 @@ class ResilientScheduler(BaseScheduler):
             kind="exhausted",
             failure_class=SERVER_ERROR,
             reason=f"{gate.domain} did not recover: {gate.breaker.last_failure}",
-            attempts=request.meta.get("retry_times", 0),
+            attempts=request.meta.get(names.SCRAPY_RETRY_TIMES, 0),
         )
 
     def __len__(self) -> int:
