@@ -192,6 +192,32 @@ def test_threads_share_it():
     assert breaker._core._out == 0
 
 
+def test_one_thread_at_a_time():
+    """Whatever depends on the time is done under the lock, and no listener is."""
+    locked, told = [], []
+    breaker = CircuitBreaker("shop", failure_threshold=1, clock=lambda: note(locked))
+
+    def note(where):
+        where.append(breaker._lock._is_owned())
+        return 5.0
+
+    breaker.subscribe(lambda _: note(told))
+    fail(breaker, 1)
+    with pytest.raises(CircuitOpenError), breaker:
+        pass
+    assert (breaker.state, breaker.retry_after, breaker.counts) == (
+        State.OPEN,
+        pytest.approx(300, abs=31),
+        (0, 0, 0),
+    )
+    breaker.reset()
+
+    assert len(locked) > 5
+    assert all(locked)
+    assert len(told) == 4
+    assert not any(told)
+
+
 def test_the_real_clock():
     """Without a clock argument it is the monotonic one, and the open time passes."""
     breaker = CircuitBreaker("shop", failure_threshold=1, recovery_timeout=0.001)
