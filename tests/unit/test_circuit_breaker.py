@@ -171,6 +171,32 @@ def test_nested_and_interleaved_uses(clock):
     assert breaker._core.healthy_idle(clock.now)
 
 
+def test_nested_uses_end_inside_out(breaker, clock):
+    """The inner one of two calls ends first, with its own duration."""
+    durations = []
+    breaker.subscribe(lambda event: durations.append(event.duration))
+
+    with breaker:
+        clock.sleep(1)
+        with breaker:
+            clock.sleep(1)
+        clock.sleep(5)
+
+    assert durations == [1.0, 7.0]
+
+
+def test_two_breakers_end_in_any_order(breaker, clock):
+    """The end of one breaker's call is not taken for the end of another's."""
+    other = CircuitBreaker("bank", clock=clock)
+    breaker.__enter__()
+    other.__enter__()
+    breaker.__exit__(OSError, OSError(), None)
+    other.__exit__(None, None, None)
+
+    assert breaker.counts == (1, 1, 0)
+    assert other.counts == (1, 0, 0)
+
+
 def test_threads_share_it():
     """Counts of many threads are exact."""
     breaker = CircuitBreaker("shop", failure_threshold=0, failure_rate=0)
