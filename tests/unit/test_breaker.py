@@ -229,6 +229,14 @@ def test_escalates_up_to_the_cap():
     assert breaker.trips == 5
 
 
+def test_the_level_is_bounded():
+    """A hundred reopenings take no longer to decay than sixty-four windows."""
+    breaker = opened(0.0)
+    fail_trials(breaker, 100, 0.0)
+
+    assert breaker.dump(0.0, 1e9)["level"] == 64
+
+
 def closed_again(now):
     """Return a breaker that reopened twice, then closed at *now*: its level is 3."""
     breaker = opened(now - 70)
@@ -450,18 +458,6 @@ def test_memory_in_any_state(state, own_size):
 # --- storage ------------------------------------------------------------------------
 
 
-def reload(breaker, now, wall, **changes):
-    """Take a breaker through dump and load, with another clock afterwards."""
-    data = breaker.dump(now, wall)
-    return Breaker.load(
-        BreakerConfig(**{"recovery_timeout": 10, "jitter": 0, **changes}),
-        data,
-        changes.pop("later", 5.0),
-        wall,
-        lambda: 0.5,
-    )
-
-
 def test_nothing_to_remember():
     """A closed breaker without failures is not stored."""
     breaker = make()
@@ -491,6 +487,7 @@ def test_a_wall_clock_that_was_set(wall, left):
 
     again = Breaker.load(breaker.config, data, 5.0, wall, lambda: 0.5)
 
+    assert 5.0 <= again.opened_until <= 15.0
     assert again.retry_after(5.0) == left
 
 

@@ -171,6 +171,32 @@ def test_nested_and_interleaved_uses(clock):
     assert breaker._core.healthy_idle(clock.now)
 
 
+def test_nested_uses_end_inside_out(breaker, clock):
+    """The inner one of two calls ends first, with its own duration."""
+    durations = []
+    breaker.subscribe(lambda event: durations.append(event.duration))
+
+    with breaker:
+        clock.sleep(1)
+        with breaker:
+            clock.sleep(1)
+        clock.sleep(5)
+
+    assert durations == [1.0, 7.0]
+
+
+def test_two_breakers_end_in_any_order(breaker, clock):
+    """The end of one breaker's call is not taken for the end of another's."""
+    other = CircuitBreaker("bank", clock=clock)
+    breaker.__enter__()
+    other.__enter__()
+    breaker.__exit__(OSError, OSError(), None)
+    other.__exit__(None, None, None)
+
+    assert breaker.counts == (1, 1, 0)
+    assert other.counts == (1, 0, 0)
+
+
 def test_threads_share_it():
     """Counts of many threads are exact."""
     breaker = CircuitBreaker("shop", failure_threshold=0, failure_rate=0)
@@ -190,6 +216,32 @@ def test_threads_share_it():
 
     assert breaker.counts == (1600, 800, 0)
     assert breaker._core._out == 0
+
+
+def test_one_thread_at_a_time():
+    """Whatever depends on the time is done under the lock, and no listener is."""
+    locked, told = [], []
+    breaker = CircuitBreaker("shop", failure_threshold=1, clock=lambda: note(locked))
+
+    def note(where):
+        where.append(breaker._lock._is_owned())
+        return 5.0
+
+    breaker.subscribe(lambda _: note(told))
+    fail(breaker, 1)
+    with pytest.raises(CircuitOpenError), breaker:
+        pass
+    assert (breaker.state, breaker.retry_after, breaker.counts) == (
+        State.OPEN,
+        pytest.approx(300, abs=31),
+        (0, 0, 0),
+    )
+    breaker.reset()
+
+    assert len(locked) > 5
+    assert all(locked)
+    assert len(told) == 4
+    assert not any(told)
 
 
 def test_the_real_clock():
