@@ -94,10 +94,13 @@ class CircuitBreakerMiddleware:
         """Wait for the domain, for a bounded time: a callback may be waiting, too."""
         if not self._rides_along(request):
             await self._wait(request)
-        self._keeper.acquire(request, time.monotonic())
+            self._keeper.acquire(request, time.monotonic())
 
     def _rides_along(self, request: Request) -> bool:
-        """robots.txt is asked for by a request that was let through, and waits for it."""
+        """robots.txt is asked for by a request that was let through, and waits for it.
+
+        Its answer proves nothing: it may say how fast the domain is to be asked.
+        """
         return (
             bool(request.meta.get("dont_obey_robotstxt"))
             and urlparse_cached(request).path == "/robots.txt"

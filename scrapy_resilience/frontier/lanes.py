@@ -251,11 +251,14 @@ class Frontier:
     def reroute(self, slot: str, counted_by: str) -> None:
         """From now on the requests of *slot* count as requests of another slot."""
         lane, counter = self._lane(slot), self._lane(counted_by)
-        self._leave(lane)
+        if lane.counted_by is counter:
+            return
         if counter is not lane:
-            counter.referrers += 1
+            counter.referrers += 1  # first, or leaving another one may forget it
             counter.guests = counter.guests or OrderedDict()
+        self._leave(lane)
         lane.counted_by = counter
+        self._queue_up(lane)
         self._place(lane)
 
     def _leave(self, lane: Lane) -> None:
