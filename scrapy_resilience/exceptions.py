@@ -4,6 +4,9 @@ The tree::
 
     ResilienceError
     ├── ConfigurationError   a setting has a value that is not allowed (also a ValueError)
+    ├── CircuitOpenError     a circuit breaker is open
+    ├── MaxRetriesExceededError  the last of all tries has failed
+    ├── PermanentFailureError  trying again would be in vain
     └── CheckpointError      a job can't be opened, written or resumed
         ├── DamagedError     a stored file is not what was written
         ├── JobLockedError   another process is running the job
@@ -19,9 +22,12 @@ from __future__ import annotations
 
 __all__ = [
     "CheckpointError",
+    "CircuitOpenError",
     "ConfigurationError",
     "DamagedError",
     "JobLockedError",
+    "MaxRetriesExceededError",
+    "PermanentFailureError",
     "ResilienceError",
     "SinkError",
     "SnapshotError",
@@ -36,6 +42,27 @@ class ResilienceError(Exception):
 
 class ConfigurationError(ResilienceError, ValueError):
     """A setting has a value that is not allowed; the text names what to change."""
+
+
+class CircuitOpenError(ResilienceError):
+    """The breaker *name* is open; *retry_after* are the seconds that remain, or None."""
+
+    def __init__(self, name: str, retry_after: float | None = None) -> None:
+        super().__init__(f"The circuit breaker {name} is open")
+        self.name = name
+        self.retry_after = retry_after
+
+
+class MaxRetriesExceededError(ResilienceError):
+    """All *attempts* have failed; the last error is the ``__cause__`` where there is one."""
+
+    def __init__(self, message: str, attempts: int = 0) -> None:
+        super().__init__(message)
+        self.attempts = attempts
+
+
+class PermanentFailureError(ResilienceError):
+    """Trying again would be in vain; the error behind it is the ``__cause__``."""
 
 
 class CheckpointError(ResilienceError):

@@ -8,8 +8,14 @@ from typing import Final
 META_DELAY: Final = "resilience_delay"
 """Seconds (int or float) that a request waits in the frontier before its first hand-out."""
 
+META_RETRY_POLICY: Final = "resilience_retry_policy"
+"""Name of the retry policy of a request; an attribute of the spider has the same name."""
+META_RETRY_NON_IDEMPOTENT: Final = "resilience_retry_non_idempotent"
+"""Whether a POST or PATCH is retried as other requests are."""
+
 # Close reasons ----------------------------------------------------------------
 REASON_STORAGE: Final = "resilience_storage"
+REASON_ABORT_HANDLER: Final = "resilience_abort_handler"
 REASON_FEED_LOCKED: Final = "resilience_feed_locked"
 REASON_UNREADABLE: Final = "resilience_unreadable"
 FAILURES: Final = frozenset({REASON_STORAGE, REASON_FEED_LOCKED, REASON_UNREADABLE})
@@ -40,4 +46,11 @@ STAT_REQUESTS_DONE: Final = "resilience/requests/done"
 STAT_RESUMED: Final = "resilience/resumed"
 STAT_UNREADABLE: Final = "resilience/requests/unreadable"
 STAT_CUT: Final = "resilience/shutdown/cut"
+STAT_FAILURES_PREFIX: Final = "resilience/failures/"
+STAT_RETRY_AFTER: Final = "resilience/retry/retry_after"
+STAT_RETRY_BUDGET: Final = "resilience/retry/over_budget"
+STAT_RETRY_PACED: Final = "resilience/retry/paced"
+STAT_RETRY_UNSAFE: Final = "resilience/retry/not_repeatable"
+STAT_HANDLER_ERRORS: Final = "resilience/handlers/errors"
+STAT_INJECTED: Final = "resilience/injected"
 STAT_TOTAL_PREFIX: Final = "resilience/total/"

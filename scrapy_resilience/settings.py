@@ -12,11 +12,12 @@ import difflib
 import json
 import os
 import sys
-from dataclasses import Field, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
 from functools import cache
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, get_origin, get_type_hints
 
 from scrapy.settings import SETTINGS_PRIORITIES
 
@@ -28,11 +29,18 @@ else:
     import tomli as tomllib
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from scrapy.settings import BaseSettings
 
-__all__ = ["PREFIX", "PRIORITIES", "PROFILES", "Config", "apply_layers", "describe", "origin"]
+__all__ = [
+    "PREFIX",
+    "PRIORITIES",
+    "PROFILES",
+    "Config",
+    "apply_layers",
+    "default_of",
+    "describe",
+    "origin",
+]
 
 PREFIX: Final = "RESILIENCE_"
 
@@ -47,12 +55,20 @@ _DEVELOPMENT: Final[dict[str, Any]] = {
     "snapshot_retention": 5,
     "snapshot_compression": False,
     "snapshot_encryption": False,
+    "retry_policy": "development",
+    "retry_concurrency": 3,
+}
+
+_PRODUCTION: Final[dict[str, Any]] = {
+    "snapshot_retention": 20,
+    "retry_policy": "production",
+    "retry_concurrency": 10,
 }
 
 PROFILES: Final[dict[str, dict[str, Any]]] = {
     "default": {},
-    "production": {"snapshot_retention": 20},
-    "staging": {"snapshot_retention": 20},
+    "production": _PRODUCTION,
+    "staging": _PRODUCTION,
     "development": _DEVELOPMENT,
     "testing": _DEVELOPMENT,
 }
@@ -67,8 +83,13 @@ def _setting(
     choices: tuple[str, ...] = (),
     secret: bool = False,
 ) -> Any:
-    """*minimum* is the least number, or the fewest characters of a text that is not empty."""
+    """*minimum* is the least number, or the fewest characters of a text that is not empty.
+
+    A *default* of ``dict`` stands for an empty one.
+    """
     metadata = {"meaning": meaning, "minimum": minimum, "choices": choices, "secret": secret}
+    if default is dict:
+        return field(default_factory=dict, metadata=metadata, repr=not secret)
     return field(default=default, metadata=metadata, repr=not secret)
 
 
@@ -152,6 +173,42 @@ class Config:
     concurrent_items: int = _setting(
         1, "CONCURRENT_ITEMS that the add-on sets when no pipeline is asynchronous.", minimum=1
     )
+    retry_enabled: bool = _setting(True, "Use ClassifiedRetryMiddleware for retries.")
+    retry_policy: str = _setting(
+        "exponential_backoff", "Name of the policy that says how often and how late is retried."
+    )
+    retry_policies: Mapping[str, Any] = _setting(
+        dict, 'Policies of your own, such as `{"patient": {"attempts": 8, "base": 10}}`.'
+    )
+    retry_after_max: float = _setting(
+        300.0,
+        "Seconds of Retry-After above which a request is given up, where the domain's action "
+        "is `fail`; where it is `hold`, the domain is held as long as it asks for.",
+        minimum=0,
+    )
+    retry_concurrency: int = _setting(
+        5, "How many retries are downloaded at a time; those that wait don't count.", minimum=1
+    )
+    retry_budget: float = _setting(
+        0.2,
+        "Retries of a domain for each of its requests, above which retries wait longer; "
+        "0 for no budget.",
+        minimum=0,
+    )
+    retry_non_idempotent: bool = _setting(
+        False, "Retry POST and PATCH also where the server may have acted on them already."
+    )
+    failure_patterns: Mapping[str, Any] = _setting(
+        dict, "Failure class to patterns, searched in exceptions and in `HTTP <status>`."
+    )
+    body_patterns: Mapping[str, Any] = _setting(
+        dict, "Failure class to patterns, searched in the beginning of each text body."
+    )
+    ban_detection: bool = _setting(True, "Take challenges and captchas for failures.")
+    failure_handlers: Mapping[str, Any] = _setting(
+        dict, "Failure class to the path of a function that says what is done."
+    )
+    inject: tuple[Any, ...] = _setting((), "Rules of failures to inject, for tests.")
 
     @classmethod
     def from_settings(cls, settings: BaseSettings) -> Config:
@@ -170,6 +227,11 @@ class Config:
             if settings.get(name) is not None
         }
         return cls(**values)
+
+
+def default_of(f: Field[Any]) -> Any:
+    """The default of a setting."""
+    return f.default if f.default_factory is MISSING else f.default_factory()
 
 
 @cache
@@ -210,7 +272,25 @@ def _parse(name: str, f: Field[Any], raw: Any) -> Any:
         if minimum is not None and value and len(value) < minimum:
             raise ConfigurationError(f"{name}={shown}: use at least {minimum} characters.")
         return value
+    if get_origin(kind) is Mapping:
+        return _structure(name, raw, shown, dict)
+    if get_origin(kind) is tuple:
+        return tuple(_structure(name, raw, shown, list))
     return _number(name, kind, f.metadata["minimum"], raw, shown)
+
+
+def _structure(name: str, raw: Any, shown: str, kind: type) -> Any:
+    """A dict or a list, also as JSON: an environment variable can hold nothing else."""
+    if isinstance(raw, str):
+        try:
+            raw = json.loads(raw)
+        except ValueError:
+            raw = None
+    elif isinstance(raw, tuple):
+        raw = list(raw)
+    if not isinstance(raw, kind):
+        raise ConfigurationError(f"{name}={shown}: use a {kind.__name__}, or its JSON.")
+    return raw
 
 
 def _number(name: str, kind: type, minimum: float | None, raw: Any, shown: str) -> Any:
@@ -309,7 +389,7 @@ def describe(settings: BaseSettings) -> list[dict[str, Any]]:
                 "name": name,
                 "value": value,
                 "origin": origin(settings, name),
-                "default": f.default,
+                "default": default_of(f),
                 "meaning": f.metadata["meaning"],
             }
         )

@@ -106,10 +106,11 @@ _CAPTCHAS: Final = (
 _WIDGETS: Final = (b"aptcha", b"cf-turnstile", b"geetest_")
 _PLEAS: Final = re.compile(
     rb"unusual (?:traffic|activity)|automated (?:access|queries|requests|traffic)"
-    rb"|(?:verify|confirm|prove|make sure)(?: that)? you(?: are|'re) (?:a |not a )?(?:human|robot)"
-    rb"|are you (?:a )?(?:human|robot)|(?:access|request) (?:is |has been |was )?(?:denied|blocked)"
-    rb"|you have been blocked|checking (?:your|if the site) (?:browser|connection)",
-    re.IGNORECASE,
+    rb"|(?:verify|confirm|prove|make sure)(?: that)? you(?: are|'re) (?:a |not a )?"
+    rb"(?:human|robot)"
+    rb"|are you (?:a )?(?:human|robot)"
+    rb"|(?:access|request) (?:is |has been |was )?(?:denied|blocked)"
+    rb"|you have been blocked|checking (?:your|if the site) (?:browser|connection)"
 )
 _FORM: Final = re.compile(
     rb"<textarea|<input[^>]{0,200}type=.?(?:email|password|tel)", re.IGNORECASE

@@ -15,6 +15,8 @@ from scrapy_resilience.exceptions import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from scrapy_resilience.core.failures import Verdict
+
 __all__ = ["POLICIES", "RetryBudgets", "RetryPacer", "RetryPolicy", "policies_from"]
 
 
@@ -58,9 +60,14 @@ class RetryPolicy:
         base = self.base
         if failure_class == THROTTLED:
             base = min(max(base, self.throttled_base), self.max_delay)
-        grown = base * self.multiplier ** min(attempt - 1, self._steps(base))
+        grown: float = base * self.multiplier ** min(attempt - 1, self._steps(base))
         factor = 1 + self.jitter * (2 * random() - 1)
         return min(grown * factor, self.max_delay)
+
+    def refine(self, verdict: Verdict) -> Verdict:
+        """The verdict, of another class where a pattern of this policy says so."""
+        found = self.patterns.find(verdict.reason) if self.patterns and verdict.failed else None
+        return replace(verdict, failure_class=found[0]) if found else verdict
 
     def _steps(self, base: float) -> float:
         """After how many steps the largest delay is reached: no power is larger than it."""
@@ -109,7 +116,7 @@ def policies_from(custom: Mapping[str, Any], setting: str) -> dict[str, RetryPol
     policies = dict(POLICIES)
     for name, values in custom.items():
         where = f"{setting}[{name!r}]"
-        if not isinstance(name, str) or not isinstance(values, dict):
+        if not isinstance(values, dict):
             raise ConfigurationError(f"{where}: use a dict such as {{'attempts': 5}}.")
         policies[name] = _policy(policies.get(name, RetryPolicy()), values, where)
     return policies
