@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from scrapy.settings import SETTINGS_PRIORITIES
 
@@ -21,13 +21,15 @@ __all__ = ["PolicyChooser"]
 
 logger = logging.getLogger(__name__)
 
+_SETTING: Final = "RESILIENCE_RETRY_POLICY"
+
 
 class PolicyChooser:
     """Chooses by the request's meta, the spider, the user's ``RETRY_TIMES``, the setting."""
 
     def __init__(self, config: Config, settings: BaseSettings) -> None:
         self._known = policies_from(config.retry_policies, "RESILIENCE_RETRY_POLICIES")
-        self._default = self._named(config.retry_policy, "RESILIENCE_RETRY_POLICY")
+        self._default = self._named(config.retry_policy, _SETTING)
         self._retries = self._default.attempts - 1
         if _decides("RETRY_TIMES", settings):
             self._retries = settings.getint("RETRY_TIMES")
@@ -63,5 +65,5 @@ class PolicyChooser:
 def _decides(name: str, settings: BaseSettings) -> bool:
     """Whether the user's own *name* counts, and not the attempts of a spider's policy."""
     own = settings.getpriority(name) or 0
-    policy = settings.getpriority("RESILIENCE_RETRY_POLICY") or 0
+    policy = settings.getpriority(_SETTING) or 0
     return own > 0 and not (policy >= SETTINGS_PRIORITIES["spider"] and policy > own)

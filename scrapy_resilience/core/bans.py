@@ -88,6 +88,7 @@ _TITLES: Final = {
 _MARKERS: Final = (
     (b"_cf_chl_opt", "Cloudflare"),
     (b"errors.edgesuite.net", "Akamai"),
+    (b"errors&#46;edgesuite&#46;net", "Akamai"),
     (b"sec-if-cpt-container", "Akamai"),
     (b"Incapsula incident ID", "Imperva"),
     (b"AwsWafIntegration.", "AWS WAF"),
@@ -115,6 +116,8 @@ _PLEAS: Final = re.compile(
 _FORM: Final = re.compile(
     rb"<textarea|<input[^>]{0,200}type=.?(?:email|password|tel)", re.IGNORECASE
 )
+_CODE: Final = re.compile(rb"error code: 10[0-9]{2}\s*")
+"""All that Cloudflare says to what it takes for a program."""
 _HIDDEN: Final = re.compile(rb"<(script|style|noscript|template)\b|<!--")
 _TAG: Final = re.compile(rb"<[^<>]*>|&[#\w]{1,9};")
 
@@ -124,9 +127,13 @@ def ban_in_page(body: bytes) -> str | None:
 
     The markers are ASCII, so any charset will do but UTF-16 and UTF-32.
     """
-    if len(body) > _LARGEST or _has_links(body):
+    if len(body) > _LARGEST:
         return None
-    start = body[:_PREFIX]
+    start = body[:_PREFIX].lstrip(b"\xef\xbb\xbf \t\r\n")
+    if start[:1] != b"<":
+        return "Cloudflare, error code" if _CODE.fullmatch(start) else None
+    if _has_links(body):
+        return None
     vendor = _titled(start) or _marked(start)
     if vendor is None and not any(widget in start for widget in _WIDGETS):
         return None

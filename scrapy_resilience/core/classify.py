@@ -139,7 +139,8 @@ class Classifier:
         if self.body_patterns and body:
             found = self.body_patterns.find(_start(body, charset))
             if found is not None:
-                return self._answer(found[0], f"body has {found[1]!r}", headers, now)
+                counts = found[0] == BLOCKED
+                return self._answer(found[0], f"body has {found[1]!r}", headers, now, counts)
         if status < 400 and not self.patterns:  # noqa: PLR2004 - the common case
             return SUCCESS
         text = f"HTTP {status}"
@@ -164,13 +165,16 @@ class Classifier:
         return Verdict(kind.failure_class, text, kind.counts, unsent=kind.unsent)
 
     @staticmethod
-    def _answer(failure_class: str, reason: str, headers: Headers, now: float) -> Verdict:
-        return Verdict(
-            failure_class,
-            reason,
-            failure_class in _COUNTS and not reason.startswith("body has"),
-            retry_after(headers, now),
-        )
+    def _answer(
+        failure_class: str,
+        reason: str,
+        headers: Headers,
+        now: float,
+        counts: bool | None = None,
+    ) -> Verdict:
+        if counts is None:
+            counts = failure_class in _COUNTS
+        return Verdict(failure_class, reason, counts, retry_after(headers, now))
 
 
 def exception_text(error: BaseException) -> str:

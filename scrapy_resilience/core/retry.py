@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections import OrderedDict
 from dataclasses import dataclass, fields, replace
-from math import log
+from math import inf, log
 from typing import TYPE_CHECKING, Any, Final
 
 from scrapy_resilience.core.failures import THROTTLED
@@ -60,7 +60,9 @@ class RetryPolicy:
         base = self.base
         if failure_class == THROTTLED:
             base = min(max(base, self.throttled_base), self.max_delay)
-        grown: float = base * self.multiplier ** min(attempt - 1, self._steps(base))
+        grown = self.max_delay
+        if attempt - 1 < self._steps(base):
+            grown = base * self.multiplier ** (attempt - 1)
         factor = 1 + self.jitter * (2 * random() - 1)
         return min(grown * factor, self.max_delay)
 
@@ -70,9 +72,9 @@ class RetryPolicy:
         return replace(verdict, failure_class=found[0]) if found else verdict
 
     def _steps(self, base: float) -> float:
-        """After how many steps the largest delay is reached: no power is larger than it."""
+        """After how many steps the largest delay is reached: no greater power is taken."""
         if self.multiplier == 1:
-            return 0
+            return inf
         return log(self.max_delay / base) / log(self.multiplier)
 
 
@@ -210,7 +212,7 @@ class RetryPacer:
 
     def took(self, seconds: float) -> None:
         """Learn how long a retry was under way."""
-        self._mean += 0.2 * (max(seconds, 0.001) - self._mean)
+        self._mean += 0.2 * (min(max(seconds, 0.001), _FURTHEST) - self._mean)
 
 
 _FURTHEST: Final = 60.0
