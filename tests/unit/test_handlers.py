@@ -65,7 +65,9 @@ def broken(*_args):
     raise ZeroDivisionError
 
 
-@pytest.mark.parametrize("handler", [broken, lambda *_: "retry", lambda: None, lambda *_: hold(-1)])
+@pytest.mark.parametrize(
+    "handler", [broken, lambda *_: "retry", lambda: None, lambda *_: hold(-1)]
+)
 def test_a_handler_that_fails_is_logged(spider, caplog, handler):
     """An exception, a wrong answer or a wrong signature: a log, a stat, and the default."""
     assert ask(handler, spider) is None

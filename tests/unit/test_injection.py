@@ -34,7 +34,9 @@ def test_the_order_of_requests_does_not_matter():
 @pytest.mark.parametrize("probability", [0.0, 0.01, 0.3, 0.9, 1.0])
 def test_the_share_is_the_probability(probability):
     """Of many URLs, the share that was asked for is hit."""
-    assert len(hit(Rule(probability=probability))) / 2_000 == pytest.approx(probability, abs=0.04)
+    assert len(hit(Rule(probability=probability))) / 2_000 == pytest.approx(
+        probability, abs=0.04
+    )
 
 
 def test_seeds_and_tries_differ():
@@ -153,7 +155,9 @@ def test_off_by_default():
         middleware()
 
 
-@pytest.mark.parametrize("path", ["nowhere.Error", "os.sep", "builtins.BaseException", "builtins.int"])
+@pytest.mark.parametrize(
+    "path", ["nowhere.Error", "os.sep", "builtins.BaseException", "builtins.int"]
+)
 def test_bad_exceptions_are_refused(path):
     """What is no exception is named at the start."""
     with pytest.raises(ConfigurationError, match=r"RESILIENCE_INJECT\[0\] exception="):

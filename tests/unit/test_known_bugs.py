@@ -41,7 +41,11 @@ def test_bug_14_retry_after_is_parsed_or_ignored(value):
 def test_bug_14_retry_after_knows_zones():
     """Dates of other zones and of none are moments, compared as such."""
     now = 1_800_000_000.0
-    for date in ("15 Jan 2027 08:01:00 GMT", "15 Jan 2027 10:01:00 +0200", "15 Jan 2027 08:01:00"):
+    for date in (
+        "15 Jan 2027 08:01:00 GMT",
+        "15 Jan 2027 10:01:00 +0200",
+        "15 Jan 2027 08:01:00",
+    ):
         wait = retry_after({"Retry-After": f"Fri, {date}"}, now)
         assert wait == 60
         assert wait <= LONGEST

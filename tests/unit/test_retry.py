@@ -98,7 +98,9 @@ def test_the_last_failure_is_the_cause(kind):
 
 
 @kinds
-@pytest.mark.parametrize("on", [OSError, (KeyError, OSError), lambda error: "1" not in str(error)])
+@pytest.mark.parametrize(
+    "on", [OSError, (KeyError, OSError), lambda error: "1" not in str(error)]
+)
 def test_the_filter(kind, on):
     """What the filter does not name is raised as it is, at once."""
     error = ValueError if on != OSError else ZeroDivisionError

@@ -102,7 +102,9 @@ class Bench:
         monkeypatch.setattr(module, "deferred_from_coro", run)
         self.crawler = get_crawler(spider, settings)
         self.crawler.spider = self.crawler._create_spider("shop")
-        scheduler = SimpleNamespace(runs_jobs=True, issued=lambda _: issued) if ours else object()
+        scheduler = (
+            SimpleNamespace(runs_jobs=True, issued=lambda _: issued) if ours else object()
+        )
         self.closed = []
         self.crawler.engine = SimpleNamespace(
             scheduler=scheduler,
@@ -332,7 +334,9 @@ def test_precedence_of_policies(bench):
 def test_max_retry_times(bench):
     """Scrapy's meta key max_retry_times goes before all of them, 0 too."""
     for times in (0, 7):
-        assert limit(bench(RETRY_TIMES=4), Request(URL, meta={"max_retry_times": times})) == times
+        assert (
+            limit(bench(RETRY_TIMES=4), Request(URL, meta={"max_retry_times": times})) == times
+        )
 
 
 def test_the_delays_are_those_of_the_policy(bench):
@@ -355,8 +359,14 @@ def test_an_unknown_policy_of_a_request(bench, caplog):
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [
-        ({"RESILIENCE_RETRY_POLICY": "fast"}, "RESILIENCE_RETRY_POLICY='fast': no retry policy"),
-        ({"RESILIENCE_RETRY_POLICIES": {"mine": {"base": -1}}}, "RESILIENCE_RETRY_POLICIES['mine']"),
+        (
+            {"RESILIENCE_RETRY_POLICY": "fast"},
+            "RESILIENCE_RETRY_POLICY='fast': no retry policy",
+        ),
+        (
+            {"RESILIENCE_RETRY_POLICIES": {"mine": {"base": -1}}},
+            "RESILIENCE_RETRY_POLICIES['mine']",
+        ),
         ({"RESILIENCE_FAILURE_PATTERNS": {"blocked": "("}}, "RESILIENCE_FAILURE_PATTERNS: '('"),
         ({"RESILIENCE_BODY_PATTERNS": {"bad": "x"}}, "RESILIENCE_BODY_PATTERNS: 'bad'"),
         ({"RESILIENCE_FAILURE_HANDLERS": {"blocked": "x.y"}}, "RESILIENCE_FAILURE_HANDLERS["),
