@@ -140,7 +140,8 @@ class Classifier:
             found = self.body_patterns.find(_start(body, charset))
             if found is not None:
                 counts = found[0] == BLOCKED
-                return self._answer(found[0], f"body has {found[1]!r}", headers, now, counts)
+                reason = f"body has {found[1]!r}"
+                return self._answer(found[0], reason, headers, now, counts=counts)
         if status < 400 and not self.patterns:  # noqa: PLR2004 - the common case
             return SUCCESS
         text = f"HTTP {status}"
@@ -170,6 +171,7 @@ class Classifier:
         reason: str,
         headers: Headers,
         now: float,
+        *,
         counts: bool | None = None,
     ) -> Verdict:
         if counts is None:

@@ -1,5 +1,7 @@
 """Pages of the shapes that vendors send, cut down to what makes them."""
 
+# ruff: noqa: E501 - as they are sent
+
 from __future__ import annotations
 
 CLOUDFLARE = b"""<!DOCTYPE html><html lang="en-US"><head><title>Just a moment...</title>

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from itertools import pairwise
 
 import pytest
 from ban_pages import CLOUDFLARE
 from hypothesis import given
 from hypothesis import strategies as st
 from scrapy import exceptions as scrapy_exceptions
+from scrapy.core.downloader.handlers.http11 import TunnelError
 from scrapy.exceptions import (
     CannotResolveHostError,
     DownloadConnectionRefusedError,
@@ -19,7 +21,6 @@ from scrapy.exceptions import (
     ResponseDataLossError,
     UnsupportedURLSchemeError,
 )
-from scrapy.core.downloader.handlers.http11 import TunnelError
 from scrapy.http import Headers
 from twisted.internet import error as twisted_error
 
@@ -145,7 +146,7 @@ def test_a_body_in_another_charset():
 
 def test_the_order_of_judgement():
     """Where patterns of several classes match, the first class in order wins."""
-    for first, second in zip(ORDER, ORDER[1:], strict=False):
+    for first, second in pairwise(ORDER):
         verdict = answer(503, patterns={second: ["HTTP"], first: ["503"]})
         assert verdict.failure_class == first
     assert ORDER[:3] == ("blocked", "throttled", "permanent")

@@ -89,7 +89,7 @@ def test_the_last_failure_is_the_cause(kind):
     """After all tries the error tells how many, and is caused by the last one."""
     clock, function = Clock(), Flaky(99)
 
-    with pytest.raises(MaxRetriesExceededError, match="failed 4 times.*failure 4") as caught:
+    with pytest.raises(MaxRetriesExceededError, match=r"failed 4 times.*failure 4") as caught:
         both(kind, function, clock)
 
     assert caught.value.attempts == 4
@@ -103,7 +103,7 @@ def test_the_last_failure_is_the_cause(kind):
 )
 def test_the_filter(kind, on):
     """What the filter does not name is raised as it is, at once."""
-    error = ValueError if on != OSError else ZeroDivisionError
+    error = ZeroDivisionError if on is OSError else ValueError
     function = Flaky(1, error)
 
     with pytest.raises(error):
@@ -252,5 +252,5 @@ def test_partials_and_objects_that_are_coroutine_functions():
 
 def test_an_unknown_policy():
     """The error lists the policies that there are."""
-    with pytest.raises(ConfigurationError, match="'fast' is no retry policy.*conservative"):
+    with pytest.raises(ConfigurationError, match=r"'fast' is no retry policy.*conservative"):
         retry("fast")

@@ -27,7 +27,7 @@ from scrapy_resilience.downloadermiddlewares.retry import (
 from scrapy_resilience.exceptions import ConfigurationError, MaxRetriesExceededError
 from scrapy_resilience.handlers import abort, drop, hold, register_failure_handler, retry
 from scrapy_resilience.judge import Judge
-from scrapy_resilience.settings import Config
+from scrapy_resilience.settings import PROFILES, Config
 
 URL = "http://a.test/page"
 DELAY = "resilience_delay"
@@ -694,10 +694,8 @@ def test_no_budget(bench):
     assert [b.answer(503).meta[DELAY] for _ in range(30)] == [1] * 30
 
 
-def test_profiles(bench):
-    """production is conservative with ten retries at a time, development quick and regular."""
-    from scrapy_resilience.settings import PROFILES  # noqa: PLC0415
-
+def test_profiles():
+    """Production is conservative with ten retries at a time, development quick and regular."""
     found = {name: Config(**values) for name, values in PROFILES.items()}
 
     assert [(c.retry_policy, c.retry_concurrency) for c in found.values()] == [

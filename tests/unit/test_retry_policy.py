@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -235,14 +236,14 @@ def test_below_the_cap_nobody_waits():
 
 
 def test_beyond_the_cap_waits_are_spread():
-    """Retries that find no place come again one after the other, as fast as places are freed."""
+    """Retries that find no place come again in turn, as fast as places are freed."""
     pacer = RetryPacer(5)
     for _ in range(50):
         pacer.took(1.0)
 
     waits = [pacer.wait(5, 100.0) for _ in range(10)]
 
-    steps = [b - a for a, b in zip(waits, waits[1:], strict=False)]
+    steps = [b - a for a, b in pairwise(waits)]
     assert waits[0] > 0
     assert all(step == pytest.approx(0.2, rel=0.01) for step in steps)
 
