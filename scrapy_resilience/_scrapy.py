@@ -45,6 +45,7 @@ __all__ = [
     "fail_quietly",
     "forget_queued",
     "go_on_closing",
+    "is_closing",
     "is_idle",
     "is_starting",
     "make_cuttable",
@@ -157,6 +158,11 @@ def being_scraped(engine: ExecutionEngine) -> set[Request]:
 def is_idle(engine: ExecutionEngine) -> bool:
     """Whether no callback, errback or pipeline is under way."""
     return engine.scraper.slot is None or engine.scraper.slot.is_idle()
+
+
+def is_closing(engine: ExecutionEngine) -> bool:
+    """Whether the spider is being closed, or is closed."""
+    return engine._slot is None or engine._slot.closing is not None
 
 
 def wake(engine: ExecutionEngine) -> None:

@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from scrapy.downloadermiddlewares.cookies import CookiesMiddleware
+from scrapy.downloadermiddlewares.retry import RetryMiddleware
 from scrapy.extensions.feedexport import FeedExporter
 from scrapy.extensions.spiderstate import SpiderState
 from scrapy.pipelines.media import MediaPipeline
@@ -16,6 +17,8 @@ from scrapy_resilience._scrapy import fail_quietly, owns_job, running_command
 from scrapy_resilience.downloadermiddlewares.barrier import BarrierMiddleware
 from scrapy_resilience.downloadermiddlewares.breaker import CircuitBreakerMiddleware
 from scrapy_resilience.downloadermiddlewares.cookies import DurableCookiesMiddleware
+from scrapy_resilience.downloadermiddlewares.injection import FailureInjectionMiddleware
+from scrapy_resilience.downloadermiddlewares.retry import ClassifiedRetryMiddleware
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.extensions.checkpoint import Checkpoint
 from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
@@ -79,6 +82,7 @@ class ResilienceAddon:
             raise
 
     def _update(self, settings: BaseSettings, config: Config) -> None:
+        _plug_retries(settings, config)
         if not owns_job():
             _leave_job(settings)
             return
@@ -113,6 +117,15 @@ class ResilienceAddon:
         _default(settings, "EXTENSIONS", Shutdown, 0)
         if config.snapshot_enabled:
             _default(settings, "EXTENSIONS", Snapshots, 0)
+
+
+def _plug_retries(settings: BaseSettings, config: Config) -> None:
+    """With any scheduler."""
+    if config.retry_enabled:
+        old, new = RetryMiddleware, ClassifiedRetryMiddleware
+        _replace(settings, "DOWNLOADER_MIDDLEWARES", old, new, 550)
+    if config.inject:
+        _default(settings, "DOWNLOADER_MIDDLEWARES", FailureInjectionMiddleware, 1000)
 
 
 def _default(settings: BaseSettings, name: str, cls: type, order: int | None) -> None:

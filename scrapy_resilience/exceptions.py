@@ -5,6 +5,8 @@ The tree::
     ResilienceError
     ├── CircuitOpenError     a circuit breaker refuses a call
     ├── ConfigurationError   a setting has a value that is not allowed (also a ValueError)
+    ├── MaxRetriesExceededError  the last of all tries has failed
+    ├── PermanentFailureError  trying again would be in vain
     └── CheckpointError      a job can't be opened, written or resumed
         ├── DamagedError     a stored file is not what was written
         ├── JobLockedError   another process is running the job
@@ -24,6 +26,8 @@ __all__ = [
     "ConfigurationError",
     "DamagedError",
     "JobLockedError",
+    "MaxRetriesExceededError",
+    "PermanentFailureError",
     "ResilienceError",
     "SinkError",
     "SnapshotError",
@@ -55,6 +59,18 @@ class CircuitOpenError(ResilienceError):
 
 class ConfigurationError(ResilienceError, ValueError):
     """A setting has a value that is not allowed; the text names what to change."""
+
+
+class MaxRetriesExceededError(ResilienceError):
+    """All *attempts* have failed; the last error is the ``__cause__`` where there is one."""
+
+    def __init__(self, message: str, attempts: int = 0) -> None:
+        super().__init__(message)
+        self.attempts = attempts
+
+
+class PermanentFailureError(ResilienceError):
+    """Trying again would be in vain; the error behind it is the ``__cause__``."""
 
 
 class CheckpointError(ResilienceError):

@@ -257,13 +257,17 @@ class Gatekeeper:
 
 
 def _outcome(verdict: Verdict, result: Response | Exception) -> Outcome:
-    if verdict.ignored or isinstance(result, IgnoreRequest):
+    if verdict.ignored or isinstance(result, IgnoreRequest) or _is_cached(result):
         return Outcome.IGNORED
     if verdict.failure_class == THROTTLED:
         return Outcome.THROTTLED
     if verdict.counts_against_domain:
         return Outcome.FAILURE
     return Outcome.IGNORED if isinstance(result, Exception) else Outcome.SUCCESS
+
+
+def _is_cached(result: Response | Exception) -> bool:
+    return not isinstance(result, Exception) and "cached" in result.flags
 
 
 _gatekeepers: WeakKeyDictionary[Crawler, Gatekeeper] = WeakKeyDictionary()

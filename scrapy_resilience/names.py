@@ -15,8 +15,14 @@ ATTEMPT_STATE: Final = (SCRAPY_RETRY_TIMES, "redirect_times", "redirect_ttl")
 META_OPEN_ACTION: Final = "resilience_open_action"
 """``"hold"`` or ``"fail"``: what becomes of the request while its breaker is open."""
 
+META_RETRY_POLICY: Final = "resilience_retry_policy"
+"""Name of the retry policy of a request; an attribute of the spider has the same name."""
+META_RETRY_NON_IDEMPOTENT: Final = "resilience_retry_non_idempotent"
+"""Whether a POST or PATCH is retried as other requests are."""
+
 # Close reasons ----------------------------------------------------------------
 REASON_STORAGE: Final = "resilience_storage"
+REASON_ABORT_HANDLER: Final = "resilience_abort_handler"
 REASON_FEED_LOCKED: Final = "resilience_feed_locked"
 REASON_UNREADABLE: Final = "resilience_unreadable"
 REASON_HELD: Final = "resilience_held"
@@ -57,6 +63,13 @@ STAT_BREAKER_HALF_OPEN: Final = "resilience/breaker/half_open"
 STAT_BREAKER_CLOSED: Final = "resilience/breaker/closed"
 STAT_BREAKER_REJECTED: Final = "resilience/breaker/rejected"
 STAT_GIVEN_UP: Final = "resilience/breaker/given_up"
+STAT_FAILURES_PREFIX: Final = "resilience/failures/"
+STAT_RETRY_AFTER: Final = "resilience/retry/retry_after"
+STAT_RETRY_BUDGET: Final = "resilience/retry/over_budget"
+STAT_RETRY_PACED: Final = "resilience/retry/paced"
+STAT_RETRY_UNSAFE: Final = "resilience/retry/not_repeatable"
+STAT_HANDLER_ERRORS: Final = "resilience/handlers/errors"
+STAT_INJECTED: Final = "resilience/injected"
 STAT_TOTAL_PREFIX: Final = "resilience/total/"
 
 # State ------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import time
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from weakref import WeakSet
 
 from scrapy import Request, Spider, signals
 from scrapy.core.scheduler import BaseScheduler
@@ -111,6 +112,7 @@ class ResilientScheduler(BaseScheduler):
         self._close_reason: str | None = None
         self._unreadable = False
         self._told = False
+        self._issued: WeakSet[Request] = WeakSet()
         self.start_pending = False
         """Whether ``start()`` may have more to put out."""
         self.committer: Committer | None = None
@@ -324,7 +326,12 @@ class ResilientScheduler(BaseScheduler):
             return True
         return not is_starting(engine) and gates.gates.excuse()
 
+    def issued(self, request: Request) -> bool:
+        """Whether the request was handed out here: what bypasses the scheduler was not."""
+        return request in self._issued
+
     def _hand_out(self, request: Request, row: Row, now: float) -> None:
+        self._issued.add(request)
         lane, slot = self.frontier.source
         self._shares.handed_out(request, lane, slot)
         if self._gates is not None:

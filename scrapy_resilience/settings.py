@@ -13,7 +13,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
 from functools import cache
 from math import inf, isfinite
 from pathlib import Path
@@ -31,7 +31,16 @@ else:
 if TYPE_CHECKING:
     from scrapy.settings import BaseSettings
 
-__all__ = ["PREFIX", "PRIORITIES", "PROFILES", "Config", "apply_layers", "describe", "origin"]
+__all__ = [
+    "PREFIX",
+    "PRIORITIES",
+    "PROFILES",
+    "Config",
+    "apply_layers",
+    "default_of",
+    "describe",
+    "origin",
+]
 
 PREFIX: Final = "RESILIENCE_"
 
@@ -46,12 +55,20 @@ _DEVELOPMENT: Final[dict[str, Any]] = {
     "snapshot_retention": 5,
     "snapshot_compression": False,
     "snapshot_encryption": False,
+    "retry_policy": "development",
+    "retry_concurrency": 3,
+}
+
+_PRODUCTION: Final[dict[str, Any]] = {
+    "snapshot_retention": 20,
+    "retry_policy": "production",
+    "retry_concurrency": 10,
 }
 
 PROFILES: Final[dict[str, dict[str, Any]]] = {
     "default": {},
-    "production": {"snapshot_retention": 20},
-    "staging": {"snapshot_retention": 20},
+    "production": _PRODUCTION,
+    "staging": _PRODUCTION,
     "development": _DEVELOPMENT,
     "testing": _DEVELOPMENT,
 }
@@ -67,17 +84,19 @@ def _setting(
     choices: tuple[str, ...] = (),
     secret: bool = False,
 ) -> Any:
-    """*minimum* is the least number, or the fewest characters of a text that is not empty."""
+    """*minimum* is the least number, or the fewest characters of a text that is not empty.
+
+    A *default* of ``dict`` stands for an empty one.
+    """
     metadata = {
         "meaning": meaning,
         "minimum": minimum,
         "maximum": maximum,
         "choices": choices,
         "secret": secret,
-        "default": default,
     }
-    if isinstance(default, dict):
-        return field(default_factory=dict, metadata=metadata)
+    if default is dict:
+        return field(default_factory=dict, metadata=metadata, repr=not secret)
     return field(default=default, metadata=metadata, repr=not secret)
 
 
@@ -221,8 +240,8 @@ class Config:
         "What a breaker is for: the `host`, the `registered` domain, or the import path of a "
         "function that takes a request and gives a name.",
     )
-    breaker_domains: dict[str, Any] = _setting(
-        {}, "Other breaker settings for some domains: domain → name without prefix → value."
+    breaker_domains: Mapping[str, Any] = _setting(
+        dict, "Other breaker settings for some domains: domain → name without prefix → value."
     )
     hold_timeout: float = _setting(
         3600.0,
@@ -235,8 +254,8 @@ class Config:
         "Seconds that a request which did not come from the scheduler waits for its domain.",
         minimum=0,
     )
-    rate_limits: dict[str, Any] = _setting(
-        {}, 'Domain → rate, such as "60/m" or "60/m burst 10"; "*" is for all others.'
+    rate_limits: Mapping[str, Any] = _setting(
+        dict, 'Domain → rate, such as "60/m" or "60/m burst 10"; "*" is for all others.'
     )
     adaptive_rate: bool = _setting(
         True, "Ask a domain that throttles at half the rate, and faster again in time."
@@ -256,6 +275,42 @@ class Config:
     concurrent_items: int = _setting(
         1, "CONCURRENT_ITEMS that the add-on sets when no pipeline is asynchronous.", minimum=1
     )
+    retry_enabled: bool = _setting(True, "Use ClassifiedRetryMiddleware for retries.")
+    retry_policy: str = _setting(
+        "exponential_backoff", "Name of the policy that says how often and how late is retried."
+    )
+    retry_policies: Mapping[str, Any] = _setting(
+        dict, 'Policies of your own, such as `{"patient": {"attempts": 8, "base": 10}}`.'
+    )
+    retry_after_max: float = _setting(
+        300.0,
+        "Seconds of Retry-After above which a request is given up, where the domain's action "
+        "is `fail`; where it is `hold`, the domain is held as long as it asks for.",
+        minimum=0,
+    )
+    retry_concurrency: int = _setting(
+        5, "How many retries are downloaded at a time; those that wait don't count.", minimum=1
+    )
+    retry_budget: float = _setting(
+        0.2,
+        "Retries of a domain for each of its requests, above which retries wait longer; "
+        "0 for no budget.",
+        minimum=0,
+    )
+    retry_non_idempotent: bool = _setting(
+        False, "Retry POST and PATCH also where the server may have acted on them already."
+    )
+    failure_patterns: Mapping[str, Any] = _setting(
+        dict, "Failure class to patterns, searched in exceptions and in `HTTP <status>`."
+    )
+    body_patterns: Mapping[str, Any] = _setting(
+        dict, "Failure class to patterns, searched in the beginning of each text body."
+    )
+    ban_detection: bool = _setting(True, "Take challenges and captchas for failures.")
+    failure_handlers: Mapping[str, Any] = _setting(
+        dict, "Failure class to the path of a function that says what is done."
+    )
+    inject: tuple[Any, ...] = _setting((), "Rules of failures to inject, for tests.")
 
     @classmethod
     def from_settings(cls, settings: BaseSettings) -> Config:
@@ -274,6 +329,11 @@ class Config:
             if settings.get(name) is not None
         }
         return cls(**values)
+
+
+def default_of(f: Field[Any]) -> Any:
+    """The default of a setting."""
+    return f.default if f.default_factory is MISSING else f.default_factory()
 
 
 @cache
@@ -314,34 +374,37 @@ def _parse(name: str, f: Field[Any], raw: Any) -> Any:
         if minimum is not None and value and len(value) < minimum:
             raise ConfigurationError(f"{name}={shown}: use at least {minimum} characters.")
         return value
-    if get_origin(kind) is dict:
-        return _table(name, raw)
+    if get_origin(kind) is Mapping:
+        return _structure(name, raw, shown, dict)
     if get_origin(kind) is tuple:
-        return _list(name, get_args(kind)[0], raw)
+        return _list(name, get_args(kind)[0], raw, shown)
     return _number(name, kind, f.metadata, raw, shown)
 
 
-def _table(name: str, raw: Any) -> dict[str, Any]:
-    """A dict, or JSON text as the environment and the command line give it."""
-    value = raw
+def _structure(name: str, raw: Any, shown: str, kind: type) -> Any:
+    """A dict or a list, also as JSON: an environment variable can hold nothing else."""
     if isinstance(raw, str):
         try:
-            value = json.loads(raw) if raw.strip() else {}
+            raw = json.loads(raw)
         except ValueError:
-            value = None
-    if not isinstance(value, Mapping):
-        raise ConfigurationError(f"{name}={raw!r}: use a table, or one as JSON text.")
-    return {str(key): found for key, found in value.items()}
+            raw = None
+    elif isinstance(raw, tuple):
+        raw = list(raw)
+    if not isinstance(raw, kind):
+        raise ConfigurationError(f"{name}={shown}: use a {kind.__name__}, or its JSON.")
+    return raw
 
 
-def _list(name: str, kind: type, raw: Any) -> tuple[Any, ...]:
-    """A list, or text with commas."""
-    values = [part.strip() for part in raw.split(",")] if isinstance(raw, str) else raw
+def _list(name: str, kind: Any, raw: Any, shown: str) -> tuple[Any, ...]:
+    """A list; of numbers and texts also with commas."""
+    if kind not in {int, str}:
+        return tuple(_structure(name, raw, shown, list))
+    if isinstance(raw, str) and not raw.lstrip().startswith("["):
+        raw = [part.strip() for part in raw.split(",") if part.strip()]
     try:
-        return tuple(kind(value) for value in values if value != "")
+        return tuple(kind(value) for value in _structure(name, raw, shown, list))
     except (TypeError, ValueError):
-        what = "whole numbers" if kind is int else "texts"
-        raise ConfigurationError(f"{name}={raw!r}: use a list of {what}.") from None
+        raise ConfigurationError(f"{name}={shown}: use a list of whole numbers.") from None
 
 
 def _number(name: str, kind: type, bounds: Mapping[str, Any], raw: Any, shown: str) -> Any:
@@ -444,7 +507,7 @@ def describe(settings: BaseSettings) -> list[dict[str, Any]]:
                 "name": name,
                 "value": value,
                 "origin": origin(settings, name),
-                "default": f.metadata["default"],
+                "default": default_of(f),
                 "meaning": f.metadata["meaning"],
             }
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, get_type_hints
 from sphinx.util.docutils import SphinxDirective
 
 from scrapy_resilience import settings
-from scrapy_resilience.settings import PREFIX, PROFILES, Config
+from scrapy_resilience.settings import PREFIX, PROFILES, Config, default_of
 
 if TYPE_CHECKING:
     from docutils import nodes
@@ -38,7 +38,7 @@ def _lines() -> list[str]:
         lines += [
             f".. confval:: {PREFIX}{field.name.upper()}",
             "",
-            f"   {types[field.name].__name__}, default ``{field.default!r}``. "
+            f"   {types[field.name].__name__}, default ``{default_of(field)!r}``. "
             + field.metadata["meaning"].replace("`", "``"),
         ]
         if field.metadata["minimum"] is not None:

@@ -10,6 +10,7 @@ from scrapy import Spider
 from scrapy.core.scheduler import Scheduler
 from scrapy.crawler import Crawler
 from scrapy.downloadermiddlewares.cookies import CookiesMiddleware
+from scrapy.downloadermiddlewares.retry import RetryMiddleware
 from scrapy.dupefilters import BaseDupeFilter, RFPDupeFilter
 from scrapy.extensions.feedexport import FeedExporter
 from scrapy.extensions.spiderstate import SpiderState
@@ -22,6 +23,8 @@ from scrapy_resilience import addon as addon_module
 from scrapy_resilience.addon import ResilienceAddon
 from scrapy_resilience.downloadermiddlewares.barrier import BarrierMiddleware
 from scrapy_resilience.downloadermiddlewares.cookies import DurableCookiesMiddleware
+from scrapy_resilience.downloadermiddlewares.injection import FailureInjectionMiddleware
+from scrapy_resilience.downloadermiddlewares.retry import ClassifiedRetryMiddleware
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.extensions.checkpoint import Checkpoint
 from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
@@ -619,3 +622,34 @@ def test_the_http_cache_survives_kills():
     mine = "scrapy.extensions.httpcache.DbmCacheStorage"
     assert applied({name: mine})[name] == mine
     assert load_object(applied(jobdir=None)[name]).__name__ == "FilesystemCacheStorage"
+
+
+# --- retries -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("more", [{}, {"RESILIENCE_SCHEDULER_ENABLED": False, "jobdir": None}])
+def test_retries_are_replaced_with_any_scheduler(more):
+    """ClassifiedRetryMiddleware is in the place of Scrapy's, at its order."""
+    found = components(applied(**more), "DOWNLOADER_MIDDLEWARES")
+
+    assert found[ClassifiedRetryMiddleware] == 550
+    assert RetryMiddleware not in found
+    assert FailureInjectionMiddleware not in found
+
+
+def test_retries_of_the_user_stay():
+    """RESILIENCE_RETRY_ENABLED=False leaves Scrapy's, and None of the user leaves none."""
+    off = components(applied(RESILIENCE_RETRY_ENABLED=False), "DOWNLOADER_MIDDLEWARES")
+    none = components(
+        applied(DOWNLOADER_MIDDLEWARES={RetryMiddleware: None}), "DOWNLOADER_MIDDLEWARES"
+    )
+
+    assert (off[RetryMiddleware], ClassifiedRetryMiddleware in off) == (550, False)
+    assert not {RetryMiddleware, ClassifiedRetryMiddleware} & set(none)
+
+
+def test_injection_is_plugged_in_where_there_are_rules():
+    """RESILIENCE_INJECT puts the middleware next to the downloader."""
+    settings = applied(RESILIENCE_INJECT=[{"status": 503}])
+
+    assert components(settings, "DOWNLOADER_MIDDLEWARES")[FailureInjectionMiddleware] == 1000

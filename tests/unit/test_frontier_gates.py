@@ -60,7 +60,7 @@ def test_a_release_before_the_time():
 
 
 def test_recall_and_take():
-    """All requests of a slot can be taken, held and delayed ones too; other slots keep theirs."""
+    """All requests of a slot can be taken, held and delayed ones too; others stay."""
     frontier = Frontier(MemoryStore(), limit=lambda _: 1)
     frontier.push("a", 1)
     frontier.push("a", 2, delay=60.0)

@@ -84,6 +84,31 @@ def test_numbers(name, raw, value):
     assert (found, type(found)) == (value, type(value))
 
 
+@pytest.mark.parametrize(
+    ("name", "raw", "value"),
+    [
+        ("retry_policies", {"a": {}}, {"a": {}}),
+        ("retry_policies", '{"a": {"base": 2}}', {"a": {"base": 2}}),
+        ("inject", [{"status": 503}], ({"status": 503},)),
+        ("inject", ({"status": 503},), ({"status": 503},)),
+        ("inject", '[{"status": 503}]', ({"status": 503},)),
+    ],
+)
+def test_dicts_and_lists(name, raw, value):
+    """A dict or a list is taken as it is, or from its JSON."""
+    assert getattr(parse(**{name: raw}), name) == value
+
+
+@pytest.mark.parametrize("raw", ["{", "5", 5, None.__class__, True])
+@pytest.mark.parametrize(("name", "kind"), [("RETRY_POLICIES", "dict"), ("INJECT", "list")])
+def test_bad_dicts_and_lists(name, kind, raw):
+    """What is neither is named, with what is allowed."""
+    with pytest.raises(ConfigurationError, match=f"use a {kind}, or its JSON") as caught:
+        Config.from_settings(Settings({PREFIX + name: raw}))
+
+    assert str(caught.value).startswith(f"{PREFIX}{name}=")
+
+
 @pytest.mark.parametrize("name", list(module._fields()))
 def test_none_is_the_default(name):
     """A setting of None is a setting that nobody made."""

@@ -1,0 +1,214 @@
+"""What became of a request: the class of its failure, and whose failure it is.
+
+Judged in the order of :data:`~scrapy_resilience.core.failures.ORDER`, the user's patterns
+before what is built in:
+
+============  ==================================================================  =======
+class         built in                                                            counts
+============  ==================================================================  =======
+blocked       a ban in headers or page (:mod:`.bans`)                             yes
+throttled     429, 420, 509, 529; 503 with Retry-After; 403 with a rate limit     no
+              that is used up; ``rate.*limit`` in an exception
+permanent     other 4xx, 501, 505; exceptions of unknown kinds                    no
+content       an answer that was cut off                                          yes
+server_error  other 5xx                                                           yes
+transient     408, 425; timeouts, refused and lost connections                    yes
+============  ==================================================================  =======
+
+*counts*: against the domain, for its circuit breaker. A throttling server is healthy, and
+is left alone by other means. A host name that can't be resolved is transient and does not
+count: with many look-ups at a time it is the resolver that fails, and a breaker would take
+healthy domains out for minutes (scrapy#4888). Nor does a failure of our own machine.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from scrapy_resilience.core.bans import ban_in_headers, ban_in_page
+from scrapy_resilience.core.failures import (
+    BLOCKED,
+    CONTENT,
+    PERMANENT,
+    SERVER_ERROR,
+    SUCCESS,
+    THROTTLED,
+    TRANSIENT,
+    Verdict,
+)
+from scrapy_resilience.core.patterns import Patterns
+from scrapy_resilience.core.retryafter import retry_after, says_nothing_left
+
+if TYPE_CHECKING:
+    from scrapy_resilience.core.retryafter import Headers
+
+__all__ = ["BODY_PREFIX", "Classifier", "Verdict", "exception_text"]
+
+BODY_PREFIX: Final = 16_384
+"""Characters of a body in which the user's patterns are searched."""
+
+_TEXT: Final = 500
+_THROTTLED: Final = frozenset({420, 429, 509, 529})
+_TRANSIENT: Final = frozenset({408, 425})
+_PERMANENT: Final = frozenset({501, 505})
+_COUNTS: Final = frozenset({BLOCKED, CONTENT, SERVER_ERROR, TRANSIENT})
+_URL: Final = re.compile(r"\w{1,20}://\S+")
+
+
+class _Kind(NamedTuple):
+    failure_class: str | None
+    counts: bool = False
+    unsent: bool = False
+
+
+_IGNORED: Final = _Kind(None)
+_UNSENT: Final = _Kind(TRANSIENT, counts=True, unsent=True)
+_LOST: Final = _Kind(TRANSIENT, counts=True)
+_NEVER: Final = _Kind(PERMANENT)
+
+_KINDS: Final = {
+    # of Scrapy
+    "IgnoreRequest": _IGNORED,
+    "CannotResolveHostError": _Kind(TRANSIENT, unsent=True),
+    "DownloadConnectionRefusedError": _UNSENT,
+    "DownloadTimeoutError": _LOST,
+    "DownloadFailedError": _LOST,
+    "ResponseDataLossError": _Kind(CONTENT, counts=True),
+    "DownloadCancelledError": _NEVER,
+    "UnsupportedURLSchemeError": _NEVER,
+    "NotSupported": _NEVER,
+    "TunnelError": _UNSENT,
+    # of Twisted
+    "DNSLookupError": _Kind(TRANSIENT, unsent=True),
+    "TimeoutError": _LOST,  # a ConnectError too, but raised for slow answers as well
+    "ConnectError": _UNSENT,
+    "ConnectionDone": _LOST,
+    "ConnectionLost": _LOST,
+    "ResponseFailed": _LOST,
+    # of Python; a timeout of asyncio and Playwright is a TimeoutError as well
+    "ConnectionRefusedError": _UNSENT,
+    "ConnectionError": _LOST,
+    "FileNotFoundError": _NEVER,
+    "IsADirectoryError": _NEVER,
+    "NotADirectoryError": _NEVER,
+    "PermissionError": _NEVER,
+    "OSError": _Kind(TRANSIENT),
+    # of ours
+    "CircuitOpenError": _IGNORED,
+    "MaxRetriesExceededError": _NEVER,
+    "PermanentFailureError": _NEVER,
+}
+"""What an exception is, by the name of its class or of the nearest base that is here."""
+
+_WORDS: Final = Patterns(
+    {
+        THROTTLED: [r"rate.{0,20}limit", r"too many requests"],
+        PERMANENT: [r"authentication.{0,40}failed", r"\b404\b"],
+        TRANSIENT: [r"time(?:d[ _])?out", r"connection.{0,40}(?:refused|reset|closed|aborted)"],
+    },
+    "built in",
+)
+"""For exceptions of kinds that are not known by name, as browsers raise them."""
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """Judges responses and exceptions; made once, from settings that were checked.
+
+    ``patterns`` are searched in the text of exceptions, URLs left out, and in
+    ``HTTP <status>``; ``body_patterns`` in the beginning of bodies.
+    """
+
+    patterns: Patterns
+    body_patterns: Patterns
+    detect_bans: bool = True
+
+    def response(
+        self, status: int, headers: Headers, body: bytes, now: float, charset: str = "utf-8"
+    ) -> Verdict:
+        """Judge an answer: *body* decompressed, and empty where it is no text.
+
+        *now* is in seconds since 1970, for dates in Retry-After.
+        """
+        if self.detect_bans:
+            vendor = ban_in_headers(status, headers) or (body and ban_in_page(body))
+            if vendor:
+                return self._answer(BLOCKED, f"ban page ({vendor})", headers, now)
+        if self.body_patterns and body:
+            found = self.body_patterns.find(_start(body, charset))
+            if found is not None:
+                counts = found[0] == BLOCKED
+                reason = f"body has {found[1]!r}"
+                return self._answer(found[0], reason, headers, now, counts=counts)
+        if status < 400 and not self.patterns:  # noqa: PLR2004 - the common case
+            return SUCCESS
+        text = f"HTTP {status}"
+        found = self.patterns.find(text)
+        failure_class = found[0] if found else _class_of_status(status, headers)
+        if failure_class is None:
+            return SUCCESS
+        return self._answer(failure_class, text, headers, now)
+
+    def exception(self, error: BaseException) -> Verdict:
+        """Judge what a download, or any other function, has raised."""
+        text = exception_text(error)
+        known = _kind_of(error)
+        if known is _IGNORED:
+            return Verdict(None, text, ignored=True)
+        found = self.patterns.find(text) or (None if known else _WORDS.find(text))
+        if found is None:
+            kind = known or _NEVER
+        else:
+            counts = known.counts if known else found[0] in _COUNTS
+            kind = _Kind(found[0], counts, bool(known and known.unsent))
+        return Verdict(kind.failure_class, text, kind.counts, unsent=kind.unsent)
+
+    @staticmethod
+    def _answer(
+        failure_class: str,
+        reason: str,
+        headers: Headers,
+        now: float,
+        *,
+        counts: bool | None = None,
+    ) -> Verdict:
+        if counts is None:
+            counts = failure_class in _COUNTS
+        return Verdict(failure_class, reason, counts, retry_after(headers, now))
+
+
+def exception_text(error: BaseException) -> str:
+    """The class and the message of an exception in one line, URLs left out."""
+    text = " ".join(str(error)[: 2 * _TEXT].split())
+    text = _URL.sub("…", text)
+    return f"{type(error).__name__}: {text}"[:_TEXT] if text else type(error).__name__
+
+
+def _kind_of(error: BaseException) -> _Kind | None:
+    for base in type(error).__mro__:
+        if base.__name__ in _KINDS:
+            return _KINDS[base.__name__]
+    return None
+
+
+def _class_of_status(status: int, headers: Headers) -> str | None:
+    if status < 400:  # noqa: PLR2004 - HTTP
+        return None
+    if status in _THROTTLED:
+        return THROTTLED
+    if status == 503 and headers.get("Retry-After"):  # noqa: PLR2004 - HTTP
+        return THROTTLED
+    if status == 403 and says_nothing_left(headers):  # noqa: PLR2004 - HTTP
+        return THROTTLED
+    if status in _TRANSIENT:
+        return TRANSIENT
+    return SERVER_ERROR if status >= 500 and status not in _PERMANENT else PERMANENT  # noqa: PLR2004
+
+
+def _start(body: bytes, charset: str) -> str:
+    try:
+        return body[:BODY_PREFIX].decode(charset, "replace")
+    except LookupError:
+        return body[:BODY_PREFIX].decode("utf-8", "replace")

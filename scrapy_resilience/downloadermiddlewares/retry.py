@@ -1,0 +1,298 @@
+"""Scrapy's retries, by classes of failures and with patience."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from dataclasses import dataclass
+from random import random
+from typing import TYPE_CHECKING, Any, Final
+
+from scrapy.downloadermiddlewares.retry import RetryMiddleware, get_retry_request
+from scrapy.exceptions import IgnoreRequest
+from scrapy.http import Response
+from scrapy.utils.defer import deferred_from_coro
+from scrapy.utils.response import response_status_message
+
+from scrapy_resilience import names
+from scrapy_resilience._scrapy import fail_quietly
+from scrapy_resilience.core.classify import exception_text
+from scrapy_resilience.core.failures import BLOCKED, CONTENT, PERMANENT, THROTTLED
+from scrapy_resilience.core.retry import RetryBudgets
+from scrapy_resilience.deadletters import letters_of
+from scrapy_resilience.exceptions import (
+    ConfigurationError,
+    MaxRetriesExceededError,
+    PermanentFailureError,
+)
+from scrapy_resilience.gatekeeper import gatekeeper_of
+from scrapy_resilience.handlers import handlers_of
+from scrapy_resilience.policies import PolicyChooser
+from scrapy_resilience.settings import Config
+from scrapy_resilience.waiting import RetryQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from scrapy import Request
+    from scrapy.crawler import Crawler
+    from typing_extensions import Self
+
+    from scrapy_resilience.core.classify import Verdict
+    from scrapy_resilience.core.retry import RetryPolicy
+    from scrapy_resilience.handlers import Answer
+
+__all__ = ["BannedError", "ClassifiedRetryMiddleware", "DroppedError"]
+
+logger = logging.getLogger(__name__)
+
+_UNSAFE: Final = frozenset({"POST", "PATCH"})
+_NO_LIMIT: Final = sys.maxsize
+_ERROR: Final = 400
+
+
+class BannedError(MaxRetriesExceededError, IgnoreRequest):
+    """A banned request was given up; an errback gets this instead of the ban page."""
+
+
+class DroppedError(PermanentFailureError, IgnoreRequest):
+    """A failure handler has dropped a request."""
+
+
+class ClassifiedRetryMiddleware(RetryMiddleware):
+    """Replaces Scrapy's RetryMiddleware at its order, 550.
+
+    What ``RETRY_*`` settings and meta keys say still holds. A retry waits in the frontier
+    of :class:`~scrapy_resilience.ResilientScheduler`, on disk; with another scheduler, or
+    when its request bypassed the scheduler, in this process.
+    """
+
+    def __init__(self, crawler: Crawler) -> None:
+        super().__init__(crawler.settings)
+        config = Config.from_settings(crawler.settings)
+        self.crawler = crawler
+        self._config = config
+        self._policies = PolicyChooser(config, crawler.settings)
+        self._gates = gatekeeper_of(crawler)
+        self._handlers = handlers_of(crawler)
+        self._handlers.load(config.failure_handlers)
+        self._letters = letters_of(crawler)
+        self._queue = RetryQueue(crawler, config.retry_concurrency)
+        self._budgets = RetryBudgets(config.retry_budget) if config.retry_budget else None
+        self._own_codes = _is_own("RETRY_HTTP_CODES", crawler)
+        self._own_exceptions = _is_own("RETRY_EXCEPTIONS", crawler)
+        self._stats: Any = crawler.stats
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        try:
+            return cls(crawler)
+        except ConfigurationError as error:
+            fail_quietly(crawler, error)
+            raise
+
+    # --- Scrapy's hooks ---
+
+    def process_request(self, request: Request) -> Awaitable[Request | None] | None:
+        if request.meta.get("retry_times"):
+            return self._queue.enter(request)
+        if self._budgets is not None:
+            self._budgets.request(self._gates.domain(request), time.monotonic())
+        return None
+
+    def process_response(  # type: ignore[override]
+        self, request: Request, response: Response
+    ) -> Awaitable[Request | Response | None] | Response:
+        self._queue.leave(request)
+        verdict = self._gates.judge(request, response)
+        return self._failed(request, response, verdict) if verdict.failed else response
+
+    def process_exception(  # type: ignore[override]
+        self, request: Request, exception: Exception
+    ) -> Awaitable[Request | Response | None] | None:
+        self._queue.leave(request)
+        verdict = self._gates.judge(request, exception)
+        return self._failed(request, exception, verdict) if verdict.failed else None
+
+    # --- what is done about a failure ---
+
+    async def _failed(
+        self, request: Request, outcome: Response | Exception, verdict: Verdict
+    ) -> Request | Response | None:
+        failure = self._look_at(request, outcome, verdict)
+        verdict = failure.verdict
+        self._stats.inc_value(f"{names.STAT_FAILURES_PREFIX}{verdict.failure_class}")
+        if verdict.failure_class in {THROTTLED, BLOCKED}:
+            self._pause(failure)
+        spider: Any = self.crawler.spider
+        answer = await self._handlers.ask(request, verdict, failure.attempts, spider)
+        if answer is not None:
+            return await self._obey(failure, answer)
+        if not self._wants_retry(failure):
+            return self._leave(failure)
+        if not self._may_repeat(failure):
+            self._stats.inc_value(names.STAT_RETRY_UNSAFE)
+            return self._give_up(failure, f"{request.method} is not repeated")
+        if self._asks_too_long(failure):
+            return self._give_up(failure, "Retry-After is too long")
+        return await self._again(failure)
+
+    def _look_at(
+        self, request: Request, outcome: Response | Exception, verdict: Verdict
+    ) -> _Failure:
+        policy, retries = self._policies.of(request, self.crawler.spider)
+        verdict = policy.refine(verdict)
+        attempts = request.meta.get("retry_times", 0) + 1
+        backoff = policy.delay(attempts, random, verdict.failure_class)
+        counts = not self._gates.blameless(request)
+        return _Failure(
+            request=request,
+            outcome=outcome,
+            verdict=verdict,
+            attempts=attempts,
+            counts=counts,
+            retries=retries if counts else _NO_LIMIT,
+            delay=max(backoff, verdict.retry_after or 0),
+            policy=policy,
+        )
+
+    def _pause(self, failure: _Failure) -> None:
+        """The whole domain is left alone, not this request only."""
+        asked = failure.verdict.retry_after
+        if asked:
+            self._stats.inc_value(names.STAT_RETRY_AFTER)
+        self._gates.hold(failure.request, asked or failure.delay, failure.verdict.reason)
+
+    def _wants_retry(self, failure: _Failure) -> bool:
+        if failure.request.meta.get("dont_retry", False):
+            return False
+        failure_class, outcome = failure.verdict.failure_class, failure.outcome
+        if isinstance(outcome, Response):
+            if failure_class in {BLOCKED, CONTENT}:
+                return True
+            listed, own = outcome.status in self.retry_http_codes, self._own_codes
+        else:
+            listed, own = isinstance(outcome, self.exceptions_to_retry), self._own_exceptions
+        return listed if own else failure_class != PERMANENT
+
+    def _may_repeat(self, failure: _Failure) -> bool:
+        """RFC 9110 §9.2.2: what may have been done is not done twice by a guess."""
+        request = failure.request
+        if request.method.upper() not in _UNSAFE or failure.verdict.unsent:
+            return True
+        allowed = request.meta.get(names.META_RETRY_NON_IDEMPOTENT)
+        return bool(self._config.retry_non_idempotent if allowed is None else allowed)
+
+    def _asks_too_long(self, failure: _Failure) -> bool:
+        too_long = (failure.verdict.retry_after or 0) > self._config.retry_after_max
+        return too_long and self._gates.open_action(failure.request) == "fail"
+
+    async def _obey(self, failure: _Failure, answer: Answer) -> Request | Response | None:
+        reason = answer.reason or failure.verdict.reason
+        if answer.action == "drop":
+            self._record(failure, "dropped", reason)
+            raise DroppedError(f"{failure.request}: {reason}")
+        if answer.action == "abort":
+            logger.error("A failure handler closes the spider: %s", reason)
+            closing = self.crawler.engine.close_spider_async(reason=names.REASON_ABORT_HANDLER)
+            deferred_from_coro(closing)
+        if answer.action == "hold":
+            self._gates.hold(failure.request, answer.delay, reason)
+        failure.retries = _NO_LIMIT
+        failure.counts = answer.action == "retry"
+        failure.delay = answer.delay
+        return await self._again(failure)
+
+    # --- how it ends ---
+
+    async def _again(self, failure: _Failure) -> Request | Response | None:
+        request = failure.request
+        spider: Any = self.crawler.spider
+        new = get_retry_request(
+            request,
+            spider=spider,
+            reason=failure.stat_reason,
+            max_retry_times=failure.retries,
+            priority_adjust=request.meta.get("priority_adjust", self.priority_adjust),
+            give_up_log_level=request.meta.get("give_up_log_level", self.give_up_log_level),
+        )
+        if new is None:
+            return self._give_up(failure)
+        if not failure.counts:
+            new.meta["retry_times"] = failure.attempts - 1
+        elif failure.retries != _NO_LIMIT:
+            self._wait_for_budget(failure)
+        if failure.verdict.failure_class == BLOCKED:
+            new.meta["dont_cache"] = True  # HTTPCACHE would give the ban page again
+        return await self._queue.delay(new, failure.delay, request)
+
+    def _wait_for_budget(self, failure: _Failure) -> None:
+        if self._budgets is None:
+            return
+        wait = self._budgets.retry(self._gates.domain(failure.request), time.monotonic())
+        wait = min(wait, failure.policy.max_delay)
+        if wait > failure.delay:
+            self._stats.inc_value(names.STAT_RETRY_BUDGET)
+            failure.delay = wait
+
+    def _leave(self, failure: _Failure) -> Response | None:
+        """It is not for us: what Scrapy does then, but a ban page with HTTP 200 stops here."""
+        response, failure_class = failure.response, failure.verdict.failure_class
+        if response is None:
+            self._record(failure, "permanent" if failure_class == PERMANENT else "exhausted")
+            return None
+        if failure_class == BLOCKED and response.status < _ERROR:
+            return self._give_up(failure)
+        return response
+
+    def _give_up(self, failure: _Failure, why: str = "") -> Response | None:
+        reason = f"{failure.verdict.reason} ({why})" if why else failure.verdict.reason
+        self._record(failure, "exhausted", reason)
+        if failure.verdict.failure_class == BLOCKED:
+            raise BannedError(f"{failure.request}: {reason}", failure.attempts)
+        return failure.response
+
+    def _record(self, failure: _Failure, kind: str, reason: str = "") -> None:
+        outcome, verdict = failure.outcome, failure.verdict
+        self._letters.add(
+            failure.request,
+            kind=kind,
+            failure_class=str(verdict.failure_class),
+            reason=reason or verdict.reason,
+            attempts=failure.attempts,
+            status=outcome.status if isinstance(outcome, Response) else None,
+            exception=exception_text(outcome) if isinstance(outcome, Exception) else None,
+        )
+
+
+@dataclass
+class _Failure:
+    """One failure, and what is to become of its request."""
+
+    request: Request
+    outcome: Response | Exception
+    verdict: Verdict
+    policy: RetryPolicy
+    attempts: int
+    retries: int
+    delay: float
+    counts: bool
+
+    @property
+    def response(self) -> Response | None:
+        return self.outcome if isinstance(self.outcome, Response) else None
+
+    @property
+    def stat_reason(self) -> str | Exception:
+        """What Scrapy's own middleware counts it as, where that knows the failure."""
+        if not isinstance(self.outcome, Response):
+            return self.outcome
+        if self.verdict.failure_class in {BLOCKED, CONTENT}:
+            return self.verdict.reason
+        return response_status_message(self.outcome.status)
+
+
+def _is_own(name: str, crawler: Crawler) -> bool:
+    """Whether the user has set a setting."""
+    return bool(crawler.settings.getpriority(name))

@@ -1,0 +1,69 @@
+"""Which retry policy a request has, and how many retries."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from scrapy.settings import SETTINGS_PRIORITIES
+
+from scrapy_resilience.core.retry import RetryPolicy, policies_from
+from scrapy_resilience.exceptions import ConfigurationError
+from scrapy_resilience.names import META_RETRY_POLICY
+
+if TYPE_CHECKING:
+    from scrapy import Request
+    from scrapy.settings import BaseSettings
+
+    from scrapy_resilience.settings import Config
+
+__all__ = ["PolicyChooser"]
+
+logger = logging.getLogger(__name__)
+
+_SETTING: Final = "RESILIENCE_RETRY_POLICY"
+
+
+class PolicyChooser:
+    """Chooses by the request's meta, the spider, the user's ``RETRY_TIMES``, the setting."""
+
+    def __init__(self, config: Config, settings: BaseSettings) -> None:
+        self._known = policies_from(config.retry_policies, "RESILIENCE_RETRY_POLICIES")
+        self._default = self._named(config.retry_policy, _SETTING)
+        self._retries = self._default.attempts - 1
+        if _decides("RETRY_TIMES", settings):
+            self._retries = settings.getint("RETRY_TIMES")
+
+    def of(self, request: Request, spider: Any) -> tuple[RetryPolicy, int]:
+        """The policy, and how many retries the request may have in all."""
+        policy, retries = self._default, self._retries
+        name = request.meta.get(META_RETRY_POLICY)
+        if name is None:
+            name = getattr(spider, META_RETRY_POLICY, None)
+        if name is not None:
+            policy, retries = self._by_name(name, policy, retries)
+        limit = request.meta.get("max_retry_times")
+        return policy, retries if limit is None else limit
+
+    def _by_name(self, name: Any, policy: RetryPolicy, retries: int) -> tuple[RetryPolicy, int]:
+        try:
+            policy = self._named(name, META_RETRY_POLICY)
+        except ConfigurationError as error:
+            logger.warning("%s The policy of the settings is used", error)
+            return policy, retries
+        return policy, policy.attempts - 1
+
+    def _named(self, name: Any, where: str) -> RetryPolicy:
+        if isinstance(name, str) and name in self._known:
+            return self._known[name]
+        raise ConfigurationError(
+            f"{where}={name!r}: no retry policy has this name: use one of "
+            f"{', '.join(self._known)}, or define it in RESILIENCE_RETRY_POLICIES."
+        )
+
+
+def _decides(name: str, settings: BaseSettings) -> bool:
+    """Whether the user's own *name* counts, and not the attempts of a spider's policy."""
+    own = settings.getpriority(name) or 0
+    policy = settings.getpriority(_SETTING) or 0
+    return own > 0 and not (policy >= SETTINGS_PRIORITIES["spider"] and policy > own)

@@ -1,0 +1,81 @@
+"""Where a retry waits: in the frontier, or in this process where it must."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
+
+from scrapy.utils.asyncio import sleep
+
+from scrapy_resilience._scrapy import is_closing
+from scrapy_resilience.core.retry import RetryPacer
+from scrapy_resilience.names import META_DELAY, STAT_RETRY_PACED
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from scrapy import Request
+    from scrapy.crawler import Crawler
+
+__all__ = ["RetryQueue"]
+
+_LOOK: Final = 0.5
+
+
+class RetryQueue:
+    """Delays retries, and lets at most *cap* of them be downloaded at once."""
+
+    def __init__(self, crawler: Crawler, cap: int) -> None:
+        self._crawler = crawler
+        self._pacer = RetryPacer(cap)
+        # a redirected retry comes back nowhere: it must not hold its place for ever
+        self._under_way: WeakKeyDictionary[Request, float] = WeakKeyDictionary()
+
+    def enter(self, request: Request) -> Awaitable[Request | None] | None:
+        """What ``process_request`` is to return for a retry."""
+        now = time.monotonic()
+        wait = self._pacer.wait(len(self._under_way), now)
+        if wait:
+            return self._come_again(request, wait)
+        self._under_way[request] = now
+        return None
+
+    def leave(self, request: Request) -> None:
+        """An answer or an error has come; a request that is no retry may be told as well."""
+        started = self._under_way.pop(request, None)
+        if started is not None:
+            self._pacer.took(time.monotonic() - started)
+
+    async def delay(self, new: Request, seconds: float, old: Request) -> Request:
+        """*new*, which replaces *old* and is to be sent in so many seconds.
+
+        Only what came from our frontier goes back there. What bypasses the scheduler, as
+        requests of media pipelines do, is sent again by whoever waits for it.
+        """
+        if self._is_scheduled(old):
+            new.meta[META_DELAY] = seconds
+        else:
+            await self._sleep(seconds)
+        return new
+
+    async def _come_again(self, request: Request, wait: float) -> Request | None:
+        stats: Any = self._crawler.stats
+        stats.inc_value(STAT_RETRY_PACED)
+        if self._is_scheduled(request):
+            return await self.delay(request.copy(), wait, request)
+        while wait and not is_closing(self._crawler.engine):
+            await self._sleep(wait)
+            wait = self._pacer.wait(len(self._under_way), time.monotonic())
+        self._under_way[request] = time.monotonic()
+        return None
+
+    def _is_scheduled(self, request: Request) -> bool:
+        scheduler: Any = self._crawler.engine.scheduler
+        return getattr(scheduler, "runs_jobs", False) and bool(scheduler.issued(request))
+
+    async def _sleep(self, seconds: float) -> None:
+        """Not longer than until the spider is being closed."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0 and not is_closing(self._crawler.engine):
+            await sleep(min(left, _LOOK))

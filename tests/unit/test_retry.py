@@ -1,0 +1,256 @@
+"""Retries around functions: the decorator and execute_with_retry."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+
+from scrapy_resilience.core.patterns import Patterns
+from scrapy_resilience.exceptions import (
+    CircuitOpenError,
+    ConfigurationError,
+    MaxRetriesExceededError,
+    PermanentFailureError,
+)
+from scrapy_resilience.retry import RetryPolicy, execute_with_retry, retry
+
+PLAIN = RetryPolicy(attempts=4, base=1, multiplier=2, max_delay=60, jitter=0)
+
+
+class Flaky:
+    """A function that fails *times* times, then returns its argument."""
+
+    def __init__(self, times, error=OSError):
+        self.times = times
+        self.error = error
+        self.calls = 0
+
+    def __call__(self, value="done"):
+        self.calls += 1
+        if self.calls <= self.times:
+            raise self.error(f"failure {self.calls}")
+        return value
+
+
+class Clock(list):
+    """The sleeps that were asked for."""
+
+    def sleep(self, seconds):
+        """Note them, and go on."""
+        self.append(seconds)
+
+    async def sleep_async(self, seconds):
+        """Note them, and go on."""
+        self.append(seconds)
+
+
+def run(coroutine):
+    """The result of a coroutine that waits for nothing."""
+    with pytest.raises(StopIteration) as ended:
+        coroutine.send(None)
+    return ended.value.value
+
+
+def both(kind, function, clock, policy=PLAIN, **options):
+    """Run *function* with retries: as it is, or as a coroutine function."""
+    if kind == "sync":
+        return execute_with_retry(function, policy, sleep=clock.sleep, **options)
+
+    async def call():
+        return function()
+
+    return run(execute_with_retry(call, policy, sleep=clock.sleep_async, **options))
+
+
+kinds = pytest.mark.parametrize("kind", ["sync", "async"])
+
+
+@kinds
+def test_a_function_is_called_until_it_succeeds(kind):
+    """Two failures, then the result; the waits are those of the policy."""
+    clock, function = Clock(), Flaky(2)
+
+    assert both(kind, function, clock) == "done"
+    assert (function.calls, clock) == (3, [1, 2])
+
+
+@kinds
+def test_a_function_that_succeeds_is_called_once(kind):
+    """Without a failure nothing waits."""
+    clock, function = Clock(), Flaky(0)
+
+    assert both(kind, function, clock) == "done"
+    assert (function.calls, clock) == (1, [])
+
+
+@kinds
+def test_the_last_failure_is_the_cause(kind):
+    """After all tries the error tells how many, and is caused by the last one."""
+    clock, function = Clock(), Flaky(99)
+
+    with pytest.raises(MaxRetriesExceededError, match=r"failed 4 times.*failure 4") as caught:
+        both(kind, function, clock)
+
+    assert caught.value.attempts == 4
+    assert isinstance(caught.value.__cause__, OSError)
+    assert (function.calls, len(clock)) == (4, 3)
+
+
+@kinds
+@pytest.mark.parametrize(
+    "on", [OSError, (KeyError, OSError), lambda error: "1" not in str(error)]
+)
+def test_the_filter(kind, on):
+    """What the filter does not name is raised as it is, at once."""
+    error = ZeroDivisionError if on is OSError else ValueError
+    function = Flaky(1, error)
+
+    with pytest.raises(error):
+        both(kind, function, Clock(), on=on)
+
+    assert function.calls == 1
+
+
+@kinds
+@pytest.mark.parametrize(
+    "error",
+    [
+        lambda _: CircuitOpenError("db", 5.0),
+        PermanentFailureError,
+        MaxRetriesExceededError,
+        KeyboardInterrupt,
+    ],
+)
+def test_what_is_never_retried(kind, error):
+    """An open breaker, a permanent failure, an inner retry that gave up, Ctrl-C."""
+    function = Flaky(9, error)
+
+    with pytest.raises(BaseException) as caught:  # noqa: PT011 - compared below
+        both(kind, function, Clock(), on=BaseException)
+
+    assert function.calls == 1
+    assert caught.value.__cause__ is None
+
+
+@kinds
+def test_patterns_tell_a_permanent_failure(kind):
+    """What a policy's patterns call permanent is not tried again."""
+    policy = RetryPolicy(patterns=Patterns({"permanent": "failure 2"}, "S"), jitter=0)
+    function = Flaky(9)
+
+    with pytest.raises(PermanentFailureError, match="OSError: failure 2") as caught:
+        both(kind, function, Clock(), policy)
+
+    assert function.calls == 2
+    assert isinstance(caught.value.__cause__, OSError)
+
+
+@kinds
+def test_patterns_tell_throttling(kind):
+    """What a policy's patterns call throttled waits from 5 s on."""
+    policy = RetryPolicy(patterns=Patterns({"throttled": "failure"}, "S"), jitter=0)
+    clock = Clock()
+
+    both(kind, Flaky(2), clock, policy)
+
+    assert clock == [5, 10]
+
+
+@kinds
+def test_the_largest_delay(kind):
+    """max_delay is above whatever a policy says, its base too."""
+    clock = Clock()
+
+    both(kind, Flaky(3), clock, max_delay=0.5)
+
+    assert clock == [0.5, 0.5, 0.5]
+
+
+@kinds
+def test_a_callback_for_each_retry(kind):
+    """on_retry is told the number of the try, the error and the delay."""
+    told = []
+
+    both(kind, Flaky(2), Clock(), on_retry=lambda *args: told.append(args))
+
+    assert [(attempt, str(error), delay) for attempt, error, delay in told] == [
+        (1, "failure 1", 1),
+        (2, "failure 2", 2),
+    ]
+
+
+def test_a_callback_may_be_a_coroutine_function():
+    """An asynchronous on_retry is awaited before the wait."""
+    clock = Clock()
+
+    async def on_retry(*_args):
+        clock.append("told")
+
+    both("async", Flaky(1), clock, on_retry=on_retry)
+
+    assert clock == ["told", 1]
+
+
+def test_the_decorator_keeps_the_function():
+    """Arguments, result and name are those of the function."""
+    flaky, clock = Flaky(1), Clock()
+
+    @retry(PLAIN, sleep=clock.sleep)
+    def save(row, *, into):
+        """Save."""
+        return flaky((row, into))
+
+    assert save(1, into="db") == (1, "db")
+    assert (save.__name__, save.__doc__, clock) == ("save", "Save.", [1])
+
+
+def test_the_decorator_on_a_coroutine_function():
+    """A decorated coroutine function is one."""
+    flaky, clock = Flaky(1), Clock()
+
+    @retry("aggressive", sleep=clock.sleep_async, random=lambda: 0.5)
+    async def look_up(name):
+        return flaky(name)
+
+    assert run(look_up("x")) == "x"
+    assert clock == [0.5]
+
+
+def test_the_decorator_without_arguments():
+    """@retry alone is exponential_backoff."""
+
+    @retry
+    def works():
+        return 1
+
+    assert works() == 1
+
+
+def test_each_call_counts_for_itself():
+    """A decorated function has all its tries at each call."""
+    flaky = Flaky(0)
+    save = retry(PLAIN, sleep=Clock().sleep)(flaky)
+    for _ in range(3):
+        flaky.calls, flaky.times = 0, 3
+        assert save("x") == "x"
+
+
+def test_partials_and_objects_that_are_coroutine_functions():
+    """A partial of a coroutine function and an object with async __call__ are awaited."""
+
+    class Async:
+        async def __call__(self):
+            return 1
+
+    async def add(a, b):
+        return a + b
+
+    assert run(execute_with_retry(functools.partial(add, 1, 2))) == 3
+    assert run(execute_with_retry(Async())) == 1
+
+
+def test_an_unknown_policy():
+    """The error lists the policies that there are."""
+    with pytest.raises(ConfigurationError, match=r"'fast' is no retry policy.*conservative"):
+        retry("fast")

@@ -1,0 +1,707 @@
+"""ClassifiedRetryMiddleware, with a gatekeeper and a ledger that only take notes."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from ban_pages import CLOUDFLARE
+from scrapy import Request, Spider
+from scrapy.downloadermiddlewares.retry import RetryMiddleware
+from scrapy.exceptions import (
+    DownloadConnectionRefusedError,
+    DownloadTimeoutError,
+    IgnoreRequest,
+    NotConfigured,
+)
+from scrapy.http import HtmlResponse
+from scrapy.utils.test import get_crawler
+
+from scrapy_resilience import waiting
+from scrapy_resilience.downloadermiddlewares import retry as module
+from scrapy_resilience.downloadermiddlewares.retry import (
+    BannedError,
+    ClassifiedRetryMiddleware,
+    DroppedError,
+)
+from scrapy_resilience.exceptions import ConfigurationError, MaxRetriesExceededError
+from scrapy_resilience.handlers import abort, drop, hold, register_failure_handler, retry
+from scrapy_resilience.judge import Judge
+from scrapy_resilience.settings import PROFILES, Config
+
+URL = "http://a.test/page"
+DELAY = "resilience_delay"
+
+
+class Gates:
+    """A gatekeeper that judges, and takes notes."""
+
+    def __init__(self, judge):
+        self._judge = judge
+        self.held = []
+        self.sick = False
+        self.action = "hold"
+
+    def domain(self, request):
+        """Every request is of one domain."""
+        return "a.test"
+
+    def judge(self, request, outcome):
+        """The real judgement."""
+        return self._judge(outcome)
+
+    def hold(self, request, seconds, reason):
+        """Note it."""
+        self.held.append((seconds, reason))
+
+    def blameless(self, request):
+        """Whether the domain is sick."""
+        return self.sick
+
+    def open_action(self, request):
+        """What is done about requests of a sick domain."""
+        return self.action
+
+
+class Letters(list):
+    """A ledger that takes notes."""
+
+    def add(self, request, **letter):
+        """Note it."""
+        self.append({"url": request.url, **letter})
+
+
+class Time:
+    """A clock that sleeping moves."""
+
+    def __init__(self):
+        self.now = 1_000.0
+        self.engine = None
+        self.closes_at = None
+
+    def monotonic(self):
+        """The seconds."""
+        return self.now
+
+    async def sleep(self, seconds):
+        """Wait without waiting."""
+        self.now += seconds
+        if self.closes_at is not None and self.now >= self.closes_at:
+            self.engine._slot.closing = True
+
+
+class Bench:
+    """The middleware of one crawler, and what it told others."""
+
+    def __init__(self, monkeypatch, settings, *, ours=True, spider=Spider, issued=True):
+        self.time = Time()
+        for place in (waiting, module):
+            monkeypatch.setattr(place, "time", self.time)
+        monkeypatch.setattr(waiting, "sleep", self.time.sleep)
+        monkeypatch.setattr(module, "random", lambda: 0.5)
+        monkeypatch.setattr(module, "deferred_from_coro", run)
+        self.crawler = get_crawler(spider, settings)
+        self.crawler.spider = self.crawler._create_spider("shop")
+        scheduler = (
+            SimpleNamespace(runs_jobs=True, issued=lambda _: issued) if ours else object()
+        )
+        self.closed = []
+        self.crawler.engine = SimpleNamespace(
+            scheduler=scheduler,
+            _slot=SimpleNamespace(closing=None),
+            close_spider_async=self._close,
+        )
+        self.time.engine = self.crawler.engine
+        self.middleware = ClassifiedRetryMiddleware.from_crawler(self.crawler)
+        self.gates = Gates(Judge(Config.from_settings(self.crawler.settings)))
+        self.letters = Letters()
+        self.middleware._gates, self.middleware._letters = self.gates, self.letters
+
+    async def _close(self, *, reason):
+        self.closed.append(reason)
+
+    def stat(self, name):
+        """The value of a stat."""
+        return self.crawler.stats.get_value(name, 0)
+
+    def send(self, request):
+        """What becomes of a request on its way out."""
+        return settle(self.middleware.process_request(request))
+
+    def answer(self, status=503, request=None, body=b"", **headers):
+        """What becomes of an answer."""
+        request = Request(URL) if request is None else request
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        response = HtmlResponse(request.url, status=status, body=body, headers=named)
+        return settle(self.middleware.process_response(request, response))
+
+    def error(self, error, request=None):
+        """What becomes of an exception."""
+        request = Request(URL) if request is None else request
+        return settle(self.middleware.process_exception(request, error))
+
+
+def run(coroutine):
+    """The result of a coroutine that waits for nothing."""
+    try:
+        coroutine.send(None)
+    except StopIteration as ended:
+        return ended.value
+    raise AssertionError("it waits")
+
+
+def settle(result):
+    """The result of a hook, which may be a coroutine."""
+    return run(result) if hasattr(result, "send") else result
+
+
+@pytest.fixture
+def bench(monkeypatch):
+    """``bench(**settings)``."""
+
+    def make(ours=True, spider=Spider, issued=True, **settings):  # noqa: FBT002
+        return Bench(monkeypatch, settings, ours=ours, spider=spider, issued=issued)
+
+    return make
+
+
+def tried(times, **more):
+    """A request that was retried so many times."""
+    meta = {"retry_times": times, **more.pop("meta", {})}
+    return Request(URL, meta=meta, dont_filter=True, **more)
+
+
+# --- what is retried ------------------------------------------------------------------
+
+
+def test_a_good_answer_goes_through(bench):
+    """A page is passed on, at once."""
+    assert bench().answer(200).status == 200
+
+
+def test_a_server_error_is_tried_again_later(bench):
+    """The new request carries its delay to the frontier, and Scrapy's meta and stats."""
+    b = bench()
+
+    new = b.answer(503)
+
+    assert (new.url, new.meta["retry_times"], new.meta[DELAY]) == (URL, 1, 1)
+    assert (new.dont_filter, new.priority) == (True, -1)
+    assert b.stat("retry/count") == 1
+    assert b.stat("retry/reason_count/503 Service Unavailable") == 1
+    assert b.stat("resilience/failures/server_error") == 1
+    assert b.gates.held == []
+    assert b.time.now == 1_000
+
+
+def test_delays_grow(bench):
+    """The second retry waits twice as long as the first."""
+    assert bench().answer(503, tried(1)).meta[DELAY] == 2
+
+
+def test_an_exception_is_tried_again(bench):
+    """A timeout is retried, and counted by its class as Scrapy does."""
+    b = bench()
+
+    new = b.error(DownloadTimeoutError("slow"))
+
+    assert new.meta["retry_times"] == 1
+    assert b.stat("retry/reason_count/scrapy.exceptions.DownloadTimeoutError") == 1
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 410, 501])
+def test_permanent_answers_go_to_the_spider(bench, status):
+    """What is permanent is not retried, and not ours to record."""
+    b = bench()
+
+    assert b.answer(status).status == status
+    assert b.letters == []
+
+
+def test_permanent_exceptions_are_recorded(bench):
+    """An exception that nothing will change is a letter, and goes on to the errback."""
+    b = bench()
+
+    assert b.error(ZeroDivisionError("bug")) is None
+    assert (b.letters[0]["kind"], b.letters[0]["failure_class"]) == ("permanent", "permanent")
+    assert b.letters[0]["exception"] == "ZeroDivisionError: bug"
+
+
+def test_ignored_requests_are_none_of_our_business(bench):
+    """An IgnoreRequest is neither retried nor recorded."""
+    b = bench()
+
+    assert b.error(IgnoreRequest()) is None
+    assert (b.letters, b.stat("retry/count")) == ([], 0)
+
+
+@pytest.mark.parametrize("status", [520, 521, 425, 529])
+def test_more_than_scrapys_list(bench, status):
+    """Without a list of the user, the class of a status decides."""
+    assert isinstance(bench().answer(status), Request)
+
+
+def test_the_users_own_list(bench):
+    """RETRY_HTTP_CODES of the user is what is retried: nothing else, and 404 if it says so."""
+    b = bench(RETRY_HTTP_CODES=[404])
+
+    assert isinstance(b.answer(404), Request)
+    assert b.answer(503).status == 503
+
+
+def test_the_users_own_exceptions(bench):
+    """RETRY_EXCEPTIONS of the user is what is retried."""
+    b = bench(RETRY_EXCEPTIONS=[ZeroDivisionError])
+
+    assert isinstance(b.error(ZeroDivisionError()), Request)
+    assert b.error(DownloadTimeoutError()) is None
+
+
+def test_retry_enabled(bench):
+    """RETRY_ENABLED=False takes the middleware out, as it does Scrapy's."""
+    with pytest.raises(NotConfigured):
+        bench(RETRY_ENABLED=False)
+
+
+def test_dont_retry(bench):
+    """Meta dont_retry is honoured for answers and exceptions."""
+    b = bench()
+    request = Request(URL, meta={"dont_retry": True})
+
+    assert b.answer(503, request).status == 503
+    assert b.error(DownloadTimeoutError(), request) is None
+    assert b.stat("retry/count") == 0
+
+
+def test_priority_adjust(bench):
+    """RETRY_PRIORITY_ADJUST and the meta key keep their meaning."""
+    assert bench(RETRY_PRIORITY_ADJUST=-7).answer(503).priority == -7
+    assert bench().answer(503, Request(URL, meta={"priority_adjust": 3})).priority == 3
+
+
+def test_the_same_stats_as_scrapys_own(bench):
+    """The stats of retries that are given up are those of Scrapy's middleware."""
+    b = bench(RETRY_TIMES=1)
+    stock_crawler = get_crawler(Spider, {"RETRY_TIMES": 1})
+    stock_crawler.spider = stock_crawler._create_spider("shop")
+    stock = RetryMiddleware.from_crawler(stock_crawler)
+    for request in (Request(URL), tried(1)):
+        b.answer(502, request)
+        b.error(DownloadTimeoutError(), request)
+        stock.process_response(request, HtmlResponse(URL, status=502))
+        stock.process_exception(request, DownloadTimeoutError())
+
+    def retries(crawler):
+        return {k: v for k, v in crawler.stats.get_stats().items() if k.startswith("retry/")}
+
+    assert retries(b.crawler) == retries(stock_crawler)
+    assert retries(b.crawler)["retry/max_reached"] == 2
+
+
+# --- how often --------------------------------------------------------------------------
+
+
+def limit(bench, request=None):
+    """How many retries a request may have."""
+    request = request or Request(URL)
+    return bench.middleware._policies.of(request, bench.crawler.spider)[1]
+
+
+class PatientSpider(Spider):
+    """A spider with a policy of its own."""
+
+    resilience_retry_policy = "aggressive"
+
+
+class SettingSpider(Spider):
+    """A spider that sets its policy."""
+
+    custom_settings = {"RESILIENCE_RETRY_POLICY": "aggressive"}  # noqa: RUF012 - Scrapy's way
+
+
+def test_precedence_of_policies(bench):
+    """Request meta, then the spider, then the user's RETRY_TIMES, then the setting."""
+    by_meta = Request(URL, meta={"resilience_retry_policy": "conservative"})
+
+    assert limit(bench()) == 2
+    assert limit(bench(RESILIENCE_RETRY_POLICY="aggressive")) == 9
+    assert limit(bench(RESILIENCE_RETRY_POLICY="aggressive", RETRY_TIMES=4)) == 4
+    assert limit(bench(spider=PatientSpider, RETRY_TIMES=4)) == 9
+    assert limit(bench(spider=SettingSpider, RETRY_TIMES=4)) == 9
+    assert limit(bench(spider=PatientSpider, RETRY_TIMES=4), by_meta) == 2
+
+
+def test_max_retry_times(bench):
+    """Scrapy's meta key max_retry_times goes before all of them, 0 too."""
+    for times in (0, 7):
+        assert (
+            limit(bench(RETRY_TIMES=4), Request(URL, meta={"max_retry_times": times})) == times
+        )
+
+
+def test_the_delays_are_those_of_the_policy(bench):
+    """RETRY_TIMES changes how often is retried, not how late."""
+    b = bench(RETRY_TIMES=9, RESILIENCE_RETRY_POLICY="conservative")
+
+    assert b.answer(503).meta[DELAY] == 5
+
+
+def test_an_unknown_policy_of_a_request(bench, caplog):
+    """A request with an unknown policy has that of the settings, and a warning."""
+    b = bench()
+
+    new = b.answer(503, Request(URL, meta={"resilience_retry_policy": "fast"}))
+
+    assert new.meta[DELAY] == 1
+    assert "resilience_retry_policy='fast': no retry policy has this name" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        (
+            {"RESILIENCE_RETRY_POLICY": "fast"},
+            "RESILIENCE_RETRY_POLICY='fast': no retry policy",
+        ),
+        (
+            {"RESILIENCE_RETRY_POLICIES": {"mine": {"base": -1}}},
+            "RESILIENCE_RETRY_POLICIES['mine']",
+        ),
+        ({"RESILIENCE_FAILURE_PATTERNS": {"blocked": "("}}, "RESILIENCE_FAILURE_PATTERNS: '('"),
+        ({"RESILIENCE_BODY_PATTERNS": {"bad": "x"}}, "RESILIENCE_BODY_PATTERNS: 'bad'"),
+        ({"RESILIENCE_FAILURE_HANDLERS": {"blocked": "x.y"}}, "RESILIENCE_FAILURE_HANDLERS["),
+        ({"RESILIENCE_RETRY_POLICIES": "x"}, "use a dict, or its JSON"),
+    ],
+)
+def test_bad_settings_are_refused(bench, settings, problem):
+    """A bad setting stops the crawl at its start, by its name."""
+    with pytest.raises(ConfigurationError) as caught:
+        bench(**settings)
+
+    assert problem in str(caught.value)
+
+
+def test_exhausted_answers(bench):
+    """The last answer goes to the spider as with Scrapy, and is recorded."""
+    b = bench()
+
+    assert b.answer(503, tried(2)).status == 503
+    assert b.letters == [
+        {
+            "url": URL, "kind": "exhausted", "failure_class": "server_error",
+            "reason": "HTTP 503", "attempts": 3, "status": 503, "exception": None,
+        }
+    ]  # fmt: skip
+
+
+def test_exhausted_exceptions(bench):
+    """The last exception goes to the errback as with Scrapy, and is recorded."""
+    b = bench()
+
+    assert b.error(DownloadTimeoutError("slow"), tried(2)) is None
+    assert b.letters[0]["exception"] == "DownloadTimeoutError: slow"
+    assert (b.letters[0]["kind"], b.letters[0]["status"]) == ("exhausted", None)
+
+
+def test_a_sick_domain_takes_no_tries(bench):
+    """While the domain's breaker is not closed, a failure does not count."""
+    b = bench()
+    b.gates.sick = True
+
+    for request in (Request(URL), tried(2)):
+        new = b.answer(503, request)
+        assert new.meta.get("retry_times", 0) == request.meta.get("retry_times", 0)
+    assert b.letters == []
+
+
+# --- throttling -------------------------------------------------------------------------
+
+
+def test_retry_after_holds_the_domain(bench):
+    """The domain is held for as long as the server wants, and so is the request."""
+    b = bench()
+
+    assert b.answer(429, Retry_After="7").meta[DELAY] == 7
+    assert b.gates.held == [(7, "HTTP 429")]
+    assert b.stat("resilience/retry/retry_after") == 1
+
+
+def test_retry_after_never_shortens_a_wait(bench):
+    """Neither 0 nor 1 comes before the backoff of a throttled request."""
+    for value in ("0", "1", "garbage"):
+        b = bench()
+        assert b.answer(429, Retry_After=value).meta[DELAY] == 5
+
+
+def test_throttling_without_a_time(bench):
+    """The whole domain waits for the backoff."""
+    b = bench()
+
+    assert b.answer(429).meta[DELAY] == 5
+    assert b.gates.held == [(5, "HTTP 429")]
+
+
+def test_a_long_retry_after_holds(bench):
+    """More than RESILIENCE_RETRY_AFTER_MAX is waited for all the same."""
+    b = bench()
+
+    assert b.answer(429, Retry_After="4000").meta[DELAY] == 4_000
+    assert b.gates.held == [(4_000, "HTTP 429")]
+
+
+def test_a_long_retry_after_fails_where_that_is_wanted(bench):
+    """With the action fail such a request is given up; a short wait is not."""
+    b = bench()
+    b.gates.action = "fail"
+
+    assert isinstance(b.answer(429, Retry_After="300"), Request)
+    assert b.answer(429, Retry_After="301").status == 429
+    assert b.letters[0]["reason"] == "HTTP 429 (Retry-After is too long)"
+
+
+# --- bans -------------------------------------------------------------------------------
+
+
+def test_a_ban_page_is_retried(bench):
+    """A challenge with HTTP 200 holds the domain and is tried again, past the HTTP cache."""
+    b = bench()
+
+    new = b.answer(200, body=CLOUDFLARE)
+
+    assert (new.meta["retry_times"], new.meta["dont_cache"]) == (1, True)
+    assert b.gates.held == [(1, "ban page (Cloudflare, title)")]
+    assert b.stat("retry/reason_count/ban page (Cloudflare, title)") == 1
+
+
+@pytest.mark.parametrize("status", [200, 403, 503])
+def test_a_ban_page_never_gets_through(bench, status):
+    """When all tries are used up an IgnoreRequest comes instead of the page."""
+    b = bench()
+
+    with pytest.raises(BannedError, match="ban page") as caught:
+        b.answer(status, tried(2), body=CLOUDFLARE)
+
+    assert isinstance(caught.value, (IgnoreRequest, MaxRetriesExceededError))
+    assert (b.letters[0]["kind"], b.letters[0]["failure_class"]) == ("exhausted", "blocked")
+
+
+def test_a_ban_page_does_not_get_through_with_dont_retry(bench):
+    """dont_retry means no retry; a ban page with HTTP 200 is still no page."""
+    with pytest.raises(BannedError):
+        bench().answer(200, Request(URL, meta={"dont_retry": True}), body=CLOUDFLARE)
+
+
+def test_a_page_that_is_bad_content(bench):
+    """A body pattern makes a retry of a page with HTTP 200; the last one is passed on."""
+    b = bench(RESILIENCE_BODY_PATTERNS={"content": "try again later"}, RETRY_HTTP_CODES=[500])
+
+    assert isinstance(b.answer(200, body=b"Try again later"), Request)
+    assert b.answer(200, tried(2), body=b"Try again later").status == 200
+    assert b.letters[0]["failure_class"] == "content"
+
+
+# --- methods ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+def test_post_is_not_repeated(bench, method):
+    """What the server may have done already is recorded, not done twice."""
+    b = bench()
+
+    assert b.answer(503, Request(URL, method=method)).status == 503
+    assert b.error(DownloadTimeoutError(), Request(URL, method=method)) is None
+    assert [letter["kind"] for letter in b.letters] == ["exhausted"] * 2
+    assert b.letters[0]["reason"] == f"HTTP 503 ({method} is not repeated)"
+    assert b.stat("resilience/retry/not_repeatable") == 2
+
+
+def test_post_is_repeated_when_it_was_not_sent(bench):
+    """A refused connection did nothing: any method is tried again."""
+    error = DownloadConnectionRefusedError()
+
+    assert isinstance(bench().error(error, Request(URL, method="POST")), Request)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
+def test_idempotent_methods_are_repeated(bench, method):
+    """What may be done twice is."""
+    assert isinstance(bench().answer(503, Request(URL, method=method)), Request)
+
+
+def test_post_is_repeated_on_demand(bench):
+    """A setting or the request's meta allows it, and meta goes first."""
+    allowed = Request(URL, method="POST", meta={"resilience_retry_non_idempotent": True})
+    forbidden = Request(URL, method="POST", meta={"resilience_retry_non_idempotent": False})
+    on = {"RESILIENCE_RETRY_NON_IDEMPOTENT": True}
+
+    assert isinstance(bench().answer(503, allowed), Request)
+    assert isinstance(bench(**on).answer(503, Request(URL, method="POST")), Request)
+    assert bench(**on).answer(503, forbidden).status == 503
+
+
+# --- handlers -----------------------------------------------------------------------------
+
+
+def with_handler(b, answer, failure_class="server_error"):
+    """The bench with a handler that gives one answer."""
+    register_failure_handler(b.crawler, failure_class, lambda *_: answer)
+    return b
+
+
+def test_a_handler_retries(bench):
+    """retry(): in so many seconds, also beyond the policy's limit."""
+    b = with_handler(bench(), retry(33))
+
+    new = b.answer(503, tried(5))
+
+    assert (new.meta["retry_times"], new.meta[DELAY]) == (6, 33)
+
+
+def test_a_handler_holds(bench):
+    """hold(): the domain waits, the try does not count."""
+    b = with_handler(bench(), hold(60, "night"))
+
+    new = b.answer(503, tried(2))
+
+    assert (new.meta["retry_times"], new.meta[DELAY]) == (2, 60)
+    assert b.gates.held == [(60, "night")]
+
+
+def test_a_handler_drops(bench):
+    """drop(): an IgnoreRequest, and a letter with the reason."""
+    b = with_handler(bench(), drop("not worth it"), "permanent")
+
+    with pytest.raises(DroppedError, match="not worth it") as caught:
+        b.answer(404)
+
+    assert isinstance(caught.value, IgnoreRequest)
+    assert (b.letters[0]["kind"], b.letters[0]["reason"]) == ("dropped", "not worth it")
+
+
+def test_a_handler_aborts(bench, caplog):
+    """abort(): the spider is closed, and the request stays for the next run."""
+    b = with_handler(bench(), abort("no money"))
+
+    new = b.answer(503, tried(2))
+
+    assert b.closed == ["resilience_abort_handler"]
+    assert (new.url, new.meta["retry_times"]) == (URL, 2)
+    assert "A failure handler closes the spider: no money" in caplog.text
+
+
+def test_a_handler_that_says_nothing(bench):
+    """None: as if there were none."""
+    assert with_handler(bench(), None).answer(503).meta[DELAY] == 1
+
+
+# --- waiting ------------------------------------------------------------------------------
+
+
+def test_another_scheduler_waits_in_the_process(bench):
+    """Without our frontier the retry comes back when its time has come."""
+    b = bench(ours=False)
+
+    new = b.answer(503)
+
+    assert DELAY not in new.meta
+    assert b.time.now == 1_001
+
+
+def test_what_bypasses_the_scheduler_waits_in_the_process(bench):
+    """A request of a media pipeline does not go to the frontier, nor does its retry."""
+    b = bench(issued=False)
+
+    assert DELAY not in b.answer(503).meta
+    assert b.time.now == 1_001
+
+
+def test_a_wait_ends_when_the_spider_closes(bench):
+    """Nobody waits for a retry of a crawl that is being closed."""
+    b = bench(ours=False)
+    b.time.closes_at = 1_002
+
+    b.answer(429, Retry_After="250")
+
+    assert b.time.now == pytest.approx(1_002, abs=0.5)
+
+
+def test_retries_under_way_are_capped(bench):
+    """The sixth retry goes back to the frontier; a first try never does."""
+    b = bench()
+    under_way = [tried(1) for _ in range(5)]
+    for request in under_way:
+        assert b.send(request) is None
+
+    late = b.send(tried(1))
+
+    assert (late.url, late.meta["retry_times"]) == (URL, 1)
+    assert late.meta[DELAY] > 0
+    assert b.send(Request(URL)) is None
+    assert b.stat("resilience/retry/paced") == 1
+
+
+def test_a_place_is_free_when_a_retry_is_through(bench):
+    """An answer and an exception free the place; so does a retry that is gone."""
+    b = bench(RESILIENCE_RETRY_CONCURRENCY=1)
+    first, second, third = (tried(1) for _ in range(3))
+
+    assert b.send(first) is None
+    b.answer(200, first)
+    assert b.send(second) is None
+    b.error(IgnoreRequest(), second)
+    assert b.send(third) is None
+    del third
+    assert b.send(tried(1)) is None
+
+
+def test_another_scheduler_waits_for_a_place(bench):
+    """Without our frontier a retry waits in the process until it may go."""
+    b = bench(ours=False, RESILIENCE_RETRY_CONCURRENCY=1)
+    first = tried(1)
+    b.send(first)
+    waiting_one = b.middleware.process_request(tried(1))
+    b.middleware._queue._under_way.clear()
+
+    assert run(waiting_one) is None
+    assert b.time.now > 1_000
+    assert first is not None
+
+
+def test_a_domain_without_budget_waits_longer(bench):
+    """Beyond ten retries and a fifth of the requests, a retry waits until there is budget."""
+    b = bench()
+    delays = [b.answer(503).meta[DELAY] for _ in range(12)]
+
+    assert delays[:10] == [1] * 10
+    assert delays[10:] == [pytest.approx(6), pytest.approx(12)]
+    assert b.stat("resilience/retry/over_budget") == 2
+
+
+def test_requests_bring_budget(bench):
+    """Each request of a domain adds a fifth of a retry."""
+    b = bench()
+    for _ in range(10):
+        b.send(Request(URL))
+
+    assert [b.answer(503).meta[DELAY] for _ in range(12)] == [1] * 12
+
+
+def test_no_budget(bench):
+    """RESILIENCE_RETRY_BUDGET=0 switches it off."""
+    b = bench(RESILIENCE_RETRY_BUDGET=0)
+    b.send(Request(URL))
+
+    assert [b.answer(503).meta[DELAY] for _ in range(30)] == [1] * 30
+
+
+def test_profiles():
+    """Production is conservative with ten retries at a time, development quick and regular."""
+    found = {name: Config(**values) for name, values in PROFILES.items()}
+
+    assert [(c.retry_policy, c.retry_concurrency) for c in found.values()] == [
+        ("exponential_backoff", 5),
+        ("production", 10),
+        ("production", 10),
+        ("development", 3),
+        ("development", 3),
+    ]

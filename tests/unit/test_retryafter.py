@@ -1,0 +1,102 @@
+"""How long a server wants to be left alone."""
+
+from __future__ import annotations
+
+from email.utils import formatdate
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scrapy.http import Headers
+
+from scrapy_resilience.core.retryafter import LONGEST, retry_after
+
+NOW = 1_800_000_000.0
+
+
+def wait(**headers):
+    """The seconds of headers, whose names have _ for -."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return retry_after(Headers(named), NOW)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("7", 7), (" 7 ", 7), ("0.5", 0.5), ("604800", 604_800),
+        (formatdate(NOW + 90, usegmt=True), 90),
+        ("Friday, 15-Jan-27 08:01:00 GMT", 60),
+        ("Fri Jan 15 08:01:00 2027", 60),
+        ("Fri, 15 Jan 2027 08:01:00 -0000", 60),
+        ("Fri, 15 Jan 2027 10:01:00 +0200", 60),
+    ],
+)  # fmt: skip
+def test_seconds_and_dates(value, seconds):
+    """Seconds and each form of HTTP-date are read; a date without a zone is in UTC."""
+    assert wait(Retry_After=value) == seconds
+
+
+HOSTILE = [
+    "", "0", "-1", "-5", "604801", "999999999", "9" * 400, "1e9", "inf", "nan", "\u0667", "7s",
+    "in a while", "0x10", "7, 8", "Fri, 32 Jan 2027 08:00:00 GMT",
+    "Fri, 15 Jan 2027 25:00:00 GMT", "Fri, 15 Jan 99999 08:00:00 GMT", "Thu, 01 Jan 1970",
+    "Sun, 06 Nov 1994 08:49:37 GMT", "Fri, 15 Jan 2027 08:00:00 +9999999999",
+    "Fri, 31 Dec 9999 23:59:59 -2359", b"\xff\xfe", "\0",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", HOSTILE, ids=lambda value: repr(value)[:30])
+def test_hostile_values_are_as_if_not_there(value):
+    """Negative, past, absurd and malformed values are ignored."""
+    assert wait(Retry_After=value) is None
+
+
+@given(
+    st.one_of(st.text(max_size=80), st.binary(max_size=80).map(lambda b: b.decode("latin-1")))
+)
+def test_any_value(value):
+    """Whatever a server sends, the wait is None or sane."""
+    for name in ("Retry-After", "RateLimit-Reset", "RateLimit", "X-RateLimit-Reset"):
+        seconds = retry_after({name: value}, NOW)
+        assert seconds is None or 0 < seconds <= LONGEST
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"RateLimit_Reset": "30"},
+        {"RateLimit_Reset": "30", "RateLimit_Remaining": "0"},
+        {"X_RateLimit_Reset": "30", "X_RateLimit_Remaining": "0"},
+        {"X_Rate_Limit_Reset": "30"},
+        {"X_RateLimit_Reset": str(int(NOW) + 30)},
+        {"RateLimit": '"default";r=0;t=30'},
+        {"RateLimit": "limit=100, remaining=0, reset=30"},
+    ],
+    ids=repr,
+)
+def test_rate_limit_headers(headers):
+    """The reset of a rate limit that is used up is a wait: a duration or a time."""
+    assert wait(**headers) == 30
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"RateLimit_Reset": "30", "RateLimit_Remaining": "5"},
+        {"RateLimit": '"default";r=5;t=30'},
+        {"X_RateLimit_Reset": str(int(NOW) - 30)},
+        {"X_RateLimit_Reset": "soon"},
+        {"RateLimit": "t=x"},
+        {"RateLimit_Limit": "100"},
+    ],
+    ids=repr,
+)
+def test_rate_limit_headers_that_say_nothing(headers):
+    """A limit that is not used up, a past time or garbage is no wait."""
+    assert wait(**headers) is None
+
+
+def test_retry_after_goes_first():
+    """Retry-After decides, also when it makes no sense."""
+    assert wait(Retry_After="7", RateLimit_Reset="30") == 7
+    assert wait(Retry_After="never", RateLimit_Reset="30") is None
