@@ -319,7 +319,7 @@ def test_another_scheduler_fails_fast(pages, sick):
         ("RESILIENCE_BREAKER_DOMAINS", {"a": {"treshold": 1}}, "treshold"),
         ("RESILIENCE_BREAKER_DOMAINS", {"a": 1}, "use a table"),
         ("RESILIENCE_RATE_LIMITS", {"a": "fast"}, "is no rate"),
-        ("RESILIENCE_RATE_LIMITS", "[1]", "use a table"),
+        ("RESILIENCE_RATE_LIMITS", "[1]", "use a dict"),
     ],
 )
 def test_bad_configuration(pages, setting, value, words):
