@@ -71,7 +71,3 @@ STAT_RETRY_UNSAFE: Final = "resilience/retry/not_repeatable"
 STAT_HANDLER_ERRORS: Final = "resilience/handlers/errors"
 STAT_INJECTED: Final = "resilience/injected"
 STAT_TOTAL_PREFIX: Final = "resilience/total/"
-
-# State ------------------------------------------------------------------------
-STATE_BREAKERS: Final = "resilience/breakers"
-"""Under which the checkpoint keeps the breakers: a dict of domain → dict."""

@@ -1,79 +1,96 @@
-"""``scrapy resilience breakers``: look at the breakers of a stopped job, and set them."""
+"""``scrapy resilience breakers``: what a job knows of its domains, to see and to set."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from scrapy_resilience.checkpoint.layout import GATES
+from scrapy_resilience.checkpoint.state import StateRegistry
 from scrapy_resilience.commands.jobs import open_job, values
 from scrapy_resilience.commands.tables import plain, shown_time, table
+from scrapy_resilience.core.breaker import State
 from scrapy_resilience.core.deadletter import printable
+from scrapy_resilience.core.gates import GateConfig, Gates
 from scrapy_resilience.exceptions import CheckpointError
 from scrapy_resilience.frontier.store import Changes
-from scrapy_resilience.names import STATE_BREAKERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeAlias
 
-    from scrapy_resilience.frontier.sqlite import SQLiteStore
+    Saved: TypeAlias = dict[str, dict[str, Any] | None]
 
 __all__ = ["show_breakers"]
 
-Breakers = dict[str, dict[str, Any]]
-
-_COLUMNS: Final = ("domain", "state", "opened until", "trips", "reason")
+_SHOWN: Final = {
+    "state": State.CLOSED.value,
+    "until": None,
+    "trips": 0,
+    "held_until": None,
+    "hold_reason": "",
+    "rate": None,
+    "last_failure": "",
+}
+"""What is shown of a domain, with what it is where nothing is stored."""
+_COLUMNS: Final = ("domain", "state", "until", "trips", "held until", "because", "last failure")
+_NOW: Final = 0.0
+"""Of a clock that stands still: only the time of day counts between two runs."""
+_ACTIONS: Final[dict[str, Callable[[Gates, str, float], None]]] = {
+    "open": Gates.force_open,
+    "reset": Gates.reset,
+}
 
 
 def show_breakers(path: str, action: str = "list", domain: str = "") -> tuple[Any, str]:
     """*action* is ``list``, ``open`` or ``reset``; the last two name a *domain*."""
-    if action not in _ACTIONS:
+    if action not in {"list", *_ACTIONS}:
         raise CheckpointError(f"{action!r} is not an action of breakers: use open or reset")
     with open_job(Path(path), write=action != "list") as store:
-        found = _load(store)
+        state = StateRegistry(store.state(), values)
+        saved: Saved = state.load_map(GATES)
         if action != "list":
-            _ACTIONS[action](found, domain.lower())
-            data = values.encode(found) if found else None
-            store.commit(Changes(state={STATE_BREAKERS: data}))
-    rows = [{"domain": name, **breaker} for name, breaker in sorted(found.items())]
+            changed = _act(action, saved, domain)
+            state.register_map(GATES, lambda: changed)
+            store.commit(Changes(state=state.changed()))
+            saved |= changed
+    rows = [
+        {"domain": name, **{key: data.get(key, _SHOWN[key]) for key in _SHOWN}}
+        for name, data in sorted(saved.items())
+        if data is not None
+    ]
     return rows, table([_COLUMNS, *map(_row, rows)]) if rows else "no breakers"
 
 
-def _load(store: SQLiteStore) -> Breakers:
-    stored = store.state().get(STATE_BREAKERS)
-    found: Breakers = values.decode(stored) if stored else {}
-    return found
-
-
-def _open(breakers: Breakers, domain: str) -> None:
-    """Nothing of the domain is asked until it is reset."""
-    known = breakers.get(domain, {})
-    breakers[domain] = {
-        "trips": 0,
-        **known,
-        "state": "forced_open",
-        "opened_until": None,
-        "reason": "opened by hand",
-    }
-
-
-def _reset(breakers: Breakers, domain: str) -> None:
-    if breakers.pop(domain, None) is None:
+def _act(action: str, saved: Saved, domain: str) -> Saved:
+    """What the gates of the next run find changed."""
+    if domain not in saved:
+        domain = domain.lower()  # as hosts are stored; a function may give other names
+    if action == "reset" and domain not in saved:
         raise CheckpointError(f"there is no breaker of {domain!r}: `breakers` lists them")
+    gates, wall = Gates(GateConfig(), _never), time.time()
+    gates.restore({domain: saved.get(domain) or {}}, _NOW, wall)
+    _ACTIONS[action](gates, domain, _NOW)
+    return gates.changed(_NOW, wall)
 
 
-_ACTIONS: Final[dict[str, Callable[[Breakers, str], None]]] = {
-    "list": lambda _breakers, _domain: None,
-    "open": _open,
-    "reset": _reset,
-}
+def _never() -> float:
+    """No breaker opens by itself here, for which it would need a random number."""
+    raise AssertionError
 
 
-def _row(breaker: dict[str, Any]) -> tuple[str, ...]:
-    until = breaker.get("opened_until")
+def _row(row: dict[str, Any]) -> tuple[str, ...]:
     return (
-        printable(breaker["domain"]),
-        plain(breaker.get("state")),
-        shown_time(until) if until else "-",
-        plain(breaker.get("trips")),
-        printable(plain(breaker.get("reason"))),
+        printable(row["domain"]),
+        printable(row["state"].replace("_", " ")),
+        _time(row["until"]),
+        plain(row["trips"]),
+        _time(row["held_until"]),
+        printable(plain(row["hold_reason"])),
+        printable(plain(row["last_failure"])),
     )
+
+
+def _time(seconds: float | None) -> str:
+    return shown_time(seconds) if seconds else "-"
