@@ -258,10 +258,10 @@ class Gatekeeper:
 def _outcome(verdict: Verdict, result: Response | Exception) -> Outcome:
     if verdict.ignored or isinstance(result, IgnoreRequest) or _is_cached(result):
         return Outcome.IGNORED
-    if verdict.failure_class == THROTTLED:
-        return Outcome.THROTTLED
     if verdict.counts_against_domain:
         return Outcome.FAILURE
+    if verdict.failure_class == THROTTLED:
+        return Outcome.THROTTLED
     return Outcome.IGNORED if isinstance(result, Exception) else Outcome.SUCCESS
 
 
