@@ -221,10 +221,10 @@ class Config:
         minimum=-1,
     )
     breaker_statuses: tuple[int, ...] = _setting(
-        (), "Statuses that count as failures of a domain; empty for those of its class."
+        (), "Statuses that alone count as failures of a domain; empty for what its class says."
     )
     breaker_exceptions: tuple[str, ...] = _setting(
-        (), "Import paths of exceptions that count; empty for those of a network that fails."
+        (), "Import paths of exceptions that alone count; empty for a network that fails."
     )
     breaker_slow_call_duration: float = _setting(
         0.0, "Seconds from which a response counts as slow; 0 turns this off.", minimum=0
