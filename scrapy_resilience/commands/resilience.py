@@ -98,7 +98,7 @@ class Command(ScrapyCommand):
         try:
             found = commands[name][0](*rest)
         except BrokenPipeError:  # whoever reads has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _print_no_more()
         except (ResilienceError, OSError, sqlite3.Error) as error:
             print(f"scrapy resilience: {error}", file=sys.stderr)
             self.exitcode = 1
@@ -146,6 +146,13 @@ class Command(ScrapyCommand):
         for unknown in apply_layers(self.settings):
             print(f"scrapy resilience: {unknown} is not a setting", file=sys.stderr)
         return self.settings
+
+
+def _print_no_more() -> None:
+    """What is still in the buffer would be an error at the end of the process."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _shown(name: str, value: Any) -> str:

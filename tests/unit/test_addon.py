@@ -16,6 +16,7 @@ from scrapy.extensions.feedexport import FeedExporter
 from scrapy.extensions.spiderstate import SpiderState
 from scrapy.pipelines.images import ImagesPipeline
 from scrapy.settings import SETTINGS_PRIORITIES, Settings
+from scrapy.spidermiddlewares.httperror import HttpErrorMiddleware
 from scrapy.utils.misc import load_object
 from twisted.internet.defer import Deferred, succeed
 
@@ -30,6 +31,7 @@ from scrapy_resilience.extensions.checkpoint import Checkpoint
 from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
 from scrapy_resilience.extensions.snapshots import Snapshots
 from scrapy_resilience.scheduler import ResilientScheduler
+from scrapy_resilience.spidermiddlewares.deadletters import DeadLettersMiddleware
 from scrapy_resilience.spidermiddlewares.start import StartMiddleware
 
 ADDON = SETTINGS_PRIORITIES["addon"]
@@ -136,6 +138,19 @@ def test_the_barrier_is_outside_of_all_of_scrapys_middlewares():
         1,
     )
     assert min(components(settings, "SPIDER_MIDDLEWARES").values()) == 0
+
+
+@pytest.mark.parametrize("jobdir", ["job", None])
+def test_dead_letters_come_last_of_what_may_handle_an_http_error(jobdir):
+    """Their middleware is next to Scrapy's HttpErrorMiddleware, with and without a job."""
+    found = components(applied(jobdir=jobdir), "SPIDER_MIDDLEWARES")
+    order = found[DeadLettersMiddleware]
+
+    scrapys = found[HttpErrorMiddleware]
+    assert scrapys < order
+    assert not [cls for cls, other in found.items() if scrapys < other < order]
+    without = applied(jobdir=jobdir, RESILIENCE_DEADLETTERS_ENABLED=False)
+    assert DeadLettersMiddleware not in components(without, "SPIDER_MIDDLEWARES")
 
 
 def test_simple_settings_are_set_at_addon_priority():

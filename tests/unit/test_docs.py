@@ -105,6 +105,9 @@ def test_commands():
     assert "scrapy resilience status <jobdir> [--json]" in page
     assert "scrapy resilience checkpoints <jobdir> [--from PLACE] [--json]" in page
     assert "scrapy resilience restore <jobdir> [<id>] [--from PLACE] [--json]" in page
+    assert "scrapy resilience deadletters <jobdir> [FILTERS] [--json | --csv]" in page
+    assert "scrapy resilience replay <jobdir> [FILTERS] [--json]" in page
+    assert "scrapy resilience breakers <jobdir> [open <domain> | reset <domain>]" in page
     assert "scrapy resilience config [--json]" in page
 
 
