@@ -327,8 +327,12 @@ class ResilientScheduler(BaseScheduler):
         return not is_starting(engine) and gates.gates.excuse()
 
     def issued(self, request: Request) -> bool:
-        """Whether the request was handed out here: what bypasses the scheduler was not."""
-        return request in self._issued
+        """Whether the request was handed out here and is being downloaded for its callback.
+
+        What bypasses the scheduler was not, nor is what a callback downloads again.
+        """
+        scraping = self.crawler.engine.scraper.slot
+        return request in self._issued and not (scraping and request in scraping.active)
 
     def _hand_out(self, request: Request, row: Row, now: float) -> None:
         self._issued.add(request)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from scrapy_resilience import exceptions, names, testing
+from scrapy_resilience import exceptions, names, retry, testing
 from scrapy_resilience.settings import PREFIX, PROFILES, Config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,7 +80,12 @@ def test_close_reasons(reason):
     "name",
     [
         f"{module}.{name}"
-        for module in ("scrapy_resilience", exceptions.__name__, testing.__name__)
+        for module in (
+            "scrapy_resilience",
+            exceptions.__name__,
+            retry.__name__,
+            testing.__name__,
+        )
         for name in importlib.import_module(module).__all__
     ],
 )
