@@ -119,6 +119,25 @@ def test_a_disk_that_is_cleared(crawl, disk):
     check_same(skus(job.items(disk.path / "items.jsonl")), skus(job.site.expected_items()))
 
 
+@pytest.mark.parametrize("kind", ["jsonlines", "csv"])
+def test_batches_that_end_on_a_full_disk(crawl, disk, kind):
+    """A batch whose last lines the disk did not take is completed when there is room."""
+    job = crawl(BIG, **on_disk(disk, ()))
+    batches = {"format": kind, "batch_item_count": 2}
+    job.configure(FEEDS={str(disk.path / "batch-%(batch_id)03d"): batches})
+
+    with job.process() as process:
+        wait_until(lambda: TROUBLE in job.last().log)
+        wait_until(lambda: quiet(job))
+        disk.remount("size=50m")
+        run = job.ended(process)
+
+    assert (run.code, run.reason) == (0, "finished"), run
+    read = job.items if kind == "jsonlines" else job.csv_rows
+    found = [item for path in disk.path.glob("batch-*") for item in read(path)]
+    check_same(skus(found), skus(job.site.expected_items()))
+
+
 def test_a_kill_on_a_full_disk(crawl, disk):
     """A job that is killed while its disk is full goes on from its last commit."""
     job = crawl(BIG, **on_disk(disk))

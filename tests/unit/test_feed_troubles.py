@@ -110,7 +110,7 @@ async def test_a_commit_that_fails_forgets_no_full_batch(tmp_path, monkeypatch):
     await run.stored_batches()
     lines = run.exporter.slots[1].file
     with monkeypatch.context() as patch:
-        patch.setattr(lines, "flush", disk_is_full)
+        patch.setattr(lines, "settle", disk_is_full)
         with pytest.raises(OSError, match="full"):
             run.commit()
 
