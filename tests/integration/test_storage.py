@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,6 +36,10 @@ class Disk:
         subprocess.run(
             ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(self.path)], check=True
         )
+
+    def free(self):
+        """Bytes that may still be written."""
+        return shutil.disk_usage(self.path).free
 
     def remount(self, options):
         """Change its size, or whether it can be written."""
@@ -117,6 +122,46 @@ def test_a_disk_that_is_cleared(crawl, disk):
 
     assert (run.code, run.reason) == (0, "finished"), run
     check_same(skus(job.items(disk.path / "items.jsonl")), skus(job.site.expected_items()))
+
+
+HUGE = """
+    from shop import Base
+    class Shop(Base):
+        def products(self, response):
+            for item in super().products(response):
+                yield {**item, "text": "x" * 36_000}
+        def links(self, response):
+            yield from super().links(response, meta={"text": "x" * 36_000})
+"""
+
+
+@pytest.mark.parametrize("room", ["enlarged", "cleared"])
+def test_a_disk_of_20_mb(crawl, disk, room):
+    """20 MB that feeds and store fill in mid-crawl, more room, and each item comes once."""
+    disk.remount("size=60m")
+    ballast = disk.path / "ballast"
+    ballast.write_bytes(bytes(40 * 2**20))
+    if room == "enlarged":
+        ballast.unlink()
+        disk.remount("size=20m")
+    job = crawl(HUGE, **on_disk(disk))
+
+    with job.process() as process:
+        wait_until(lambda: TROUBLE in job.last().log)
+        wait_until(lambda: quiet(job))
+        assert disk.free() < 64 * 1024
+        feeds = [disk.path / "items.jsonl", disk.path / "items.csv", *job.job.glob("spool/*")]
+        assert min(path.stat().st_size for path in feeds) > 1_000_000
+        assert sum(path.stat().st_size for path in job.job.glob("resilience.db*")) > 1_000_000
+        if room == "enlarged":
+            disk.remount("size=60m")
+        else:
+            ballast.unlink()
+        run = job.ended(process)
+
+    assert (run.code, run.reason) == (0, "finished"), run
+    assert WELL in run.log
+    check(job, disk)
 
 
 @pytest.mark.parametrize("kind", ["jsonlines", "csv"])
