@@ -225,6 +225,46 @@ def test_ctrl_c_on_a_full_disk(crawl, disk):
     check(job, disk)
 
 
+FAILING = """
+    import errno, os, sqlite3
+    from pathlib import Path
+
+    from scrapy_resilience.frontier import sqlite
+    from shop import Base
+
+    class Shop(Base):
+        pass
+
+    def failing(call, error):
+        def failing_call(*args):
+            if Path("broken").exists():
+                raise error
+            return call(*args)
+        return failing_call
+
+    os.write = failing(os.write, OSError(errno.EIO, "Input/output error"))
+    store = sqlite.SQLiteStore
+    store._write = failing(store._write, sqlite3.OperationalError("disk I/O error"))
+"""
+
+
+def test_a_disk_with_errors(crawl):
+    """While reads and writes fail nothing is asked for, and afterwards the crawl goes on."""
+    job = crawl(FAILING)
+
+    with job.process() as process:
+        wait_until(lambda: job.commits() >= 2)
+        job.write("broken", "")
+        wait_until(lambda: TROUBLE in job.last().log)
+        wait_until(lambda: quiet(job))
+        job.path("broken").unlink()
+        run = job.ended(process)
+
+    assert (run.code, run.reason) == (0, "finished"), run
+    assert WELL in run.log
+    job.check_items()
+
+
 def test_a_disk_that_is_read_only(crawl, disk):
     """A JOBDIR on a disk that can't be written is refused before the crawl begins."""
     job = crawl(SHOP, **on_disk(disk))
@@ -279,6 +319,7 @@ def test_power_loss_safe(crawl):
 
 SLOW = """
     import time
+    from pathlib import Path
 
     from scrapy_resilience.frontier import sqlite
     from shop import Base
@@ -289,6 +330,8 @@ SLOW = """
     commit = sqlite.SQLiteStore.commit
 
     def slow(self, changes):
+        with Path("sizes").open("a") as file:
+            print(len(changes.fingerprints), file=file)
         time.sleep(0.5)
         commit(self, changes)
 
@@ -303,3 +346,5 @@ def test_a_slow_disk(crawl):
     job.survive(kills=1, commits=2)
 
     job.check_items()
+    fingerprints = [int(line) for line in job.path("sizes").read_text().split()]
+    assert max(fingerprints) < 70  # three commits of 5, and what the pages under way put out
