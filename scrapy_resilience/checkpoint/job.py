@@ -13,6 +13,7 @@ from scrapy.exceptions import NotConfigured
 from scrapy.utils.misc import load_object
 
 from scrapy_resilience._scrapy import fail_quietly, owns_job
+from scrapy_resilience.checkpoint import witness
 from scrapy_resilience.checkpoint.barrier import Barrier
 from scrapy_resilience.checkpoint.feeds import FeedRecord, is_intact, records, recover
 from scrapy_resilience.checkpoint.filesystem import warn_if_remote
@@ -122,6 +123,7 @@ class Job:
             "created": time.time(),
             "runs": 0,
         }
+        self.meta["commits"] = self.meta.get("commits", 0) + 1
         self.resumed = self.meta["runs"] > 0
         self._refuse_foreign(spider)
         if self.stock is not None:
@@ -175,6 +177,7 @@ class Job:
         """All named state, as part of a commit."""
         self._totals = self.totals(stats)
         self.meta.update(
+            commits=self.meta["commits"] + 1,
             items=self._totals.get("item_scraped_count", 0),
             done=self._totals.get(STAT_REQUESTS_DONE, 0),
             pending=pending,
@@ -182,6 +185,10 @@ class Job:
             last_checkpoint=time.time(),
         )
         changes.state.update(self.state.changed())
+
+    def committed(self) -> None:
+        """What was contributed last is durable."""
+        witness.note(self.path, self.meta["commits"])
 
     def close(self) -> None:
         self.store.close()

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
+from scrapy_resilience.checkpoint import witness
 from scrapy_resilience.checkpoint.feeds import FeedRecord, records
 from scrapy_resilience.checkpoint.layout import LOCK, META, STORE
 from scrapy_resilience.checkpoint.lock import FileLock
@@ -81,6 +82,7 @@ def restore_locked(
         meta, feeds = _prepare(draft, store)
         aside = _set_aside(store, jobdir / _ASIDE)
         _put_files(files, jobdir)
+        witness.forget(jobdir)
         draft.replace(store)
     finally:
         _remove(draft, files)
