@@ -97,6 +97,15 @@ class ResilientFeedExporter(FeedExporter):
         self._resumable = job.feeds
         self._write_now = write_now
         self._on_item = on_item
+        self._name_by_settings()
+
+    def _name_by_settings(self) -> None:
+        """A relative Path keeps its name, as text does: a resume may be in another folder."""
+        keys = (*self.settings.getdict("FEEDS"), self.settings["FEED_URI"])
+        paths = (key for key in keys if isinstance(key, Path) and not key.is_absolute())
+        names = {str(path.absolute()): f".{os.sep}{path}" for path in paths}
+        self.feeds = {names.get(uri, uri): feed for uri, feed in self.feeds.items()}
+        self.filters = {names.get(uri, uri): each for uri, each in self.filters.items()}
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
