@@ -76,6 +76,8 @@ class Job:
         """Awaited before the last commit."""
         self.on_end: list[Callable[[], Awaitable[None]]] = []
         """Awaited after the last commit, while the job is still locked."""
+        self.on_closed: list[Callable[[], None]] = []
+        """Called when nothing more is to be done."""
         path.mkdir(parents=True, exist_ok=True)
         warn_if_remote(path)
         self.stock = StockJob.find(path)
@@ -193,6 +195,8 @@ class Job:
     def close(self) -> None:
         self.store.close()
         self.lock.release()
+        for closed in self.on_closed:
+            closed()
 
 
 _jobs: WeakKeyDictionary[Crawler, Job] = WeakKeyDictionary()
