@@ -6,10 +6,10 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 from scrapy_resilience.checkpoint.layout import META, TOTALS
-from scrapy_resilience.checkpoint.snapshots import About
 from scrapy_resilience.checkpoint.state import OWN
 from scrapy_resilience.exceptions import CheckpointError
 from scrapy_resilience.frontier.codec import ValueCodec
+from scrapy_resilience.snapshots.store import About
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

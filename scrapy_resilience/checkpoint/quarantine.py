@@ -6,13 +6,14 @@ import logging
 import sqlite3
 from typing import TYPE_CHECKING
 
-from scrapy_resilience.checkpoint import verification, witness
+from scrapy_resilience.checkpoint import witness
 from scrapy_resilience.checkpoint.layout import DAMAGED, STORE
 from scrapy_resilience.checkpoint.progress import commits
 from scrapy_resilience.checkpoint.restore import restore_locked
-from scrapy_resilience.checkpoint.snapshots import store_of
 from scrapy_resilience.exceptions import DamagedError, SnapshotError, SnapshotKeyError
 from scrapy_resilience.frontier.sqlite import SQLiteStore
+from scrapy_resilience.snapshots import verification
+from scrapy_resilience.snapshots.store import store_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,19 +15,19 @@ from scrapy_resilience.checkpoint import witness
 from scrapy_resilience.checkpoint.feeds import FeedRecord, records
 from scrapy_resilience.checkpoint.layout import LOCK, META, STORE
 from scrapy_resilience.checkpoint.lock import FileLock
-from scrapy_resilience.checkpoint.places import sync_folder
 from scrapy_resilience.checkpoint.progress import about
-from scrapy_resilience.checkpoint.sealing import blocks
 from scrapy_resilience.checkpoint.state import StateRegistry
 from scrapy_resilience.exceptions import CheckpointError, SnapshotError
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.sqlite import SQLiteStore
 from scrapy_resilience.frontier.store import Changes
+from scrapy_resilience.snapshots.places import sync_folder
+from scrapy_resilience.snapshots.sealing import blocks
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from scrapy_resilience.checkpoint.snapshots import Snapshot, SnapshotStore
+    from scrapy_resilience.snapshots.store import Snapshot, SnapshotStore
 
 __all__ = ["Restored", "restore", "restore_locked"]
 

@@ -20,8 +20,8 @@ from scrapy_resilience import names
 from scrapy_resilience._scrapy import fail_quietly, watch_handlers, watch_scheduler
 from scrapy_resilience.checkpoint.job import Job, job_of
 from scrapy_resilience.checkpoint.progress import RUNNING, about, job_id
-from scrapy_resilience.checkpoint.snapshots import Snapshot, store_of
 from scrapy_resilience.exceptions import ConfigurationError
+from scrapy_resilience.snapshots.store import Snapshot, store_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -171,7 +171,7 @@ def test_a_store_of_before_a_power_loss(job):
 
 
 LARGE = """
-    from scrapy_resilience.checkpoint import verification
+    from scrapy_resilience.snapshots import verification
     from shop import Base
 
     class Shop(Base):

@@ -266,7 +266,7 @@ def test_a_second_signal_in_a_script(stuck):
 
 HANGING = """
     import time
-    from scrapy_resilience.checkpoint.snapshots import SnapshotStore
+    from scrapy_resilience.snapshots.store import SnapshotStore
     from shop import Base
     class Shop(Base):
         pass

@@ -12,8 +12,8 @@ import pytest
 from crawls import SHOP, check_same, wait_until
 
 from scrapy_resilience.checkpoint.job import STORE
-from scrapy_resilience.checkpoint.places import Folder
-from scrapy_resilience.checkpoint.snapshots import SnapshotStore
+from scrapy_resilience.snapshots.places import Folder
+from scrapy_resilience.snapshots.store import SnapshotStore
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
