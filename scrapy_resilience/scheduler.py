@@ -170,7 +170,7 @@ class ResilientScheduler(BaseScheduler):
             self.committer = Committer(
                 job.store, self.frontier, self._stats, patience=job.config.storage_timeout
             )
-            self.committer.on_written.append(partial(wake, engine))
+            self.committer.on_written += [partial(wake, engine), job.committed]
             self.committer.contributors.append(self._contribute)
             self.crawler.signals.connect(self._spider_idle, signals.spider_idle)
             self.crawler.signals.connect(self._engine_stopped, signals.engine_stopped)
@@ -200,6 +200,7 @@ class ResilientScheduler(BaseScheduler):
             raise refusal from error
         self.frontier.committed(changes)
         reach("job/begun")
+        job.committed()
         if job.stock is not None:
             logger.info(
                 "Imported %d requests and %d fingerprints of Scrapy's own scheduler (its files "
