@@ -4,6 +4,7 @@ The tree::
 
     ResilienceError
     ├── ConfigurationError   a setting has a value that is not allowed (also a ValueError)
+    ├── MissingLibraryError  a library of an extra is not installed (also an ImportError)
     └── CheckpointError      a job can't be opened, written or resumed
         ├── DamagedError     a stored file is not what was written
         ├── JobLockedError   another process is running the job
@@ -22,6 +23,7 @@ __all__ = [
     "ConfigurationError",
     "DamagedError",
     "JobLockedError",
+    "MissingLibraryError",
     "ResilienceError",
     "SinkError",
     "SnapshotError",
@@ -36,6 +38,10 @@ class ResilienceError(Exception):
 
 class ConfigurationError(ResilienceError, ValueError):
     """A setting has a value that is not allowed; the text names what to change."""
+
+
+class MissingLibraryError(ResilienceError, ImportError):
+    """A library is not installed; the text names the extra that has it."""
 
 
 class CheckpointError(ResilienceError):
