@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from functools import cache, lru_cache, wraps
 from importlib import import_module
@@ -89,6 +90,7 @@ def library(name: str) -> ModuleType:
 
 
 _INVISIBLE = dict.fromkeys(map(ord, "\u200e\u200f\u061c\u200b\u2066\u2067\u2068\u2069\ufeff"))
+_FOREIGN_DIGIT = re.compile(r"[^\D0-9]")
 
 
 def plain(text: str) -> str:
@@ -96,12 +98,7 @@ def plain(text: str) -> str:
     if text.isascii():
         return text
     text = unicodedata.normalize("NFKC", text).translate(_INVISIBLE)
-    return "".join(
-        str(unicodedata.decimal(character, "")) or character
-        if character > "\x7f" and character.isdecimal()
-        else character
-        for character in text
-    )
+    return _FOREIGN_DIGIT.sub(lambda found: str(unicodedata.decimal(found[0])), text)
 
 
 @cache

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scrapy_resilience.normalize._common import chain, cldr, library, normalizer, plain
@@ -47,11 +48,8 @@ def normalize_price(
     Raises `MissingLibraryError` without the extra ``quality``, where price-parser is needed.
     """
     text = _clean(text)
-    if text.casefold().strip(" .!*") in _FREE:
-        free: dict[str, Any] = {"amount": 0, "currency": None}
-        return free if not decimal else {**free, "amount": Decimal(0)}
     reading = _Reading(text, symbols(locale), locale, currency)
-    found = reading.price()
+    found = reading.simple() or reading.price()
     if found is None:
         return None
     if not decimal:
@@ -72,13 +70,20 @@ _RAISED = re.compile("[⁰¹²³⁴-⁹]+")
 _SIGNS = str.maketrans(dict.fromkeys("−‐‑‒–—―﹣", "-") | dict.fromkeys("’‘`´′ʼ٬", "'") | {"٫": ".", "⁄": "/"})  # noqa: E501, RUF001
 _SPACE = re.compile(r"[^\S\n]+")
 _LINES = re.compile(r" ?\n\s*")
+_FAMILIAR = re.compile("[\x00-\x7f€£¥₹₽₪₺₩À-Ćč-ıł-ņő-ž]*")
+"""Characters that are what they look like, in any form."""
+_UNEVEN = re.compile(r"[\t-\r]|  |^ | $")
 
 
 def _clean(text: str) -> str:
     if not text.isascii():
+        text = text.replace("\xa0", " ").replace("\u202f", " ")
+    if not _FAMILIAR.fullmatch(text):
         # Cents in small figures: not to be taken for more digits.
         text = plain(_RAISED.sub(r"\n\g<0>", text)).translate(_SIGNS)
-    return _LINES.sub("\n", _SPACE.sub(" ", text)).strip()
+    if _UNEVEN.search(text):
+        text = _LINES.sub("\n", _SPACE.sub(" ", text)).strip()
+    return text
 
 
 # --- the numbers -----------------------------------------------------------------------
@@ -126,6 +131,13 @@ _ALONE = re.compile(
 )
 
 
+_SIMPLE = re.compile(
+    r"(?:([^\d\s.,'+\-()/%]{1,4}) ?)?"
+    r"(\d{1,3}(?:[ ,.']\d{3})+(?:[.,]\d{1,3})?|\d+(?:[.,]\d+)?)"
+    r"(?: ?([^\d\s.,'+\-()/%a-zA-Z]|[^\d\s.,'+\-()/%]{2,5}))?"
+)
+
+
 class _Reading:
     """One text, as a locale and a currency from elsewhere make it read."""
 
@@ -135,14 +147,27 @@ class _Reading:
         self.text = text
         self.known = known
         self.sign = decimal_sign(locale)
-        self.language = next(iter(chain(locale)), "") if locale else ""
-        meaning = known.meanings.get((currency or "").strip())
+        self.language = locale[:2].lower() if locale else ""
+        meaning = known.meanings.get(currency.strip()) if currency else None
         self.hint = meaning.default if meaning else None
+
+    def simple(self) -> dict[str, Any] | None:
+        """One number and one symbol, and nothing else: what most pages have."""
+        found = _SIMPLE.fullmatch(self.text)
+        if found is None:
+            return None
+        prefix, token, suffix = found.groups()
+        meaning = self.known.meanings.get(prefix or suffix)
+        if meaning is None or (prefix and suffix) or (prefix or suffix) in ENGLISH:
+            return None
+        amount, code = self._value(token, 0, meaning)
+        return {"amount": amount, "currency": code}
 
     def price(self) -> dict[str, Any] | None:
         numbers = self._numbers()
         if not numbers:
-            return None
+            free = self.text.casefold().strip(" .!*") in _FREE
+            return {"amount": Decimal(0), "currency": None} if free else None
         if not any(number.symbol for number in numbers):
             return self._bare(numbers)
         numbers = self._cents(self._myriads(numbers))
@@ -153,7 +178,9 @@ class _Reading:
 
     def _numbers(self) -> list[_Number]:
         found: list[_Number] = []
-        matches = list(NUMBER.finditer(self.text))
+        matches = list(islice(NUMBER.finditer(self.text), _MOST + 1))
+        if len(matches) > _MOST:
+            return []
         end = 0
         for place, match in enumerate(matches):
             after = matches[place + 1].start() if place + 1 < len(matches) else len(self.text)
@@ -234,24 +261,24 @@ class _Reading:
     def _valued(self, number: _Number, symbol: str | None) -> _Number:
         """The number with its amount and currency; without an amount, it can't be read."""
         meaning = self.known.meanings[symbol] if symbol else Meaning(self.hint, frozenset())
-        code = meaning.settle(self.hint)
-        amount = self._amount(number, code)
-        if amount is not None and code is None and meaning.all >= {"CNY", "JPY"}:
-            # Only one of the two has hundredths.
-            code = "CNY" if "CNY" in meaning.all and _hundredths(amount) else None
-        if amount is not None and meaning.minor:
-            amount /= 100
+        amount, code = self._value(number.token, number.power, meaning)
+        if amount is not None and number.negative:
+            amount = -amount
         return number._replace(amount=amount, currency=code, symbol=symbol)
 
-    def _amount(self, number: _Number, code: str | None) -> Decimal | None:
+    def _value(self, token: str, power: int, meaning: Meaning) -> tuple[Decimal | None, str | None]:
+        code = meaning.settle(self.hint)
         table = cldr()
         digits = table["digits"].get(code, 2)
         home = table["decimals"].get(code)
-        amount = read_number(number.token, self.sign, digits, home)
-        if amount is None or len(number.token) > _LONGEST:
-            return None
-        amount = amount.scaleb(number.power)
-        return -amount if number.negative else amount
+        amount = read_number(token, self.sign, digits, home) if len(token) <= _LONGEST else None
+        if amount is None:
+            return None, code
+        if code is None and "CNY" in meaning.all and "." in str(amount):
+            code = "CNY"  # of those that ¥ means, the one with hundredths
+        if power:
+            amount = amount.scaleb(power)
+        return amount / 100 if meaning.minor else amount, code
 
     def _myriads(self, numbers: list[_Number]) -> list[_Number]:
         """``1億2000万円`` is one number."""
@@ -401,6 +428,9 @@ class _Reading:
 _LONGEST = 40
 """Characters of a number that can be an amount of money."""
 
+_MOST = 12
+"""Numbers in a text that can be one price."""
+
 _GROUPS = re.compile(r"\d{1,3}(?:[.,' ]?\d{3})*")
 _NO_GROUPS = str.maketrans("", "", ".,' ")
 
@@ -425,10 +455,6 @@ def _was_and_now(
     if labels[1] == "was" != labels[0] or (labels[0] == "now" != labels[1]):
         return [one], two[0]
     return pair, None
-
-
-def _hundredths(amount: Decimal) -> bool:
-    return amount != amount.to_integral_value()
 
 
 def _word(symbol: str, text: str) -> bool:
