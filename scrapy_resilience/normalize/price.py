@@ -118,7 +118,7 @@ _LABELS = {
     "|envío|envio|spedizione|tax|vat|deposit|скидка|plus|\\+",
 }  # fmt: skip
 _LABEL = re.compile(
-    "|".join(rf"(?P<{name}>(?<!\w)(?:{words})(?!\w))" for name, words in _LABELS.items()),
+    rf"(?<!\w)(?:{'|'.join(f'(?P<{name}>{words})' for name, words in _LABELS.items())})(?!\w)",
     re.IGNORECASE,
 )
 _DASH = re.compile(r"\s*(?:-|~|\.\.|…|to|bis|à|a|al|até|hasta|до|til|till|tot|do|ile|から|至)\s*", re.IGNORECASE)  # noqa: E501
@@ -133,7 +133,7 @@ _ALONE = re.compile(
 
 _SIMPLE = re.compile(
     r"(?:([^\d\s.,'+\-()/%]{1,4}) ?)?"
-    r"(\d{1,3}(?:[ ,.']\d{3})+(?:[.,]\d{1,3})?|\d+(?:[.,]\d+)?)"
+    r"(\d{1,3}(?:[ ,.']\d{2,3})*[ ,.']\d{3}(?:[.,]\d{1,3})?|\d+(?:[.,]\d+)?)"
     r"(?: ?([^\d\s.,'+\-()/%a-zA-Z]|[^\d\s.,'+\-()/%]{2,5}))?"
 )
 
@@ -437,6 +437,8 @@ _NO_GROUPS = str.maketrans("", "", ".,' ")
 
 def _last_label(before: str) -> str | None:
     label = None
+    if not before or before.isspace():
+        return None
     for found in _LABEL.finditer(before):
         label = found.lastgroup
     return label
