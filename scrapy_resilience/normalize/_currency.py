@@ -6,9 +6,12 @@ The symbols come from the CLDR (``tools/cldr.py``); what shops write besides sta
 from __future__ import annotations
 
 from functools import cache, lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from scrapy_resilience.normalize._common import chain, cldr
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["ENGLISH", "Meaning", "Symbols", "decimal_sign", "symbols"]
 
@@ -80,30 +83,39 @@ class Meaning(NamedTuple):
 
 
 class Symbols(NamedTuple):
-    """The symbols as a locale reads them, and the length of the longest one."""
+    """The symbols as a locale reads them, and how long those with an edge can be."""
 
     meanings: dict[str, Meaning]
-    longest: int
+    by_last: dict[str, list[int]]
+    by_first: dict[str, list[int]]
 
     def ends(self, text: str) -> str | None:
         """The symbol that *text* ends with, whole words only."""
-        for length in range(min(self.longest, len(text)), 0, -1):
+        for length in self.by_last.get(text[-1:], ()):
             symbol = text[-length:]
             if symbol in self.meanings and symbol not in ENGLISH:
                 before = text[-length - 1 : -length]
-                if not (_letter(symbol[0]) and before and _letter(before)):
+                if not (before and _letter(before) and _letter(symbol[0])):
                     return symbol
         return None
 
     def begins(self, text: str) -> str | None:
         """The symbol that *text* begins with, whole words only."""
-        for length in range(min(self.longest, len(text)), 0, -1):
+        for length in self.by_first.get(text[:1], ()):
             symbol = text[:length]
             if symbol in self.meanings:
                 after = text[length : length + 1]
-                if not (_letter(symbol[-1]) and after and _letter(after)):
+                if not (after and _letter(after) and _letter(symbol[-1])):
                     return symbol
         return None
+
+
+def _lengths(found: Iterable[str], edge: int) -> dict[str, list[int]]:
+    """By the character at an *edge*, the lengths of what has it there, the longest first."""
+    lengths: dict[str, set[int]] = {}
+    for symbol in found:
+        lengths.setdefault(symbol[edge], set()).add(len(symbol))
+    return {character: sorted(some, reverse=True) for character, some in lengths.items()}
 
 
 def _letter(character: str) -> bool:
@@ -151,7 +163,7 @@ def symbols(locale: str | None) -> Symbols:
             for name in (symbol, *_SHARED.get(symbol, "").split()):
                 known = meanings.get(name, Meaning(code, frozenset()))
                 meanings[name] = known._replace(default=code, all=known.all | {code})
-    return Symbols(meanings, max(map(len, meanings)))
+    return Symbols(meanings, _lengths(meanings, -1), _lengths(meanings, 0))
 
 
 @lru_cache(64)

@@ -12,7 +12,7 @@ from scrapy_resilience.normalize._common import chain, cldr
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["FIRST", "LAST", "Day", "Hints", "hints_of", "known_word", "only_words", "read_day"]
+__all__ = ["FIRST", "LAST", "Day", "Hints", "hints_of", "known_word", "named_day", "only_words", "read_day"]
 
 
 class Day(NamedTuple):
@@ -79,7 +79,10 @@ def _month(word: str, languages: Sequence[str]) -> int | None:
 
 # --- the forms -------------------------------------------------------------------------
 
-_NAMED = re.compile(r"([^\W\d_]{3,})\.? (\d{1,2}),? (\d{4})|(\d{1,2})\.? ([^\W\d_]{3,})\.?,? (\d{4})")
+_NAMED = re.compile(
+    r"(?:([^\W\d_]{2,})[.,]{0,2} )?"
+    r"(?:([^\W\d_]{3,})\.? (\d{1,2}),? (\d{4})|(\d{1,2})\.? ([^\W\d_]{3,})\.?,? (\d{4}))"
+)
 _NUMERIC = re.compile(r"(\d{1,4})(\. ?|[/\-])(\d{1,2})\2(\d{1,4})(\.?)")
 _ELIDED = re.compile(r"(?<!\w)['’](?=\d\d(?!\d))")  # noqa: RUF001 - '24
 _BASIC = re.compile(r"(\d{4})(\d\d)(\d\d)")
@@ -95,15 +98,26 @@ _BUDDHIST = 543
 _THAI = re.compile("[\u0e00-\u0e7f]")
 
 
-def read_day(text: str, hints: Hints) -> Day | None:
-    """The day of a text without a time, in plain form (`plain`)."""
+def named_day(text: str, hints: Hints) -> Day | None:
+    """The day of "Jan 15, 2024" and "Monday, 15 January 2024", in any language."""
     found = _NAMED.fullmatch(text)
     if found:
-        name, day, year = found.group(1, 2, 3) if found[1] else found.group(5, 4, 6)
+        weekday, *parts = found.groups()
+        name, day, year = parts[:3] if parts[0] else (parts[4], parts[3], parts[5])
         month = _month(name.lower(), hints.languages)
-        if month:
+        if month and int(year) <= LAST and (not weekday or weekday.lower() in _others()):
             return _day(year, month, day)
-    return _numeric(text, hints) or _other(text) or _worded(text, hints)
+    return None
+
+
+def read_day(text: str, hints: Hints) -> Day | None:
+    """The day of a text without a time, in plain form (`plain`)."""
+    return (
+        named_day(text, hints)
+        or _numeric(text, hints)
+        or _other(text)
+        or _worded(text, hints)
+    )
 
 
 def _day(year: str | int, month: str | int, day: str | int) -> Day | None:

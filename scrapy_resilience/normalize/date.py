@@ -23,6 +23,7 @@ from scrapy_resilience.normalize._day import (
     Hints,
     hints_of,
     known_word,
+    named_day,
     only_words,
     read_day,
 )
@@ -64,13 +65,15 @@ def normalize_date(
     if order not in _ORDERS:
         raise ConfigurationError(f"order={order!r} is none of DMY, MDY and YMD")
     zone = _zone(timezone) if timezone else UTC
-    names = (languages,) if isinstance(languages, str) else tuple(languages)
-    hints = hints_of(locale, names, order)
+    hints = hints_of(locale, (languages,) if isinstance(languages, str) else (*languages,), order)
     text = plain(text)
-    iso = _ISO.fullmatch(text)
-    if iso:
+    if iso := _ISO.fullmatch(text):
         return _result(_iso_day(iso[1]), _clock(*iso.group(2, 3, 4, 5)), iso[6], zone)
-    at = _TIME.search(text)
+    if found := named_day(text, hints):
+        return _result(found, None, None, zone)
+    if mail := _MAIL.fullmatch(text):
+        return _result(read_day(mail[1], hints), _clock(*mail.group(2, 3, 4), None), mail[5], zone)
+    at = _TIME.search(text) if _CLOCK.search(text) else None
     if at:
         return _timed(text, at, now, zone, hints)
     return (
@@ -89,6 +92,13 @@ _ISO = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?"
     r" ?([Zz]|[+-]\d\d:?\d\d|[+-]\d\d)?)?"
 )
+_MAIL = re.compile(
+    r"(?:[A-Z][a-z]{2}, )?(\d{1,2} [A-Z][a-z]{2} \d{4}) (\d\d):(\d\d)(?::(\d\d))?"
+    r" (GMT|UTC|Z|[+-]\d{4})"
+)
+"""As RFC 2822 and HTTP write it."""
+
+_CLOCK = re.compile(r"\d[:h]\d|\d ?[aApP]\.?[mM]\b")
 _TIME = re.compile(
     r"(?<![\d.:/])(\d{1,2})(?:"
     r"[:h](\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?(?!\d)(?: ?([aApP])\.?[mM]\b\.?)?"
@@ -180,6 +190,7 @@ def _named_zone(name: str, local: datetime, zone: dt.tzinfo) -> dt.tzinfo | None
 
 # --- the result ------------------------------------------------------------------------
 
+_PRIME = {"Z", "z", "GMT", "UTC", "+0000", "+00:00"}
 _EPOCH = dt.date(1970, 1, 1).toordinal()
 
 
@@ -194,6 +205,8 @@ def _result(
             seconds = int(datetime.combine(day.day, dt.time(), zone).timestamp())
         return {"iso": day.day.isoformat(), "timestamp": seconds, "ambiguous": day.ambiguous}
     local = datetime.combine(day.day, clock)
+    if name in _PRIME or (name is None and zone is UTC):
+        return _moment(local.replace(tzinfo=UTC), ambiguous=day.ambiguous)
     if name:
         named = _named_zone(name, local, zone)
         if named is None:
@@ -208,7 +221,7 @@ def _result(
 
 def _moment(moment: datetime, *, ambiguous: bool = False) -> dict[str, Any]:
     stamp = moment.timestamp()
-    number = int(stamp) if stamp.is_integer() else stamp
+    number = stamp if moment.microsecond else int(stamp)
     return {"iso": moment.isoformat(), "timestamp": number, "ambiguous": ambiguous}
 
 
