@@ -234,7 +234,7 @@ _AGO = re.compile(
 )
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DAY = 86400
-_LABEL = re.compile(r"(?:[^\W\d_]+ ){0,3}[^\W\d_]+: ?|(?:\w*publi\w*|posted|updated) ", re.IGNORECASE)
+_LABEL = re.compile(r"^(?:(?:[^\W\d_]+ ){0,3}[^\W\d_]+: ?|\w*publi\w* |posted |updated )", re.IGNORECASE)
 
 
 def _at(now: datetime | float, zone: dt.tzinfo) -> datetime:
@@ -312,35 +312,47 @@ def _parser(languages: tuple[str, ...], kind: str) -> Any:
     return parser(languages=list(languages or LANGUAGES), settings=settings)
 
 
-def _translated(
-    text: str, here: datetime, zone: dt.tzinfo, hints: Hints
-) -> dict[str, Any] | None:
-    """A relative date in another language than English."""
-    text = _LABEL.sub("", text, count=1)
-    if len(text) > _MAX_LENGTH or _SPAN.fullmatch(text):
-        return None
-    found = _parser(hints.languages, "relative-time").get_date_data(text)
+@lru_cache(4096)
+def _distance(text: str, languages: tuple[str, ...]) -> tuple[int, timedelta] | None:
+    """How far back a relative date is: months, and the rest."""
+    found = _parser(languages, "relative-time").get_date_data(text)
     moment = found.date_obj
     if moment is None or moment.tzinfo:
         return None
     if found.period in {"month", "year"}:
-        months = 12 * (_BASE.year - moment.year) + _BASE.month - moment.month
-        return _result(Day(_months_back(here.date(), months)), None, None, zone)
-    passed = _BASE - moment
+        return 12 * (_BASE.year - moment.year) + _BASE.month - moment.month, timedelta()
+    return 0, _BASE - moment
+
+
+def _translated(
+    text: str, here: datetime, zone: dt.tzinfo, hints: Hints
+) -> dict[str, Any] | None:
+    """A relative date in another language than English."""
+    text = _LABEL.sub("", text)
+    if len(text) > _MAX_LENGTH or _SPAN.fullmatch(text):
+        return None
+    distance = _distance(text, hints.languages)
+    if distance is None:
+        return None
+    months, passed = distance
     if passed % timedelta(days=1):
         return _moment(here.astimezone(UTC) - passed)
-    return _result(Day(here.date() - passed), None, None, zone)
+    return _result(Day(_months_back(here.date(), months) - passed), None, None, zone)
+
+
+@lru_cache(4096)
+def _absolute(text: str, languages: tuple[str, ...]) -> dt.date | None:
+    found = _parser(languages, "absolute-time").get_date_data(text).date_obj
+    return found.date() if found and not found.tzinfo else None
 
 
 def _engine(text: str, hints: Hints) -> Day | None:
     """What dateparser takes for a day whose numbers stand in the text."""
-    text = _LABEL.sub("", text, count=1)
+    text = _LABEL.sub("", text)
     numbers = set(re.findall(r"\d+", text))
     if len(text) > _MAX_LENGTH or len(numbers) < 2 or not _NAMES.search(text):  # noqa: PLR2004
         return None
-    found = _parser(hints.languages, "absolute-time").get_date_data(text).date_obj
-    if found is None or found.tzinfo or str(found.year) not in numbers:
+    day = _absolute(text, hints.languages)
+    if day is None or not FIRST <= day.year <= LAST or str(day.year) not in numbers:
         return None
-    if not FIRST <= found.year <= LAST:
-        return None
-    return Day(found.date()) if {str(found.day), f"{found.day:02}"} & numbers else None
+    return Day(day) if {str(day.day), f"{day.day:02}"} & numbers else None

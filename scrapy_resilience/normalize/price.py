@@ -271,8 +271,8 @@ class _Reading:
         table = cldr()
         digits = table["digits"].get(code, 2)
         home = table["decimals"].get(code)
-        amount = read_number(token, self.sign, digits, home) if len(token) <= _LONGEST else None
-        if amount is None:
+        amount = read_number(token, self.sign, digits, home)
+        if amount is None or amount.adjusted() + power >= _LARGEST:
             return None, code
         if code is None and "CNY" in meaning.all and "." in str(amount):
             code = "CNY"  # of those that ¥ means, the one with hundredths
@@ -345,8 +345,9 @@ class _Reading:
     def _together(
         self, priced: list[tuple[_Number, _Number | None]], numbers: list[_Number]
     ) -> dict[str, Any] | None:
-        own = [one for one in priced if one[0].label != "off" and not self._per_unit(one, priced)]
-        own = list({(low.amount, low.currency, high and high.amount): (low, high) for low, high in own}.values())  # noqa: E501
+        own = [one for one in priced if one[0].label != "off"]
+        if len(own) > 1:
+            own = self._distinct(own)
         regular = None
         if len(own) == 2:  # noqa: PLR2004
             own, regular = _was_and_now(own)
@@ -368,14 +369,13 @@ class _Reading:
             found["quantity"] = quantity
         return found
 
-    def _per_unit(
-        self,
-        one: tuple[_Number, _Number | None],
-        priced: list[tuple[_Number, _Number | None]],
-    ) -> bool:
-        """Whether a price is per pound or litre, beside one that is not."""
-        units = [bool(_UNIT.match(self.text, (high or low).end)) for low, high in priced]
-        return units[priced.index(one)] and not all(units)
+    def _distinct(
+        self, priced: list[tuple[_Number, _Number | None]]
+    ) -> list[tuple[_Number, _Number | None]]:
+        """Each price once, and those per pound or litre only where all are."""
+        units = [_UNIT.match(self.text, (high or low).end) for low, high in priced]
+        whole = [one for one, unit in zip(priced, units, strict=True) if not unit] or priced
+        return list({(low.amount, low.currency, high and high.amount): (low, high) for low, high in whole}.values())
 
     def _in_brackets(self) -> bool:
         return self.text[0] == "(" and self.text[-1] == ")"
@@ -425,8 +425,8 @@ class _Reading:
         return {"amount": valued.amount, "currency": valued.currency}
 
 
-_LONGEST = 40
-"""Characters of a number that can be an amount of money."""
+_LARGEST = 18
+"""Digits before the point that an amount of money can have."""
 
 _MOST = 12
 """Numbers in a text that can be one price."""
