@@ -27,6 +27,7 @@ _NAMES = (
     "items",
     "survive",
     "snapshots",
+    "normalize",
 )
 _JSON = Path(__file__).parent / "results" / "latest.json"
 
