@@ -38,7 +38,21 @@ if TYPE_CHECKING:
 
 _NOW = datetime(2024, 1, 15, 12, tzinfo=timezone.utc)
 _HOSTILE_LENGTH = 100_000
-_HOSTILE = ("1", "$", "1,", "1 ", "$1 ", "９", "($", "€1", "½", "jan ", "10:30 ", "a: ", "年月日")
+_HOSTILE = (
+    "1",
+    "$",
+    "1,",
+    "1 ",
+    "$1 ",
+    "９",
+    "($",
+    "€1",
+    "½",
+    "jan ",
+    "10:30 ",
+    "a: ",
+    "年月日",
+)
 _RIGHT, _INCOMPLETE, _REFUSED, _WRONG = "right", "incomplete", "refused", "wrong"
 
 
@@ -59,8 +73,16 @@ _TIMED = (
         normalize_price.__wrapped__,  # type: ignore[attr-defined]
         Price.fromstring,
         (
-            "$1,234.56", "1.234,56 €", "£19.99", "CHF 1’234.50", "₹1,23,456.00", "1 299 kr",
-            "12,50 zł", "Price: $5.99", "$10 - $20", "Was $50 Now $40",
+            "$1,234.56",
+            "1.234,56 €",
+            "£19.99",
+            "CHF 1’234.50",
+            "₹1,23,456.00",
+            "1 299 kr",
+            "12,50 zł",
+            "Price: $5.99",
+            "$10 - $20",
+            "Was $50 Now $40",
         ),  # fmt: skip
     ),
     Timed(
@@ -69,8 +91,13 @@ _TIMED = (
         normalize_date.__wrapped__,  # type: ignore[attr-defined]
         dateparser.parse,
         (
-            "2024-01-15", "2024-01-15T10:30:00Z", "Jan 15, 2024", "15 January 2024",
-            "Monday, January 15, 2024", "15. Januar 2024", "15 janvier 2024",
+            "2024-01-15",
+            "2024-01-15T10:30:00Z",
+            "Jan 15, 2024",
+            "15 January 2024",
+            "Monday, January 15, 2024",
+            "15. Januar 2024",
+            "15 janvier 2024",
         ),  # fmt: skip
     ),
     Timed(
@@ -79,8 +106,13 @@ _TIMED = (
         lambda text: normalize_date.__wrapped__(text, now=_NOW),  # type: ignore[attr-defined]
         dateparser.parse,
         (
-            "Mon, 15 Jan 2024 10:30:00 +0000", "01/15/2024", "2024年1月15日", "3 days ago",
-            "Jan 15, 2024 10:30 PM EST", "hace 2 días", "Add to cart",
+            "Mon, 15 Jan 2024 10:30:00 +0000",
+            "01/15/2024",
+            "2024年1月15日",
+            "3 days ago",
+            "Jan 15, 2024 10:30 PM EST",
+            "hace 2 días",
+            "Add to cart",
         ),  # fmt: skip
     ),
 )
@@ -169,7 +201,9 @@ def _bars(
     share = with_locale[_RIGHT] / with_locale.total()
     text = f"{name}, right with locale, at least {right:.0%}"
     outcome.bar(text, f"{share:.2%}", met=share >= right)
-    for label, found, bar in zip(("with", "without"), (with_locale, without), wrong, strict=True):
+    for label, found, bar in zip(
+        ("with", "without"), (with_locale, without), wrong, strict=True
+    ):
         share = found[_WRONG] / found.total()
         text = f"{name}, wrong {label} locale, at most {bar:.1%}"
         outcome.bar(text, f"{share:.2%}", met=share <= bar)
@@ -190,7 +224,9 @@ def _times(outcome: Outcome, turns: int) -> None:
             }
         )
         if timed.name.startswith("date, ISO"):
-            outcome.bar("ISO and names of months, at most 5 µs", f"{uncached:.1f}", met=uncached <= 5)  # noqa: E501, PLR2004
+            outcome.bar(
+                "ISO and names of months, at most 5 µs", f"{uncached:.1f}", met=uncached <= 5
+            )  # noqa: E501, PLR2004
 
 
 def _best(function: Callable[[str], object], texts: Sequence[str], turns: int) -> float:
@@ -207,7 +243,10 @@ def _best(function: Callable[[str], object], texts: Sequence[str], turns: int) -
 
 
 def _hostile(outcome: Outcome) -> None:
-    functions: dict[str, Callable[..., Any]] = {"price": normalize_price, "date": normalize_date}
+    functions: dict[str, Callable[..., Any]] = {
+        "price": normalize_price,
+        "date": normalize_date,
+    }
     for name, function in functions.items():
         hints = {"now": _NOW} if name == "date" else {}
         function("12 warm 34", **hints)

@@ -196,7 +196,9 @@ def main() -> None:
     fractions = get_global("currency_fractions")
     table = {
         "source": f"CLDR, through Babel {babel.__version__}, by tools/cldr.py",
-        "digits": {c: fractions[c][0] for c in codes if c in fractions and fractions[c][0] != 2},  # noqa: PLR2004
+        "digits": {
+            c: fractions[c][0] for c in codes if c in fractions and fractions[c][0] != 2
+        },  # noqa: PLR2004
         "codes": codes,
         "decimals": decimals(entries),
         "symbols": common,

@@ -65,7 +65,9 @@ _SHARED_MORE = {
 _MINOR = {"¢": "$", "p": "£"}
 """Hundredths, and the symbol of their whole."""
 
-_LOWER = "aud brl cad chf cny czk dkk eur gbp hkd huf inr jpy krw nok nzd pln rub sek usd".split()
+_LOWER = (
+    "aud brl cad chf cny czk dkk eur gbp hkd huf inr jpy krw nok nzd pln rub sek usd".split()
+)
 ENGLISH = {"ALL", "CUP", "TOP"}
 """Codes that are words too: currencies only after a number."""
 

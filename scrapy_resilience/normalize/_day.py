@@ -12,7 +12,17 @@ from scrapy_resilience.normalize._common import chain, cldr
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["FIRST", "LAST", "Day", "Hints", "hints_of", "known_word", "named_day", "only_words", "read_day"]
+__all__ = [
+    "FIRST",
+    "LAST",
+    "Day",
+    "Hints",
+    "hints_of",
+    "known_word",
+    "named_day",
+    "only_words",
+    "read_day",
+]
 
 
 class Day(NamedTuple):
@@ -87,8 +97,12 @@ _NUMERIC = re.compile(r"(\d{1,4})(\. ?|[/\-])(\d{1,2})\2(\d{1,4})(\.?)")
 _ELIDED = re.compile(r"(?<!\w)['’](?=\d\d(?!\d))")  # noqa: RUF001 - '24
 _BASIC = re.compile(r"(\d{4})(\d\d)(\d\d)")
 _WEEK = re.compile(r"(\d{4})-?W(\d\d)-?([1-7])")
-_CJK = re.compile(r"(\d{4}|\d{2}|(令和|平成)(?:\d{1,2}|元))[年년] ?(\d{1,2})[月월] ?(\d{1,2})[日号일]?")
-_CJK_REST = re.compile(r"[\s()]*(?:(?:星期|周|週|礼拜)?[月火水木金土日一二三四五六天](?:曜日?)?|[월화수목금토일]요일)?[\s()]*")
+_CJK = re.compile(
+    r"(\d{4}|\d{2}|(令和|平成)(?:\d{1,2}|元))[年년] ?(\d{1,2})[月월] ?(\d{1,2})[日号일]?"
+)
+_CJK_REST = re.compile(
+    r"[\s()]*(?:(?:星期|周|週|礼拜)?[月火水木金土日一二三四五六天](?:曜日?)?|[월화수목금토일]요일)?[\s()]*"
+)
 _VIETNAMESE = re.compile(r"(\d{1,2}) (?:tháng|thg) (\d{1,2}),? (\d{4})")
 _ERAS = {"令和": 2018, "平成": 1988}
 FIRST, LAST = 1583, 2199
@@ -113,10 +127,7 @@ def named_day(text: str, hints: Hints) -> Day | None:
 def read_day(text: str, hints: Hints) -> Day | None:
     """The day of a text without a time, in plain form (`plain`)."""
     return (
-        named_day(text, hints)
-        or _numeric(text, hints)
-        or _other(text)
-        or _worded(text, hints)
+        named_day(text, hints) or _numeric(text, hints) or _other(text) or _worded(text, hints)
     )
 
 
@@ -138,7 +149,9 @@ def _full(year: str) -> int:
 
 def _numeric(text: str, hints: Hints) -> Day | None:
     found = _NUMERIC.search(text)
-    if found is None or not only_words(text[: found.start()] + " " + text[found.end() :], hints):
+    if found is None or not only_words(
+        text[: found.start()] + " " + text[found.end() :], hints
+    ):
         return None
     one, sign, two, three, dot = found.groups()
     if len(one) == 4:  # noqa: PLR2004
@@ -163,14 +176,16 @@ def _either(parts: tuple[str, str, str], sign: str, hints: Hints) -> Day | None:
     """Day or month first: as the hints say, else as usual with this sign, if both can be."""
     months, days = _ordered(parts, "MDY"), _ordered(parts, "DMY")
     order = hints.order or hints.locale_order
-    if months is None or days is None or months == days:
-        return months or days
     if order in {"MDY", "DMY"}:
-        return months if order == "MDY" else days
-    if sign == ".":
-        # 10.11.12 may have its parts in any order, or be a version.
-        return days._replace(ambiguous=int(parts[2]) <= 12)  # noqa: PLR2004
-    return (months if sign == "/" else days)._replace(ambiguous=True)
+        return (months or days) if order == "MDY" else (days or months)
+    found = months if sign == "/" else days
+    found = found or months or days
+    if found is None:
+        return None
+    others = {months, days} if sign != "." else set()
+    if len(parts[2]) == 2:  # noqa: PLR2004 - then the year may come first, too
+        others.add(_ordered(parts, "YMD"))
+    return found._replace(ambiguous=bool(others - {None, found}))
 
 
 def _ordered(parts: tuple[str, str, str], order: str) -> Day | None:

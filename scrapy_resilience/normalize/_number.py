@@ -7,7 +7,7 @@ from decimal import Decimal
 
 __all__ = ["NUMBER", "exact", "read_number", "scale_of"]
 
-NUMBER = re.compile(r"\d{1,3}(?: \d{3})+(?!\d)(?:[.,]\d+)?|\d[\d.,']*|[.,]\d+")
+NUMBER = re.compile(r"\d{1,3}(?: \d{3})+(?!\d)(?:[.,]\d+)?|\d[\d.,']*|(?<![^\W_])[.,]\d+")
 """A number with all its signs, and those that may follow it."""
 
 _GROUPED = {
@@ -17,7 +17,9 @@ _GROUPED = {
 _PLAIN = re.compile(r"\d+")
 
 
-def read_number(token: str, decimal_sign: str | None, digits: int, home: str | None) -> Decimal | None:
+def read_number(
+    token: str, decimal_sign: str | None, digits: int, home: str | None
+) -> Decimal | None:
     """Read a number; ``None`` when it is none, or may be two.
 
     *decimal_sign* is that of the locale, when it is known. It decides only what nothing else

@@ -65,14 +65,18 @@ def normalize_date(
     if order not in _ORDERS:
         raise ConfigurationError(f"order={order!r} is none of DMY, MDY and YMD")
     zone = _zone(timezone) if timezone else UTC
-    hints = hints_of(locale, (languages,) if isinstance(languages, str) else (*languages,), order)
+    hints = hints_of(
+        locale, (languages,) if isinstance(languages, str) else (*languages,), order
+    )
     text = plain(text)
     if iso := _ISO.fullmatch(text):
-        return _result(_iso_day(iso[1]), _clock(*iso.group(2, 3, 4, 5)), iso[6], zone)
+        return _result(_iso_day(iso[1]), _clock(iso.group(2, 3, 4, 5)), iso[6], zone)
     if found := named_day(text, hints):
         return _result(found, None, None, zone)
     if mail := _MAIL.fullmatch(text):
-        return _result(read_day(mail[1], hints), _clock(*mail.group(2, 3, 4), None), mail[5], zone)
+        return _result(
+            read_day(mail[1], hints), _clock((*mail.group(2, 3, 4), None)), mail[5], zone
+        )
     at = _TIME.search(text) if _CLOCK.search(text) else None
     if at:
         return _timed(text, at, now, zone, hints)
@@ -114,14 +118,9 @@ def _iso_day(text: str) -> Day | None:
         return None
 
 
-def _clock(
-    hour: str | None,
-    minute: str | None,
-    second: str | None,
-    fraction: str | None,
-    half: str | None = None,
-) -> dt.time | None:
+def _clock(parts: Sequence[str | None], half: str | None = None) -> dt.time | None:
     """The time of day; raises ValueError for one that no clock shows."""
+    hour, minute, second, fraction = parts
     if hour is None:
         return None
     number = int(hour)
@@ -142,7 +141,7 @@ def _timed(
         name, end = None, at.start("zone")
     rest = f"{text[: at.start()].rstrip(' ,-').removesuffix('T')} {text[end:]}".strip(" ,-|·•")
     day = read_day(rest, hints) or _near_day(rest, now, zone) or _engine(rest, hints)
-    clock = _clock(*at.group(1, 2, 3, 4), half=at[5] or at[6])
+    clock = _clock(at.group(1, 2, 3, 4), half=at[5] or at[6])
     return _result(day, clock, name and name.strip("()"), zone)
 
 
@@ -234,7 +233,9 @@ _AGO = re.compile(
 )
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DAY = 86400
-_LABEL = re.compile(r"^(?:(?:[^\W\d_]+ ){0,3}[^\W\d_]+: ?|\w*publi\w* |posted |updated )", re.IGNORECASE)
+_LABEL = re.compile(
+    r"^(?:(?:[^\W\d_]+ ){0,3}[^\W\d_]+: ?|\w*publi\w* |posted |updated )", re.IGNORECASE
+)
 
 
 def _at(now: datetime | float, zone: dt.tzinfo) -> datetime:
@@ -269,11 +270,18 @@ def _ago(found: re.Match[str], here: datetime, zone: dt.tzinfo) -> dict[str, Any
     if word:
         if word.lower() == "just now":
             return _moment(here.astimezone(UTC))
-        return _result(Day(here.date() - timedelta(days=word.lower() == "yesterday")), None, None, zone)
+        return _result(
+            Day(here.date() - timedelta(days=word.lower() == "yesterday")), None, None, zone
+        )
     number = int(count) if count.isdigit() else 1
     unit = unit.lower()
     if unit.startswith(("mo", "y")):
-        return _result(Day(_months_back(here.date(), number * (12 if unit[0] == "y" else 1))), None, None, zone)
+        return _result(
+            Day(_months_back(here.date(), number * (12 if unit[0] == "y" else 1))),
+            None,
+            None,
+            zone,
+        )
     seconds = number * _SECONDS[unit[0]]
     if unit[0] in "dw":
         return _result(Day(here.date() - timedelta(seconds=seconds)), None, None, zone)

@@ -52,6 +52,10 @@ def test_the_documented_table(text, hints, expected):
         ("$19⁹⁹", 19.99, "USD"),
         ("$19 99", 19.99, "USD"),
         ("$1 299", 1299, "USD"),
+        # points that are not decimal
+        ("kr.1.234,50", 1234.5, None),
+        ("Rs.500", 500, None),
+        ("$1،234.50", 1234.5, "USD"),
         # symbols
         ("$10 CAD", 10, "CAD"),
         ("C$10 CAD", 10, "CAD"),
@@ -95,7 +99,7 @@ def test_one_price(text, amount, currency):
         "call us", "15 items", "iPhone 15", "v2.0", "1.2.3", "2024-01-15", "10:30", "50%",
         "50% off", "Save $10", "TOP 10", "$1e5", "$50 $40", "US$10 (€9)", "5.00-", "1.234",
         "KWD 1,234", "$1.5 mil", "$4½", "$20 - $10", "$99999999999999999999.99", "$1,23,45",
-        "$" + "9" * 60,
+        "$" + "9" * 60, "$1·234", "$1:234",
     ],
 )  # fmt: skip
 def test_none_rather_than_a_guess(text):
@@ -103,7 +107,9 @@ def test_none_rather_than_a_guess(text):
     assert read(text) is None
 
 
-@pytest.mark.parametrize("text", ["$10 - $20", "$10-20", "US$10 to US$20", "10–20 $", "$10~$20"])
+@pytest.mark.parametrize(
+    "text", ["$10 - $20", "$10-20", "US$10 to US$20", "10–20 $", "$10~$20"]
+)
 def test_ranges(text):
     """A range keeps both its ends."""
     assert read(text) == {"amount": 10, "currency": "USD", "amount_max": 20}
@@ -211,7 +217,9 @@ def test_cldr_without_locale(prices):
     assert right >= 0.9 * len(prices)
 
 
-TEXTS = st.text() | st.text("0123456789.,'’ -–()%/$€£¥₹krKMBTC\n½²٣万億\u00a0\u200f", max_size=40)
+TEXTS = st.text() | st.text(
+    "0123456789.,'’ -–()%/$€£¥₹krKMBTC\n½²٣万億\u00a0\u200f", max_size=40
+)
 
 
 @given(TEXTS, st.sampled_from([None, "de", "en", "ar", "und"]))
