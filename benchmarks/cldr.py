@@ -1,7 +1,7 @@
 """Prices and dates as the CLDR writes them, made with Babel: a source that is not ours.
 
-3,520 prices: each of 32 locales × 11 currencies × 10 amounts, with the locale's own digits.
-512 dates: 32 locales × 4 styles × 4 days. The days of one month can be taken for another's
+3,520 prices: all of 32 locales, 11 currencies and 10 amounts, with the locale's own digits.
+512 dates: 32 locales, 4 styles and 4 days. The days of one month can be taken for another's
 in a numeric date; those of another can't.
 """
 
@@ -21,11 +21,16 @@ if TYPE_CHECKING:
 __all__ = ["LOCALES", "CldrDate", "CldrPrice", "dates", "prices"]
 
 LOCALES = (
-    "ar_EG bg bn cs da de de_CH el en en_GB es es_MX fa fi fr he hi hu id it ja ko nl pl"
-    " pt_BR ro ru sv th tr vi zh_Hans_CN"
-).split()
-CURRENCIES = "USD EUR GBP JPY CNY CHF INR BRL KRW PLN KWD".split()
-AMOUNTS = "0.99 5 12.5 19.99 100 999.95 1234.56 9999 12345.6 1234567.89".split()
+    "ar_EG", "bg", "bn", "cs", "da", "de", "de_CH", "el", "en", "en_GB", "es", "es_MX", "fa",
+    "fi", "fr", "he", "hi", "hu", "id", "it", "ja", "ko", "nl", "pl", "pt_BR", "ro", "ru",
+    "sv", "th", "tr", "vi", "zh_Hans_CN",
+)  # fmt: skip
+CURRENCIES = (
+    "USD", "EUR", "GBP", "JPY", "CNY", "CHF", "INR", "BRL", "KRW", "PLN", "KWD",
+)  # fmt: skip
+AMOUNTS = (
+    "0.99", "5", "12.5", "19.99", "100", "999.95", "1234.56", "9999", "12345.6", "1234567.89",
+)  # fmt: skip
 STYLES = ("short", "medium", "long", "full")
 DAYS = (date(2024, 1, 15), date(2023, 12, 31), date(2024, 3, 4), date(2025, 8, 26))
 

@@ -83,7 +83,7 @@ _TIMED = (
             "Price: $5.99",
             "$10 - $20",
             "Was $50 Now $40",
-        ),  # fmt: skip
+        ),
     ),
     Timed(
         "date, ISO and names of months",
@@ -98,7 +98,7 @@ _TIMED = (
             "Monday, January 15, 2024",
             "15. Januar 2024",
             "15 janvier 2024",
-        ),  # fmt: skip
+        ),
     ),
     Timed(
         "date, others",
@@ -113,7 +113,7 @@ _TIMED = (
             "Jan 15, 2024 10:30 PM EST",
             "hace 2 días",
             "Add to cart",
-        ),  # fmt: skip
+        ),
     ),
 )
 
@@ -225,8 +225,10 @@ def _times(outcome: Outcome, turns: int) -> None:
         )
         if timed.name.startswith("date, ISO"):
             outcome.bar(
-                "ISO and names of months, at most 5 µs", f"{uncached:.1f}", met=uncached <= 5
-            )  # noqa: E501, PLR2004
+                "ISO and names of months, at most 5 µs",
+                f"{uncached:.1f}",
+                met=uncached <= 5,  # noqa: PLR2004
+            )
 
 
 def _best(function: Callable[[str], object], texts: Sequence[str], turns: int) -> float:

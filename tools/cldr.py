@@ -20,14 +20,17 @@ from babel.core import get_global
 
 TARGET = Path(__file__).parents[1] / "scrapy_resilience" / "normalize" / "cldr.json"
 LANGUAGES = (
-    "af am ar az be bg bn bs ca cs cy da de el en es et eu fa fi fil fr ga gl gu he hi hr hu "
-    "hy id is it ja ka kk km kn ko ky lo lt lv mk ml mn mr ms my nb ne nl nn no pa pl ps pt "
-    "ro ru si sk sl sq sr sr_Latn sv sw ta te th tr uk ur uz vi zh zh_Hant zu"
-).split()
+    "af", "am", "ar", "az", "be", "bg", "bn", "bs", "ca", "cs", "cy", "da", "de", "el", "en",
+    "es", "et", "eu", "fa", "fi", "fil", "fr", "ga", "gl", "gu", "he", "hi", "hr", "hu", "hy",
+    "id", "is", "it", "ja", "ka", "kk", "km", "kn", "ko", "ky", "lo", "lt", "lv", "mk", "ml",
+    "mn", "mr", "ms", "my", "nb", "ne", "nl", "nn", "no", "pa", "pl", "ps", "pt", "ro", "ru",
+    "si", "sk", "sl", "sq", "sr", "sr_Latn", "sv", "sw", "ta", "te", "th", "tr", "uk", "ur",
+    "uz", "vi", "zh", "zh_Hant", "zu",
+)  # fmt: skip
 """Those whose words of dates are known: a word's month must be the same in all."""
 
 INVISIBLE = dict.fromkeys(map(ord, "\u200e\u200f\u061c\u200b\u2066\u2067\u2068\u2069\ufeff"))
-_LETTERS = r"[^\s\d.,،:/()\-–—]+"  # noqa: RUF001 - as they are written
+_LETTERS = r"[^\s\d.,،:/()\-–—]+"
 WORD = re.compile(rf"{_LETTERS}(?:\.{_LETTERS})*")
 DEFAULTS = {"$": "USD", "£": "GBP"}
 """Of the symbols with more than one meaning, those that mean one where nothing is known."""
@@ -197,8 +200,10 @@ def main() -> None:
     table = {
         "source": f"CLDR, through Babel {babel.__version__}, by tools/cldr.py",
         "digits": {
-            c: fractions[c][0] for c in codes if c in fractions and fractions[c][0] != 2
-        },  # noqa: PLR2004
+            code: fractions[code][0]
+            for code in codes
+            if code in fractions and fractions[code][0] != 2  # noqa: PLR2004
+        },
         "codes": codes,
         "decimals": decimals(entries),
         "symbols": common,

@@ -119,7 +119,7 @@ def chain(locale: str) -> tuple[str, ...]:
     parts = locale.replace("-", "_").partition(".")[0].split("_")
     parts = [
         parts[0].lower(),
-        *(part.title() if len(part) == 4 else part.upper() for part in parts[1:]),  # noqa: PLR2004
+        *(part.title() if len(part) == 4 else part.upper() for part in parts[1:]),
     ]
     names = ["_".join(parts[:length]) for length in range(1, len(parts) + 1)]
     known = cldr()["locales"]

@@ -66,8 +66,9 @@ _MINOR = {"¢": "$", "p": "£"}
 """Hundredths, and the symbol of their whole."""
 
 _LOWER = (
-    "aud brl cad chf cny czk dkk eur gbp hkd huf inr jpy krw nok nzd pln rub sek usd".split()
-)
+    "aud", "brl", "cad", "chf", "cny", "czk", "dkk", "eur", "gbp", "hkd", "huf", "inr", "jpy",
+    "krw", "nok", "nzd", "pln", "rub", "sek", "usd",
+)  # fmt: skip
 ENGLISH = {"ALL", "CUP", "TOP"}
 """Codes that are words too: currencies only after a number."""
 
@@ -135,7 +136,7 @@ def _everywhere() -> dict[str, Meaning]:
     }
     for symbol, code in table["symbols"].items():
         found[symbol] = code
-        if symbol.endswith(".") and len(symbol) > 2:  # noqa: PLR2004 - not the letter of a word
+        if symbol.endswith(".") and len(symbol) > 2:
             found.setdefault(symbol[:-1], code)
     for code, words in _ALIASES.items():
         found |= dict.fromkeys(words.split(), code)

@@ -52,19 +52,19 @@ def hints_of(locale: str | None, languages: tuple[str, ...], order: str | None) 
 
 # --- words -----------------------------------------------------------------------------
 
-_LETTERS = r"[^\s\d.,،:/()\-–—|·•]+"  # noqa: RUF001 - as they are written
+_LETTERS = r"[^\s\d.,،:/()\-–—|·•]+"
 _WORD = re.compile(rf"{_LETTERS}(?:\.{_LETTERS})*")
 _DIGITS = re.compile(r"\d+")
-_SMALL = set(
-    """
-    st nd rd th er re ère eme o a e º ª of the on at
-    posted published updated created added date last modified written by release released
-    publish publication listed since from updated: um uhr à las les le il el kl klo às alle
-    ore am vom veröffentlicht erschienen aktualisiert publié publicado publicada pubblicato
-    gepubliceerd geplaatst mis jour fecha data datum de le den опубликовано дата обновлено
-    opublikowano year time
-    """.split()
-)
+_SMALL = {
+    "st", "nd", "rd", "th", "er", "re", "ère", "eme", "o", "a", "e", "º", "ª", "of", "the",
+    "on", "at", "posted", "published", "updated", "created", "added", "date", "last",
+    "modified", "written", "by", "release", "released", "publish", "publication", "listed",
+    "since", "from", "updated:", "um", "uhr", "à", "las", "les", "le", "il", "el", "kl",
+    "klo", "às", "alle", "ore", "am", "vom", "veröffentlicht", "erschienen", "aktualisiert",
+    "publié", "publicado", "publicada", "pubblicato", "gepubliceerd", "geplaatst", "mis",
+    "jour", "fecha", "data", "datum", "de", "den", "опубликовано", "дата", "обновлено",
+    "opublikowano", "year", "time",
+}  # fmt: skip
 """Words that may stand beside a date, besides those that the CLDR writes in dates."""
 
 
@@ -94,7 +94,7 @@ _NAMED = re.compile(
     r"(?:([^\W\d_]{3,})\.? (\d{1,2}),? (\d{4})|(\d{1,2})\.? ([^\W\d_]{3,})\.?,? (\d{4}))"
 )
 _NUMERIC = re.compile(r"(\d{1,4})(\. ?|[/\-])(\d{1,2})\2(\d{1,4})(\.?)")
-_ELIDED = re.compile(r"(?<!\w)['’](?=\d\d(?!\d))")  # noqa: RUF001 - '24
+_ELIDED = re.compile(r"(?<!\w)['’](?=\d\d(?!\d))")
 _BASIC = re.compile(r"(\d{4})(\d\d)(\d\d)")
 _WEEK = re.compile(r"(\d{4})-?W(\d\d)-?([1-7])")
 _CJK = re.compile(
@@ -142,9 +142,9 @@ def _day(year: str | int, month: str | int, day: str | int) -> Day | None:
 def _full(year: str) -> int:
     """The year with its century: 69 is 1969, as POSIX has it; 2567 is 2024 in Thailand."""
     number = int(year)
-    if len(year) == 2:  # noqa: PLR2004
-        return number + (1900 if number >= 69 else 2000)  # noqa: PLR2004
-    return number if len(year) == 4 else 0  # noqa: PLR2004
+    if len(year) == 2:
+        return number + (1900 if number >= 69 else 2000)
+    return number if len(year) == 4 else 0
 
 
 def _numeric(text: str, hints: Hints) -> Day | None:
@@ -154,16 +154,16 @@ def _numeric(text: str, hints: Hints) -> Day | None:
     ):
         return None
     one, sign, two, three, dot = found.groups()
-    if len(one) == 4:  # noqa: PLR2004
+    if len(one) == 4:
         return _day(one, two, three)
-    if sign == ". " and dot and len(one) == 2 and len(three) < 3 and not hints.order:  # noqa: PLR2004
+    if sign == ". " and dot and len(one) == 2 and len(three) < 3 and not hints.order:
         return _ordered((one, two, three), "YMD")  # as in Korea
-    if len(one) > 2 or len(three) not in {2, 4}:  # noqa: PLR2004
+    if len(one) > 2 or len(three) not in {2, 4}:
         return None
-    if hints.locale_order and _is_thai(hints) and len(three) == 4 and int(three) > LAST:  # noqa: PLR2004
+    if hints.locale_order and _is_thai(hints) and len(three) == 4 and int(three) > LAST:
         three = str(int(three) - _BUDDHIST)
     parts = one, two, three
-    if len(three) == 2 and (hints.order or hints.locale_order) == "YMD":  # noqa: PLR2004
+    if len(three) == 2 and (hints.order or hints.locale_order) == "YMD":
         return _ordered(parts, "YMD")
     return _either(parts, sign.strip(), hints)
 
@@ -183,7 +183,7 @@ def _either(parts: tuple[str, str, str], sign: str, hints: Hints) -> Day | None:
     if found is None:
         return None
     others = {months, days} if sign != "." else set()
-    if len(parts[2]) == 2:  # noqa: PLR2004 - then the year may come first, too
+    if len(parts[2]) == 2:
         others.add(_ordered(parts, "YMD"))
     return found._replace(ambiguous=bool(others - {None, found}))
 
@@ -198,20 +198,27 @@ def _other(text: str) -> Day | None:
     if found := _BASIC.fullmatch(text):
         return _day(*found.groups())
     if found := _WEEK.fullmatch(text):
-        try:
-            return Day(date.fromisocalendar(*map(int, found.groups())))
-        except ValueError:
-            return None
+        return _week_day(*map(int, found.groups()))
     if found := _VIETNAMESE.search(text):
         return _day(found[3], found[2], found[1])
     found = _CJK.search(text)
     if found is None or not _CJK_REST.fullmatch(text[: found.start()] + text[found.end() :]):
         return None
     year, era, month, day = found.groups()
-    if era:
-        count = year[len(era) :]
-        return _day(_ERAS[era] + (1 if count == "元" else int(count)), month, day)
-    return _day(year, month, day)
+    return _day(_year_of(era, year) if era else year, month, day)
+
+
+def _year_of(era: str, text: str) -> int:
+    """The year of an era of Japan; its first one has a sign of its own."""
+    count = text.removeprefix(era)
+    return _ERAS[era] + (1 if count == "元" else int(count))
+
+
+def _week_day(year: int, week: int, day: int) -> Day | None:
+    try:
+        return Day(date.fromisocalendar(year, week, day))
+    except ValueError:
+        return None
 
 
 def only_words(text: str, hints: Hints) -> bool:
@@ -228,7 +235,7 @@ def _worded(text: str, hints: Hints) -> Day | None:
     """One name of a month, two numbers, and no word that dates don't have."""
     text = _ELIDED.sub("", text)
     numbers = _DIGITS.findall(text)
-    if len(numbers) != 2:  # noqa: PLR2004
+    if len(numbers) != 2:
         return None
     words = _WORD.findall(text.casefold())
     others = _others()
@@ -244,8 +251,8 @@ def _worded(text: str, hints: Hints) -> Day | None:
         return None
     (month,) = set(months.values())
     first, second = numbers
-    year, day = (first, second) if len(first) == 4 else (second, first)  # noqa: PLR2004
-    if len(day) > 2 or len(year) not in {2, 4}:  # noqa: PLR2004
+    year, day = (first, second) if len(first) == 4 else (second, first)
+    if len(day) > 2 or len(year) not in {2, 4}:
         return None
     if int(year) > LAST and _THAI.search(text):
         return _day(int(year) - _BUDDHIST, month, day)

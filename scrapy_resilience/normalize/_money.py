@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal
 from itertools import islice
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scrapy_resilience.normalize._common import cldr, plain
 from scrapy_resilience.normalize._currency import ENGLISH, Meaning, decimal_sign, symbols
 from scrapy_resilience.normalize._number import NUMBER, read_number, scale_of
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 __all__ = ["Number", "Reader", "clean"]
 
@@ -18,9 +20,11 @@ __all__ = ["Number", "Reader", "clean"]
 _RAISED = re.compile("[⁰¹²³⁴-⁹]+")
 _SIGNS = str.maketrans(
     {
-        **dict.fromkeys("−‐‑‒–—―﹣", "-"),  # noqa: RUF001 - as they are written
-        **dict.fromkeys("’‘`´′ʼ٬", "'"),  # noqa: RUF001
-        **{"٫": ".", "،": ",", "⁄": "/"},  # noqa: RUF001
+        **dict.fromkeys("−‐‑‒–—―﹣", "-"),
+        **dict.fromkeys("’‘`´′ʼ٬", "'"),
+        "٫": ".",
+        "،": ",",
+        "⁄": "/",
     }
 )
 _SPACE = re.compile(r"[^\S\n]+")
@@ -89,8 +93,8 @@ class Reader:
         meaning = self.known.meanings.get(currency.strip()) if currency else None
         self.hint = meaning.default if meaning else None
 
-    def simple(self) -> tuple[Decimal | None, str | None] | None:
-        """The amount and currency of one number with one symbol: what most pages have."""
+    def simple(self) -> dict[str, Any] | None:
+        """The result for one number with one symbol: what most pages have."""
         found = _SIMPLE.fullmatch(self.text)
         if found is None:
             return None
@@ -98,7 +102,8 @@ class Reader:
         meaning = self.known.meanings.get(prefix or suffix)
         if meaning is None or (prefix and suffix) or prefix in ENGLISH:
             return None
-        return self._value(token, 0, meaning)
+        amount, code = self._value(token, 0, meaning)
+        return {"amount": amount, "currency": code}
 
     def numbers(self) -> list[Number]:
         """All numbers but percents and those that can't be read; none of a text with many."""

@@ -28,32 +28,29 @@ def read_number(
     currency is at *home* with decimal points, nor without a currency.
     """
     token = token.rstrip(".,'")
-    signs = {sign for sign in token if not sign.isdigit()}
+    signs = [sign for sign in token if not sign.isdigit()]
     if not signs:
         return Decimal(token)
-    if len(signs) > 2 or signs == {"'", " "}:  # noqa: PLR2004
+    kinds, last = {*signs}, signs[-1]
+    if len(kinds) == 2 and last in ".,":
+        (group,) = kinds - {last}
+        return _fraction(token, last, group)
+    if len(kinds) > 1:
         return None
-    if len(signs) == 2:  # noqa: PLR2004
-        sign = next(sign for sign in reversed(token) if not sign.isdigit())
-        (group,) = signs - {sign}
-        return _fraction(token, sign, group) if sign in ".," else None
-    (sign,) = signs
-    if sign in "' " or token.count(sign) > 1:
-        return _whole(token, sign)
-    whole, _, fraction = token.partition(sign)
-    if len(fraction) != 3 or len(whole) > 3 or whole[:1] in {"", "0"}:  # noqa: PLR2004
-        return _fraction(token, sign, None)
-    if decimal_sign:
-        grouped: bool | None = sign != decimal_sign
+    whole, _, fraction = token.rpartition(last)
+    if last in "' " or len(signs) > 1:
+        grouped: bool | None = True
+    elif len(fraction) != 3 or len(whole) > 3 or whole[:1] in {"", "0"}:
+        grouped = False
     else:
-        grouped = _groups(sign, digits, home)
+        grouped = last != decimal_sign if decimal_sign else _groups(last, digits, home)
     if grouped is None:
         return None
-    return _whole(token, sign) if grouped else _fraction(token, sign, None)
+    return _whole(token, last) if grouped else _fraction(token, last, None)
 
 
 def _groups(sign: str, digits: int, home: str | None) -> bool | None:
-    if digits == 3:  # noqa: PLR2004
+    if digits == 3:
         return False if sign == "." else None
     if digits == 0 or sign == ",":
         return True

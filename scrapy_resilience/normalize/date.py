@@ -125,7 +125,7 @@ def _clock(parts: Sequence[str | None], half: str | None = None) -> dt.time | No
         return None
     number = int(hour)
     if half:
-        if not 1 <= number <= 12:  # noqa: PLR2004
+        if not 1 <= number <= 12:
             raise ValueError
         number = number % 12 + (12 if half in "pP" else 0)
     micro = int((fraction or "0").ljust(6, "0")[:6])
@@ -168,7 +168,8 @@ def _zone(name: str) -> dt.tzinfo:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
         raise ConfigurationError(
-            f"timezone={name!r} is neither a name such as Europe/Berlin nor an offset such as +02:00"
+            f"timezone={name!r} is neither a name such as Europe/Berlin nor an offset"
+            " such as +02:00"
         ) from error
 
 
@@ -357,10 +358,10 @@ def _absolute(text: str, languages: tuple[str, ...]) -> dt.date | None:
 def _engine(text: str, hints: Hints) -> Day | None:
     """What dateparser takes for a day whose numbers stand in the text."""
     text = _LABEL.sub("", text)
-    numbers = set(re.findall(r"\d+", text))
-    if len(text) > _MAX_LENGTH or len(numbers) < 2 or not _NAMES.search(text):  # noqa: PLR2004
+    numbers = re.findall(r"\d+", text)
+    if len(text) > _MAX_LENGTH or len(numbers) != 2 or not _NAMES.search(text):
         return None
     day = _absolute(text, hints.languages)
     if day is None or not FIRST <= day.year <= LAST or str(day.year) not in numbers:
         return None
-    return Day(day) if {str(day.day), f"{day.day:02}"} & numbers else None
+    return Day(day) if {str(day.day), f"{day.day:02}"} & {*numbers} else None

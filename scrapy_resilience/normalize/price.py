@@ -50,8 +50,7 @@ def normalize_price(
     Raises `MissingLibraryError` without the extra ``quality``, where price-parser is needed.
     """
     reader = Reader(clean(text), locale, currency)
-    simple = reader.simple()
-    found = {"amount": simple[0], "currency": simple[1]} if simple else _read(reader)
+    found = reader.simple() or _read(reader)
     if found is None:
         return None
     if not decimal:
@@ -193,9 +192,7 @@ def _is_range(text: str, number: Number, after: Number) -> bool:
     return bool(_DASH.fullmatch(between))
 
 
-def _range(
-    reader: Reader, low: Number, high: Number, symbol: str, label: str | None
-) -> _Offer:
+def _range(reader: Reader, low: Number, high: Number, symbol: str, label: str | None) -> _Offer:
     if low.power == 0:  # $50-60k
         low = low._replace(power=high.power)
     high = reader.valued(high._replace(negative=False), high.symbol or symbol)
@@ -234,7 +231,7 @@ def _chosen(reader: Reader, numbers: list[Number], offers: list[_Offer]) -> Foun
 
 def _distinct(text: str, offers: list[_Offer]) -> list[_Offer]:
     """Each offer once, and those per pound or litre only where all are."""
-    if len(offers) < 2:  # noqa: PLR2004
+    if len(offers) < 2:
         return offers
     whole = [offer for offer in offers if not _UNIT.match(text, offer.end)]
     return list({offer.value: offer for offer in whole or offers}.values())
@@ -321,6 +318,6 @@ def _far(reader: Reader, number: Number) -> Found:
 
 def _is_word(symbol: str, text: str) -> bool:
     """Whether a symbol is a whole word of the text, and no other word."""
-    if len(symbol) < 3 or symbol in ENGLISH:  # noqa: PLR2004
+    if len(symbol) < 3 or symbol in ENGLISH:
         return False
     return bool(re.search(rf"(?<!\w){re.escape(symbol)}(?!\w)", text))
