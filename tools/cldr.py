@@ -32,7 +32,7 @@ LANGUAGES = (
 INVISIBLE = dict.fromkeys(map(ord, "\u200e\u200f\u061c\u200b\u2066\u2067\u2068\u2069\ufeff"))
 _LETTERS = r"[^\s\d.,،:/()\-–—]+"
 WORD = re.compile(rf"{_LETTERS}(?:\.{_LETTERS})*")
-DEFAULTS = {"$": "USD", "£": "GBP"}
+DEFAULTS = {"$": "USD", "£": "GBP", "C$": "CAD"}
 """Of the symbols with more than one meaning, those that mean one where nothing is known."""
 
 KEYS = ("decimal", "order", "currency")

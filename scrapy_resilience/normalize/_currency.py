@@ -30,6 +30,7 @@ _ALIASES = {
     "ILS": "NIS שח ש״ח",
     "JOD": "JD",
     "JPY": "円 日元 yen Yen",
+    "KES": "KSh Kshs KSh.",
     "KRW": "원 won",
     "KWD": "KD",
     "KZT": "тг тг. тңг теңге тенге",
@@ -138,6 +139,8 @@ def _everywhere() -> dict[str, Meaning]:
         found[symbol] = code
         if symbol.endswith(".") and len(symbol) > 2:
             found.setdefault(symbol[:-1], code)
+        if symbol.endswith("$") and symbol[:-1].isalpha():
+            found.setdefault(f"{symbol[:-1]} $", code)
     for code, words in _ALIASES.items():
         found |= dict.fromkeys(words.split(), code)
     meanings = {symbol: Meaning(code, frozenset({code})) for symbol, code in found.items()}

@@ -18,6 +18,7 @@ __all__ = [
     "Day",
     "Hints",
     "hints_of",
+    "is_split",
     "known_word",
     "named_day",
     "only_words",
@@ -56,6 +57,7 @@ _LETTERS = r"[^\s\d.,،:/()\-–—|·•]+"
 _WORD = re.compile(rf"{_LETTERS}(?:\.{_LETTERS})*")
 _DIGITS = re.compile(r"\d+")
 _SMALL = {
+    "в", "о", "em", "stand", "dnia", "klokken", "ngày", "năm",
     "st", "nd", "rd", "th", "er", "re", "ère", "eme", "o", "a", "e", "º", "ª", "of", "the",
     "on", "at", "posted", "published", "updated", "created", "added", "date", "last",
     "modified", "written", "by", "release", "released", "publish", "publication", "listed",
@@ -85,6 +87,16 @@ def _month(word: str, languages: Sequence[str]) -> int | None:
     for language in languages if month is None else ():
         month = month or table["months_of"].get(language, {}).get(word)
     return month
+
+
+@cache
+def _split() -> frozenset[str]:
+    return frozenset(word for names in cldr()["months_of"].values() for word in names)
+
+
+def is_split(text: str) -> bool:
+    """Whether a word is one month in one language, and another in the next."""
+    return not _split().isdisjoint(_WORD.findall(text.casefold()))
 
 
 # --- the forms -------------------------------------------------------------------------
@@ -254,6 +266,14 @@ def _worded(text: str, hints: Hints) -> Day | None:
     year, day = (first, second) if len(first) == 4 else (second, first)
     if len(day) > 2 or len(year) not in {2, 4}:
         return None
-    if int(year) > LAST and _THAI.search(text):
-        return _day(int(year) - _BUDDHIST, month, day)
+    if _THAI.search(text):
+        return _thai_day(year, month, day)
     return _day(year, month, day)
+
+
+def _thai_day(year: str, month: int, day: str) -> Day | None:
+    """A year of Thailand's calendar or of ours; of two digits, the one that is nearer."""
+    if len(year) == 2 and int(year) >= 43:
+        found = _day(2500 + int(year) - _BUDDHIST, month, day)
+        return found and found._replace(ambiguous=True)
+    return _day(int(year) - _BUDDHIST if int(year) > LAST else year, month, day)

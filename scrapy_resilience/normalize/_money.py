@@ -32,6 +32,7 @@ _LINES = re.compile(r" ?\n\s*")
 _FAMILIAR = re.compile("[\x00-\x7f€£¥₹₽₪₺₩À-Ćč-ıł-ņő-ž]*")
 """Characters that are what they look like, in any form."""
 
+_SPLIT = re.compile(r"(?<=\d)(?:\s?\.\s|\s\.)(?=\d\d(?!\d))")
 _UNEVEN = re.compile(r"[\t-\r]|  |^ | $")
 
 
@@ -44,7 +45,7 @@ def clean(text: str) -> str:
         text = plain(_RAISED.sub(r"\n\g<0>", text)).translate(_SIGNS)
     if _UNEVEN.search(text):
         text = _LINES.sub("\n", _SPACE.sub(" ", text)).strip()
-    return text
+    return _SPLIT.sub(".", text)  # $12 . 99, as pages with a span for each part have it
 
 
 # --- the numbers -----------------------------------------------------------------------
@@ -58,6 +59,7 @@ _LARGEST = 18
 _UNREADABLE = re.compile(r"\d+/\d|[\d.,]*[.,]\d\d-\s*$")
 """A fraction, and a minus behind: a reduction for accountants, an open range for others."""
 
+_ZEROS = re.compile(r"0\d")
 _GLUE = re.compile(r"\w+|[^\w\s~/+-]")
 """What makes two numbers one that can't be read: 1e5, 5x2, 1·234."""
 
@@ -67,6 +69,7 @@ _SIMPLE = re.compile(
     r"(?: ?([^\d\s.,'+\-()/%a-zA-Z]|[^\d\s.,'+\-()/%]{2,5}))?"
 )
 _MIL = {"ca": 3, "en": 6, "es": 3, "gl": 3, "pt": 3}
+_LAKH = 5
 
 
 class Number(NamedTuple):
@@ -89,7 +92,7 @@ class Reader:
         self.text = text
         self.known = symbols(locale)
         self.decimal_sign = decimal_sign(locale)
-        self._mil = _MIL.get(locale[:2].lower()) if locale else None
+        self._language = locale[:2].lower() if locale else ""
         meaning = self.known.meanings.get(currency.strip()) if currency else None
         self.hint = meaning.default if meaning else None
 
@@ -147,22 +150,36 @@ class Reader:
     def _number(self, match: re.Match[str], floor: int, ceiling: int) -> Number | None:
         token = match[0].rstrip(".,'")
         start, end = match.start(), match.start() + len(token)
-        rest = self.text[match.end() : ceiling]
+        before, rest = self.text[floor:start], self.text[match.end() : ceiling]
         more = ceiling < len(self.text)
         if rest.lstrip().startswith("%") or _UNREADABLE.match(self.text, start):
             return None
-        prefix, left, negative = self._before(self.text[floor:start])
-        mil = 3 if prefix == "R$" else self._mil
-        power, scale_end = scale_of(rest, priced=prefix is not None, mil=mil)
+        if floor and (before == "/" or self._is_glue(before)):
+            return None
+        prefix, left, negative = self._before(before)
+        local = self._powers(prefix)
+        power, scale_end = scale_of(rest, priced=prefix is not None, local=local)
         if power is None:
             return None
         suffix, right = self._after(rest[scale_end:], more=more, prefix=prefix)
         if suffix or scale_end:
             end = match.end() + scale_end + right
-        elif more and _GLUE.fullmatch(rest) and not self.known.ends(rest):
+        elif more and self._is_glue(rest):
             return None
+        if suffix and not prefix and _ZEROS.match(token):
+            return None  # of 5 00 $
         symbol = self._clearer(prefix, suffix) if prefix and suffix else prefix or suffix
         return Number(token, start - left, end, symbol, power, negative)
+
+    def _is_glue(self, between: str) -> bool:
+        return bool(_GLUE.fullmatch(between)) and not self.known.ends(between)
+
+    def _powers(self, symbol: str | None) -> dict[str, int | None]:
+        """Powers of ten by words that don't mean the same everywhere."""
+        found = {"mil": 3 if symbol == "R$" else _MIL.get(self._language)}
+        if symbol and "INR" in self.known.meanings[symbol].all:
+            found["l"] = _LAKH
+        return found
 
     def _before(self, text: str) -> tuple[str | None, int, bool]:
         """The symbol before a number, the length that belongs to it, and whether it is less."""
@@ -174,6 +191,10 @@ class Reader:
         if symbol is None:
             return None, len(text) - len(outer) if minus else 0, minus and _opens(outer, text)
         inner = outer = outer.rstrip(" :")[: -len(symbol)]
+        code = self.known.ends(outer.rstrip(" "))
+        if code and self._clearer(symbol, code) == code:  # CAD $5
+            symbol = code
+            inner = outer = outer.rstrip(" ")[: -len(code)]
         if not minus and outer.rstrip(" ").endswith("-"):
             outer = outer.rstrip(" ")[:-1]
             if _opens(outer, inner):
@@ -187,7 +208,10 @@ class Reader:
         if symbol is None:
             return None, 0
         end = len(rest) - len(text) + len(symbol)
-        return (None, 0) if prefix and more and not rest[end:].strip() else (symbol, end)
+        left = rest[end:]
+        if more and not left.strip() and (prefix or (rest[0] == " " and not left)):
+            return None, 0
+        return symbol, end
 
     def _clearer(self, prefix: str, suffix: str) -> str:
         """Of ``$10 CAD``, the symbol that says more."""

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["NUMBER", "exact", "read_number", "scale_of"]
 
@@ -86,12 +90,14 @@ _POWERS = {word: power for power, words in _SCALES.items() for word in words.spl
 _SIGNS = dict(zip("千万萬億亿兆천만억조", (3, 4, 4, 8, 8, 12, 3, 4, 8, 12), strict=True))
 
 
-def scale_of(text: str, *, priced: bool, mil: int | None) -> tuple[int | None, int]:
+def scale_of(
+    text: str, *, priced: bool, local: Mapping[str, int | None]
+) -> tuple[int | None, int]:
     """The power of ten that *text*, which follows a number, begins with, and its length.
 
-    A single letter counts when it is attached, or stands alone as a capital after a number
-    that is *priced*: has its currency already. ``mil`` is a thousand in some languages and
-    a million in others: its power is what the caller knows.
+    A single letter counts when it is attached to the number or to the currency, or is a
+    capital after a number that is *priced*: has its currency already. *local* has the powers
+    of words that mean more than one; ``None`` for one that is not known here.
     """
     found = _WORD.match(text)
     if found is None:
@@ -99,11 +105,15 @@ def scale_of(text: str, *, priced: bool, mil: int | None) -> tuple[int | None, i
     word = found[1].lower()
     if word[0] in _SIGNS:
         return _SIGNS[word[0]], found.start(1) + 1
-    if len(word) == 1 and text[0] == " " and not (priced and found[1].isupper()):
+    after = text[found.end() : found.end() + 1]
+    alone = len(word) == 1 and text[0] == " " and after not in _ATTACHED
+    if alone and not (priced and found[1].isupper()):
         return 0, 0
-    power = mil if word == "mil" else _POWERS.get(word, 0)
-    dot = len(word) > 1 and text[found.end() : found.end() + 1] == "."
-    return (0, 0) if power == 0 else (power, found.end() + dot)
+    power = local[word] if word in local else _POWERS.get(word, 0)
+    return (0, 0) if power == 0 else (power, found.end() + (len(word) > 1 and after == "."))
+
+
+_ATTACHED = {"€", "$", "£", "¥", "₹"}
 
 
 def exact(value: Decimal) -> int | float | None:

@@ -22,6 +22,7 @@ from scrapy_resilience.normalize._day import (
     Day,
     Hints,
     hints_of,
+    is_split,
     known_word,
     named_day,
     only_words,
@@ -30,6 +31,8 @@ from scrapy_resilience.normalize._day import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    Found = dict[str, Any] | None
 
 __all__ = ["normalize_date"]
 
@@ -65,18 +68,27 @@ def normalize_date(
     if order not in _ORDERS:
         raise ConfigurationError(f"order={order!r} is none of DMY, MDY and YMD")
     zone = _zone(timezone) if timezone else UTC
-    hints = hints_of(
-        locale, (languages,) if isinstance(languages, str) else (*languages,), order
-    )
+    names = (languages,) if isinstance(languages, str) else (*languages,)
+    hints = hints_of(locale, names, order)
     text = plain(text)
+    return _read(text, now, zone, hints) or _read_part(text, now, zone, hints)
+
+
+_ORDERS = {None, "DMY", "MDY", "YMD"}
+_PART = re.compile(r"\s*[|•·]\s*|\s*\bby\s", re.IGNORECASE)
+
+
+def _read(text: str, now: datetime | float | None, zone: dt.tzinfo, hints: Hints) -> Found:
     if iso := _ISO.fullmatch(text):
         return _result(_iso_day(iso[1]), _clock(iso.group(2, 3, 4, 5)), iso[6], zone)
     if found := named_day(text, hints):
         return _result(found, None, None, zone)
     if mail := _MAIL.fullmatch(text):
-        return _result(
-            read_day(mail[1], hints), _clock((*mail.group(2, 3, 4), None)), mail[5], zone
-        )
+        clock = _clock((*mail.group(2, 3, 4), None))
+        return _result(read_day(mail[1], hints), clock, mail[5], zone)
+    if basic := _BASIC.fullmatch(text):
+        clock = _clock((*basic.group(2, 3, 4), None))
+        return _result(read_day(basic[1], hints), clock, basic[5], zone)
     at = _TIME.search(text) if _CLOCK.search(text) else None
     if at:
         return _timed(text, at, now, zone, hints)
@@ -87,15 +99,25 @@ def normalize_date(
     )
 
 
-_ORDERS = {None, "DMY", "MDY", "YMD"}
+def _read_part(text: str, now: datetime | float | None, zone: dt.tzinfo, hints: Hints) -> Found:
+    """The only date of a line such as "By John Doe | January 15, 2024"."""
+    parts = _PART.split(text)
+    if not 1 < len(parts) <= _MOST_PARTS:
+        return None
+    found = [one for part in parts if part and (one := _read(part, now, zone, hints))]
+    return found[0] if len(found) == 1 else None
+
+
+_MOST_PARTS = 4
 
 # --- a time of day ---------------------------------------------------------------------
 
-_ZONE = r"Z|[+-]\d\d:?\d\d|(?:UTC|GMT) ?(?:[+-]\d{1,2}(?::?\d\d)?)?|[A-Z]{3,5}"
+_ZONE = r"Z|[+-]\d\d:?\d\d|(?:UTC|GMT) ?(?:[+-]\d{1,2}(?::?\d\d)?)?|[A-Z]{3,5}|[ECMP]T"
 _ISO = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?"
     r" ?([Zz]|[+-]\d\d:?\d\d|[+-]\d\d)?)?"
 )
+_BASIC = re.compile(r"(\d{8})T(\d\d)(\d\d)(\d\d)?(Z|[+-]\d{4})?")
 _MAIL = re.compile(
     r"(?:[A-Z][a-z]{2}, )?(\d{1,2} [A-Z][a-z]{2} \d{4}) (\d\d):(\d\d)(?::(\d\d))?"
     r" (GMT|UTC|Z|[+-]\d{4})"
@@ -155,6 +177,14 @@ _HOURS = {
 }  # fmt: skip
 """Zones by their letters: those of RFC 2822, and those with one meaning."""
 
+_CITIES = {
+    "ET": "America/New_York",
+    "CT": "America/Chicago",
+    "MT": "America/Denver",
+    "PT": "America/Los_Angeles",
+}
+"""Zones of the USA without a word on summer time."""
+
 _OFFSET = re.compile(r"(?:UTC|GMT)? ?([+-])(\d{1,2}):?(\d\d)?")
 
 
@@ -184,6 +214,8 @@ def _named_zone(name: str, local: datetime, zone: dt.tzinfo) -> dt.tzinfo | None
         return _fixed(fixed)
     if local.replace(tzinfo=zone).tzname() == name:
         return zone
+    if name in _CITIES:
+        return _zone(_CITIES[name])
     hours = _HOURS.get(name.upper().strip())
     return None if hours is None else dt.timezone(timedelta(hours=hours))
 
@@ -194,9 +226,7 @@ _PRIME = {"Z", "z", "GMT", "UTC", "+0000", "+00:00"}
 _EPOCH = dt.date(1970, 1, 1).toordinal()
 
 
-def _result(
-    day: Day | None, clock: dt.time | None, name: str | None, zone: dt.tzinfo
-) -> dict[str, Any] | None:
+def _result(day: Day | None, clock: dt.time | None, name: str | None, zone: dt.tzinfo) -> Found:
     if day is None:
         return None
     if clock is None:
@@ -246,9 +276,7 @@ def _at(now: datetime | float, zone: dt.tzinfo) -> datetime:
     return now.replace(tzinfo=now.tzinfo or UTC).astimezone(zone)
 
 
-def _relative(
-    text: str, now: datetime | float | None, zone: dt.tzinfo, hints: Hints
-) -> dict[str, Any] | None:
+def _relative(text: str, now: datetime | float | None, zone: dt.tzinfo, hints: Hints) -> Found:
     if now is None:
         return None
     here = _at(now, zone)
@@ -298,8 +326,27 @@ def _months_back(day: dt.date, months: int) -> dt.date:
 
 # --- dateparser ------------------------------------------------------------------------
 
-LANGUAGES = ("en", "es", "fr", "de", "it", "pt", "nl", "ru")
-"""Languages that dateparser tries where no hint names any: each costs time and memory."""
+_LATIN = ("en", "es", "fr", "de", "it", "pt", "nl", "pl", "tr")
+_SCRIPTS = (
+    ("[\u3040-\u30ff\u4e00-\u9fff]", ("ja", "zh")),
+    ("[\uac00-\ud7af]", ("ko",)),
+    ("[\u0400-\u04ff]", ("ru", "uk", "bg")),
+    ("[\u0370-\u03ff]", ("el",)),
+    ("[\u0590-\u05ff]", ("he",)),
+    ("[\u0600-\u06ff]", ("ar", "fa")),
+    ("[\u0900-\u097f]", ("hi",)),
+    ("[\u0e00-\u0e7f]", ("th",)),
+)
+
+
+def _languages(text: str) -> tuple[str, ...]:
+    """The languages to try where no hint names any: each costs time and memory."""
+    if not text.isascii():
+        for script, languages in _SCRIPTS:
+            if re.search(script, text):
+                return languages
+    return _LATIN
+
 
 _MAX_LENGTH = 64
 _BASE = datetime(2001, 3, 15, 12)  # noqa: DTZ001 - only differences to it count
@@ -318,7 +365,7 @@ def _parser(languages: tuple[str, ...], kind: str) -> Any:
         "TIMEZONE": "UTC",
     }
     parser = library("dateparser.date").DateDataParser
-    return parser(languages=list(languages or LANGUAGES), settings=settings)
+    return parser(languages=list(languages), settings=settings)
 
 
 @lru_cache(4096)
@@ -340,7 +387,7 @@ def _translated(
     text = _LABEL.sub("", text)
     if len(text) > _MAX_LENGTH or _SPAN.fullmatch(text):
         return None
-    distance = _distance(text, hints.languages)
+    distance = _distance(text, hints.languages or _languages(text))
     if distance is None:
         return None
     months, passed = distance
@@ -361,7 +408,9 @@ def _engine(text: str, hints: Hints) -> Day | None:
     numbers = re.findall(r"\d+", text)
     if len(text) > _MAX_LENGTH or len(numbers) != 2 or not _NAMES.search(text):
         return None
-    day = _absolute(text, hints.languages)
+    if not hints.languages and is_split(text):
+        return None
+    day = _absolute(text, hints.languages or _languages(text))
     if day is None or not FIRST <= day.year <= LAST or str(day.year) not in numbers:
         return None
     return Day(day) if {str(day.day), f"{day.day:02}"} & {*numbers} else None

@@ -140,17 +140,22 @@ class _Offer(NamedTuple):
 
 
 _LABELS = {
-    "was": "was|were|regular|reg|regularly|original|originally|old|before|list price|rrp|msrp"
-    "|uvp|statt|vorher|instead of|avant|au lieu de|à la place de|antes|prima|era|invece di|van"
-    "|ordinarie|før|было|старая цена|eski|de:|compare at|retail",
+    "was": "was|were|regular|reg|regularly|original|originally|old|before|list price|rrp|mrp"
+    "|msrp|uvp|statt|vorher|instead of|avant|au lieu de|à la place de|antes|prima|era|invece di"
+    "|van|ordinarie|før|было|старая цена|eski|de:|compare at|retail",
     "now": "now|sale|jetzt|nur|only|maintenant|ahora|ora|solo|сейчас|nu|agora|por|today"
-    "|our price|special|deal",
+    "|our price|offer price|special|deal",
     "off": "save|saving|savings|off|discount|rabatt|sparen|économisez|ahorra|ahorras"
     "|risparmi|скидка|shipping|delivery|postage|versand|versandkosten|livraison|envío|envio"
-    r"|spedizione|tax|vat|deposit|plus|\+",
+    r"|spedizione|tax|vat|deposit|zzgl|plus|\+",
 }
 _LABEL = re.compile(
     rf"(?<!\w)(?:{'|'.join(f'(?P<{name}>{words})' for name, words in _LABELS.items())})(?!\w)",
+    re.IGNORECASE,
+)
+_OFF = re.compile(
+    r"\s*(?:off|discount|de descuento|rabatt|korting|shipping|delivery|postage|versand"
+    r"|livraison|spedizione|envío)(?!\w)",
     re.IGNORECASE,
 )
 _DASH = re.compile(
@@ -206,7 +211,8 @@ _FOR = re.compile(r"\s*(?:for|für|pour|por|per|voor|för|за|za)\s*", re.IGNOR
 
 
 def _chosen(reader: Reader, numbers: list[Number], offers: list[_Offer]) -> Found:
-    left = _distinct(reader.text, [offer for offer in offers if offer.label != "off"])
+    left = [offer for offer in offers if not _is_off(reader.text, offer)]
+    left = _distinct(reader.text, left)
     regular = None
     if len(left) > 1:
         left, regular = _reduced(left)
@@ -227,6 +233,11 @@ def _chosen(reader: Reader, numbers: list[Number], offers: list[_Offer]) -> Foun
     if quantity := _quantity(reader.text, price, numbers):
         found["quantity"] = quantity
     return found
+
+
+def _is_off(text: str, offer: _Offer) -> bool:
+    """Whether an amount is saved or added: ``$5 off``, ``Save $5``, ``+ $5 shipping``."""
+    return offer.label == "off" or bool(_OFF.match(text, offer.end))
 
 
 def _distinct(text: str, offers: list[_Offer]) -> list[_Offer]:
@@ -288,13 +299,14 @@ def _bare(reader: Reader, numbers: list[Number]) -> Found:
         return None
     if not _ALONE.fullmatch(f"{text[: number.start]} {text[number.end :]}"):
         return _far(reader, number)
-    negative = reader.hint and _in_brackets(text)
-    return {"amount": -valued.amount if negative else valued.amount, "currency": reader.hint}
+    if _in_brackets(text):  # a count, but for a known currency
+        return {"amount": -valued.amount, "currency": reader.hint} if reader.hint else None
+    return {"amount": valued.amount, "currency": reader.hint}
 
 
 def _bare_range(reader: Reader, number: Number, others: list[Number]) -> Found:
     """Two numbers are a range of prices only when the currency is known."""
-    if reader.hint is None or len(others) > 1 or not _is_range(reader.text, number, others[0]):
+    if not reader.hint or len(others) > 1 or not _is_range(reader.text, number, others[0]):
         return None
     low, high = (reader.valued(one._replace(negative=False), None) for one in (number, *others))
     if not _rises(low.amount, high.amount):
