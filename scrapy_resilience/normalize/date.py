@@ -10,24 +10,21 @@ from __future__ import annotations
 import datetime as dt
 import re
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 from scrapy_resilience.exceptions import ConfigurationError
-from scrapy_resilience.normalize._common import library, normalizer, plain
+from scrapy_resilience.normalize._common import normalizer, plain
+from scrapy_resilience.normalize._dateparser import absolute_day, distance
 from scrapy_resilience.normalize._day import (
-    FIRST,
-    LAST,
     Day,
     Hints,
     hints_of,
-    is_split,
     known_word,
     named_day,
     only_words,
     read_day,
 )
+from scrapy_resilience.normalize._zones import UTC, named_zone, zone_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,8 +32,6 @@ if TYPE_CHECKING:
     Found = dict[str, Any] | None
 
 __all__ = ["normalize_date"]
-
-UTC = dt.timezone.utc
 
 
 @normalizer
@@ -67,7 +62,7 @@ def normalize_date(
     """
     if order not in _ORDERS:
         raise ConfigurationError(f"order={order!r} is none of DMY, MDY and YMD")
-    zone = _zone(timezone) if timezone else UTC
+    zone = zone_of(timezone) if timezone else UTC
     names = (languages,) if isinstance(languages, str) else (*languages,)
     hints = hints_of(locale, names, order)
     text = plain(text)
@@ -95,7 +90,7 @@ def _read(text: str, now: datetime | float | None, zone: dt.tzinfo, hints: Hints
     return (
         _result(read_day(text, hints), None, None, zone)
         or _relative(text, now, zone, hints)
-        or _result(_engine(text, hints), None, None, zone)
+        or _result(absolute_day(text, hints), None, None, zone)
     )
 
 
@@ -162,62 +157,9 @@ def _timed(
     if name and name.isalpha() and known_word(name):  # 10:30 JAN 15 2024
         name, end = None, at.start("zone")
     rest = f"{text[: at.start()].rstrip(' ,-').removesuffix('T')} {text[end:]}".strip(" ,-|·•")
-    day = read_day(rest, hints) or _near_day(rest, now, zone) or _engine(rest, hints)
+    day = read_day(rest, hints) or _near_day(rest, now, zone) or absolute_day(rest, hints)
     clock = _clock(at.group(1, 2, 3, 4), half=at[5] or at[6])
     return _result(day, clock, name and name.strip("()"), zone)
-
-
-# --- zones -----------------------------------------------------------------------------
-
-_HOURS = {
-    "UTC": 0, "GMT": 0, "Z": 0, "UT": 0, "WET": 0, "WEST": 1, "CET": 1, "CEST": 2, "MEZ": 1,
-    "MESZ": 2, "EET": 2, "EEST": 3, "MSK": 3, "EST": -5, "EDT": -4, "CST": -6, "CDT": -5,
-    "MST": -7, "MDT": -6, "PST": -8, "PDT": -7, "AKST": -9, "AKDT": -8, "HST": -10, "JST": 9,
-    "KST": 9, "AEST": 10, "AEDT": 11, "NZST": 12, "NZDT": 13,
-}  # fmt: skip
-"""Zones by their letters: those of RFC 2822, and those with one meaning."""
-
-_CITIES = {
-    "ET": "America/New_York",
-    "CT": "America/Chicago",
-    "MT": "America/Denver",
-    "PT": "America/Los_Angeles",
-}
-"""Zones of the USA without a word on summer time."""
-
-_OFFSET = re.compile(r"(?:UTC|GMT)? ?([+-])(\d{1,2}):?(\d\d)?")
-
-
-@lru_cache(64)
-def _zone(name: str) -> dt.tzinfo:
-    if name.upper() in {"UTC", "GMT", "Z"}:
-        return UTC
-    if fixed := _OFFSET.fullmatch(name):
-        return _fixed(fixed)
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError) as error:
-        raise ConfigurationError(
-            f"timezone={name!r} is neither a name such as Europe/Berlin nor an offset"
-            " such as +02:00"
-        ) from error
-
-
-def _fixed(found: re.Match[str]) -> dt.tzinfo:
-    delta = timedelta(hours=int(found[2]), minutes=int(found[3] or 0))
-    return dt.timezone(-delta if found[1] == "-" else delta)
-
-
-def _named_zone(name: str, local: datetime, zone: dt.tzinfo) -> dt.tzinfo | None:
-    """The zone that a text names: as *zone* calls itself, or one with a single meaning."""
-    if fixed := _OFFSET.fullmatch(name):
-        return _fixed(fixed)
-    if local.replace(tzinfo=zone).tzname() == name:
-        return zone
-    if name in _CITIES:
-        return _zone(_CITIES[name])
-    hours = _HOURS.get(name.upper().strip())
-    return None if hours is None else dt.timezone(timedelta(hours=hours))
 
 
 # --- the result ------------------------------------------------------------------------
@@ -238,7 +180,7 @@ def _result(day: Day | None, clock: dt.time | None, name: str | None, zone: dt.t
     if name in _PRIME or (name is None and zone is UTC):
         return _moment(local.replace(tzinfo=UTC), ambiguous=day.ambiguous)
     if name:
-        named = _named_zone(name, local, zone)
+        named = named_zone(name, local, zone)
         if named is None:
             return None
         zone = named
@@ -264,9 +206,6 @@ _AGO = re.compile(
 )
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DAY = 86400
-_LABEL = re.compile(
-    r"^(?:(?:[^\W\d_]+ ){0,3}[^\W\d_]+: ?|\w*publi\w* |posted |updated )", re.IGNORECASE
-)
 
 
 def _at(now: datetime | float, zone: dt.tzinfo) -> datetime:
@@ -324,93 +263,14 @@ def _months_back(day: dt.date, months: int) -> dt.date:
     return dt.date(year, month + 1, min(day.day, (following - timedelta(days=1)).day))
 
 
-# --- dateparser ------------------------------------------------------------------------
-
-_LATIN = ("en", "es", "fr", "de", "it", "pt", "nl", "pl", "tr")
-_SCRIPTS = (
-    ("[\u3040-\u30ff\u4e00-\u9fff]", ("ja", "zh")),
-    ("[\uac00-\ud7af]", ("ko",)),
-    ("[\u0400-\u04ff]", ("ru", "uk", "bg")),
-    ("[\u0370-\u03ff]", ("el",)),
-    ("[\u0590-\u05ff]", ("he",)),
-    ("[\u0600-\u06ff]", ("ar", "fa")),
-    ("[\u0900-\u097f]", ("hi",)),
-    ("[\u0e00-\u0e7f]", ("th",)),
-)
-
-
-def _languages(text: str) -> tuple[str, ...]:
-    """The languages to try where no hint names any: each costs time and memory."""
-    if not text.isascii():
-        for script, languages in _SCRIPTS:
-            if re.search(script, text):
-                return languages
-    return _LATIN
-
-
-_MAX_LENGTH = 64
-_BASE = datetime(2001, 3, 15, 12)  # noqa: DTZ001 - only differences to it count
-_SPAN = re.compile(r"(?:\d+ ?[^\W\d_\u2e80-\uffff]+\.?,? ?)+")
-"""Two days, but neither ago nor to come; Chinese and its like have the word attached."""
-_NAMES = re.compile(r"^[^$€£¥₹%@]*[^\W\d_]{2}[^$€£¥₹%@]*$")
-
-
-@lru_cache(32)
-def _parser(languages: tuple[str, ...], kind: str) -> Any:
-    # RELATIVE_BASE can't be each page's time: dateparser keeps all settings it ever saw.
-    settings = {
-        "PARSERS": [kind],
-        "RELATIVE_BASE": _BASE,
-        "REQUIRE_PARTS": ["day", "month", "year"],
-        "TIMEZONE": "UTC",
-    }
-    parser = library("dateparser.date").DateDataParser
-    return parser(languages=list(languages), settings=settings)
-
-
-@lru_cache(4096)
-def _distance(text: str, languages: tuple[str, ...]) -> tuple[int, timedelta] | None:
-    """How far back a relative date is: months, and the rest."""
-    found = _parser(languages, "relative-time").get_date_data(text)
-    moment = found.date_obj
-    if moment is None or moment.tzinfo:
-        return None
-    if found.period in {"month", "year"}:
-        return 12 * (_BASE.year - moment.year) + _BASE.month - moment.month, timedelta()
-    return 0, _BASE - moment
-
-
 def _translated(
     text: str, here: datetime, zone: dt.tzinfo, hints: Hints
 ) -> dict[str, Any] | None:
     """A relative date in another language than English."""
-    text = _LABEL.sub("", text)
-    if len(text) > _MAX_LENGTH or _SPAN.fullmatch(text):
+    found = distance(text, hints)
+    if found is None:
         return None
-    distance = _distance(text, hints.languages or _languages(text))
-    if distance is None:
-        return None
-    months, passed = distance
+    months, passed = found
     if passed % timedelta(days=1):
         return _moment(here.astimezone(UTC) - passed)
     return _result(Day(_months_back(here.date(), months) - passed), None, None, zone)
-
-
-@lru_cache(4096)
-def _absolute(text: str, languages: tuple[str, ...]) -> dt.date | None:
-    found = _parser(languages, "absolute-time").get_date_data(text).date_obj
-    return found.date() if found and not found.tzinfo else None
-
-
-def _engine(text: str, hints: Hints) -> Day | None:
-    """What dateparser takes for a day whose numbers stand in the text."""
-    text = _LABEL.sub("", text)
-    numbers = re.findall(r"\d+", text)
-    if len(text) > _MAX_LENGTH or len(numbers) != 2 or not _NAMES.search(text):
-        return None
-    if not hints.languages and is_split(text):
-        return None
-    day = _absolute(text, hints.languages or _languages(text))
-    if day is None or not FIRST <= day.year <= LAST or str(day.year) not in numbers:
-        return None
-    return Day(day) if {str(day.day), f"{day.day:02}"} & {*numbers} else None
