@@ -186,7 +186,7 @@ def _dates(outcome: Outcome) -> None:
 
 def _count(outcome: Outcome, name: str, found: Counter[str]) -> None:
     kinds = {kind: found[kind] for kind in (_RIGHT, _INCOMPLETE, _REFUSED, _WRONG)}
-    outcome.rows.append({"accuracy": name, "texts": found.total(), **kinds})
+    outcome.rows.append({"what": name, "texts": found.total(), **kinds})
 
 
 def _bars(
@@ -217,7 +217,7 @@ def _times(outcome: Outcome, turns: int) -> None:
         uncached = _best(timed.uncached, timed.texts, turns)
         outcome.rows.append(
             {
-                "µs a text": timed.name,
+                "what": f"{timed.name}, µs",
                 "ours": uncached,
                 "ours, seen before": _best(timed.ours, timed.texts, turns),
                 "library": _best(timed.library, timed.texts, turns),

@@ -56,6 +56,9 @@ _MOST = 12
 _LARGEST = 18
 """Digits before the point that an amount of money can have."""
 
+_LONGEST = 28
+"""Characters of a number: the digits that arithmetic with Decimal keeps by default."""
+
 _UNREADABLE = re.compile(r"\d+/\d|[\d.,]*[.,]\d\d-\s*$")
 """A fraction, and a minus behind: a reduction for accountants, an open range for others."""
 
@@ -138,6 +141,8 @@ class Reader:
         table = cldr()
         digits = table["digits"].get(code, 2)
         home = table["decimals"].get(code)
+        if len(token) > _LONGEST:
+            return None, code
         amount = read_number(token, self.decimal_sign, digits, home)
         if amount is None or amount.adjusted() + power >= _LARGEST:
             return None, code

@@ -1,6 +1,6 @@
 """Dates: a day, or a moment in UTC.
 
-The day is read by its form: ISO 8601, numbers, or names of months in 80 languages (`_day`).
+The day is read by its form: ISO 8601, numbers, or names of months in 75 languages (`_day`).
 What is left goes to dateparser, with few languages. Nothing depends on the clock or the time
 zone of the machine: a text such as "3 days ago" needs *now*.
 """

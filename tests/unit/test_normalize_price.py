@@ -154,6 +154,7 @@ def test_decimals():
 
     assert found["amount"] == Decimal("99999999999999.99")
     assert found["amount_max"] == Decimal("99999999999999999.99")
+    assert read("-$1." + "3" * 60, decimal=True) is None
     assert type(read("Free", decimal=True)["amount"]) is Decimal
 
 
