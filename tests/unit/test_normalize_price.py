@@ -216,8 +216,14 @@ def outcomes(prices, *, hinted):
 
 
 def test_cldr_with_locale(prices):
-    """Of the prices that the CLDR writes, all are right with their locale."""
-    assert outcomes(prices, hinted=True) == (3520, [])
+    """Of the prices that the CLDR writes, none is wrong with its locale, and all but 1 % right.
+
+    With Babel 2.18 all are right: another one may have symbols that the table lacks.
+    """
+    right, wrong = outcomes(prices, hinted=True)
+
+    assert not wrong
+    assert right >= 0.99 * len(prices)
 
 
 def test_cldr_without_locale(prices):
