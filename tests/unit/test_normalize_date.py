@@ -259,7 +259,7 @@ def dates():
 
 
 def test_cldr_with_locale(dates):
-    """Of the dates that the CLDR writes, none is wrong with its locale, and all but 1 % right."""
+    """Of the dates of the CLDR, none is wrong with its locale, and all but 1 % are right."""
     found = [(iso(date.text, locale=date.locale), str(date.day)) for date in dates]
 
     assert not [one for one in found if one[0] not in {None, one[1]}]
