@@ -28,6 +28,7 @@ _NAMES = (
     "survive",
     "snapshots",
     "gates",
+    "normalize",
 )
 _JSON = Path(__file__).parent / "results" / "latest.json"
 

@@ -7,6 +7,7 @@ The tree::
     ├── ConfigurationError   a setting has a value that is not allowed (also a ValueError)
     ├── MaxRetriesExceededError  the last of all tries has failed
     ├── PermanentFailureError  trying again would be in vain
+    ├── MissingLibraryError  a library of an extra is not installed (also an ImportError)
     └── CheckpointError      a job can't be opened, written or resumed
         ├── DamagedError     a stored file is not what was written
         ├── JobLockedError   another process is running the job
@@ -28,6 +29,7 @@ __all__ = [
     "JobLockedError",
     "MaxRetriesExceededError",
     "PermanentFailureError",
+    "MissingLibraryError",
     "ResilienceError",
     "SinkError",
     "SnapshotError",
@@ -71,6 +73,10 @@ class MaxRetriesExceededError(ResilienceError):
 
 class PermanentFailureError(ResilienceError):
     """Trying again would be in vain; the error behind it is the ``__cause__``."""
+
+
+class MissingLibraryError(ResilienceError, ImportError):
+    """A library is not installed; the text names the extra that has it."""
 
 
 class CheckpointError(ResilienceError):

@@ -125,6 +125,7 @@ def test_the_frontier_knows_no_framework(name):
 
 _LAYERS = {
     "core": {"core", "exceptions"},
+    "normalize": {"exceptions", "normalize"},
     "frontier": {"core", "frontier", "exceptions", "names"},
     "snapshots": {"frontier", "snapshots", "exceptions"},
     "checkpoint": {

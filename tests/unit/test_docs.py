@@ -132,6 +132,7 @@ def messages():
     """(module, fixed parts) of each message that a user may read."""
     ours = {"CheckpointError", "ConfigurationError", "JobLockedError", "UnserializableError"}
     ours |= {"SnapshotError", "SnapshotKeyError", "ValueError", "_changed"}
+    ours |= {"MissingLibraryError"}
     for module in sorted(PACKAGE.rglob("*.py")):
         if "testing" in module.parts:
             continue
