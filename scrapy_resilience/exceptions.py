@@ -4,6 +4,7 @@ The tree::
 
     ResilienceError
     ├── ConfigurationError   a setting has a value that is not allowed (also a ValueError)
+    ├── SelectorError        a selector set is missing, wrong or not what was stored
     └── CheckpointError      a job can't be opened, written or resumed
         ├── DamagedError     a stored file is not what was written
         ├── JobLockedError   another process is running the job
@@ -23,6 +24,7 @@ __all__ = [
     "DamagedError",
     "JobLockedError",
     "ResilienceError",
+    "SelectorError",
     "SinkError",
     "SnapshotError",
     "SnapshotKeyError",
@@ -36,6 +38,10 @@ class ResilienceError(Exception):
 
 class ConfigurationError(ResilienceError, ValueError):
     """A setting has a value that is not allowed; the text names what to change."""
+
+
+class SelectorError(ResilienceError, ValueError):
+    """A selector set is missing, wrong or not what was stored; the text says where."""
 
 
 class CheckpointError(ResilienceError):
