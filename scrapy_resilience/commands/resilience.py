@@ -11,6 +11,7 @@ from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
 from scrapy_resilience.checkpoint.job import read_report
+from scrapy_resilience.commands.selectors import SELECTORS_USAGE, run_selectors
 from scrapy_resilience.commands.snapshots import list_snapshots, restore_snapshot
 from scrapy_resilience.commands.tables import plain, shown_size, shown_time, table
 from scrapy_resilience.exceptions import ResilienceError
@@ -18,7 +19,7 @@ from scrapy_resilience.settings import Config, apply_layers, describe
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from scrapy.settings import BaseSettings
 
@@ -32,7 +33,10 @@ class Command(ScrapyCommand):
     default_settings: ClassVar[dict[str, Any]] = {"LOG_ENABLED": False}
 
     def syntax(self) -> str:
-        return "status <jobdir> | checkpoints <jobdir> | restore <jobdir> [<id>] | config"
+        return (
+            "status <jobdir> | checkpoints <jobdir> | restore <jobdir> [<id>] | config | "
+            + SELECTORS_USAGE
+        )
 
     def short_desc(self) -> str:
         return "Look at a job and at the settings of scrapy_resilience"
@@ -42,7 +46,8 @@ class Command(ScrapyCommand):
             "status <jobdir>: what a job has done and what is left. "
             "checkpoints <jobdir>: its snapshots. "
             "restore <jobdir> [<id>]: go back to a snapshot, the newest by default. "
-            "config: each setting, its value and where it came from."
+            "config: each setting, its value and where it came from. "
+            "selectors: sets of selectors, their versions and fixtures."
         )
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
@@ -55,18 +60,23 @@ class Command(ScrapyCommand):
             metavar="PLACE",
             help="folder or URL of the snapshots, in place of RESILIENCE_SNAPSHOT_DIR",
         )
+        parser.add_argument(
+            "--force", action="store_true", help="add selectors that are worse on fixtures"
+        )
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
-        commands: dict[str, tuple[Callable[..., tuple[Any, str]], set[int]]] = {
+        commands: dict[str, tuple[Callable[..., tuple[Any, str]], Collection[int]]] = {
             "status": (self._status, {1}),
             "checkpoints": (self._checkpoints, {1}),
             "restore": (self._restore, {1, 2}),
             "config": (self._config, {0}),
+            "selectors": (self._selectors, range(1, 5)),
         }
         name, *rest = args or [""]
         if name not in commands or len(rest) not in commands[name][1]:
             raise UsageError(f"use one of: {self.syntax()}", print_help=False)
         self._place = opts.place
+        self._force = opts.force
         try:
             data, text = commands[name][0](*rest)
         except (ResilienceError, OSError) as error:
@@ -91,6 +101,13 @@ class Command(ScrapyCommand):
         rows = describe(self._layered())
         cells = [(row["name"], plain(row["value"]), row["origin"]) for row in rows]
         return rows, table([("setting", "value", "from"), *cells])
+
+    def _selectors(self, *args: str) -> tuple[Any, str]:
+        folder = Config.from_settings(self._layered()).selectors_dir
+        done = run_selectors(folder, list(args), force=self._force)
+        if done is None:
+            raise UsageError(f"use one of: {SELECTORS_USAGE}", print_help=False)
+        return done
 
     def _layered(self) -> BaseSettings:
         assert self.settings is not None

@@ -10,7 +10,13 @@ from itemadapter import ItemAdapter
 from scrapy_resilience.exceptions import SelectorError
 from scrapy_resilience.selectors import files
 from scrapy_resilience.selectors.extraction import Extraction, tell
-from scrapy_resilience.selectors.fixtures import Failure, read_fixtures, regressions, replay
+from scrapy_resilience.selectors.fixtures import (
+    Failure,
+    Fixture,
+    read_fixtures,
+    regressions,
+    replay,
+)
 from scrapy_resilience.selectors.page import Page
 from scrapy_resilience.selectors.version import Version, make_version, order
 
@@ -115,7 +121,11 @@ class SelectorSet:
     def test(self, version: str | None = None) -> list[Failure]:
         """What a version, the active one by default, gets wrong on the fixtures."""
         chosen = self._find(version) if version else self._active
-        return replay(chosen, read_fixtures(self._fixtures))
+        return replay(chosen, self.fixtures())
+
+    def fixtures(self) -> list[Fixture]:
+        """The saved pages of this set."""
+        return read_fixtures(self._fixtures)
 
     def add_version(
         self,
