@@ -27,6 +27,7 @@ _NAMES = (
     "items",
     "survive",
     "snapshots",
+    "drift",
 )
 _JSON = Path(__file__).parent / "results" / "latest.json"
 

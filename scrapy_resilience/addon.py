@@ -17,11 +17,14 @@ from scrapy_resilience.downloadermiddlewares.barrier import BarrierMiddleware
 from scrapy_resilience.downloadermiddlewares.cookies import DurableCookiesMiddleware
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.extensions.checkpoint import Checkpoint
+from scrapy_resilience.extensions.coverage import FieldCoverage
 from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
 from scrapy_resilience.extensions.shutdown import Shutdown
 from scrapy_resilience.extensions.snapshots import Snapshots
 from scrapy_resilience.scheduler import ResilientScheduler
+from scrapy_resilience.selectors import registry
 from scrapy_resilience.settings import Config, apply_layers
+from scrapy_resilience.spidermiddlewares.drift import DriftMiddleware
 from scrapy_resilience.spidermiddlewares.start import StartMiddleware
 from scrapy_resilience.stock import check_settings
 
@@ -71,6 +74,7 @@ class ResilienceAddon:
             config = Config.from_settings(settings)
             _expand_jobdir(settings, self.crawler)
             if config.enabled:
+                registry.use(config.selectors_dir)
                 self._update(settings, config)
         except ConfigurationError as error:
             fail_quietly(self.crawler, error)
@@ -88,6 +92,7 @@ class ResilienceAddon:
 
     def _plug(self, settings: BaseSettings, config: Config) -> None:
         set_concurrent_items(settings, config)
+        _watch_quality(settings, config)
         if not (settings["JOBDIR"] and config.checkpoint_enabled):
             return
         _default(settings, "SPIDER_MIDDLEWARES", StartMiddleware, 0)
@@ -108,6 +113,13 @@ class ResilienceAddon:
         _default(settings, "EXTENSIONS", Shutdown, 0)
         if config.snapshot_enabled:
             _default(settings, "EXTENSIONS", Snapshots, 0)
+
+
+def _watch_quality(settings: BaseSettings, config: Config) -> None:
+    if config.drift_enabled:
+        _default(settings, "SPIDER_MIDDLEWARES", DriftMiddleware, 1)
+    if config.coverage_enabled:
+        _default(settings, "EXTENSIONS", FieldCoverage, 0)
 
 
 def _default(settings: BaseSettings, name: str, cls: type, order: int | None) -> None:

@@ -1,4 +1,4 @@
-"""Signals of a job's commits, for pipelines that buffer and spiders that read a queue.
+"""Signals of a job's commits, for pipelines that buffer and spiders that read a queue; of drift.
 
 - :data:`checkpoint_prepare`: a commit has been sealed. It is written when all handlers have
   succeeded. A plain function runs at the very moment of the seal; a coroutine is awaited, for
@@ -7,13 +7,20 @@
   theirs is logged and changes nothing.
 
 Both come without arguments, in turn: after each prepare its committed, or none after a kill.
+
+- :data:`selector_drift`: a field of a selector set is found less often than before, by another
+  selector, or with values of a wrong shape. Arguments: ``alarm``
+  (:class:`~scrapy_resilience.core.drift.Alarm`), ``candidates`` (a list of
+  :class:`~scrapy_resilience.selectors.candidates.Candidate`), and the ``response`` and
+  ``extraction`` that raised it.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["checkpoint_committed", "checkpoint_prepare"]
+__all__ = ["checkpoint_committed", "checkpoint_prepare", "selector_drift"]
 
 checkpoint_prepare: Final = object()
 checkpoint_committed: Final = object()
+selector_drift: Final = object()

@@ -1,4 +1,4 @@
-"""Drift: has what a selector finds changed, in share and not in a single page?
+"""Drift: whether what a selector finds has changed, in share and not on a single page.
 
 For each set, field and domain three yes-or-no series are kept: the page *filled* the field;
 the value was *valid*; it came from the *usual* selector and not from one after it. The latest
@@ -32,7 +32,7 @@ __all__ = ["Alarm", "DriftMonitor", "Observation", "Series", "chance"]
 _ALARM: Final = 1e-4
 _RECOVERED: Final = 0.01
 _LEAST_DROP: Final = 0.1
-_FORGET: Final = 10_000
+_FORGET: Final = 100_000
 """Outcomes in a baseline, beyond which it is halved: what is old counts less and less."""
 _TOLD: Final = 100
 """Outcomes that a fill rate which the set states is worth."""
@@ -167,6 +167,7 @@ class DriftMonitor:
         self.baseline = baseline
         self.domains = domains
         self._fields: OrderedDict[tuple[str, str], dict[str, _Field]] = OrderedDict()
+        self._changed: set[tuple[str, str]] = set()
 
     def observe(
         self, name: str, version: str, domain: str, observations: Iterable[Observation]
@@ -191,12 +192,13 @@ class DriftMonitor:
 
     def _known(self, name: str, domain: str) -> dict[str, _Field]:
         key = (name, domain)
+        self._changed.add(key)
         if key in self._fields:
             self._fields.move_to_end(key)
         else:
             self._fields[key] = {}
             if len(self._fields) > self.domains:
-                self._fields.popitem(last=False)
+                self._changed.add(self._fields.popitem(last=False)[0])
         return self._fields[key]
 
     def _take(
@@ -245,16 +247,19 @@ class DriftMonitor:
 
     # --- state of a job ---
 
-    def save(self) -> list[Any]:
-        """Everything, as plain lists."""
-        return [
-            [name, domain, [[key, *self._packed(state)] for key, state in known.items()]]
-            for (name, domain), known in self._fields.items()
-        ]
+    def changed(self) -> dict[tuple[str, str], list[Any] | None]:
+        """What changed since the last call, by set and domain; None for a forgotten one."""
+        changed, self._changed = self._changed, set()
+        return {
+            key: [[name, *self._packed(state)] for name, state in self._fields[key].items()]
+            if key in self._fields
+            else None
+            for key in changed
+        }
 
-    def restore(self, saved: Iterable[Any]) -> None:
-        """Go on from what :meth:`save` gave; a window of another length begins anew."""
-        for name, domain, known in saved:
+    def restore(self, saved: Mapping[Any, Any]) -> None:
+        """Go on from what :meth:`changed` gave; a window of another length begins anew."""
+        for (name, domain), known in saved.items():
             self._known(name, domain).update(
                 {key: self._unpacked(*packed) for key, *packed in known}
             )
@@ -262,7 +267,10 @@ class DriftMonitor:
     def _unpacked(
         self, version: str, usual: int, places: Mapping[int, int], window: int, *series: Any
     ) -> _Field:
-        fill, valid, fallback = (Series(*each) for each in series)
+        fill, valid, fallback = (
+            Series(hits, base, int(bits, 16), size, alarmed)
+            for hits, base, bits, size, alarmed in series
+        )
         if window != self.window:
             for each in (fill, valid, fallback):
                 each.restart()
@@ -277,4 +285,5 @@ def _all(state: _Field) -> tuple[Series, Series, Series]:
 
 
 def _row(series: Series) -> list[Any]:
-    return [series.base_hits, series.base_size, series.bits, series.size, series.alarmed]
+    bits = f"{series.bits:x}"  # beyond 64 bits when the window is
+    return [series.base_hits, series.base_size, bits, series.size, series.alarmed]

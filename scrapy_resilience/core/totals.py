@@ -31,6 +31,8 @@ def _add(key: str, old: Any, new: Any) -> Any:
     if not (_is_number(old) and _is_number(new)):
         return new
     words = key.replace("/", "_").split("_")
+    if "coverage" in words:  # a share of all items is no sum
+        return new
     if "max" in words:
         return max(old, new)
     if "min" in words:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -177,6 +179,23 @@ class SelectorSet:
             files.write_active(self._folder, chosen.version)
         self._active = chosen
         return chosen
+
+    def promote(self, field: str, index: int, changelog: str) -> Version:
+        """Add a version in which the selector at *index* is the primary one of *field*.
+
+        The fixtures are replayed, as in :meth:`add_version`.
+        """
+        before = self.fields[field]
+        first = before.selectors[index]
+        rest = [each for each in before.selectors if each is not first]
+        changed = replace(before, selectors=(first, *rest))
+        newest = list(self._versions)[-1]
+        number = int(m[1]) + 1 if (m := re.search(r"\.p(\d+)$", newest)) else 1
+        return self.add_version(
+            f"{re.sub(r'[.]p[0-9]+$', '', newest)}.p{number}",
+            {**self.fields, field: changed},
+            f"{changelog}: {first.text} is the primary selector of {field}",
+        )
 
     def _before(self) -> Version:
         names = list(self._versions)
