@@ -1,4 +1,4 @@
-"""Signals of a job's commits, for pipelines that buffer and spiders that read a queue; of drift.
+"""Signals of a job's commits, for pipelines that buffer and spiders that read a queue; drift.
 
 - :data:`checkpoint_prepare`: a commit has been sealed. It is written when all handlers have
   succeeded. A plain function runs at the very moment of the seal; a coroutine is awaited, for

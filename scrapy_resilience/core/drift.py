@@ -99,7 +99,7 @@ class Series:
         return self.base_hits / self.base_size if self.base_size else 1.0
 
     def restart(self) -> None:
-        """Another version of the selectors: the window begins anew, the baseline stays."""
+        """Other selectors: the window begins anew, the baseline stays."""
         self.bits, self.size, self.alarmed = 0, 0, False
 
 
@@ -107,7 +107,7 @@ class Series:
 class _Field:
     """What is known of a field on a domain."""
 
-    version: str
+    ident: str
     fill: Series
     valid: Series = field(default_factory=Series)
     fallback: Series = field(default_factory=Series)
@@ -124,9 +124,13 @@ class _Field:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """A field on a page: the place of the selector that found it, None for not found."""
+    """A field on a page: the place of the selector that found it, None for not found.
+
+    *ident* is another one when the field has other selectors: its series begin anew then.
+    """
 
     field: str
+    ident: str
     index: int | None
     valid: bool = False
     expected_fill: float | None = None
@@ -187,7 +191,7 @@ class DriftMonitor:
                 known[each.field].usual,
             )
             for each in observations
-            for kind, series in self._take(known, version, each)
+            for kind, series in self._take(known, each)
         ]
 
     def _known(self, name: str, domain: str) -> dict[str, _Field]:
@@ -201,16 +205,14 @@ class DriftMonitor:
                 self._changed.add(self._fields.popitem(last=False)[0])
         return self._fields[key]
 
-    def _take(
-        self, known: dict[str, _Field], version: str, seen: Observation
-    ) -> list[tuple[str, Series]]:
+    def _take(self, known: dict[str, _Field], seen: Observation) -> list[tuple[str, Series]]:
         state = known.get(seen.field)
         if state is None:
             told = seen.expected_fill
             first = Series(told * _TOLD, _TOLD) if told is not None else Series()
-            state = known[seen.field] = _Field(version, first)
-        elif state.version != version:
-            state.version, state.usual = version, -1
+            state = known[seen.field] = _Field(seen.ident, first)
+        elif state.ident != seen.ident:
+            state.ident, state.usual, state.places = seen.ident, -1, {}
             state.fill.restart()
             state.valid.restart()
             state.fallback = Series()
@@ -234,7 +236,6 @@ class DriftMonitor:
                 "set": name,
                 "domain": domain,
                 "field": key,
-                "version": state.version,
                 **{kind: round(getattr(state, kind).rate, 3) for kind in _KINDS},
                 **{
                     f"{kind}_before": round(getattr(state, kind).baseline, 3) for kind in _KINDS
@@ -265,7 +266,7 @@ class DriftMonitor:
             )
 
     def _unpacked(
-        self, version: str, usual: int, places: Mapping[int, int], window: int, *series: Any
+        self, ident: str, usual: int, places: Mapping[int, int], window: int, *series: Any
     ) -> _Field:
         fill, valid, fallback = (
             Series(hits, base, int(bits, 16), size, alarmed)
@@ -274,10 +275,10 @@ class DriftMonitor:
         if window != self.window:
             for each in (fill, valid, fallback):
                 each.restart()
-        return _Field(version, fill, valid, fallback, dict(places), usual)
+        return _Field(ident, fill, valid, fallback, dict(places), usual)
 
     def _packed(self, state: _Field) -> list[Any]:
-        return [state.version, state.usual, state.places, self.window, *map(_row, _all(state))]
+        return [state.ident, state.usual, state.places, self.window, *map(_row, _all(state))]
 
 
 def _all(state: _Field) -> tuple[Series, Series, Series]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import cached_property
 from hashlib import sha256
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -50,6 +51,11 @@ class Field:
         if self.fill is not None:
             data["fill"] = self.fill
         return data
+
+    @cached_property
+    def ident(self) -> str:
+        """A short hash: two fields with the same one find the same."""
+        return sha256(json.dumps(self.data(), sort_keys=True).encode()).hexdigest()[:12]
 
     def find(self, page: Page) -> tuple[Any, int, bool] | None:
         """The value, the place of its selector, and whether it is valid.

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.selectors.extraction import Extraction
     from scrapy_resilience.selectors.sets import SelectorSet
+    from scrapy_resilience.selectors.version import Version
 
 __all__ = ["DriftMiddleware"]
 
@@ -47,7 +48,7 @@ class DriftMiddleware:
             domains=config.drift_domains,
         )
         self.alarms: list[tuple[Alarm, list[Candidate]]] = []
-        self._act = {"rollback": _rollback, "promote": _promote}.get(config.drift_action)
+        self._action = config.drift_action
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -90,49 +91,46 @@ class DriftMiddleware:
             response=response,
             extraction=extraction,
         )
-        if self._act is not None and selectors.version == alarm.version:
-            self._change(alarm, page, extraction, selectors)
-
-    def _change(
-        self, alarm: Alarm, page: Page, extraction: Extraction, selectors: SelectorSet
-    ) -> None:
-        assert self._act is not None
+        if self._action == "report":
+            return
         try:
-            changed = self._act(alarm, page, extraction, selectors)
+            changed = self._change(alarm, page, extraction, selectors)
         except SelectorError as error:
             logger.warning("Selector drift changes nothing: %s", error)
             return
         if changed is not None:
             self.crawler.stats.inc_value(names.STAT_DRIFT_CHANGES)
-            logger.warning("Selector drift: %s %s is active now", alarm.set, changed)
+            logger.warning("Selector drift: %s %s is active now", alarm.set, changed.version)
+
+    def _change(
+        self, alarm: Alarm, page: Page, extraction: Extraction, selectors: SelectorSet
+    ) -> Version | None:
+        """Make another version active, unless an alarm of the same page has done so already."""
+        found = extraction.provenance.get(alarm.field)
+        field = selectors.versions[alarm.version].fields[alarm.field]
+        if selectors.fields.get(alarm.field) != field:
+            return None
+        if self._action == "rollback":
+            good = _older_that_finds(alarm, page, selectors)
+            return selectors.rollback(good) if good else None
+        if alarm.kind != "fallback" or found is None:
+            return None
+        return selectors.promote(alarm.field, found.index, f"Drift on {alarm.domain}")
 
 
-def _observation(name: str, extraction: Extraction, selectors: SelectorSet) -> Observation:
-    expected = selectors.fields[name].fill
-    found = extraction.provenance.get(name)
-    if found is None:
-        return Observation(name, None, expected_fill=expected)
-    return Observation(name, found.index, found.valid, expected)
-
-
-def _rollback(
-    alarm: Alarm, page: Page, extraction: Extraction, selectors: SelectorSet
-) -> str | None:
-    """Back to the newest older version that finds the field on this page, if one does."""
-    older = list(selectors.versions.values())
-    older = older[: list(selectors.versions).index(alarm.version)]
-    for version in reversed(older):
-        found = version.extract(page).provenance.get(alarm.field)
-        if found is not None and found.valid and found.index <= max(alarm.usual, 0):
-            return selectors.rollback(version.version).version
+def _older_that_finds(alarm: Alarm, page: Page, selectors: SelectorSet) -> str | None:
+    """The newest version before the alarm's that finds the field on this page."""
+    versions = list(selectors.versions)
+    for name in reversed(versions[: versions.index(alarm.version)]):
+        found = selectors.versions[name].extract(page).provenance.get(alarm.field)
+        if found and found.valid and (alarm.kind != "fallback" or found.index == 0):
+            return name
     return None
 
 
-def _promote(
-    alarm: Alarm, page: Page, extraction: Extraction, selectors: SelectorSet
-) -> str | None:
-    """A new version in which the fallback that found the field comes first."""
-    found = extraction.provenance.get(alarm.field)
-    if alarm.kind != "fallback" or found is None:
-        return None
-    return selectors.promote(alarm.field, found.index, f"Drift on {alarm.domain}").version
+def _observation(name: str, extraction: Extraction, selectors: SelectorSet) -> Observation:
+    field = selectors.fields[name]
+    found = extraction.provenance.get(name)
+    if found is None:
+        return Observation(name, field.ident, None, expected_fill=field.fill)
+    return Observation(name, field.ident, found.index, found.valid, field.fill)
