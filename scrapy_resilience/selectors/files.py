@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final
 
@@ -172,4 +172,5 @@ def _draft(path: Path, text: str) -> Iterator[Path]:
     except OSError as error:
         raise SelectorError(f"{path} can't be written: {error.strerror}") from None
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):  # it is not there, or never could be
+            draft.unlink()

@@ -22,6 +22,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import parsel  # also registers has-class() for XPath
+from cssselect import SelectorError as CssError
 from lxml import etree
 from parsel.csstranslator import HTMLTranslator
 
@@ -105,7 +106,7 @@ def parse(source: str) -> Selector:
 def _css(expression: str) -> Finder:
     try:
         return _xpath(HTMLTranslator().css_to_xpath(expression))
-    except (ValueError, SyntaxError) as error:  # cssselect's errors are SyntaxErrors
+    except CssError as error:
         raise SelectorError(f"the CSS selector {expression!r} is wrong: {error}") from None
 
 

@@ -32,8 +32,8 @@ class Registry:
     None all new versions stay in memory.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path | str | None = None) -> None:
+        self._folder = Path(folder) if folder else None
         self._sets: dict[str, SelectorSet] = {}
         self._registered: set[str] = set()
         self._read: dict[Path, Version] = {}

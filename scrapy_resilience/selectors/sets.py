@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.selectors.version import Field
 
-__all__ = ["SelectorSet"]
+__all__ = ["SelectorSet", "check_regressions"]
 
 
 class SelectorSet:

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
     from lxml.etree import _Element
 
-    Node = dict[str, Any]
+__all__ = ["Node", "by_type", "json_ld", "microdata", "texts_at"]
 
-__all__ = ["by_type", "json_ld", "microdata", "texts_at"]
+Node = dict[str, Any]
+"""An object of structured data: its properties, and ``@type``."""
 
 _marked: Final = etree.XPath("//*[@itemscope or @itemprop]")
 _string: Final = etree.XPath("string()", smart_strings=False)
