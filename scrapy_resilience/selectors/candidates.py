@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Candidate", "candidates"]
 
 _HIGHEST: Final = 0.5
-_ALIKE: Final = 0.6
+_ALIKE: Final = 0.5
 _ELEMENTS: Final = 5000
 _NAMES: Final = 400
 """Different names on a page that are compared: some milliseconds."""
