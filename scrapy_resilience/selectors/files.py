@@ -130,7 +130,7 @@ def write_version(folder: Path, version: Version) -> Path:
             os.link(draft, path)  # fails where a name is taken, as no rename does
         except FileExistsError:
             raise SelectorError(
-                f"{path} is there already, and a version never changes: choose a later one"
+                f"{path} is there already, and a version never changes; choose a later one"
             ) from None
     return path
 

@@ -156,8 +156,8 @@ class SelectorSet:
 
     def add(self, made: Version, *, force: bool = False) -> Version:
         """The same with a version that is ready."""
-        newest = list(self._versions)[-1]
-        if made.version in self._versions or order(made.version) <= order(newest):
+        newest = max([*self._versions, *self._stored()], key=order)
+        if order(made.version) <= order(newest):
             raise SelectorError(
                 f"{self.name} {made.version} can't be added: the newest version is {newest}, "
                 "and a version never changes; choose a later one"
@@ -168,6 +168,10 @@ class SelectorSet:
             files.clear_active(self._folder)
         self._versions[made.version] = self._active = made
         return made
+
+    def _stored(self) -> list[str]:
+        """The versions in the folder, those that other processes have added too."""
+        return files.version_names(self._folder) if self._folder else []
 
     def rollback(self, version: str | None = None) -> Version:
         """Make an older version the active one: by default the one before.

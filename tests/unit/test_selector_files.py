@@ -6,9 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Barrier, Thread
 
 import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from scrapy_resilience.exceptions import SelectorError
 from scrapy_resilience.selectors import Registry
@@ -129,6 +134,59 @@ def test_files_have_the_users_mode(add, folder):
     finally:
         os.umask(mask)
     assert (folder / "shop" / "1.0.0.toml").stat().st_mode & 0o777 == 0o644
+
+
+class Versions(RuleBasedStateMachine):
+    """One set, any number of registries that read and write its folder."""
+
+    def __init__(self):
+        super().__init__()
+        self.temporary = TemporaryDirectory()
+        self.folder = Path(self.temporary.name) / "selectors"
+        draft = Path(self.temporary.name) / "draft.toml"
+        draft.write_text(DRAFT, encoding="utf-8")
+        self.hashes = {"1.0.0": Registry(self.folder).add_file(draft).hash}
+        self.active = "1.0.0"
+        self.registries = [Registry(self.folder)]
+
+    def teardown(self):
+        """Remove the folder."""
+        self.temporary.cleanup()
+
+    @property
+    def fresh(self):
+        """The set as a new process reads it."""
+        return Registry(self.folder).get("shop")
+
+    @rule(minor=st.integers(1, 30), old=st.booleans())
+    def add(self, minor, old):
+        """A later version is taken, any other refused, also by who read the set before."""
+        registry = self.registries[-1] if old else Registry(self.folder)
+        self.registries.append(registry)
+        version, name = f"1.{minor}.0", list(self.hashes)[-1]
+        if minor > int(name.split(".")[1]):
+            made = registry.get("shop").add_version(version, {"title": f"css:.v{minor}"}, "")
+            self.hashes[version], self.active = made.hash, version
+        else:
+            with pytest.raises(SelectorError, match="choose a later one"):
+                registry.get("shop").add_version(version, {"title": "css:h1"}, "")
+
+    @rule(data=st.data())
+    def roll_back(self, data):
+        """Any version that is there can be chosen."""
+        self.active = data.draw(st.sampled_from(list(self.hashes)))
+        self.fresh.rollback(self.active)
+
+    @invariant()
+    def all_is_there(self):
+        """A new process sees all versions as they were added, and the chosen one."""
+        versions = self.fresh.versions
+        assert {name: each.hash for name, each in versions.items()} == self.hashes
+        assert self.fresh.version == self.active
+
+
+TestVersions = Versions.TestCase
+TestVersions.settings = settings(max_examples=25, stateful_step_count=15, deadline=None)
 
 
 # --- damage -----------------------------------------------------------------------------
@@ -328,7 +386,7 @@ def test_one_version_is_added_once(add, folder):
         thread.join()
 
     assert (len(done), len(refused)) == (1, 7)
-    assert all("is there already" in text for text in refused)
+    assert all("choose a later one" in text for text in refused)
     assert Registry(folder).get("shop").hash == done[0].hash
     assert not list((folder / "shop").glob(".*"))
 
