@@ -29,6 +29,7 @@ _NAMES = (
     "snapshots",
     "gates",
     "normalize",
+    "drift",
 )
 _JSON = Path(__file__).parent / "results" / "latest.json"
 

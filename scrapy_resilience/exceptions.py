@@ -8,6 +8,7 @@ The tree::
     ├── MaxRetriesExceededError  the last of all tries has failed
     ├── PermanentFailureError  trying again would be in vain
     ├── MissingLibraryError  a library of an extra is not installed (also an ImportError)
+    ├── SelectorError        a selector set is missing, wrong or not what was stored
     └── CheckpointError      a job can't be opened, written or resumed
         ├── DamagedError     a stored file is not what was written
         ├── JobLockedError   another process is running the job
@@ -28,9 +29,10 @@ __all__ = [
     "DamagedError",
     "JobLockedError",
     "MaxRetriesExceededError",
-    "PermanentFailureError",
     "MissingLibraryError",
+    "PermanentFailureError",
     "ResilienceError",
+    "SelectorError",
     "SinkError",
     "SnapshotError",
     "SnapshotKeyError",
@@ -77,6 +79,10 @@ class PermanentFailureError(ResilienceError):
 
 class MissingLibraryError(ResilienceError, ImportError):
     """A library is not installed; the text names the extra that has it."""
+
+
+class SelectorError(ResilienceError, ValueError):
+    """A selector set is missing, wrong or not what was stored; the text says where."""
 
 
 class CheckpointError(ResilienceError):

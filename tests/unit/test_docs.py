@@ -114,6 +114,8 @@ def test_commands():
     assert "scrapy resilience replay <jobdir> [FILTERS] [--json]" in page
     assert "scrapy resilience breakers <jobdir> [open <domain> | reset <domain>]" in page
     assert "scrapy resilience config [--json]" in page
+    for name in ("list", "show", "test", "diff", "add", "rollback"):
+        assert f"scrapy resilience selectors {name} " in page
 
 
 # --- messages -----------------------------------------------------------------------
