@@ -46,7 +46,7 @@ def clean(text: str) -> str:
 def short(name: str) -> str:
     """The name of a locale without its script, as pages write it: zh_TW for zh_Hant_TW."""
     parts = name.split("_")
-    return "_".join(part for part in parts if len(part) != 4) if len(parts) > 2 else name  # noqa: PLR2004
+    return "_".join(part for part in parts if len(part) != 4) if len(parts) > 2 else name
 
 
 def current_currencies() -> list[str]:
@@ -202,7 +202,7 @@ def main() -> None:
         "digits": {
             code: fractions[code][0]
             for code in codes
-            if code in fractions and fractions[code][0] != 2  # noqa: PLR2004
+            if code in fractions and fractions[code][0] != 2
         },
         "codes": codes,
         "decimals": decimals(entries),
