@@ -12,6 +12,7 @@ was hit by a power loss: that is SQLite's matter.
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -24,9 +25,16 @@ __all__ = ["forget", "has_log", "note", "witnessed"]
 
 
 def note(jobdir: Path, commits: int) -> None:
-    """A commit is durable. Not having noted it, on a full disk, does no harm."""
+    """A commit is durable. Not having noted it, on a full disk, does no harm.
+
+    Written in one step over what is there: a kill leaves the number before or this one.
+    """
     with suppress(OSError):
-        (jobdir / WITNESS).write_text(f"{commits}\n", encoding="ascii")
+        fd = os.open(jobdir / WITNESS, os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            os.write(fd, b"%020d\n" % commits)
+        finally:
+            os.close(fd)
 
 
 def witnessed(jobdir: Path) -> int:

@@ -45,6 +45,15 @@ def test_a_store_that_was_restored(jobdir):
     open_store(jobdir, Config()).close()
 
 
+def test_a_number_is_replaced_in_one_write(tmp_path, monkeypatch):
+    """A kill just before the number is written leaves the one before."""
+    witness.note(tmp_path, 9)
+    with monkeypatch.context() as patch:
+        patch.setattr(witness.os, "write", lambda *_: 0)
+        witness.note(tmp_path, 10)
+    assert witness.witnessed(tmp_path) == 9
+
+
 def test_a_note_that_can_not_be_written(tmp_path):
     """A full disk does not stop a commit that is durable already."""
     witness.note(tmp_path / "missing", 1)
