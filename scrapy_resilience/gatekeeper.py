@@ -10,7 +10,7 @@ import logging
 import random
 import time
 from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakKeyDictionary
+from weakref import ReferenceType, WeakKeyDictionary, ref
 
 from scrapy.exceptions import IgnoreRequest
 from scrapy.utils.asyncio import call_later
@@ -271,12 +271,15 @@ def _is_cached(result: Response | Exception) -> bool:
     return not isinstance(result, Exception) and "cached" in result.flags
 
 
-_gatekeepers: WeakKeyDictionary[Crawler, Gatekeeper] = WeakKeyDictionary()
+_gatekeepers: WeakKeyDictionary[Crawler, ReferenceType[Gatekeeper]] = WeakKeyDictionary()
+# weak both ways: a gatekeeper knows its crawler
 
 
 def gatekeeper_of(crawler: Crawler) -> Gatekeeper:
-    """The gatekeeper of a crawler, made by whoever asks first."""
-    keeper = _gatekeepers.get(crawler)
+    """The gatekeeper of a crawler, made by whoever asks first, and kept by those who ask."""
+    known = _gatekeepers.get(crawler)
+    keeper = known() if known is not None else None
     if keeper is None:
-        keeper = _gatekeepers[crawler] = Gatekeeper(crawler)
+        keeper = Gatekeeper(crawler)
+        _gatekeepers[crawler] = ref(keeper)
     return keeper
