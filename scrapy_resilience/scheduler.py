@@ -170,7 +170,7 @@ class ResilientScheduler(BaseScheduler):
             self.committer = Committer(
                 job.store, self.frontier, self._stats, patience=job.config.storage_timeout
             )
-            self.committer.on_written.append(partial(wake, engine))
+            self.committer.on_written += [partial(wake, engine), job.committed]
             self.committer.contributors.append(self._contribute)
             self.crawler.signals.connect(self._spider_idle, signals.spider_idle)
             self.crawler.signals.connect(self._engine_stopped, signals.engine_stopped)
@@ -200,6 +200,7 @@ class ResilientScheduler(BaseScheduler):
             raise refusal from error
         self.frontier.committed(changes)
         reach("job/begun")
+        job.committed()
         if job.stock is not None:
             logger.info(
                 "Imported %d requests and %d fingerprints of Scrapy's own scheduler (its files "
@@ -296,7 +297,7 @@ class ResilientScheduler(BaseScheduler):
     def _check_holds(self, gates: Gatekeeper, now: float) -> None:
         """End a crawl that has nothing but held requests, and for too long."""
         engine = self.crawler.engine
-        if not self.frontier or is_starting(engine) or under_way(engine):
+        if not self.frontier or gates.given_up or is_starting(engine) or under_way(engine):
             return
         successes, since = self._waits or (-1, 0.0)
         if successes != gates.gates.successes:
@@ -327,8 +328,12 @@ class ResilientScheduler(BaseScheduler):
         return not is_starting(engine) and gates.gates.excuse()
 
     def issued(self, request: Request) -> bool:
-        """Whether the request was handed out here: what bypasses the scheduler was not."""
-        return request in self._issued
+        """Whether the request was handed out here and is being downloaded for its callback.
+
+        What bypasses the scheduler was not, nor is what a callback downloads again.
+        """
+        scraping = self.crawler.engine.scraper.slot
+        return request in self._issued and not (scraping and request in scraping.active)
 
     def _hand_out(self, request: Request, row: Row, now: float) -> None:
         self._issued.add(request)
@@ -337,8 +342,7 @@ class ResilientScheduler(BaseScheduler):
         if self._gates is not None:
             self._gates.handed_out(request, lane, now)
         if self.job is not None:
-            if len(self.ledger.under_way) > self._collect_at:
-                self._collect()  # before the engine does not know the next one yet
+            self._collect_some()  # before the engine does not know the next one yet
             self.ledger.handed_out(request, row, partial(self._fingerprint, request))
         kind = "disk" if isinstance(row.data, bytes) else "memory"
         self._inc(f"scheduler/dequeued/{kind}")
@@ -362,6 +366,7 @@ class ResilientScheduler(BaseScheduler):
         if request is None:
             return
         if self.job is not None:
+            self._collect_some()
             self.ledger.handed_out(request, row)  # and done when the ledger is asked next
         self._inc(names.STAT_GIVEN_UP)
         self._letters.add(
@@ -453,6 +458,10 @@ class ResilientScheduler(BaseScheduler):
         self.job.close()
         if self._close_reason in names.FAILURES or self.job.incomplete:
             exit_with_failure(self.crawler)
+
+    def _collect_some(self) -> None:
+        if len(self.ledger.under_way) > self._collect_at:
+            self._collect()
 
     def _collect(self) -> None:
         done = self.ledger.collect(under_way(self.crawler.engine))

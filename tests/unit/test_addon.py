@@ -28,10 +28,13 @@ from scrapy_resilience.downloadermiddlewares.injection import FailureInjectionMi
 from scrapy_resilience.downloadermiddlewares.retry import ClassifiedRetryMiddleware
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.extensions.checkpoint import Checkpoint
+from scrapy_resilience.extensions.coverage import FieldCoverage
 from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
 from scrapy_resilience.extensions.snapshots import Snapshots
 from scrapy_resilience.scheduler import ResilientScheduler
+from scrapy_resilience.selectors import Registry, registry
 from scrapy_resilience.spidermiddlewares.deadletters import DeadLettersMiddleware
+from scrapy_resilience.spidermiddlewares.drift import DriftMiddleware
 from scrapy_resilience.spidermiddlewares.start import StartMiddleware
 
 ADDON = SETTINGS_PRIORITIES["addon"]
@@ -120,6 +123,35 @@ def test_what_is_plugged_in():
     assert extensions[Snapshots] == 0
     assert FeedExporter not in extensions
     assert SpiderState not in extensions
+
+
+def test_quality_is_watched():
+    """Drift and coverage are plugged in without a JOBDIR too, and can be left out."""
+    settings = applied(jobdir=None)
+    assert DriftMiddleware in components(settings, "SPIDER_MIDDLEWARES")
+    assert FieldCoverage in components(settings, "EXTENSIONS")
+
+    settings = applied(RESILIENCE_DRIFT_ENABLED=False, RESILIENCE_COVERAGE_ENABLED=False)
+    assert DriftMiddleware not in components(settings, "SPIDER_MIDDLEWARES")
+    assert FieldCoverage not in components(settings, "EXTENSIONS")
+
+
+def test_the_folder_of_selectors(tmp_path, monkeypatch):
+    """Selector sets are read from RESILIENCE_SELECTORS_DIR, and from ./selectors without it."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("selectors", "others"):
+        draft = tmp_path / f"{folder}.toml"
+        draft.write_text(f'set = "in_{folder}"\nversion = "1"\n[fields]\nx = ["css:a"]\n')
+        Registry(tmp_path / folder).add_file(draft)
+
+    applied(RESILIENCE_SELECTORS_DIR="others")
+    assert "in_others" in registry.names()
+    applied()
+    assert "in_selectors" in registry.names()
+    assert "in_others" not in registry.names()
+    applied(RESILIENCE_SELECTORS_DIR="")
+    assert "in_selectors" not in registry.names()
+    applied()
 
 
 def test_snapshots_can_be_left_out():
