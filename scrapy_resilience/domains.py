@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Domains", "host"]
 
 _ACTIONS: Final = ("hold", "fail")
-_NEVER: Final = {"failure_threshold": 0, "failure_rate": 0.0}
+_NEVER: Final = {"failure_threshold": 0, "failure_rate": 0.0, "slow_call_duration": 0.0}
 
 
 def host(request: Request) -> str:

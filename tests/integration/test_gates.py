@@ -129,6 +129,7 @@ def test_breakers_by_hand(pages, sick):
     """A stopped job's open breaker is listed; reset, its domain is asked at once."""
     job = pages(
         {"outage.test": 20},
+        RESILIENCE_BREAKER_FAILURE_THRESHOLD=2,
         RESILIENCE_BREAKER_RECOVERY_TIMEOUT=300,
         RESILIENCE_BREAKER_MAX_TRIPS=-1,
         RESILIENCE_HOLD_TIMEOUT=1,
@@ -153,9 +154,14 @@ def test_breakers_by_hand(pages, sick):
 
 def test_a_domain_is_shut_by_hand(pages, sick):
     """Forced open on a stopped job, it is not asked until it is reset."""
-    job = pages({"h0.test": 40, "h1.test": 40}, RESILIENCE_HOLD_TIMEOUT=1)
+    job = pages(
+        {"h0.test": 40, "h1.test": 40},
+        RESILIENCE_HOLD_TIMEOUT=1,
+        RESILIENCE_RATE_LIMITS={"h0.test": "2/s"},  # it is not done when the kill comes
+    )
     job.run_until(commits=1)
     breakers(job, "open", "h0.test")
+    job.configure(RESILIENCE_RATE_LIMITS=None)
     before = asked(sick, "h0.test")
 
     run = job.run()
