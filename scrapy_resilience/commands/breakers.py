@@ -34,7 +34,9 @@ _SHOWN: Final = {
     "last_failure": "",
 }
 """What is shown of a domain, with what it is where nothing is stored."""
-_COLUMNS: Final = ("domain", "state", "until", "trips", "held until", "because", "last failure")
+_COLUMNS: Final = (
+    "domain", "state", "until", "trips", "held until", "because", "rate", "last failure",
+)  # fmt: skip
 _NOW: Final = 0.0
 """Of a clock that stands still: only the time of day counts between two runs."""
 _ACTIONS: Final[dict[str, Callable[[Gates, str, float], None]]] = {
@@ -55,11 +57,8 @@ def show_breakers(path: str, action: str = "list", domain: str = "") -> tuple[An
             state.register_map(GATES, lambda: changed)
             store.commit(Changes(state=state.changed()))
             saved |= changed
-    rows = [
-        {"domain": name, **{key: data.get(key, _SHOWN[key]) for key in _SHOWN}}
-        for name, data in sorted(saved.items())
-        if data is not None
-    ]
+    rows = [_shown(name, data) for name, data in sorted(saved.items()) if data is not None]
+    rows = [row for row in rows if not _is_well(row, time.time())]
     return rows, table([_COLUMNS, *map(_row, rows)]) if rows else "no breakers"
 
 
@@ -80,6 +79,16 @@ def _never() -> float:
     raise AssertionError
 
 
+def _shown(domain: str, data: dict[str, Any]) -> dict[str, Any]:
+    return {"domain": domain, **{key: data.get(key, _SHOWN[key]) for key in _SHOWN}}
+
+
+def _is_well(row: dict[str, Any], now: float) -> bool:
+    """Whether the next run asks the domain like any other."""
+    held = (row["held_until"] or 0.0) > now
+    return row["state"] == _SHOWN["state"] and not held and row["rate"] is None
+
+
 def _row(row: dict[str, Any]) -> tuple[str, ...]:
     return (
         printable(row["domain"]),
@@ -88,6 +97,7 @@ def _row(row: dict[str, Any]) -> tuple[str, ...]:
         plain(row["trips"]),
         _time(row["held_until"]),
         printable(plain(row["hold_reason"])),
+        "-" if row["rate"] is None else f"{row['rate']:.2g}/s",
         printable(plain(row["last_failure"])),
     )
 

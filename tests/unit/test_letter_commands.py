@@ -375,10 +375,37 @@ def test_breakers_are_listed(job, say):
     lines = say("breakers", folder).splitlines()
 
     assert lines[1].split() == [
-        *("a.test", "closed", "-", "0", "2096-10-02", "07:06:40+00:00", "HTTP", "429", "-"),
+        *(
+            "a.test",
+            "closed",
+            "-",
+            "0",
+            "2096-10-02",
+            "07:06:40+00:00",
+            "HTTP",
+            "429",
+            "0.5/s",
+            "-",
+        ),
     ]
     assert lines[2].split()[:5] == ["b.test", "open", "2001-09-09", "01:46:40+00:00", "3"]
     assert lines[2].endswith(r"HTTP 503\x1b[2J")
+
+
+def test_a_domain_that_is_well_is_not_listed(job, say):
+    """A hold that is over, or some failures, keep nobody from asking."""
+    folder = job(
+        breakers={
+            "a.test": {"held_until": 1e9, "held_for": 60.0, "hold_reason": "HTTP 429"},
+            "b.test": {"state": "closed", "failures": 2, "last_failure": "HTTP 503"},
+            "c.test": {"rate": 0.5, "peak": 8.0},
+            "d.test": OPEN,
+        }
+    )
+
+    rows = json.loads(say("breakers", folder, "--json"))
+
+    assert [row["domain"] for row in rows] == ["c.test", "d.test"]
 
 
 def test_breakers_as_json(job, say):
