@@ -178,6 +178,9 @@ class Config:
     rerun_start: bool = _setting(
         False, "On resume, run all of start() again, not only what it has not done yet."
     )
+    gates_enabled: bool = _setting(
+        True, "Gate domains: circuit breakers, holds, rate limits and slow start."
+    )
     breaker_enabled: bool = _setting(True, "Circuit breakers for each domain.")
     breaker_failure_threshold: int = _setting(
         5, "Failures in a row that open a breaker; 0 turns this off.", minimum=0
