@@ -7,7 +7,7 @@ starved     20 hosts that never answer, 10 URLs each, queued before 200 URLs of 
             one (``DOWNLOAD_TIMEOUT=2``)
 alone       the 200 URLs of that healthy host
 outage      a host that answers 503 for 5 seconds, 100 URLs
-healthy     2,500 pages of 10 healthy hosts, with the gates, classified retries and dead
+healthy     2,472 pages of 8 healthy hosts, with the gates, classified retries and dead
             letters, and without them: ours both times
 domains     no crawl: memory of a gate, time of a decision, and of a pop of a frontier whose
             lanes are all gated and half of them held, for 1,000 to 100,000 domains
