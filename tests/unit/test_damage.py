@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
+from contextlib import closing
 from hashlib import sha1
 
 import pytest
@@ -155,4 +156,15 @@ def test_a_value_that_changed(whole, statement):
     connection.close()
 
     with pytest.raises(DamagedError, match="is damaged"):
+        content(path)
+
+
+def test_a_delay_out_of_nothing_is_found(whole):
+    """A bit that makes a delay of a row without one is found: hypothesis has seen it."""
+    path, data, _ = whole
+    path.write_bytes(data)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE requests SET delay = 0 WHERE due IS NULL")
+
+    with pytest.raises(CheckpointError):
         content(path)
