@@ -21,10 +21,9 @@ from scrapy_resilience.checkpoint.state import OWN
 from scrapy_resilience.core.breaker import Event, Outcome, State
 from scrapy_resilience.core.failures import THROTTLED
 from scrapy_resilience.core.gates import Gate, GateConfig, Gates
-from scrapy_resilience.domains import Domains
+from scrapy_resilience.domains import ACTIONS, Domains
 from scrapy_resilience.judge import Judge
 from scrapy_resilience.settings import Config
-from scrapy_resilience.shares import slot_name
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -97,8 +96,12 @@ class Gatekeeper:
         """The lane of a request that goes through the download slot *slot*."""
         if self.domains.is_slot and not request.meta:
             return slot
-        domain = slot_name(self.domains.of(request))
-        action = self.open_action(request)
+        domain, action = self.domains.of(request), self.open_action(request)
+        wanted = request.meta.get(names.META_OPEN_ACTION)
+        if wanted and wanted != action:
+            logger.warning(
+                "%s=%r of %s: use hold or fail", names.META_OPEN_ACTION, wanted, request
+            )
         if domain == slot and action == self.domains.action(domain):
             return slot
         return _SEPARATOR.join((slot, domain, action))
@@ -122,6 +125,8 @@ class Gatekeeper:
         return until
 
     def handed_out(self, request: Request, lane: str, now: float) -> None:
+        if self._verdicts:
+            self._verdicts.pop(request, None)  # without a JOBDIR it may have gone before
         self._tickets[request] = self.gates.acquire(self._split(lane)[0], now)
 
     def sweep(self, busy: Container[Request]) -> bool:
@@ -138,14 +143,17 @@ class Gatekeeper:
 
     def open_action(self, request: Request) -> str:
         """``"hold"`` or ``"fail"``: what becomes of a request while its breaker is open."""
-        action: str | None = request.meta.get(names.META_OPEN_ACTION)
-        return action or self.domains.action(self.domains.of(request))
+        action: Any = request.meta.get(names.META_OPEN_ACTION)
+        if action in ACTIONS:
+            return str(action)
+        return self.domains.action(self.domains.of(request))
 
     def ticket(self, request: Request) -> Ticket | None:
         return self._tickets.get(request)
 
     def acquire(self, request: Request, now: float) -> Ticket:
         """A request that did not come from the scheduler goes now."""
+        self._verdicts.pop(request, None)  # it may have gone before
         ticket = self._tickets[request] = self.gates.acquire(self.domains.of(request), now)
         return ticket
 

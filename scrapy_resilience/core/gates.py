@@ -79,7 +79,7 @@ class Gate:
     __slots__ = (
         "_gates", "breaker", "bucket", "counted_from", "domain", "excused", "failed",
         "first_at", "given_up", "held_for", "held_until", "hold_reason", "lanes", "pace",
-        "proven", "sent", "under_way",
+        "proven", "rate_before", "sent", "under_way",
     )  # fmt: skip
 
     breaker: Breaker
@@ -100,6 +100,7 @@ class Gate:
         self.under_way = 0
         self.first_at = 0.0
         self.sent = 0
+        self.rate_before = 0.0
         self.counted_from = 0.0
         self.lanes: set[str] | None = None
         """Whatever waits for this gate, by names that its user chooses."""
@@ -136,7 +137,9 @@ class Gate:
 
     def ready_at(self, now: float, slow_start: float, *, heed_breaker: bool = True) -> float:
         """Not after *now* when a request may go, else when to ask again; inf: when told."""
-        until = self.breaker.ready_at(now) if heed_breaker else 0.0
+        until = self.breaker.ready_at(now)
+        if until > now and not heed_breaker:
+            return 0.0  # it goes no further than to its refusal
         if until == inf:
             until = self.breaker.round_ends_at()  # a trial that hangs has an end, too
         until = max(until, self.held_until)
@@ -153,16 +156,19 @@ class Gate:
             return 0.0
         return inf if self.failed else self.first_at + slow_start
 
-    def took(self, now: float) -> None:
-        """A request goes."""
+    def took(self, now: float, *, sent: bool = True) -> None:
+        """A request goes; one that is not *sent* goes to its refusal only."""
         if not self.under_way:
             self.first_at = now
         self.under_way += 1
+        if not sent:
+            return
         if self.bucket is not None:
             self.bucket.take(now)
         if self.pace is not None:
             self.pace.take(now)
         if now - self.counted_from > _MEASURED:
+            self.rate_before = self.sent / (now - self.counted_from)
             self.counted_from, self.sent = now, 0
         self.sent += 1
 
@@ -172,7 +178,7 @@ class Gate:
 
     def rate(self, now: float) -> float:
         """Requests a second, of late."""
-        return self.sent / max(now - self.counted_from, 1.0)
+        return max(self.sent / max(now - self.counted_from, 1.0), self.rate_before)
 
 
 class Gates:
@@ -225,11 +231,11 @@ class Gates:
         config = self.config
         until = gate.ready_at(now, config.slow_start, heed_breaker=heed_breaker)
         if until <= now and self._on_probation >= config.probation_slots and config.slow_start:
-            until = self._take_turn(gate)
+            until = self._take_turn(gate, now)
         return until
 
-    def _take_turn(self, gate: Gate) -> float:
-        if gate.excused or not gate.on_probation:
+    def _take_turn(self, gate: Gate, now: float) -> float:
+        if gate.excused or not gate.on_probation or gate.breaker.ready_at(now) > now:
             return 0.0
         self._queue[gate] = None
         return inf
@@ -247,8 +253,12 @@ class Gates:
         """A request goes now. Whoever asked :meth:`ready_at` before gets a permit."""
         gate = self.gate(domain, now)
         permit = gate.breaker.acquire(now)
-        gate.took(now)
+        gate.took(now, sent=permit is not None)
+        if permit is None:
+            return Ticket(gate, permit, now, probation=False)
         gate.excused = False
+        if self._queue:
+            self._queue.pop(gate, None)
         probation = gate.on_probation
         self._on_probation += probation
         return Ticket(gate, permit, now, probation=probation)
