@@ -55,6 +55,7 @@ __all__ = [
     "set_exit_code",
     "stops_scrapy",
     "stops_twisted",
+    "take_back",
     "under_way",
     "wake",
     "watch_failures",
@@ -331,6 +332,25 @@ def forget_queued(engine: ExecutionEngine) -> None:
     """Don't send what waits in the downloader for its turn."""
     for slot in engine.downloader.slots.values():
         slot.queue.clear()
+
+
+def take_back(
+    engine: ExecutionEngine,
+    unwanted: Callable[[Request], bool],
+    error: Callable[[], Exception],
+) -> None:
+    """Fail what waits in the downloader for its turn, where *unwanted* says so."""
+    slots = getattr(engine.downloader, "slots", {})
+    for key in {request.meta.get("download_slot") for request in engine.downloader.active}:
+        if (slot := slots.get(key)) is None or not slot.queue:
+            continue
+        waiting = list(slot.queue)
+        slot.queue.clear()
+        for request, answer in waiting:
+            if unwanted(request):
+                answer.errback(error())
+            else:
+                slot.queue.append((request, answer))
 
 
 async def go_on_closing(engine: ExecutionEngine) -> None:

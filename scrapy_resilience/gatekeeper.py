@@ -16,7 +16,7 @@ from scrapy.exceptions import IgnoreRequest
 from scrapy.utils.asyncio import call_later
 
 from scrapy_resilience import names, signals
-from scrapy_resilience._scrapy import wake
+from scrapy_resilience._scrapy import take_back, wake
 from scrapy_resilience.checkpoint.state import OWN
 from scrapy_resilience.core.breaker import Event, Outcome, State
 from scrapy_resilience.core.failures import THROTTLED
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from scrapy_resilience.core.ratelimit import Rate
     from scrapy_resilience.scheduler import ResilientScheduler
 
-__all__ = ["Gatekeeper", "gatekeeper_of"]
+__all__ = ["Gatekeeper", "HeldBack", "gatekeeper_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +50,10 @@ _STATS: Final = {
     State.HALF_OPEN: names.STAT_BREAKER_HALF_OPEN,
     State.CLOSED: names.STAT_BREAKER_CLOSED,
 }
+
+
+class HeldBack(IgnoreRequest):  # noqa: N818 - Scrapy's IgnoreRequest
+    """A request was taken out of the downloader, where it waited for its turn."""
 
 
 class Gatekeeper:
@@ -202,6 +206,13 @@ class Gatekeeper:
         if self.gates.hold(self.domains.of(request), seconds, reason, time.monotonic()):
             self._stats.inc_value(names.STAT_HOLDS)
             self._commit_soon()
+            self._take_back(self.domains.of(request))
+
+    def _take_back(self, domain: str) -> None:
+        """DOWNLOAD_DELAY keeps requests in the downloader that were let through before."""
+        if self.active:
+            is_its = lambda request: self.domains.of(request) == domain  # noqa: E731
+            take_back(self.crawler.engine, is_its, HeldBack)
 
     def limit(self, request: Request, rate: Rate) -> None:
         """The domain of *request* asks for a rate: it counts where the settings allow more."""
@@ -217,6 +228,7 @@ class Gatekeeper:
             self._stats.inc_value(stat)
         if new is State.OPEN:
             self._commit_soon()
+            self._take_back(gate.domain)
         level = logging.WARNING if old is State.CLOSED or new is State.CLOSED else logging.INFO
         logger.log(
             level, "The circuit breaker of %s is %s: %s", gate.domain, new.value, event.value

@@ -15,7 +15,7 @@ from scrapy_resilience import names
 from scrapy_resilience._scrapy import fail_quietly
 from scrapy_resilience.core.ratelimit import Rate
 from scrapy_resilience.exceptions import CircuitOpenError, ConfigurationError
-from scrapy_resilience.gatekeeper import gatekeeper_of
+from scrapy_resilience.gatekeeper import HeldBack, gatekeeper_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -73,8 +73,11 @@ class CircuitBreakerMiddleware:
         self._keeper.answered(request, response)
         return response
 
-    def process_exception(self, request: Request, exception: Exception) -> None:
+    def process_exception(self, request: Request, exception: Exception) -> Request | None:
         self._keeper.answered(request, exception)
+        if isinstance(exception, HeldBack):
+            return request.replace(dont_filter=True)  # to be let through once more
+        return None
 
     def _downloaded(self, request: Request, response: Response) -> None:
         if response.status // 100 == _REDIRECTION:
