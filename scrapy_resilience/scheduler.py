@@ -282,7 +282,9 @@ class ResilientScheduler(BaseScheduler):
                 self._give_up(self._gates, now)
             while (row := self._pop(now)) is not None:
                 request = self._request_of(row)
-                if request is not None:
+                if request is None:
+                    self.frontier.vacate(self.frontier.source[1])
+                else:
                     self._hand_out(request, row, now)
                     return request
         except _UNREADABLE as error:
@@ -315,8 +317,8 @@ class ResilientScheduler(BaseScheduler):
         row = self.frontier.pop(now)
         if row is None and self._shares.sweep():
             row = self.frontier.pop(now)
-        if row is None and self._gates is not None and self._find_more(self._gates):
-            row = self.frontier.pop(now)
+        while row is None and self._gates is not None and self._find_more(self._gates):
+            row = self.frontier.pop(now)  # whoever was let through may have left
         return row
 
     def _find_more(self, gates: Gatekeeper) -> bool:
@@ -570,7 +572,6 @@ class ResilientScheduler(BaseScheduler):
         try:
             return self._codec.decode(row.data)
         except (ResilienceError, TypeError, ValueError) as error:
-            self.frontier.vacate(self.frontier.source[1])
             self._inc(names.STAT_UNREADABLE)
             self._unreadable = True
             logger.error(  # noqa: TRY400 - one line

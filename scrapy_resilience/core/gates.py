@@ -268,6 +268,11 @@ class Gates:
         gate = self._gates.get(domain)
         return gate is None or gate.breaker.state not in _NOT_CLOSED
 
+    def is_under_way(self, domain: str) -> bool:
+        """Whether *domain* has a request under way."""
+        gate = self._gates.get(domain)
+        return gate is not None and gate.under_way > 0
+
     def why(self, domain: str, now: float) -> str:
         """The reason that lasts longest, in words; empty when there is none."""
         gate = self._gates.get(domain)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from scrapy import signals
 from scrapy.exceptions import IgnoreRequest
+from scrapy.utils.asyncio import sleep
 from scrapy.utils.httpobj import urlparse_cached
 
 from scrapy_resilience import names
-from scrapy_resilience._scrapy import fail_quietly
+from scrapy_resilience._scrapy import fail_quietly, is_closing
 from scrapy_resilience.core.ratelimit import Rate
 from scrapy_resilience.exceptions import CircuitOpenError, ConfigurationError
 from scrapy_resilience.gatekeeper import HeldBack, gatekeeper_of
@@ -102,22 +102,26 @@ class CircuitBreakerMiddleware:
     def _rides_along(self, request: Request) -> bool:
         """robots.txt is asked for by a request that was let through, and waits for it.
 
-        Its answer proves nothing: it may say how fast the domain is to be asked.
+        Its answer proves nothing: it may say how fast the domain is to be asked. One that a
+        request of another domain's page asks for, such as an image's, waits as that would.
         """
         return (
             bool(request.meta.get("dont_obey_robotstxt"))
             and urlparse_cached(request).path == "/robots.txt"
+            and self._keeper.gates.is_under_way(self._keeper.domain(request))
         )
 
     async def _wait(self, request: Request) -> None:
         keeper, domain, began = self._keeper, self._keeper.domain(request), time.monotonic()
         while (until := keeper.gates.ready_at(domain, now := time.monotonic())) > now:
+            if is_closing(self.crawler.engine):
+                self._refuse(request)
             gate = keeper.gates.gate(domain, now)
             if _is_beyond(gate.breaker.ready_at(now), now, began + self._patience(request)):
                 self._refuse(request)
             if _is_beyond(gate.held_until, now, began + self._patience_with_holds):
                 self._refuse(request)
-            await asyncio.sleep(min(until - now, _LOOK))
+            await sleep(min(until - now, _LOOK))
 
     def _patience(self, request: Request) -> float:
         """Seconds to wait for an open breaker."""

@@ -86,7 +86,7 @@ def test_nobody_asks_before_it_ends(tmp_path):
     """A host that said 7 s is left alone for 7 s, and another one keeps its pace."""
     throttle = Throttle(7)
     with serving(throttle) as web:
-        job = crawl(tmp_path, web, busy=12, well=150)
+        job = crawl(tmp_path, web, busy=4, well=150)
 
         run = job.finish()
 
