@@ -108,7 +108,7 @@ class ResilientScheduler(BaseScheduler):
         self._waits: tuple[int, float] | None = None
         """How many requests had succeeded when only held ones were left, and since when."""
         self._wake_up: tuple[float, CallLaterResult] | None = None
-        self._collect_at = _COLLECT_AT_LEAST
+        self._collect_at = self._sweep_at = _COLLECT_AT_LEAST
         self._close_reason: str | None = None
         self._unreadable = False
         self._told = False
@@ -332,7 +332,16 @@ class ResilientScheduler(BaseScheduler):
         """Whether the request was handed out here: what bypasses the scheduler was not."""
         return request in self._issued
 
+    def _sweep(self) -> None:
+        """Forget requests that ended on their way while there was always another one."""
+        self._shares.sweep()
+        if self._gates is not None:
+            self._gates.sweep(under_way(self.crawler.engine))
+        self._sweep_at = max(_COLLECT_AT_LEAST, 2 * len(self._shares))
+
     def _hand_out(self, request: Request, row: Row, now: float) -> None:
+        if len(self._shares) >= self._sweep_at:
+            self._sweep()
         self._issued.add(request)
         lane, slot = self.frontier.source
         self._shares.handed_out(request, lane, slot)
