@@ -17,7 +17,6 @@ from scrapy.utils.asyncio import call_later
 
 from scrapy_resilience import names, signals
 from scrapy_resilience._scrapy import take_back, wake
-from scrapy_resilience.checkpoint.state import OWN
 from scrapy_resilience.core.breaker import Event, Outcome, State
 from scrapy_resilience.core.failures import THROTTLED
 from scrapy_resilience.core.gates import Gate, GateConfig, Gates
@@ -41,7 +40,6 @@ __all__ = ["Gatekeeper", "HeldBack", "gatekeeper_of"]
 
 logger = logging.getLogger(__name__)
 
-STATE: Final = OWN + "gates"
 _SEPARATOR: Final = "\t"
 _COMMIT_WITHIN: Final = 0.1
 """Seconds after which a hold is written down: it must survive a kill."""
@@ -94,7 +92,7 @@ class Gatekeeper:
         """Our scheduler is open: it asks the gates, and its job keeps what they know."""
         self.scheduler = scheduler
         if scheduler.job is not None:
-            scheduler.job.state.register_map(STATE, self._changed, self._restore)
+            scheduler.job.state.register_map(names.STATE_GATES, self._changed, self._restore)
 
     def lane(self, slot: str, request: Request) -> str:
         """The lane of a request that goes through the download slot *slot*."""

@@ -73,5 +73,5 @@ STAT_INJECTED: Final = "resilience/injected"
 STAT_TOTAL_PREFIX: Final = "resilience/total/"
 
 # State ------------------------------------------------------------------------
-STATE_BREAKERS: Final = "resilience/breakers"
-"""Under which the checkpoint keeps the breakers: a dict of domain → dict."""
+STATE_GATES: Final = "resilience.gates"
+"""Under which the checkpoint keeps what gates know: a map of domain → dict."""

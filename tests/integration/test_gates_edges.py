@@ -66,6 +66,7 @@ def test_a_crawl_that_only_waits_does_nothing(tmp_path):
 
     with serving(answer) as web:
         job = crawl(tmp_path, web.urls("a.test", 1), SCHEDULER="counting.Counting")
+        job.configure(RESILIENCE_CHECKPOINT_INTERVAL=60)  # each commit asks as well
         job.write("counting.py", dedent(COUNTING))
 
         run = job.finish()
@@ -77,8 +78,9 @@ def test_a_crawl_that_only_waits_does_nothing(tmp_path):
 
 def test_hosts_of_one_registered_domain(tmp_path):
     """With "registered" one sick host opens the breaker of its whole domain."""
-    with serving(lambda host, path, count: 503 if host == "bad.shop.test" else 200) as web:
-        urls = web.urls("bad.shop.test", 20) + web.urls("good.shop.test", 1)
+    bad, good = "bad.example.co.uk", "good.example.co.uk"
+    with serving(lambda host, path, count: 503 if host == bad else 200) as web:
+        urls = [f"http://{bad}/{n}" for n in range(20)] + [f"http://{good}/"]
         job = crawl(
             tmp_path,
             urls,
@@ -87,10 +89,10 @@ def test_hosts_of_one_registered_domain(tmp_path):
             RESILIENCE_HOLD_TIMEOUT=1,
         )
 
-        run = job.run()
+        run = job.run(env={"http_proxy": f"http://127.0.0.1:{web.port}", "no_proxy": ""})
 
     assert run.reason == "resilience_held", run
-    assert "The circuit breaker of shop.test is open" in run.log
+    assert "The circuit breaker of example.co.uk is open" in run.log
 
 
 def test_a_function_that_names_domains(tmp_path):
@@ -133,8 +135,8 @@ def test_a_domain_with_settings_of_its_own(tmp_path):
 
     assert run.reason == "resilience_held", run
     assert [len(web.times(host.lower())) for host in hosts] == [2, 15, 3]
-    assert run.stats["resilience/breaker/rejected"] == 13
-    assert run.stats["resilience/held"] == 12
+    assert run.stats["resilience/breaker/rejected"] == 14  # with that which opened it
+    assert run.stats["resilience/held"] == 13
 
 
 @pytest.mark.parametrize("jobdir", ["job", None])
@@ -239,7 +241,7 @@ def test_a_wall_clock_that_jumps_between_runs(tmp_path, jump):
         return (429, {"Retry-After": 8}) if time.monotonic() < first[0] + 4 else 200
 
     with serving(answer) as web:
-        job = crawl(tmp_path, web.urls("a.test", 3))
+        job = crawl(tmp_path, web.urls("a.test", 3), RESILIENCE_ADAPTIVE_RATE=False)
         job.run_until(until=lambda: job.states("resilience.gates"))
         time.sleep(max(first[0] + 4 - time.monotonic(), 0))
         job.write(
@@ -297,6 +299,33 @@ def test_bug_17_an_open_breaker_is_no_failure_of_the_job(tmp_path):
     found = json.loads(status.out)
     assert (status.code, found["state"], found["pending"]) == (0, "finished", 0)
     assert found["dead_letters"] == 20
+
+
+def test_the_breakers_of_a_stopped_job(tmp_path):
+    """The command lists what the crawl has kept, and what it sets holds in the next run."""
+    with serving(lambda host, path, count: 503 if host == "sick.test" else 200) as web:
+        job = crawl(tmp_path, web.urls("sick.test", 20) + web.urls("a.test", 1))
+        job.configure(RESILIENCE_BREAKER_RECOVERY_TIMEOUT=600, RESILIENCE_HOLD_TIMEOUT=1)
+
+        def breakers(*arguments):
+            run = job.run("resilience", "breakers", "job", *arguments, "--json")
+            assert run.code == 0, run
+            return [(row["domain"], row["state"]) for row in json.loads(run.out)]
+
+        job.run()
+        assert breakers() == [("sick.test", "open")]
+        assert breakers("open", "Sick.test") == [("sick.test", "forced_open")]
+        asked = len(web.times("sick.test"))
+        web.answer = lambda *_: 200
+        job.configure(RESILIENCE_BREAKER_RECOVERY_TIMEOUT=0.1)
+        run = job.run()
+        assert (run.code, run.reason) == (75, "resilience_held")
+        assert len(web.times("sick.test")) == asked
+
+        assert breakers("reset", "sick.test") == []
+        job.finish()
+    assert len(web.times("sick.test")) > asked + 10
+    check_all(job)
 
 
 REPLACING = """
