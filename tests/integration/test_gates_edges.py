@@ -10,6 +10,8 @@ import pytest
 from crawls import Crawl, wait_until
 from web import serving
 
+from scrapy_resilience.testing import SiteConfig, running_site
+
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
 PAGES = """
@@ -396,3 +398,38 @@ def test_a_kill_while_requests_are_given_up(tmp_path, rng):
 
     assert sorted(letter["url"] for letter in letters) == sorted(job.settings["URLS"])
     wait_until(lambda: len(web.asked) < 40, 0.1)
+
+
+CAPTCHAS = """
+    import scrapy
+    class Shop(scrapy.Spider):
+        name = "shop"
+        async def start(self):
+            for url in self.settings.getlist("URLS"):
+                yield scrapy.Request(url)
+        def parse(self, response):
+            assert response.css("main"), "a ban page"
+            yield dict(sku=response.url)
+"""
+
+
+def test_one_pause_for_fifty_captchas(tmp_path):
+    """Fifty gzipped captchas are one pause of the domain; what they were for comes after it."""
+    config = SiteConfig(
+        pages=120, latency=0.05, ban_after=60, ban_window=4, ban_gzip=True, outage=0
+    )
+    with running_site(config) as site:
+        urls = [site.url("banned.test", f"/page/{number}") for number in range(1, 120)]
+        job = crawl(tmp_path, urls, CAPTCHAS)
+        job.configure(CONCURRENT_REQUESTS=50, CONCURRENT_REQUESTS_PER_DOMAIN=50)
+        job.configure(RESILIENCE_BREAKER_RECOVERY_TIMEOUT=5)
+
+        run = job.finish()
+        paths = site.stats()["hosts"]["banned.test"]["paths"].values()
+
+    check_all(job)
+    captchas = sum(path.get("captcha", 0) for path in paths)
+    assert 20 <= captchas <= 50 + 10
+    assert run.stats["resilience/breaker/opened"] == 1
+    assert run.stats["resilience/failures/blocked"] == captchas
+    assert run.stats["item_scraped_count"] == 119
