@@ -50,7 +50,7 @@ _STATS: Final = {
 }
 
 
-class HeldBack(IgnoreRequest):  # noqa: N818 - Scrapy's IgnoreRequest
+class HeldBack(IgnoreRequest):
     """A request was taken out of the downloader, where it waited for its turn."""
 
 

@@ -32,16 +32,16 @@ def show_breakers(path: str, action: str = "list", domain: str = "") -> tuple[An
     if action not in _ACTIONS:
         raise CheckpointError(f"{action!r} is not an action of breakers: use open or reset")
     with open_job(Path(path), write=action != "list") as store:
-        gates, changed = Gates(), {}
+        gates: Gates = {}
+        changed: dict[str, dict[str, Any] | None] = {}
         registry = StateRegistry(store.state(), values)
         registry.register_map(STATE_GATES, lambda: changed, gates.update)
         if action != "list":
             domain = domain if domain in gates else domain.lower()
             changed[domain] = _ACTIONS[action](gates, domain)
             store.commit(Changes(state=registry.changed()))
-    gates.update(changed)
-    now = time.time()
-    rows = [_about(name, gates[name]) for name in sorted(gates) if gates[name]]
+    now, found = time.time(), {**gates, **changed}
+    rows = [_about(name, gate) for name, gate in sorted(found.items()) if gate]
     rows = [row for row in rows if row["state"] != _CLOSED or (row["held_until"] or 0) > now]
     return rows, table([_COLUMNS, *map(_row, rows)]) if rows else "no breakers"
 

@@ -40,6 +40,7 @@ IMAGES = """
 
 @cache
 def png():
+    """A picture that ImagesPipeline takes."""
     image = pytest.importorskip("PIL.Image")
     file = BytesIO()
     image.new("RGB", (80, 80), "teal").save(file, "PNG")
@@ -47,6 +48,7 @@ def png():
 
 
 def crawl(folder, web, source=PAGES, **settings):
+    """A project with feeds, and breakers of short open times."""
     return Crawl(
         folder,
         source,
@@ -77,14 +79,17 @@ def images(folder, web, *hosts, pages=20, **settings):
     )
 
 
-def picture(host, path, count):
+def picture(_host, path, _count):
+    """An answer: a picture, or a page."""
     return (200, {"Content-Type": "image/png"}, png()) if path.endswith(".png") else 200
 
 
 def test_images_of_a_limited_host_come_at_its_rate(tmp_path):
     """The rate limit of a domain holds for images, and they all come."""
     with serving(picture) as web:
-        job = images(tmp_path, web, "images.test", RESILIENCE_RATE_LIMITS={"images.test": "8/s"})
+        job = images(
+            tmp_path, web, "images.test", RESILIENCE_RATE_LIMITS={"images.test": "8/s"}
+        )
 
         job.finish()
 
@@ -167,7 +172,7 @@ def test_crawl_delay_of_a_real_robots_txt(tmp_path):
     """Crawl-delay is read by Scrapy's own parser, for the crawl's user agent."""
     robots = b"User-agent: *\nCrawl-delay: 0.1\n\nUser-agent: slow\nCrawl-delay: 0.5\n"
 
-    with serving(lambda host, path, count: (200, {}, robots)) as web:
+    with serving(lambda *_: (200, {}, robots)) as web:
         job = crawl(tmp_path, web, URLS=web.urls("a.test", 5), ROBOTSTXT_OBEY=True)
         job.configure(USER_AGENT="slow")
 
@@ -182,7 +187,7 @@ def test_a_redirect_to_a_sick_domain(tmp_path):
     """The target waits at its own gate; the domain that sent us there is well."""
     start = []
 
-    def answer(host, path, count):
+    def answer(host, path, _):
         start.append(time.monotonic())
         if host == "well.test":
             return 302, {"Location": f"http://sick.test:{web.port}{path}"}
@@ -219,7 +224,7 @@ DOWNLOADS = """
 
 def test_downloads_of_callbacks_over_kills(tmp_path, rng):
     """Callbacks that wait at a gate keep no commit from being made, and repeat no item."""
-    with serving(lambda host, path, count: 200) as web:
+    with serving(lambda *_: 200) as web:
         job = crawl(
             tmp_path,
             web,
@@ -241,7 +246,9 @@ def test_downloads_of_callbacks_over_kills(tmp_path, rng):
 def test_a_stop_does_not_wait_for_a_gate(tmp_path, scheduler):
     """What waits in the process at the gate of a slow domain ends when the crawl does."""
     with serving(picture) as web:
-        job = images(tmp_path, web, "images.test", RESILIENCE_RATE_LIMITS={"images.test": "1/m"})
+        job = images(
+            tmp_path, web, "images.test", RESILIENCE_RATE_LIMITS={"images.test": "1/m"}
+        )
         if scheduler != "ours":
             job.configure(SCHEDULER=scheduler, JOBDIR=None)
         with job.process() as process:

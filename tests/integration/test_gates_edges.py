@@ -8,7 +8,7 @@ from textwrap import dedent
 
 import pytest
 from crawls import Crawl, wait_until
-from web import serving
+from web import failing, serving
 
 from scrapy_resilience.testing import SiteConfig, running_site
 
@@ -20,7 +20,8 @@ PAGES = """
         name = "shop"
         async def start(self):
             for url in self.settings.getlist("URLS"):
-                yield scrapy.Request(url, errback=self.failed, meta=self.settings.getdict("META"))
+                meta = self.settings.getdict("META")
+                yield scrapy.Request(url, errback=self.failed, meta=meta)
         def parse(self, response):
             yield dict(sku=response.url)
         def failed(self, failure):
@@ -29,6 +30,7 @@ PAGES = """
 
 
 def crawl(folder, urls, source=PAGES, **settings):
+    """A project that asks for these URLs, and has breakers of short open times."""
     return Crawl(
         folder,
         source,
@@ -62,7 +64,7 @@ def test_a_crawl_that_only_waits_does_nothing(tmp_path):
     """While all requests are held nobody asks in vain, and the wait ends when it is over."""
     refused = []
 
-    def answer(host, path, count):
+    def answer(_host, _path, count):
         refused.append(time.monotonic())
         return (429, {"Retry-After": 6}) if count == 1 else 200
 
@@ -81,7 +83,7 @@ def test_a_crawl_that_only_waits_does_nothing(tmp_path):
 def test_hosts_of_one_registered_domain(tmp_path):
     """With "registered" one sick host opens the breaker of its whole domain."""
     bad, good = "bad.example.co.uk", "good.example.co.uk"
-    with serving(lambda host, path, count: 503 if host == bad else 200) as web:
+    with serving(failing(bad)) as web:
         urls = [f"http://{bad}/{n}" for n in range(20)] + [f"http://{good}/"]
         job = crawl(
             tmp_path,
@@ -99,7 +101,7 @@ def test_hosts_of_one_registered_domain(tmp_path):
 
 def test_a_function_that_names_domains(tmp_path):
     """A callable of the user decides which requests belong together."""
-    with serving(lambda host, path, count: 503 if path < "/2" else 200) as web:
+    with serving(lambda _, path, __: 503 if path < "/2" else 200) as web:
         job = crawl(
             tmp_path,
             [web.url("a.test", f"/{kind}/{n}") for kind in (1, 2) for n in range(20)],
@@ -174,7 +176,9 @@ def test_strange_hosts(tmp_path):
             "data:text/html,hello",
             "data:text/html,world",
         ]
-        job = crawl(tmp_path, [*urls, f"http://UPPER.test:{port}/c", f"http://bücher.test:{port}/d"])
+        job = crawl(
+            tmp_path, [*urls, f"http://UPPER.test:{port}/c", f"http://bücher.test:{port}/d"]
+        )
 
         run = job.finish()
 
@@ -220,7 +224,7 @@ SLOT = """
 )
 def test_slots_are_not_domains(tmp_path, settings):
     """Whatever shares a download slot, each host has a gate of its own."""
-    with serving(lambda host, path, count: 503 if host == "sick.test" else 200) as web:
+    with serving(failing("sick.test")) as web:
         urls = web.urls("sick.test", 20) + web.urls("a.test", 20) + web.urls("b.test", 20)
         job = crawl(tmp_path, urls, RESILIENCE_BREAKER_MAX_TRIPS=0, RETRY_TIMES=1, **settings)
         job.write("slot.py", dedent(SLOT))
@@ -238,7 +242,7 @@ def test_a_wall_clock_that_jumps_between_runs(tmp_path, jump):
     """A clock that was set back prolongs no hold; one that was set forward ends it."""
     first = []
 
-    def answer(host, path, count):
+    def answer(*_):
         first.append(time.monotonic())
         return (429, {"Retry-After": 8}) if time.monotonic() < first[0] + 4 else 200
 
@@ -261,13 +265,15 @@ def test_a_wall_clock_that_jumps_between_runs(tmp_path, jump):
 def test_without_a_reactor(tmp_path):
     """Breakers, holds and letters work where no reactor runs."""
 
-    def answer(host, path, count):
+    def answer(host, _, count):
         if host == "busy.test" and count == 1:
             return 429, {"Retry-After": 3}
         return 503 if host == "sick.test" else 200
 
     with serving(answer) as web:
-        urls = [url for host in ("sick.test", "busy.test", "a.test") for url in web.urls(host, 10)]
+        urls = [
+            url for host in ("sick.test", "busy.test", "a.test") for url in web.urls(host, 10)
+        ]
         job = crawl(
             tmp_path,
             [url.replace(f":{web.port}", "") for url in urls],
@@ -288,7 +294,7 @@ def test_without_a_reactor(tmp_path):
 
 def test_bug_17_an_open_breaker_is_no_failure_of_the_job(tmp_path):
     """A crawl that ended well with an open breaker exits with 0 and is finished."""
-    with serving(lambda host, path, count: 503 if host == "sick.test" else 200) as web:
+    with serving(failing("sick.test")) as web:
         job = crawl(tmp_path, web.urls("sick.test", 20) + web.urls("a.test", 20))
         job.configure(RESILIENCE_BREAKER_MAX_TRIPS=0, RESILIENCE_BREAKER_RECOVERY_TIMEOUT=600)
 
@@ -305,7 +311,7 @@ def test_bug_17_an_open_breaker_is_no_failure_of_the_job(tmp_path):
 
 def test_the_breakers_of_a_stopped_job(tmp_path):
     """The command lists what the crawl has kept, and what it sets holds in the next run."""
-    with serving(lambda host, path, count: 503 if host == "sick.test" else 200) as web:
+    with serving(failing("sick.test")) as web:
         job = crawl(tmp_path, web.urls("sick.test", 20) + web.urls("a.test", 1))
         job.configure(RESILIENCE_BREAKER_RECOVERY_TIMEOUT=600, RESILIENCE_HOLD_TIMEOUT=1)
 

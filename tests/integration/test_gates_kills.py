@@ -68,6 +68,7 @@ def make(folder, site, web, rng, **settings):
 
 
 def letters(job):
+    """What the command lists."""
     run = job.run("resilience", "deadletters", "job", "--json")
     assert run.code == 0, run
     return json.loads(run.out)
@@ -107,4 +108,8 @@ def test_each_url_is_accounted_for_once(tmp_path, rng, align):
         check_same([item["sku"] for item in job.items()], [*expected, *sick])
         assert letters(job) == []
         status = json.loads(job.run("resilience", "status", "job", "--json").out)
-        assert (status["state"], status["pending"], status["dead_letters"]) == ("finished", 0, 0)
+        assert (status["state"], status["pending"], status["dead_letters"]) == (
+            "finished",
+            0,
+            0,
+        )

@@ -73,6 +73,7 @@ class Throttle:
 
 
 def crawl(folder, web, busy, well=0, **settings):
+    """A project that asks so many pages of each host."""
     urls = web.urls(BUSY, busy) + web.urls(WELL, well)
     return Crawl(folder, SOURCE, **{**SETTINGS, "URLS": urls, **settings})
 
@@ -97,7 +98,9 @@ def test_nobody_asks_before_it_ends(tmp_path):
     assert run.stats["resilience/holds"] == 1
 
 
-@pytest.mark.parametrize("kind", ["date", "absurd", "huge", "negative", "garbage", "past", None])
+@pytest.mark.parametrize(
+    "kind", ["date", "absurd", "huge", "negative", "garbage", "past", None]
+)
 def test_kinds_of_retry_after(tmp_path, kind):
     """A date counts as seconds do; what can't be meant is as if it were not there."""
     throttle = Throttle(3, after=2, kind=kind)

@@ -68,6 +68,11 @@ class Web:
         return [at for at, name, asked in self.asked if name == host and path in {None, asked}]
 
 
+def failing(*hosts):
+    """An answer: 503 of these hosts, and pages of all others."""
+    return lambda host, *_: 503 if host in hosts else 200
+
+
 @contextmanager
 def serving(answer):
     """A :class:`Web` that runs."""

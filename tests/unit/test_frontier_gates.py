@@ -197,7 +197,7 @@ def test_a_pop_asks_few_gates_however_many_lanes_there_are():
     due = {f"{number}.test": 10.0 + number for number in range(lanes)}
     due["open.test"] = 0.0
 
-    def gate(slot, now):
+    def gate(slot, _):
         asked.append(slot)
         return due[slot]
 

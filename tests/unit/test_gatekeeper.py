@@ -23,6 +23,7 @@ def make(**settings):
 
 
 def lanes(keeper, *requests, slot="a.test"):
+    """The lanes of requests that go through one slot."""
     return [keeper.lane(slot, request) for request in requests]
 
 
@@ -53,7 +54,7 @@ def named(request):
     return request.meta["named"]
 
 
-def broken(request):
+def broken(_):
     """A domain function that fails."""
     raise ZeroDivisionError
 

@@ -1,4 +1,4 @@
-"""The scheduler with gates: who is let through when nobody else has work, and who is counted."""
+"""The scheduler with gates: who is let through, and who is counted."""
 
 from __future__ import annotations
 
@@ -57,8 +57,9 @@ def scheduler(monkeypatch):
     return scheduler
 
 
-def url(host, path=""):
-    return f"http://{host}.test/{path}"
+def url(host):
+    """A page of a host."""
+    return f"http://{host}.test/"
 
 
 def test_a_place_in_the_queue_that_nobody_needs(scheduler):
