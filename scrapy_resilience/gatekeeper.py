@@ -126,6 +126,10 @@ class Gatekeeper:
                 self.given_up[lane] = gate
         return until
 
+    def is_given_up(self, lane: str) -> bool:
+        """Whether requests of *lane* are given up when their turn comes."""
+        return self.gates.is_given_up(self._split(lane)[0])
+
     def handed_out(self, request: Request, lane: str, now: float) -> None:
         if self._verdicts:
             self._verdicts.pop(request, None)  # without a JOBDIR it may have gone before

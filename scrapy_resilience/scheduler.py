@@ -497,6 +497,8 @@ class ResilientScheduler(BaseScheduler):
         if self._gates is not None:
             lane = self._gates.lane(slot, request)
         delay = pop_delay(request)
+        if delay and self._gates is not None and self._gates.is_given_up(lane):
+            delay = 0.0  # it was under way when the others were given up
         payload = self._payload(request)
         row = self.frontier.push(
             lane,

@@ -268,6 +268,11 @@ class Gates:
         gate = self._gates.get(domain)
         return gate is None or gate.breaker.state not in _NOT_CLOSED
 
+    def is_given_up(self, domain: str) -> bool:
+        """Whether *domain* has reopened too often, and not succeeded since."""
+        gate = self._gates.get(domain)
+        return gate is not None and gate.given_up
+
     def is_under_way(self, domain: str) -> bool:
         """Whether *domain* has a request under way."""
         gate = self._gates.get(domain)

@@ -439,3 +439,27 @@ def test_one_pause_for_fifty_captchas(tmp_path):
     assert run.stats["resilience/breaker/opened"] == 1
     assert run.stats["resilience/failures/blocked"] == captchas
     assert run.stats["item_scraped_count"] == 119
+
+
+def test_what_comes_back_of_a_domain_that_was_given_up(tmp_path):
+    """Requests that were under way then are given up as well, not after a long backoff."""
+
+    def answer(host, _path, count):
+        time.sleep(0.05)
+        return 200 if count <= 12 else 503
+
+    with serving(answer) as web:
+        job = crawl(
+            tmp_path,
+            web.urls("a.test", 60),
+            RESILIENCE_BREAKER_MAX_TRIPS=0,
+            RESILIENCE_BREAKER_RECOVERY_TIMEOUT=300,
+            RESILIENCE_RETRY_POLICIES={"slow": {"attempts": 5, "base": 12, "jitter": 0}},
+            RESILIENCE_RETRY_POLICY="slow",
+        )
+
+        run = job.finish()
+
+    assert len(job.items()) == 12
+    assert run.stats["resilience/incomplete"] == 48
+    assert run.stats["elapsed_time_seconds"] < 6
