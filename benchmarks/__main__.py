@@ -28,6 +28,8 @@ _NAMES = (
     "survive",
     "snapshots",
     "gates",
+    "normalize",
+    "drift",
 )
 _JSON = Path(__file__).parent / "results" / "latest.json"
 

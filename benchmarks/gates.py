@@ -7,6 +7,8 @@ starved     20 hosts that never answer, 10 URLs each, queued before 200 URLs of 
             one (``DOWNLOAD_TIMEOUT=2``)
 alone       the 200 URLs of that healthy host
 outage      a host that answers 503 for 5 seconds, 100 URLs
+domains     no crawl: memory of a gate, time of a decision, and of a pop of a frontier whose
+            lanes are all gated and half of them held, for 1,000 to 100,000 domains
 ==========  ==========================================================================
 
 Ours with ``RESILIENCE_BREAKER_RECOVERY_TIMEOUT=1`` and what the row names. *wasted* are the
@@ -19,6 +21,9 @@ one is a dead letter of ours.
 
 from __future__ import annotations
 
+import random
+import time
+import tracemalloc
 from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING
@@ -27,14 +32,21 @@ from benchmarks.content import feed_problems
 from benchmarks.crawls import OURS, STOCK, Plan, Result, crawl
 from benchmarks.report import Outcome
 from benchmarks.spiders import listed_urls
+from scrapy_resilience.core import breaker
+from scrapy_resilience.core.gates import GateConfig, Gates
+from scrapy_resilience.frontier.lanes import Frontier
+from scrapy_resilience.frontier.store import MemoryStore
 from scrapy_resilience.testing import RunningSite, SiteConfig, running_site
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from benchmarks.crawls import Options
 
 _LATENCY = 0.02
+_KILOBYTE = 1024
+_FLAT = 1.5
+"""How much more a pop among many domains may cost to count as the same: caches, and noise."""
 _PAGES = 300
 _OUTAGE = 5.0
 _SILENT, _ERROR, _DOWN = "silent.test", "error.test", "outage.test"
@@ -107,7 +119,64 @@ def run(options: Options) -> Outcome:
         for name, scenario in _scenarios().items():
             if options.only in name:
                 _compare(name, scenario, site, outcome, options)
+    if options.only in "domains":
+        _domains(outcome, options)
     return outcome
+
+
+# --- many domains, without a crawl -------------------------------------------------
+
+
+def _domains(outcome: Outcome, options: Options) -> None:
+    counts = (1_000, 10_000) if options.quick else (1_000, 10_000, 100_000)
+    found = {count: _measure_domains(count) for count in counts}
+    for count, figures in found.items():
+        outcome.rows.append({"scenario": f"{count:,} domains", **figures})
+    outcome.data["domains"] = found
+    most = found[counts[-1]]
+    outcome.bar(
+        "memory of a domain at most 1 KB",
+        f"{most['bytes']:.0f} B",
+        met=most["bytes"] <= _KILOBYTE,
+    )
+    for limit in (5, 2):
+        figure = most["decision µs"]
+        text = f"a gate decision at most {limit} µs"
+        outcome.bar(text, f"{figure:.2f} µs", met=figure <= limit)
+    ratio = most["pop µs"] / found[counts[0]]["pop µs"]
+    text = f"a pop among {counts[-1]:,} domains costs what one among {counts[0]:,} does"
+    outcome.bar(text, f"{ratio:.2f}x", met=ratio <= _FLAT)
+
+
+def _measure_domains(count: int) -> dict[str, float]:
+    names = [f"d{number}.example.com" for number in range(count)]
+    tracemalloc.start()
+    gates = Gates(GateConfig(max_gates=2 * count), random.random)
+    before = tracemalloc.get_traced_memory()[0]
+    for name in names:
+        gates.settle(gates.acquire(name, 1.0), breaker.Outcome.SUCCESS, 1.0)
+    size = (tracemalloc.get_traced_memory()[0] - before) / count
+    tracemalloc.stop()
+    asked = names * (100_000 // count)
+    decision = _microseconds(lambda: [gates.ready_at(name, 2.0) for name in asked], len(asked))
+    return {"bytes": size, "decision µs": decision, "pop µs": _pops(gates, names)}
+
+
+def _pops(gates: Gates, names: Sequence[str]) -> float:
+    """Two requests for each of all domains; every second domain is held by its gate."""
+    frontier = Frontier(MemoryStore(), limit=lambda _: 8, gate=gates.ready_at)
+    for name in names[1::2]:
+        gates.hold(name, 3600.0, "Retry-After", 2.0)
+    for name in (*names, *names):
+        frontier.push(name, object())
+    rows = len(names)  # of the domains that are not held
+    return _microseconds(lambda: [frontier.pop(2.0) for _ in range(rows)], rows)
+
+
+def _microseconds(work: Callable[[], object], count: int) -> float:
+    began = time.perf_counter()
+    work()
+    return (time.perf_counter() - began) / count * 1e6
 
 
 def _compare(

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.crawls import JOB, OURS, Plan, crawl, rows_of
 from benchmarks.report import Outcome
-from scrapy_resilience.checkpoint.snapshots import store_of
 from scrapy_resilience.settings import Config
+from scrapy_resilience.snapshots.store import store_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,9 +5,9 @@ six feeds (JSON Lines, CSV that overwrites, a JSON array, gzipped CSV, XML and J
 batches) and a pipeline that buffers and writes to SQLite at ``checkpoint_prepare``, under
 ``item_id()``. Some requests live in memory (a lambda), some wait (``resilience_delay``), some
 callbacks await a download; ``spider.state`` notes each page. One host is down for two seconds,
-one throttles with ``Retry-After``, one is given up: each of its URLs must be a dead letter, once.
-A commit is made each 0.2 s, an encrypted snapshot each 100 items. Every other job aligns its commits for 0.03 s only, so that
-many of them are not.
+one throttles with ``Retry-After``, and each URL of one that is given up must be a dead letter,
+once. A commit is made each 0.2 s, an encrypted snapshot each 100 items. Every other job aligns
+its commits for 0.03 s only, so that many of them are not.
 
 A job is killed at random moments, each after a commit of its run, until it ends by itself or
 by the last kill: with SIGKILL, with SIGTERM, or with SIGINT twice within 50 ms. Jobs go on
@@ -34,10 +34,10 @@ from benchmarks.content import content, differences, read_feed
 from benchmarks.crawls import JOB, OURS, Killing, Plan, job_problems, kill_and_resume, totals
 from benchmarks.report import Outcome
 from scrapy_resilience.checkpoint.job import STORE
-from scrapy_resilience.checkpoint.snapshots import store_of
 from scrapy_resilience.commands.deadletters import about, pages
 from scrapy_resilience.frontier.sqlite import SQLiteStore
 from scrapy_resilience.settings import Config
+from scrapy_resilience.snapshots.store import store_of
 from scrapy_resilience.testing import RunningSite, SiteConfig, running_site
 from scrapy_resilience.testing.model import healthy_hosts
 

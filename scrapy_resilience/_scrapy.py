@@ -33,10 +33,12 @@ if TYPE_CHECKING:
     from scrapy.core.scheduler import BaseScheduler
     from scrapy.core.scraper import Scraper
     from scrapy.crawler import Crawler
+    from typing_extensions import Self
 
     from scrapy_resilience.checkpoint.cutter import Cutter
 
 __all__ = [
+    "Refusing",
     "being_scraped",
     "check_engine",
     "check_feed_exporter",
@@ -427,6 +429,18 @@ class _NotAgain(logging.Filter):
 def exit_with_failure(crawler: Crawler) -> None:
     """Make the exit code 1: Scrapy's commands take a crawler without a spider for a failure."""
     crawler.spider = None
+
+
+class Refusing:
+    """For components that are made of a crawler: a wrong setting is refused in one line."""
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        try:
+            return cls(crawler)  # type: ignore[call-arg]
+        except ConfigurationError as error:
+            fail_quietly(crawler, error)
+            raise
 
 
 def fail_quietly(crawler: Crawler, error: ResilienceError) -> None:

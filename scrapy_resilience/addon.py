@@ -21,12 +21,15 @@ from scrapy_resilience.downloadermiddlewares.injection import FailureInjectionMi
 from scrapy_resilience.downloadermiddlewares.retry import ClassifiedRetryMiddleware
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.extensions.checkpoint import Checkpoint
+from scrapy_resilience.extensions.coverage import FieldCoverage
 from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
 from scrapy_resilience.extensions.shutdown import Shutdown
 from scrapy_resilience.extensions.snapshots import Snapshots
 from scrapy_resilience.scheduler import ResilientScheduler
+from scrapy_resilience.selectors import registry
 from scrapy_resilience.settings import Config, apply_layers
 from scrapy_resilience.spidermiddlewares.deadletters import DeadLettersMiddleware
+from scrapy_resilience.spidermiddlewares.drift import DriftMiddleware
 from scrapy_resilience.spidermiddlewares.start import StartMiddleware
 from scrapy_resilience.stock import check_settings
 
@@ -76,13 +79,14 @@ class ResilienceAddon:
             config = Config.from_settings(settings)
             _expand_jobdir(settings, self.crawler)
             if config.enabled:
+                registry.use(config.selectors_dir)
                 self._update(settings, config)
         except ConfigurationError as error:
             fail_quietly(self.crawler, error)
             raise
 
     def _update(self, settings: BaseSettings, config: Config) -> None:
-        _plug_retries(settings, config)
+        _plug_gates(settings, config)
         if not owns_job():
             _leave_job(settings)
             return
@@ -94,9 +98,9 @@ class ResilienceAddon:
 
     def _plug(self, settings: BaseSettings, config: Config) -> None:
         set_concurrent_items(settings, config)
-        _default(settings, "DOWNLOADER_MIDDLEWARES", CircuitBreakerMiddleware, 585)
         if config.deadletters_enabled:
             _default(settings, "SPIDER_MIDDLEWARES", DeadLettersMiddleware, 51)
+        _watch_quality(settings, config)
         if not (settings["JOBDIR"] and config.checkpoint_enabled):
             return
         _default(settings, "SPIDER_MIDDLEWARES", StartMiddleware, 0)
@@ -119,13 +123,21 @@ class ResilienceAddon:
             _default(settings, "EXTENSIONS", Snapshots, 0)
 
 
-def _plug_retries(settings: BaseSettings, config: Config) -> None:
+def _plug_gates(settings: BaseSettings, config: Config) -> None:
     """With any scheduler."""
+    _default(settings, "DOWNLOADER_MIDDLEWARES", CircuitBreakerMiddleware, 585)
     if config.retry_enabled:
         old, new = RetryMiddleware, ClassifiedRetryMiddleware
         _replace(settings, "DOWNLOADER_MIDDLEWARES", old, new, 550)
     if config.inject:
         _default(settings, "DOWNLOADER_MIDDLEWARES", FailureInjectionMiddleware, 1000)
+
+
+def _watch_quality(settings: BaseSettings, config: Config) -> None:
+    if config.drift_enabled:
+        _default(settings, "SPIDER_MIDDLEWARES", DriftMiddleware, 1)
+    if config.coverage_enabled:
+        _default(settings, "EXTENSIONS", FieldCoverage, 0)
 
 
 def _default(settings: BaseSettings, name: str, cls: type, order: int | None) -> None:

@@ -7,6 +7,8 @@ The tree::
     ├── ConfigurationError   a setting has a value that is not allowed (also a ValueError)
     ├── MaxRetriesExceededError  the last of all tries has failed
     ├── PermanentFailureError  trying again would be in vain
+    ├── MissingLibraryError  a library of an extra is not installed (also an ImportError)
+    ├── SelectorError        a selector set is missing, wrong or not what was stored
     └── CheckpointError      a job can't be opened, written or resumed
         ├── DamagedError     a stored file is not what was written
         ├── JobLockedError   another process is running the job
@@ -27,8 +29,10 @@ __all__ = [
     "DamagedError",
     "JobLockedError",
     "MaxRetriesExceededError",
+    "MissingLibraryError",
     "PermanentFailureError",
     "ResilienceError",
+    "SelectorError",
     "SinkError",
     "SnapshotError",
     "SnapshotKeyError",
@@ -71,6 +75,14 @@ class MaxRetriesExceededError(ResilienceError):
 
 class PermanentFailureError(ResilienceError):
     """Trying again would be in vain; the error behind it is the ``__cause__``."""
+
+
+class MissingLibraryError(ResilienceError, ImportError):
+    """A library is not installed; the text names the extra that has it."""
+
+
+class SelectorError(ResilienceError, ValueError):
+    """A selector set is missing, wrong or not what was stored; the text says where."""
 
 
 class CheckpointError(ResilienceError):

@@ -10,7 +10,7 @@ import logging
 import random
 import time
 from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakKeyDictionary
+from weakref import ReferenceType, WeakKeyDictionary, ref
 
 from scrapy.exceptions import IgnoreRequest
 from scrapy.utils.asyncio import call_later
@@ -41,6 +41,7 @@ __all__ = ["Gatekeeper", "HeldBack", "gatekeeper_of"]
 logger = logging.getLogger(__name__)
 
 _SEPARATOR: Final = "\t"
+_LANE_KEYS: Final = frozenset({names.META_OPEN_ACTION, "download_slot"})
 _COMMIT_WITHIN: Final = 0.1
 """Seconds after which a hold is written down: it must survive a kill."""
 _STATS: Final = {
@@ -96,9 +97,9 @@ class Gatekeeper:
 
     def lane(self, slot: str, request: Request) -> str:
         """The lane of a request that goes through the download slot *slot*."""
-        if self.domains.is_slot and not request.meta:
+        if self.domains.is_slot and request.meta.keys().isdisjoint(_LANE_KEYS):
             return slot
-        domain, action = self.domains.of(request), self.open_action(request)
+        domain, action = self.domain(request), self.open_action(request)
         wanted = request.meta.get(names.META_OPEN_ACTION)
         if wanted and wanted != action:
             logger.warning(
@@ -145,6 +146,7 @@ class Gatekeeper:
     # --- the middlewares' side ---
 
     def domain(self, request: Request) -> str:
+        """As text that the store can hold, too."""
         return self.domains.of(request)
 
     def open_action(self, request: Request) -> str:
@@ -152,7 +154,7 @@ class Gatekeeper:
         action: Any = request.meta.get(names.META_OPEN_ACTION)
         if action in ACTIONS:
             return str(action)
-        return self.domains.action(self.domains.of(request))
+        return self.domains.action(self.domain(request))
 
     def ticket(self, request: Request) -> Ticket | None:
         return self._tickets.get(request)
@@ -160,17 +162,16 @@ class Gatekeeper:
     def acquire(self, request: Request, now: float) -> Ticket:
         """A request that did not come from the scheduler goes now."""
         self._verdicts.pop(request, None)  # it may have gone before
-        ticket = self._tickets[request] = self.gates.acquire(self.domains.of(request), now)
+        ticket = self._tickets[request] = self.gates.acquire(self.domain(request), now)
         return ticket
 
     def judge(self, request: Request, result: Response | Exception) -> Verdict:
-        """One judgement for each result, whoever asks."""
-        known = self._verdicts.get(request)
+        """One judgement for two middlewares that ask in turn."""
+        known = self._verdicts.pop(request, None)
         if known is not None and known[0] == id(result):
             return known[1]
         verdict = self._judge(result)
-        if verdict.failed:
-            self._verdicts[request] = id(result), verdict
+        self._verdicts[request] = id(result), verdict  # a response would keep its request
         return verdict
 
     def answered(self, request: Request, result: Response | Exception) -> None:
@@ -201,24 +202,24 @@ class Gatekeeper:
 
     def blameless(self, request: Request) -> bool:
         """Whether a failure is the domain's: its breaker is not closed."""
-        return not self.gates.is_closed(self.domains.of(request))
+        return not self.gates.is_closed(self.domain(request))
 
     def hold(self, request: Request, seconds: float, reason: str) -> None:
         """Nobody asks the domain of *request* for *seconds*."""
-        if self.gates.hold(self.domains.of(request), seconds, reason, time.monotonic()):
+        if self.gates.hold(self.domain(request), seconds, reason, time.monotonic()):
             self._stats.inc_value(names.STAT_HOLDS)
             self._commit_soon()
-            self._take_back(self.domains.of(request))
+            self._take_back(self.domain(request))
 
     def _take_back(self, domain: str) -> None:
         """DOWNLOAD_DELAY keeps requests in the downloader that were let through before."""
         if self.active:
-            is_its = lambda request: self.domains.of(request) == domain  # noqa: E731
+            is_its = lambda request: self.domain(request) == domain  # noqa: E731
             take_back(self.crawler.engine, is_its, HeldBack)
 
     def limit(self, request: Request, rate: Rate) -> None:
         """The domain of *request* asks for a rate: it counts where the settings allow more."""
-        domain = self.domains.of(request)
+        domain = self.domain(request)
         given = self.domains.rate(domain)
         if given is None or given.per_second > rate.per_second:
             self.gates.limit(domain, rate, time.monotonic())
@@ -292,12 +293,15 @@ def _is_cached(result: Response | Exception) -> bool:
     return not isinstance(result, Exception) and "cached" in result.flags
 
 
-_gatekeepers: WeakKeyDictionary[Crawler, Gatekeeper] = WeakKeyDictionary()
+_gatekeepers: WeakKeyDictionary[Crawler, ReferenceType[Gatekeeper]] = WeakKeyDictionary()
+# weak both ways: a gatekeeper knows its crawler
 
 
 def gatekeeper_of(crawler: Crawler) -> Gatekeeper:
-    """The gatekeeper of a crawler, made by whoever asks first."""
-    keeper = _gatekeepers.get(crawler)
+    """The gatekeeper of a crawler, made by whoever asks first, and kept by those who ask."""
+    known = _gatekeepers.get(crawler)
+    keeper = known() if known is not None else None
     if keeper is None:
-        keeper = _gatekeepers[crawler] = Gatekeeper(crawler)
+        keeper = Gatekeeper(crawler)
+        _gatekeepers[crawler] = ref(keeper)
     return keeper

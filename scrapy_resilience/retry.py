@@ -16,7 +16,7 @@ import random as random_module
 import time
 from dataclasses import dataclass, replace
 from functools import partial, wraps
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Final, overload
 
 from scrapy_resilience.core.classify import exception_text
 from scrapy_resilience.core.failures import PERMANENT
@@ -40,16 +40,16 @@ __all__ = ["RetryPolicy", "execute_with_retry", "retry"]
 
 logger = logging.getLogger(__name__)
 
-DEFAULT = "exponential_backoff"
+_DEFAULT: Final = "exponential_backoff"
 
 
 @overload
 def retry(policy: Callable[P, R], /) -> Callable[P, R]: ...
 @overload
 def retry(
-    policy: RetryPolicy | str = DEFAULT, /, **options: Any
+    policy: RetryPolicy | str = _DEFAULT, /, **options: Any
 ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
-def retry(policy: Any = DEFAULT, /, **options: Any) -> Any:
+def retry(policy: Any = _DEFAULT, /, **options: Any) -> Any:
     """Decorate a function, or a coroutine function, so that failures are tried again.
 
     *policy* is a :class:`RetryPolicy` or the name of one. *options* are those of
@@ -75,7 +75,7 @@ def retry(policy: Any = DEFAULT, /, **options: Any) -> Any:
 
 
 def execute_with_retry(
-    fn: Callable[[], Any], policy: RetryPolicy | str = DEFAULT, **options: Any
+    fn: Callable[[], Any], policy: RetryPolicy | str = _DEFAULT, **options: Any
 ) -> Any:
     """Call *fn* until it succeeds: its result, or a coroutine of it for a coroutine function.
 
@@ -96,7 +96,7 @@ def execute_with_retry(
     return _Retries.of(policy, **options).run(fn, fn)
 
 
-_FINAL = (CircuitOpenError, PermanentFailureError, MaxRetriesExceededError)
+_FINAL: Final = (CircuitOpenError, PermanentFailureError, MaxRetriesExceededError)
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class _Retries:
         sleep: Callable[[float], Any] | None = None,
         random: Callable[[], float] = random_module.random,
     ) -> _Retries:
-        chosen = policy_named(policy) if isinstance(policy, str) else policy
+        chosen = _policy_named(policy) if isinstance(policy, str) else policy
         if max_delay is not None:
             base = min(chosen.base, max_delay)
             chosen = replace(chosen, base=base, max_delay=max_delay)
@@ -178,7 +178,7 @@ class _Retries:
         return self.on_retry(attempt, error, delay)
 
 
-def policy_named(name: str) -> RetryPolicy:
+def _policy_named(name: str) -> RetryPolicy:
     """Look up a policy; raises ConfigurationError for an unknown name."""
     if name not in POLICIES:
         raise ConfigurationError(

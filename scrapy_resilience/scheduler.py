@@ -15,17 +15,15 @@ from scrapy import Request, Spider, signals
 from scrapy.core.scheduler import BaseScheduler
 from scrapy.dupefilters import RFPDupeFilter
 from scrapy.exceptions import CloseSpider
-from scrapy.utils.asyncio import call_later
 from scrapy.utils.defer import deferred_from_coro, maybe_deferred_to_future
 
 from scrapy_resilience import names
 from scrapy_resilience._scrapy import (
+    Refusing,
     being_scraped,
     check_engine,
-    close_spider,
     exit_with_failure,
     fail_quietly,
-    is_starting,
     under_way,
     wake,
     wrap_scraper,
@@ -34,11 +32,9 @@ from scrapy_resilience.checkpoint.commit import TROUBLES, Committer
 from scrapy_resilience.checkpoint.items import OutputTracker
 from scrapy_resilience.checkpoint.job import job_of
 from scrapy_resilience.checkpoint.steps import reach
-from scrapy_resilience.core.failures import SERVER_ERROR
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.exceptions import (
     CheckpointError,
-    ConfigurationError,
     DamagedError,
     ResilienceError,
     StorageError,
@@ -49,6 +45,7 @@ from scrapy_resilience.frontier.ledger import Ledger
 from scrapy_resilience.frontier.outputs import Producer, StartOutputs, content_key
 from scrapy_resilience.frontier.store import Changes, MemoryStore, Row
 from scrapy_resilience.gatekeeper import Gatekeeper, gatekeeper_of
+from scrapy_resilience.holding import Alarm, Holding
 from scrapy_resilience.requests import pop_delay, request_key
 from scrapy_resilience.shares import Shares, slot_limit, slot_name
 from scrapy_resilience.stock import check_settings, dupefilter_of, order_of, take_over
@@ -57,19 +54,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from scrapy.crawler import Crawler
-    from scrapy.utils.asyncio import CallLaterResult
     from twisted.internet.defer import Deferred
-    from typing_extensions import Self
 
     from scrapy_resilience.checkpoint.job import Job
-    from scrapy_resilience.core.gates import Gate
 
 __all__ = ["ResilientScheduler"]
 
 logger = logging.getLogger(__name__)
 
 _COLLECT_AT_LEAST: Final = 256
-_GIVEN_UP_AT_ONCE: Final = 100
 _UNREADABLE: Final = (DamagedError, sqlite3.DatabaseError)
 _PATIENCE_AT_CLOSE: Final = 10.0
 """Seconds for which the last commit is tried."""
@@ -84,7 +77,7 @@ class _Origin(NamedTuple):
     start_key: int | None
 
 
-class ResilientScheduler(BaseScheduler):
+class ResilientScheduler(Refusing, BaseScheduler):
     """Keeps every request in the frontier until it is done.
 
     With a JOBDIR requests are kept as bytes and a request is a copy of the one that was
@@ -105,9 +98,7 @@ class ResilientScheduler(BaseScheduler):
         self._inc = self._stats.inc_value  # looking it up costs more than calling it
         self._log_unserializable = crawler.settings.getbool("SCHEDULER_DEBUG")
         self._gates: Gatekeeper | None = None
-        self._waits: tuple[int, float] | None = None
-        """How many requests had succeeded when only held ones were left, and since when."""
-        self._wake_up: tuple[float, CallLaterResult] | None = None
+        self._holding: Holding | None = None
         self._collect_at = self._sweep_at = _COLLECT_AT_LEAST
         self._close_reason: str | None = None
         self._unreadable = False
@@ -120,14 +111,6 @@ class ResilientScheduler(BaseScheduler):
         """Called when the next commit has grown to its limit."""
         self.on_damage: Callable[[Exception], None] = _raise
         """Called when the store can't be read: nothing must be committed after that."""
-
-    @classmethod
-    def from_crawler(cls, crawler: Crawler) -> Self:
-        try:
-            return cls(crawler)
-        except ConfigurationError as error:
-            fail_quietly(crawler, error)
-            raise
 
     # --- BaseScheduler ---
 
@@ -157,8 +140,10 @@ class ResilientScheduler(BaseScheduler):
         )
         self.outputs = OutputTracker(self.crawler, self.ledger, self.frontier.note_start)
         self._shares = Shares(self.crawler, self.frontier)
+        self._alarm = Alarm(self.crawler, self.frontier)
         if self._gates is not None:
             self._gates.attach(self)
+            self._holding = Holding(self.crawler, self.frontier, self._gates)
         rerun = job is not None and job.config.rerun_start
         imported = take_over(job.stock, self.frontier, spider) if job and job.stock else []
         self._start = StartOutputs(() if rerun else chain(store.start_keys(), imported))
@@ -170,7 +155,7 @@ class ResilientScheduler(BaseScheduler):
             self.committer = Committer(
                 job.store, self.frontier, self._stats, patience=job.config.storage_timeout
             )
-            self.committer.on_written.append(partial(wake, engine))
+            self.committer.on_written += [partial(wake, engine), job.committed]
             self.committer.contributors.append(self._contribute)
             self.crawler.signals.connect(self._spider_idle, signals.spider_idle)
             self.crawler.signals.connect(self._engine_stopped, signals.engine_stopped)
@@ -200,6 +185,7 @@ class ResilientScheduler(BaseScheduler):
             raise refusal from error
         self.frontier.committed(changes)
         reach("job/begun")
+        job.committed()
         if job.stock is not None:
             logger.info(
                 "Imported %d requests and %d fingerprints of Scrapy's own scheduler (its files "
@@ -214,7 +200,7 @@ class ResilientScheduler(BaseScheduler):
         return deferred_from_coro(self._close(reason))
 
     async def _close(self, reason: str) -> None:
-        self._cancel_wake_up()
+        self._alarm.cancel()
         if self._gates is not None:
             self._gates.close()
         if held := self.frontier.held:
@@ -278,59 +264,49 @@ class ResilientScheduler(BaseScheduler):
             return None
         now = time.monotonic()
         try:
-            if self._gates is not None and self._gates.given_up:
-                self._give_up(self._gates, now)
+            self._give_up()
             while (row := self._pop(now)) is not None:
                 request = self._request_of(row)
-                if request is None:
-                    self.frontier.vacate(self.frontier.source[1])
-                else:
+                if request is not None:
                     self._hand_out(request, row, now)
                     return request
+                self.frontier.vacate(self.frontier.source[1])
         except _UNREADABLE as error:
             self.on_damage(error)
             return None
-        self._set_wake_up(now)
-        if self._gates is not None:
-            self._check_holds(self._gates, now)
+        self._alarm.set(now)
+        if self._holding is not None:
+            self._holding.check(now)
         return None
-
-    def _check_holds(self, gates: Gatekeeper, now: float) -> None:
-        """End a crawl that has nothing but held requests, and for too long."""
-        engine = self.crawler.engine
-        if not self.frontier or is_starting(engine) or under_way(engine):
-            return
-        successes, since = self._waits or (-1, 0.0)
-        if successes != gates.gates.successes:
-            successes, since = self._waits = gates.gates.successes, now
-        due = self.frontier.next_due()
-        if due is None or due > since + gates.config.hold_timeout:
-            self._waits = None
-            logger.warning(
-                "%d requests are held for longer than RESILIENCE_HOLD_TIMEOUT: the next run "
-                "goes on with them",
-                self.frontier.held,
-            )
-            close_spider(self.crawler, names.REASON_HELD)
 
     def _pop(self, now: float) -> Row | None:
         row = self.frontier.pop(now)
         if row is None and self._shares.sweep():
             row = self.frontier.pop(now)
-        while row is None and self._gates is not None and self._find_more(self._gates):
+        while row is None and self._holding is not None and self._holding.may_find_more():
             row = self.frontier.pop(now)  # whoever was let through may have left
         return row
 
-    def _find_more(self, gates: Gatekeeper) -> bool:
-        """Whether another look at the frontier may find what the first did not."""
-        engine = self.crawler.engine
-        if gates.sweep(under_way(engine)):
-            return True
-        return not is_starting(engine) and gates.gates.excuse()
+    def _give_up(self) -> None:
+        """Requests of domains that did not recover are done: as dead letters."""
+        if self._holding is None:
+            return
+        for row, gate in self._holding.given_up():
+            request = self._request_of(row)
+            if request is None:
+                continue
+            if self.job is not None:
+                self._collect_some()
+                self.ledger.handed_out(request, row)
+            self._holding.write_off(request, gate)
 
     def issued(self, request: Request) -> bool:
-        """Whether the request was handed out here: what bypasses the scheduler was not."""
-        return request in self._issued
+        """Whether the request was handed out here and is being downloaded for its callback.
+
+        What bypasses the scheduler was not, nor is what a callback downloads again.
+        """
+        scraping = self.crawler.engine.scraper.slot
+        return request in self._issued and not (scraping and request in scraping.active)
 
     def _sweep(self) -> None:
         """Forget requests that ended on their way while there was always another one."""
@@ -348,40 +324,11 @@ class ResilientScheduler(BaseScheduler):
         if self._gates is not None:
             self._gates.handed_out(request, lane, now)
         if self.job is not None:
-            if len(self.ledger.under_way) > self._collect_at:
-                self._collect()  # before the engine does not know the next one yet
+            self._collect_some()  # before the engine does not know the next one yet
             self.ledger.handed_out(request, row, partial(self._fingerprint, request))
         kind = "disk" if isinstance(row.data, bytes) else "memory"
         self._inc(f"scheduler/dequeued/{kind}")
         self._inc("scheduler/dequeued")
-
-    def _give_up(self, gates: Gatekeeper, now: float) -> None:
-        """Some requests of domains that did not recover; the rest in the next turn."""
-        lane, gate = next(iter(gates.given_up.items()))
-        self.frontier.recall(lane)
-        for _ in range(_GIVEN_UP_AT_ONCE):
-            row = self.frontier.take(lane)
-            if row is None:
-                del gates.given_up[lane]
-                self.frontier.release(lane)  # to hear of those that come later
-                break
-            self._give_up_row(row, gate)
-        wake(self.crawler.engine)
-
-    def _give_up_row(self, row: Row, gate: Gate) -> None:
-        request = self._request_of(row)
-        if request is None:
-            return
-        if self.job is not None:
-            self.ledger.handed_out(request, row)  # and done when the ledger is asked next
-        self._inc(names.STAT_GIVEN_UP)
-        self._letters.add(
-            request,
-            kind="exhausted",
-            failure_class=SERVER_ERROR,
-            reason=f"{gate.domain} did not recover: {gate.breaker.last_failure}",
-            attempts=request.meta.get(names.SCRAPY_RETRY_TIMES, 0),
-        )
 
     def __len__(self) -> int:
         return len(self.frontier)
@@ -465,6 +412,10 @@ class ResilientScheduler(BaseScheduler):
         if self._close_reason in names.FAILURES or self.job.incomplete:
             exit_with_failure(self.crawler)
 
+    def _collect_some(self) -> None:
+        if len(self.ledger.under_way) > self._collect_at:
+            self._collect()
+
     def _collect(self) -> None:
         done = self.ledger.collect(under_way(self.crawler.engine))
         self._inc(names.STAT_REQUESTS_DONE, done)
@@ -496,9 +447,7 @@ class ResilientScheduler(BaseScheduler):
         slot = lane = slot_name(self.crawler.engine.downloader.get_slot_key(request))
         if self._gates is not None:
             lane = self._gates.lane(slot, request)
-        delay = pop_delay(request)
-        if delay and self._gates is not None and self._gates.is_given_up(lane):
-            delay = 0.0  # it was under way when the others were given up
+        delay = self._delay_of(request, lane)
         payload = self._payload(request)
         row = self.frontier.push(
             lane,
@@ -528,6 +477,12 @@ class ResilientScheduler(BaseScheduler):
             self.ledger.hand_on(self._being_replaced(), row)
         if self.frontier.changed >= self._max_changes:
             self.on_full()
+
+    def _delay_of(self, request: Request, lane: str) -> float:
+        delay = pop_delay(request)
+        if delay and self._gates is not None and self._gates.is_given_up(lane):
+            return 0.0  # it was under way when the others were given up
+        return delay
 
     def _payload(self, request: Request) -> bytes | Request:
         if self.job is None:
@@ -589,22 +544,6 @@ class ResilientScheduler(BaseScheduler):
                 "A stored request can't run, it stays in the job: %s", error
             )
             return None
-
-    def _set_wake_up(self, now: float) -> None:
-        due = self.frontier.next_due()
-        if due is None or (self._wake_up is not None and self._wake_up[0] == due):
-            return
-        self._cancel_wake_up()
-        self._wake_up = due, call_later(max(due - now, 0), self._awake)
-
-    def _awake(self) -> None:
-        self._wake_up = None
-        wake(self.crawler.engine)
-
-    def _cancel_wake_up(self) -> None:
-        if self._wake_up is not None:
-            self._wake_up[1].cancel()
-            self._wake_up = None
 
 
 def _raise(error: Exception) -> None:

@@ -311,6 +311,38 @@ class Config:
         dict, "Failure class to the path of a function that says what is done."
     )
     inject: tuple[Any, ...] = _setting((), "Rules of failures to inject, for tests.")
+    # --- selectors, drift, coverage ---
+    selectors_dir: str = _setting(
+        "selectors",
+        "Folder of the project's selector sets, where new versions go; empty for none.",
+    )
+    drift_enabled: bool = _setting(
+        True, "Watch what selector sets find, and raise an alarm when a field drifts."
+    )
+    drift_window: int = _setting(
+        50,
+        "Pages of a domain, the latest ones, that are compared with those before.",
+        minimum=20,
+    )
+    drift_baseline: int = _setting(
+        100,
+        "Pages of a domain that must have come before a field can be said to drift.",
+        minimum=20,
+    )
+    drift_domains: int = _setting(
+        500,
+        "Domains whose fields are watched; the one not seen for longest goes first.",
+        minimum=1,
+    )
+    drift_action: str = _setting(
+        "report",
+        "What an alarm does to the set: nothing, back to an older version, or forward to one "
+        "with the working fallback first.",
+        choices=("report", "rollback", "promote"),
+    )
+    coverage_enabled: bool = _setting(
+        True, "Count how many items have each of their fields, nested ones too."
+    )
 
     @classmethod
     def from_settings(cls, settings: BaseSettings) -> Config:

@@ -1,4 +1,4 @@
-"""Signals of commits, for pipelines that buffer and spiders that read a queue, and of gates.
+"""Signals of commits, for pipelines that buffer and spiders that read a queue, and of others.
 
 - :data:`checkpoint_prepare`: a commit has been sealed. It is written when all handlers have
   succeeded. A plain function runs at the very moment of the seal; a coroutine is awaited, for
@@ -6,19 +6,27 @@
 - :data:`checkpoint_committed`: that commit is durable. Handlers may be coroutines; an error of
   theirs is logged and changes nothing.
 
-Both come without arguments, in turn: after each prepare its committed, or none after a kill.
+These two come without arguments, in turn: after each prepare its committed, or none after a
+kill.
 
 - :data:`breaker_changed`: the circuit breaker of a domain has another state. Arguments:
   ``domain``, ``old`` and ``new`` (``"closed"``, ``"open"``, ``"half_open"`` …) and ``reason``,
   a few words.
+
+- :data:`selector_drift`: a field of a selector set is found less often than before, by another
+  selector, or with values of a wrong shape. Arguments: ``alarm``
+  (:class:`~scrapy_resilience.core.drift.Alarm`), ``candidates`` (a list of
+  :class:`~scrapy_resilience.selectors.candidates.Candidate`), and the ``response`` and
+  ``extraction`` that raised it.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["breaker_changed", "checkpoint_committed", "checkpoint_prepare"]
+__all__ = ["breaker_changed", "checkpoint_committed", "checkpoint_prepare", "selector_drift"]
 
 checkpoint_prepare: Final = object()
 checkpoint_committed: Final = object()
 breaker_changed: Final = object()
+selector_drift: Final = object()

@@ -13,6 +13,7 @@ from scrapy.exceptions import NotConfigured
 from scrapy.utils.misc import load_object
 
 from scrapy_resilience._scrapy import fail_quietly, owns_job
+from scrapy_resilience.checkpoint import witness
 from scrapy_resilience.checkpoint.barrier import Barrier
 from scrapy_resilience.checkpoint.feeds import FeedRecord, is_intact, records, recover
 from scrapy_resilience.checkpoint.filesystem import warn_if_remote
@@ -77,6 +78,8 @@ class Job:
         """Awaited before the last commit."""
         self.on_end: list[Callable[[], Awaitable[None]]] = []
         """Awaited after the last commit, while the job is still locked."""
+        self.on_closed: list[Callable[[], None]] = []
+        """Called when nothing more is to be done."""
         path.mkdir(parents=True, exist_ok=True)
         warn_if_remote(path)
         self.stock = StockJob.find(path)
@@ -124,6 +127,7 @@ class Job:
             "created": time.time(),
             "runs": 0,
         }
+        self.meta["commits"] = self.meta.get("commits", 0) + 1
         self.resumed = self.meta["runs"] > 0
         self._refuse_foreign(spider)
         if self.stock is not None:
@@ -186,6 +190,7 @@ class Job:
         """All named state, as part of a commit."""
         self._totals = self.totals(stats)
         self.meta.update(
+            commits=self.meta["commits"] + 1,
             items=self._totals.get("item_scraped_count", 0),
             done=self._totals.get(STAT_REQUESTS_DONE, 0),
             pending=pending,
@@ -194,9 +199,15 @@ class Job:
         )
         changes.state.update(self.state.changed())
 
+    def committed(self) -> None:
+        """What was contributed last is durable."""
+        witness.note(self.path, self.meta["commits"])
+
     def close(self) -> None:
         self.store.close()
         self.lock.release()
+        for closed in self.on_closed:
+            closed()
 
 
 _jobs: WeakKeyDictionary[Crawler, Job] = WeakKeyDictionary()

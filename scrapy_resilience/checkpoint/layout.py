@@ -6,12 +6,14 @@ from typing import Final
 
 from scrapy_resilience.checkpoint.state import OWN
 
-__all__ = ["DAMAGED", "LOCK", "META", "STORE", "TOTALS"]
+__all__ = ["DAMAGED", "LOCK", "META", "STORE", "TOTALS", "WITNESS"]
 
 STORE: Final = "resilience.db"
 LOCK: Final = "resilience.lock"
 DAMAGED: Final = "resilience.damaged"
 """There when a run has found the store to be damaged; it says how."""
+WITNESS: Final = "resilience.commits"
+"""How many commits the store has at the least."""
 
 META: Final = OWN + "job"
 TOTALS: Final = OWN + "totals"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 from contextlib import suppress
+from functools import partial
+from io import FileIO
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -17,22 +19,23 @@ _ENOUGH: Final = 65_536
 
 
 class PatientFile(io.RawIOBase):
-    """Appends to *path*; a write never fails, a flush says what is wrong and loses nothing.
+    """Appends to *path*; writing, flushing and closing never fail, and lose nothing.
 
     An exporter that writes through Python's own buffer loses what it writes while the disk
-    is full. Here it stays in memory, in order: the crawl has to stop until a flush succeeds.
+    is full. Here it stays in memory, in order, also when the file has been closed:
+    :meth:`settle` tries again and says what is wrong, and until it succeeds the crawl has
+    to stop.
     """
 
     def __init__(self, path: Path | str, mode: int = 0o666) -> None:
         super().__init__()
         self.name = str(path)
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, mode)
+        self._file = FileIO(path, "ab", opener=partial(os.open, mode=mode))
         self._kept = bytearray()
-        self.error: OSError | None = None
-        """What the last write to the disk said, None when all was well."""
+        self._error: OSError | None = None
 
     def fileno(self) -> int:
-        return self._fd
+        return self._file.fileno()
 
     def writable(self) -> bool:
         return True
@@ -42,44 +45,48 @@ class PatientFile(io.RawIOBase):
 
     def write(self, data: bytes) -> int:  # type: ignore[override]
         self._kept += data
-        if len(self._kept) >= _ENOUGH and self.error is None:
+        if len(self._kept) >= _ENOUGH and self._error is None:
             self._try()
         return len(data)
 
     def flush(self) -> None:
+        self._try()
+
+    def settle(self) -> None:
         """Raises OSError while the disk does not take everything."""
         self._try()
-        if self.error is not None:
-            raise self.error
+        if self._error is not None:
+            raise self._error
 
     def tell(self) -> int:
         """The length that the file has once everything is on the disk."""
-        return os.fstat(self._fd).st_size + len(self._kept)
+        return os.fstat(self.fileno()).st_size + len(self._kept)
 
     def truncate(self, size: int | None = None) -> int:
         """Cut the file; what was kept is dropped with it."""
         size = self.tell() if size is None else size
         self._kept.clear()
-        os.ftruncate(self._fd, size)
+        os.ftruncate(self.fileno(), size)
         return size
 
     def close(self) -> None:
-        """Raises OSError when what was kept is lost with the file."""
-        if self.closed:
-            return
-        try:
-            super().close()  # flushes
-        finally:
-            os.close(self._fd)
+        """Take no more; what the disk has not taken is kept for :meth:`settle`."""
+        super().close()  # flushes
+        self._release()
 
     def _try(self) -> None:
-        self.error = None
+        self._error = None
         try:
             while self._kept:
-                written = os.write(self._fd, self._kept)
+                written = os.write(self.fileno(), self._kept)
                 del self._kept[:written]
         except OSError as error:
-            self.error = error
+            self._error = error
+        self._release()
+
+    def _release(self) -> None:
+        if self.closed and not self._kept:
+            self._file.close()
 
 
 def sync_path(path: Path) -> None:

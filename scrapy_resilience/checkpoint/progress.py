@@ -6,15 +6,15 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 from scrapy_resilience.checkpoint.layout import META, TOTALS
-from scrapy_resilience.checkpoint.snapshots import About
 from scrapy_resilience.checkpoint.state import OWN
 from scrapy_resilience.exceptions import CheckpointError
 from scrapy_resilience.frontier.codec import ValueCodec
+from scrapy_resilience.snapshots.store import About
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["RUNNING", "about", "job_id"]
+__all__ = ["RUNNING", "about", "commits", "job_id"]
 
 RUNNING: Final = OWN + "running_seconds"
 """Seconds that the job has run, over all runs."""
@@ -41,6 +41,11 @@ def about(state: Mapping[str, bytes]) -> About:
         reason=meta.get("reason"),
         files=_spools(state),
     )
+
+
+def commits(state: Mapping[str, bytes]) -> int:
+    """How many commits the job has seen."""
+    return int((_load(state, META) or {}).get("commits", 0))
 
 
 def _spools(state: Mapping[str, bytes]) -> dict[str, int]:

@@ -6,12 +6,14 @@ import logging
 import sqlite3
 from typing import TYPE_CHECKING
 
-from scrapy_resilience.checkpoint import verification
+from scrapy_resilience.checkpoint import witness
 from scrapy_resilience.checkpoint.layout import DAMAGED, STORE
+from scrapy_resilience.checkpoint.progress import commits
 from scrapy_resilience.checkpoint.restore import restore_locked
-from scrapy_resilience.checkpoint.snapshots import store_of
 from scrapy_resilience.exceptions import DamagedError, SnapshotError, SnapshotKeyError
 from scrapy_resilience.frontier.sqlite import SQLiteStore
+from scrapy_resilience.snapshots import verification
+from scrapy_resilience.snapshots.store import store_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +41,8 @@ def _open_sound(jobdir: Path, config: Config) -> SQLiteStore:
     path = jobdir / STORE
     if (jobdir / DAMAGED).exists():
         raise DamagedError((jobdir / DAMAGED).read_text(encoding="utf-8"))
-    if not path.exists() and any((jobdir / "snapshots").glob("*.snapshot")):
+    witnessed, has_log = witness.witnessed(jobdir), witness.has_log(jobdir)
+    if not path.exists() and (witnessed or any((jobdir / "snapshots").glob("*.snapshot"))):
         raise DamagedError(f"{path} is gone")
     store = SQLiteStore(path, power_loss_safe=config.power_loss_safe)
     try:
@@ -47,6 +50,8 @@ def _open_sound(jobdir: Path, config: Config) -> SQLiteStore:
             store.verify()
         else:  # the rest is read beside the crawl
             store.lanes(), store.delayed(), store.state(), store.outputs()
+        if not has_log:
+            _refuse_older(store, witnessed)
     except sqlite3.DatabaseError as error:
         store.close()
         raise DamagedError(f"{path} is damaged: {error}") from error
@@ -54,6 +59,12 @@ def _open_sound(jobdir: Path, config: Config) -> SQLiteStore:
         store.close()
         raise
     return store
+
+
+def _refuse_older(store: SQLiteStore, witnessed: int) -> None:
+    lost, path = witnessed - commits(store.state()), store.path
+    if lost > 0:
+        raise DamagedError(f"{path} lacks {lost} commits: its log {path}-wal was removed")
 
 
 def mark_damaged(jobdir: Path, why: object) -> None:

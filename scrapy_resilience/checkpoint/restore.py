@@ -11,22 +11,23 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
+from scrapy_resilience.checkpoint import witness
 from scrapy_resilience.checkpoint.feeds import FeedRecord, records
 from scrapy_resilience.checkpoint.layout import LOCK, META, STORE
 from scrapy_resilience.checkpoint.lock import FileLock
-from scrapy_resilience.checkpoint.places import sync_folder
 from scrapy_resilience.checkpoint.progress import about
-from scrapy_resilience.checkpoint.sealing import blocks
 from scrapy_resilience.checkpoint.state import StateRegistry
 from scrapy_resilience.exceptions import CheckpointError, SnapshotError
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.sqlite import SQLiteStore
 from scrapy_resilience.frontier.store import Changes
+from scrapy_resilience.snapshots.places import sync_folder
+from scrapy_resilience.snapshots.sealing import blocks
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from scrapy_resilience.checkpoint.snapshots import Snapshot, SnapshotStore
+    from scrapy_resilience.snapshots.store import Snapshot, SnapshotStore
 
 __all__ = ["Restored", "restore", "restore_locked"]
 
@@ -81,6 +82,7 @@ def restore_locked(
         meta, feeds = _prepare(draft, store)
         aside = _set_aside(store, jobdir / _ASIDE)
         _put_files(files, jobdir)
+        witness.forget(jobdir)
         draft.replace(store)
     finally:
         _remove(draft, files)

@@ -16,6 +16,7 @@ from scrapy_resilience.checkpoint.job import read_report
 from scrapy_resilience.commands.breakers import show_breakers
 from scrapy_resilience.commands.deadletters import list_letters
 from scrapy_resilience.commands.replay import replay
+from scrapy_resilience.commands.selectors import SELECTORS_USAGE, run_selectors
 from scrapy_resilience.commands.snapshots import list_snapshots, restore_snapshot
 from scrapy_resilience.commands.tables import plain, shown_size, shown_time, table
 from scrapy_resilience.core.deadletter import KINDS, Wanted
@@ -24,7 +25,7 @@ from scrapy_resilience.settings import Config, apply_layers, describe
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from scrapy.settings import BaseSettings
 
@@ -41,7 +42,7 @@ class Command(ScrapyCommand):
         return (
             "status <jobdir> | checkpoints <jobdir> | restore <jobdir> [<id>] | "
             "deadletters <jobdir> | replay <jobdir> | "
-            "breakers <jobdir> [open <domain> | reset <domain>] | config"
+            "breakers <jobdir> [open <domain> | reset <domain>] | config | " + SELECTORS_USAGE
         )
 
     def short_desc(self) -> str:
@@ -55,7 +56,8 @@ class Command(ScrapyCommand):
             "deadletters <jobdir>: the requests that were given up. "
             "replay <jobdir>: let the next crawl do them again. "
             "breakers <jobdir> [open|reset <domain>]: which domains are left alone. "
-            "config: each setting, its value and where it came from."
+            "config: each setting, its value and where it came from. "
+            "selectors: sets of selectors, their versions and fixtures."
         )
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
@@ -80,9 +82,12 @@ class Command(ScrapyCommand):
             metavar="PLACE",
             help="folder or URL of the snapshots, in place of RESILIENCE_SNAPSHOT_DIR",
         )
+        parser.add_argument(
+            "--force", action="store_true", help="add selectors that are worse on fixtures"
+        )
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
-        commands: dict[str, tuple[Callable[..., tuple[Any, str] | None], set[int]]] = {
+        commands: dict[str, tuple[Callable[..., tuple[Any, str] | None], Collection[int]]] = {
             "status": (self._status, {1}),
             "checkpoints": (self._checkpoints, {1}),
             "restore": (self._restore, {1, 2}),
@@ -90,15 +95,18 @@ class Command(ScrapyCommand):
             "replay": (self._replay, {1}),
             "breakers": (self._breakers, {1, 3}),
             "config": (self._config, {0}),
+            "selectors": (self._selectors, range(1, 5)),
         }
         name, *rest = args or [""]
         if name not in commands or len(rest) not in commands[name][1]:
             raise UsageError(f"use one of: {self.syntax()}", print_help=False)
         self._opts = opts
+        self._place = opts.place
+        self._force = opts.force
         try:
             found = commands[name][0](*rest)
         except BrokenPipeError:  # whoever reads has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _print_no_more()
         except (ResilienceError, OSError, sqlite3.Error) as error:
             print(f"scrapy resilience: {error}", file=sys.stderr)
             self.exitcode = 1
@@ -141,11 +149,25 @@ class Command(ScrapyCommand):
         cells = [(row["name"], plain(row["value"]), row["origin"]) for row in rows]
         return rows, table([("setting", "value", "from"), *cells])
 
+    def _selectors(self, *args: str) -> tuple[Any, str]:
+        folder = Config.from_settings(self._layered()).selectors_dir
+        done = run_selectors(folder, list(args), force=self._force)
+        if done is None:
+            raise UsageError(f"use one of: {SELECTORS_USAGE}", print_help=False)
+        return done
+
     def _layered(self) -> BaseSettings:
         assert self.settings is not None
         for unknown in apply_layers(self.settings):
             print(f"scrapy resilience: {unknown} is not a setting", file=sys.stderr)
         return self.settings
+
+
+def _print_no_more() -> None:
+    """What is still in the buffer would be an error at the end of the process."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _shown(name: str, value: Any) -> str:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scrapy_resilience.checkpoint.restore import Restored, restore
-from scrapy_resilience.checkpoint.snapshots import Snapshot, store_of
 from scrapy_resilience.commands.tables import plain, shown_size, shown_time, table
+from scrapy_resilience.snapshots.store import Snapshot, store_of
 
 if TYPE_CHECKING:
     from scrapy_resilience.settings import Config

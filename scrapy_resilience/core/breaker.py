@@ -481,7 +481,7 @@ class Breaker:
             "failures": self._failed if state is _CLOSED else 0,
         }
         if state is State.OPEN:
-            left = max(self.opened_until - now, 0.0)
+            left = min(max(self.opened_until - now, 0.0), self._open_time)
             data |= {"until": wall + left, "open_time": self._open_time}
         data = {name: value for name, value in data.items() if value}
         if state is _CLOSED and not data:

@@ -28,9 +28,9 @@ def _add(key: str, old: Any, new: Any) -> Any:
         return old
     if key.startswith("memusage/"):
         return max(old, new)
-    if not (_is_number(old) and _is_number(new)):
-        return new
     words = key.replace("/", "_").split("_")
+    if "coverage" in words or not (_is_number(old) and _is_number(new)):
+        return new  # a coverage is a share
     if "max" in words:
         return max(old, new)
     if "min" in words:

@@ -12,9 +12,9 @@ from scrapy.utils.asyncio import sleep
 from scrapy.utils.httpobj import urlparse_cached
 
 from scrapy_resilience import names
-from scrapy_resilience._scrapy import fail_quietly, is_closing
+from scrapy_resilience._scrapy import Refusing, is_closing
 from scrapy_resilience.core.ratelimit import Rate
-from scrapy_resilience.exceptions import CircuitOpenError, ConfigurationError
+from scrapy_resilience.exceptions import CircuitOpenError
 from scrapy_resilience.gatekeeper import HeldBack, gatekeeper_of
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from scrapy.http import Response
     from scrapy.robotstxt import RobotParser
-    from typing_extensions import Self
 
     from scrapy_resilience.gatekeeper import Gatekeeper
 
@@ -39,7 +38,7 @@ class CircuitOpen(CircuitOpenError, IgnoreRequest):  # noqa: N818 - Scrapy's Ign
     """What Scrapy's components see of :exc:`CircuitOpenError`."""
 
 
-class CircuitBreakerMiddleware:
+class CircuitBreakerMiddleware(Refusing):
     """Tells the gates what became of each request, and gates those that no scheduler gates.
 
     It must see responses after HttpCompressionMiddleware (590) and before the retry
@@ -52,14 +51,6 @@ class CircuitBreakerMiddleware:
         self._keeper.active = True
         crawler.signals.connect(self._downloaded, signals.response_downloaded)
         crawler.signals.connect(self._robots_parsed, signals.robots_parsed)
-
-    @classmethod
-    def from_crawler(cls, crawler: Crawler) -> Self:
-        try:
-            return cls(crawler)
-        except ConfigurationError as error:
-            fail_quietly(crawler, error)
-            raise
 
     def process_request(self, request: Request) -> Awaitable[None] | None:
         ticket = self._keeper.ticket(request)

@@ -11,7 +11,7 @@ from scrapy.utils.asyncio import sleep
 from scrapy.utils.misc import load_object
 
 from scrapy_resilience import names
-from scrapy_resilience._scrapy import fail_quietly
+from scrapy_resilience._scrapy import Refusing
 from scrapy_resilience.core.injection import Rule, rules_from
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.settings import Config
@@ -20,12 +20,11 @@ if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.crawler import Crawler
     from scrapy.http import Response
-    from typing_extensions import Self
 
 __all__ = ["FailureInjectionMiddleware"]
 
 
-class FailureInjectionMiddleware:
+class FailureInjectionMiddleware(Refusing):
     """Next to the downloader, at order 1000; off where ``RESILIENCE_INJECT`` is empty."""
 
     def __init__(self, crawler: Crawler) -> None:
@@ -37,14 +36,6 @@ class FailureInjectionMiddleware:
         if not self._rules:
             raise NotConfigured
         self._stats: Any = crawler.stats
-
-    @classmethod
-    def from_crawler(cls, crawler: Crawler) -> Self:
-        try:
-            return cls(crawler)
-        except ConfigurationError as error:
-            fail_quietly(crawler, error)
-            raise
 
     async def process_request(self, request: Request) -> Response | None:
         attempt = request.meta.get("retry_times", 0)

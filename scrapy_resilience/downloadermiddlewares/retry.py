@@ -16,13 +16,12 @@ from scrapy.utils.defer import deferred_from_coro
 from scrapy.utils.response import response_status_message
 
 from scrapy_resilience import names
-from scrapy_resilience._scrapy import fail_quietly
+from scrapy_resilience._scrapy import Refusing
 from scrapy_resilience.core.classify import exception_text
 from scrapy_resilience.core.failures import BLOCKED, CONTENT, PERMANENT, THROTTLED
 from scrapy_resilience.core.retry import RetryBudgets
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.exceptions import (
-    ConfigurationError,
     MaxRetriesExceededError,
     PermanentFailureError,
 )
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
 
     from scrapy import Request
     from scrapy.crawler import Crawler
-    from typing_extensions import Self
 
     from scrapy_resilience.core.classify import Verdict
     from scrapy_resilience.core.retry import RetryPolicy
@@ -60,7 +58,7 @@ class DroppedError(PermanentFailureError, IgnoreRequest):
     """A failure handler has dropped a request."""
 
 
-class ClassifiedRetryMiddleware(RetryMiddleware):
+class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
     """Replaces Scrapy's RetryMiddleware at its order, 550.
 
     What ``RETRY_*`` settings and meta keys say still holds. A retry waits in the frontier
@@ -83,14 +81,6 @@ class ClassifiedRetryMiddleware(RetryMiddleware):
         self._own_codes = _is_own("RETRY_HTTP_CODES", crawler)
         self._own_exceptions = _is_own("RETRY_EXCEPTIONS", crawler)
         self._stats: Any = crawler.stats
-
-    @classmethod
-    def from_crawler(cls, crawler: Crawler) -> Self:
-        try:
-            return cls(crawler)
-        except ConfigurationError as error:
-            fail_quietly(crawler, error)
-            raise
 
     # --- Scrapy's hooks ---
 

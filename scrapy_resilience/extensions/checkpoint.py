@@ -16,7 +16,6 @@ from scrapy.extensions.spiderstate import SpiderState
 
 from scrapy_resilience import names
 from scrapy_resilience._scrapy import is_idle
-from scrapy_resilience.checkpoint import verification
 from scrapy_resilience.checkpoint.commit import TROUBLES
 from scrapy_resilience.checkpoint.items import item_written
 from scrapy_resilience.checkpoint.job import Job, JobComponent
@@ -25,6 +24,7 @@ from scrapy_resilience.checkpoint.sinks import Sinks
 from scrapy_resilience.checkpoint.state import OWN
 from scrapy_resilience.exceptions import CheckpointError, DamagedError, StorageError
 from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
+from scrapy_resilience.snapshots import verification
 
 if TYPE_CHECKING:
     from pathlib import Path

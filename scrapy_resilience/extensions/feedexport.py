@@ -97,6 +97,15 @@ class ResilientFeedExporter(FeedExporter):
         self._resumable = job.feeds
         self._write_now = write_now
         self._on_item = on_item
+        self._name_by_settings()
+
+    def _name_by_settings(self) -> None:
+        """A relative Path keeps its name, as text does: a resume may be in another folder."""
+        keys = (*self.settings.getdict("FEEDS"), self.settings["FEED_URI"])
+        paths = (key for key in keys if isinstance(key, Path) and not key.is_absolute())
+        names = {str(path.absolute()): f".{os.sep}{path}" for path in paths}
+        self.feeds = {names.get(uri, uri): feed for uri, feed in self.feeds.items()}
+        self.filters = {names.get(uri, uri): each for uri, each in self.filters.items()}
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -335,10 +344,7 @@ class ResilientFeedExporter(FeedExporter):
         record = self._records.get(slot)
         if slot in self._truncate and stored:
             self._empty(slot)
-        try:
-            await super()._close_slot(slot, spider)
-        except OSError as error:  # of a text layer that flushes: no commit covers the rest
-            logger.error("The feed %s can't be closed: %s", mask_uri(slot.uri), error)  # noqa: TRY400 - one line
+        await super()._close_slot(slot, spider)
         if record is not None and not stored and slot.file is not None:
             _discard(slot.file, record)
 
@@ -371,15 +377,12 @@ def _discard(file: IO[bytes], record: FeedRecord) -> None:
 
 def _measure(slot: FeedSlot, record: FeedRecord, folder: Path) -> bool:
     """Bring a record up to date; whether the feed is closed."""
-    file = slot.file
-    assert file is not None
+    file: Any = slot.file
     path = folder / record.path
+    file.settle()
     if file.closed:
-        if (lost := getattr(file, "error", None)) is not None:
-            raise lost  # the last lines never came to the disk
         record.offset = path.stat().st_size if path.exists() else 0
     else:
-        file.flush()
         record.offset = os.fstat(file.fileno()).st_size
     if path.exists():
         with path.open("rb") as written:
@@ -388,7 +391,7 @@ def _measure(slot: FeedSlot, record: FeedRecord, folder: Path) -> bool:
     if record.fields is None and isinstance(slot.exporter, CsvItemExporter) and slot.itemcount:
         fields = slot.exporter.fields_to_export
         record.fields = None if fields is None else list(fields)
-    return file.closed
+    return bool(file.closed)
 
 
 def _kind_of(slot: FeedSlot) -> type[FeedSlot] | None:

@@ -63,7 +63,9 @@ class Shutdown(JobComponent):
         self._task: asyncio.Task[None] | None = None
         self._trigger: Any = None
         self._reason = ""
+        self._begun = False
         job.on_open.append(self._opened)
+        job.on_closed.append(self._unwatch)  # a last snapshot may take long
         crawler.signals.connect(self._engine_started, signals.engine_started)
         crawler.signals.connect(self._spider_closed, signals.spider_closed)
         crawler.signals.connect(self._engine_stopped, signals.engine_stopped)
@@ -71,6 +73,7 @@ class Shutdown(JobComponent):
     # --- life ---
 
     def _opened(self, scheduler: ResilientScheduler) -> None:
+        self._begun = True
         self._scheduler = scheduler
         make_cuttable(self.crawler.engine, self._cutter, self._instead)
         on_shutdown(self.crawler.engine, self._stopping)
@@ -99,6 +102,10 @@ class Shutdown(JobComponent):
             with contextlib.suppress(KeyError, ValueError, TypeError):  # it has been fired
                 self._reactor.removeSystemEventTrigger(self._trigger)
         set_exit_code(self.crawler, exit_code(self._reason))
+        if not self._begun:
+            self._unwatch()  # nobody closes the job
+
+    def _unwatch(self) -> None:
         ending.unwatch(id(self), lingers=running_command() is not None)
 
     # --- the stop ---

@@ -93,7 +93,7 @@ class SpooledSlot(FeedSlot):
     async def produce(self, store: Callable[[FeedSlot], Awaitable[None]]) -> None:
         """Export all items to a new target, and await *store*, which finishes and stores it."""
         try:
-            self.file.flush()
+            self.file.settle()
             target = self._make_target()
             sync = self._power_loss_safe
             with _Storing(target.storage, self.local, self._begin_part, sync=sync) as storing:

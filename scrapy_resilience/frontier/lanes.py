@@ -434,6 +434,8 @@ class Frontier:
     def _refill(self, lane: Lane) -> None:
         """Read the best rows of a lane from the store, and move the bound behind them."""
         if lane.bound is not None:
+            lane.tail = [row for row in lane.tail if not self._spill(row, lane)]
+            heapq.heapify(lane.tail)
             wanted = self._share()
             rows = self._store.read(lane.ident, *lane.bound)
             for row in rows:

@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 from crawls import SHOP
 
-from scrapy_resilience.checkpoint.layout import DAMAGED, STORE
+from scrapy_resilience.checkpoint.layout import DAMAGED, STORE, WITNESS
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
@@ -76,7 +76,20 @@ def foreign(job):
         other.execute("CREATE TABLE mine (something TEXT)")
 
 
-DAMAGES = [flipped, torn, emptied, gone, foreign]
+def without_log(job):
+    """Remove the latest commits, which are in the log only."""
+    log = job.job / f"{STORE}-wal"
+    assert log.stat().st_size > 0
+    log.unlink()
+
+
+def log_emptied(job):
+    """Do the same with a log that stays, as of no bytes."""
+    without_log(job)
+    (job.job / f"{STORE}-wal").touch()
+
+
+DAMAGES = [flipped, torn, emptied, gone, foreign, without_log, log_emptied]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -107,7 +120,7 @@ def test_generation_by_generation(job):
     job.check_items()
 
 
-@pytest.mark.parametrize("damage", [flipped, torn, emptied, foreign])
+@pytest.mark.parametrize("damage", [flipped, torn, emptied, foreign, without_log])
 def test_without_a_snapshot(job, damage):
     """A damaged store without a snapshot is refused in one line, and left as it is."""
     for path in snapshots(job):
@@ -122,8 +135,43 @@ def test_without_a_snapshot(job, damage):
     assert job.path("items.jsonl").read_bytes() == items
 
 
+def test_a_store_that_is_gone_without_a_snapshot(job):
+    """A job whose store was removed does not begin anew behind the items of its feeds."""
+    for path in snapshots(job):
+        path.unlink()
+    gone(job)
+    items = job.path("items.jsonl").read_bytes()
+
+    job.run().check_refused(STORE, "is gone", "to start anew")
+
+    assert job.path("items.jsonl").read_bytes() == items
+
+
+def test_a_log_that_was_written_into_the_store(job):
+    """A job whose log somebody has folded into the store with sqlite3 goes on from there."""
+    one_file(job)
+    for log in job.job.glob(f"{STORE}-*"):
+        log.unlink()
+
+    job.finish()
+
+    job.check_items()
+
+
+def test_a_store_of_before_a_power_loss(job):
+    """A store that has lost its newest commits, and has a log, goes on from where it is."""
+    witness = job.job / WITNESS
+    commits = int(witness.read_text())
+    witness.write_text(f"{commits + 1}\n")
+
+    job.finish()
+
+    job.check_items()
+    assert int(witness.read_text()) > commits
+
+
 LARGE = """
-    from scrapy_resilience.checkpoint import verification
+    from scrapy_resilience.snapshots import verification
     from shop import Base
 
     class Shop(Base):

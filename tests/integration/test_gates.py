@@ -108,7 +108,9 @@ def test_breakers_survive_a_kill(pages, sick):
         RESILIENCE_RETRY_ENABLED=False,
     )
     job.configure(RESILIENCE_BREAKER_MAX_TRIPS=10)
-    job.run_until(until=lambda: job.states("resilience.gates"))
+    job.run_until(
+        until=lambda: any(gate["state"] == "open" for _, gate in job.states("resilience.gates"))
+    )
     before = asked(sick, "error.test")
     with job.process():
         time.sleep(2.5)  # its start, and some seconds of the open time

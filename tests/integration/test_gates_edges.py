@@ -444,7 +444,7 @@ def test_one_pause_for_fifty_captchas(tmp_path):
 def test_what_comes_back_of_a_domain_that_was_given_up(tmp_path):
     """Requests that were under way then are given up as well, not after a long backoff."""
 
-    def answer(host, _path, count):
+    def answer(_host, _path, count):
         time.sleep(0.05)
         return 200 if count <= 12 else 503
 

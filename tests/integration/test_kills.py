@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 from crawls import SHOP, check_same
 
@@ -16,6 +18,42 @@ def test_five_kills(crawl):
 
     job.check_items()
     assert run.stats["resilience/resumed"] == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGABRT, signal.SIGSEGV])
+def test_crashes_of_the_interpreter(crawl, number):
+    """A process that ends by a fault of C code leaves a job that loses and repeats nothing."""
+    job = crawl(SHOP)
+
+    assert job.run_until(number=number).code == -number
+    job.finish()
+
+    job.check_items()
+
+
+def test_signals_of_items(crawl):
+    """Each item is signalled at least once, over all runs."""
+    job = crawl(
+        """
+        import scrapy
+        from shop import Base
+        class Shop(Base):
+            @classmethod
+            def from_crawler(cls, crawler, *args, **kwargs):
+                self = super().from_crawler(crawler, *args, **kwargs)
+                crawler.signals.connect(self.scraped, scrapy.signals.item_scraped)
+                return self
+            def scraped(self, item):
+                with open("signalled", "a") as file:
+                    print(item["sku"], file=file)
+        """
+    )
+
+    job.survive(kills=3, commits=2)
+
+    job.check_items()
+    signalled = job.path("signalled").read_text().split()
+    assert set(signalled) == {item["sku"] for item in job.site.expected_items()}
 
 
 def test_kills_at_any_moment_of_a_process(crawl):

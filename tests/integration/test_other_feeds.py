@@ -7,6 +7,7 @@ import csv
 import gzip
 import json
 import marshal
+import os
 import pickle
 import warnings
 from io import StringIO
@@ -14,7 +15,7 @@ from itertools import chain
 from threading import Thread
 
 import pytest
-from crawls import SHOP, check_same, wait_until
+from crawls import KILLED, SHOP, check_same, wait_until
 from scrapy.selector import Selector
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(150)]
@@ -311,6 +312,62 @@ def test_a_storage_that_appends(crawl):
     check(job, job.path("feed.jsonl").read_bytes(), from_lines)
 
 
+DYING = (
+    BROKEN
+    + """
+            if not Path("died").exists():
+                Path("died").touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+"""
+)
+
+
+def test_a_kill_while_a_feed_is_appended(crawl):
+    """A storage that appends gets a feed twice when a kill comes before it has confirmed."""
+    feeds = {"mine://feed.jsonl": {"format": "jsonlines"}}
+    job = crawl(SHOP, FEEDS=feeds, FEED_STORAGES=MINE)
+    job.write("storage.py", "import os, signal" + DYING.replace("\n    ", "\n"))
+    assert job.run().code == KILLED
+
+    job.finish()
+
+    twice = skus(job.site.expected_items()) * 2
+    check_same(skus(from_lines(job.path("feed.jsonl").read_bytes())), twice)
+
+
+GCS = """
+from pathlib import Path
+
+class Client:
+    def __init__(self, project):
+        self.place = Path()
+
+    def bucket(self, name):
+        self.place /= name
+        self.place.mkdir(exist_ok=True)
+        return self
+
+    def blob(self, name):
+        self.place /= name
+        return self
+
+    def upload_from_file(self, file, predefined_acl):
+        self.place.write_bytes(file.read())
+"""
+
+
+def test_gcs(crawl):
+    """A feed on Google Cloud Storage, of which the client is a fake, holds each item once."""
+    job = crawl(SHOP, FEEDS={"gs://bucket/items.json": {"format": "json"}})
+    job.path("google/cloud").mkdir(parents=True)
+    job.write("google/cloud/storage.py", GCS)
+
+    job.survive(kills=2, commits=2)
+
+    check(job, job.path("bucket/items.json").read_bytes(), json.loads)
+    no_leftovers(job)
+
+
 @pytest.fixture(scope="session")
 def s3():
     """``s3.url``: a server that speaks S3; ``s3.get(bucket, key)`` reads an object."""
@@ -439,14 +496,20 @@ def test_a_feed_that_can_not_be_opened(crawl):
     assert "Traceback" not in run.log
 
 
-@pytest.mark.parametrize("name", ["/dev/null"])
+@pytest.mark.parametrize("name", ["/dev/null", "pipe", "stdout:"])
 def test_what_is_not_covered(crawl, name):
     """A feed that is no file is written as it is, with one warning."""
     job = crawl(SHOP, FEEDS={name: {"format": "jsonlines"}})
+    os.mkfifo(job.path("pipe"))
+    pipe = os.open(job.path("pipe"), os.O_RDWR | os.O_NONBLOCK)
 
     run = job.run()
 
     assert run.code == 0
+    written = {"pipe": lambda: os.read(pipe, 2**20), "stdout:": run.out.encode}
+    if name in written:
+        check(job, written[name](), from_lines)
+    os.close(pipe)
     assert run.log.count("is not covered by the checkpoint") == 1
 
 

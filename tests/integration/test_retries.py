@@ -49,6 +49,12 @@ def by_url(job):
     return {item["url"]: item for item in job.items()}
 
 
+def waits_again(job):
+    """A condition: this run has committed twice, and a request waits."""
+    enough = job.commits() + 2
+    return lambda: job.commits() >= enough and job.state()["held"] == 1
+
+
 @pytest.mark.parametrize(
     "settings",
     [{}, {"RESILIENCE_SCHEDULER_ENABLED": False, "JOBDIR": None}],
@@ -224,3 +230,18 @@ def test_one_seed_hits_the_same_urls(tmp_path, plain):
     assert sum(found[0].values()) >= 8
     assert found[0] == found[1]
     assert found[0] != found[2]
+
+
+def test_a_retry_waits_on_disk(tmp_path, plain):
+    """A kill while a retry waits loses nothing, and the next run does not ask at once."""
+    urls = [plain.url("error.test", "/a")]
+    slow = {"slow": {"base": 60, "max_delay": 60, "jitter": 0}}
+    job = Crawl(tmp_path, EACH, plain, URLS=urls, RESILIENCE_RETRY_POLICIES=slow)
+    job.configure(RESILIENCE_RETRY_POLICY="slow")
+
+    for _ in range(2):
+        job.run_until(commits=3, until=waits_again(job))
+
+    assert job.kills == 2
+    assert plain.stats()["hosts"]["error.test"]["requests"] == 1
+    assert job.state()["held"] == 1

@@ -203,6 +203,29 @@ def test_callbacks_that_fail(plain_crawl):
     job.check_items()
 
 
+def test_pipelines_that_fail(plain_crawl):
+    """An item at which a pipeline raises is logged and lost, and its request is done."""
+    job = plain_crawl(
+        """
+        from shop import Base
+        class Shop(Base): pass
+        class Picky:
+            def process_item(self, item):
+                if item["page"] % 5 == 0:
+                    raise RuntimeError("a bad item")
+                return item
+        """,
+        ITEM_PIPELINES={"spider.Picky": 1},
+    )
+    job.run_until(commits=1)
+
+    run = job.run()
+
+    assert (run.code, run.reason) == (0, "finished")
+    assert "a bad item" in run.log
+    job.check_items([item for item in job.site.expected_items() if item["page"] % 5])
+
+
 def test_requests_that_fail(plain_crawl):
     """A host that refuses connections is given up after its retries, over kills too."""
     job = plain_crawl(

@@ -262,3 +262,37 @@ def test_a_second_signal_in_a_script(stuck):
 
     assert run.code == 1, run
     assert seconds <= 2.5
+
+
+HANGING = """
+    import time
+    from scrapy_resilience.snapshots.store import SnapshotStore
+    from shop import Base
+    class Shop(Base):
+        pass
+    create = SnapshotStore.create
+    def hanging(self, *args, kind, **kwargs):
+        if kind == "close":
+            open("stuck", "w").close()
+            time.sleep(60)
+        return create(self, *args, kind=kind, **kwargs)
+    SnapshotStore.create = hanging
+"""
+
+
+@pytest.mark.parametrize("again", [None, 0.2])
+@pytest.mark.parametrize(
+    "command", [(), (sys.executable, "script.py")], ids=["crawl", "script"]
+)
+def test_a_last_snapshot_that_hangs(plain_crawl, command, again):
+    """A signal bounds the snapshot of a crawl that has ended, whose items are all there."""
+    job = plain_crawl(HANGING)
+    script = PROCESS.format(process="AsyncCrawlerProcess").replace("process.crawl(Second)", "")
+    job.write("script.py", dedent(script.replace("Second, ", "")))
+
+    run, seconds = stop(job, *command, again=again, timeout=3 if again is None else 30)
+
+    assert run.code == 75, run
+    assert "the process ends now" in run.log
+    assert seconds <= 4
+    job.check_items()

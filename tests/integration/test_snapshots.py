@@ -6,13 +6,14 @@ import json
 import re
 import shutil
 import signal
+import sys
 
 import pytest
 from crawls import SHOP, check_same, wait_until
 
 from scrapy_resilience.checkpoint.job import STORE
-from scrapy_resilience.checkpoint.places import Folder
-from scrapy_resilience.checkpoint.snapshots import SnapshotStore
+from scrapy_resilience.snapshots.places import Folder
+from scrapy_resilience.snapshots.store import SnapshotStore
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
@@ -406,6 +407,7 @@ def test_a_close_by_a_failure(plain_crawl):
 
 
 FROM_CODE = """
+    import os, threading
     from scrapy_resilience.extensions.snapshots import Snapshots
     from shop import Base, number
     class Shop(Base):
@@ -420,6 +422,12 @@ FROM_CODE = """
                 assert metadata == {"page": 20}, metadata
                 assert path.is_file()
                 self.logger.info("loaded %s", path)
+                nice = {
+                    thread.name.partition("_")[0]: os.getpriority(0, thread.native_id)
+                    for thread in threading.enumerate()
+                }
+                by = nice["resilience-snapshot"] - nice["MainThread"]
+                self.logger.info("nicer by %d", by)
 """
 
 
@@ -430,5 +438,7 @@ def test_from_code(plain_crawl, env):
     run = job.finish(env=env)
 
     assert "loaded" in run.log, run
+    if sys.platform == "linux":
+        assert "nicer by 5" in run.log, run
     assert [each.kind for each in found(job)] == ["close", "manual"]
     job.check_items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,6 +36,10 @@ class Disk:
         subprocess.run(
             ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(self.path)], check=True
         )
+
+    def free(self):
+        """Bytes that may still be written."""
+        return shutil.disk_usage(self.path).free
 
     def remount(self, options):
         """Change its size, or whether it can be written."""
@@ -119,6 +124,65 @@ def test_a_disk_that_is_cleared(crawl, disk):
     check_same(skus(job.items(disk.path / "items.jsonl")), skus(job.site.expected_items()))
 
 
+HUGE = """
+    from shop import Base
+    class Shop(Base):
+        def products(self, response):
+            for item in super().products(response):
+                yield {**item, "text": "x" * 36_000}
+        def links(self, response):
+            yield from super().links(response, meta={"text": "x" * 36_000})
+"""
+
+
+@pytest.mark.parametrize("room", ["enlarged", "cleared"])
+def test_a_disk_of_20_mb(crawl, disk, room):
+    """20 MB that feeds and store fill in mid-crawl, more room, and each item comes once."""
+    disk.remount("size=60m")
+    ballast = disk.path / "ballast"
+    ballast.write_bytes(bytes(40 * 2**20))
+    if room == "enlarged":
+        ballast.unlink()
+        disk.remount("size=20m")
+    job = crawl(HUGE, **on_disk(disk))
+
+    with job.process() as process:
+        wait_until(lambda: TROUBLE in job.last().log)
+        wait_until(lambda: quiet(job))
+        assert disk.free() < 64 * 1024
+        feeds = [disk.path / "items.jsonl", disk.path / "items.csv", *job.job.glob("spool/*")]
+        assert min(path.stat().st_size for path in feeds) > 1_000_000
+        assert sum(path.stat().st_size for path in job.job.glob("resilience.db*")) > 1_000_000
+        if room == "enlarged":
+            disk.remount("size=60m")
+        else:
+            ballast.unlink()
+        run = job.ended(process)
+
+    assert (run.code, run.reason) == (0, "finished"), run
+    assert WELL in run.log
+    check(job, disk)
+
+
+@pytest.mark.parametrize("kind", ["jsonlines", "csv"])
+def test_batches_that_end_on_a_full_disk(crawl, disk, kind):
+    """A batch whose last lines the disk did not take is completed when there is room."""
+    job = crawl(BIG, **on_disk(disk, ()))
+    batches = {"format": kind, "batch_item_count": 2}
+    job.configure(FEEDS={str(disk.path / "batch-%(batch_id)03d"): batches})
+
+    with job.process() as process:
+        wait_until(lambda: TROUBLE in job.last().log)
+        wait_until(lambda: quiet(job))
+        disk.remount("size=50m")
+        run = job.ended(process)
+
+    assert (run.code, run.reason) == (0, "finished"), run
+    read = job.items if kind == "jsonlines" else job.csv_rows
+    found = [item for path in disk.path.glob("batch-*") for item in read(path)]
+    check_same(skus(found), skus(job.site.expected_items()))
+
+
 def test_a_kill_on_a_full_disk(crawl, disk):
     """A job that is killed while its disk is full goes on from its last commit."""
     job = crawl(BIG, **on_disk(disk))
@@ -159,6 +223,46 @@ def test_ctrl_c_on_a_full_disk(crawl, disk):
     disk.remount("size=50m")
     assert job.run().code == 0
     check(job, disk)
+
+
+FAILING = """
+    import errno, os, sqlite3
+    from pathlib import Path
+
+    from scrapy_resilience.frontier import sqlite
+    from shop import Base
+
+    class Shop(Base):
+        pass
+
+    def failing(call, error):
+        def failing_call(*args):
+            if Path("broken").exists():
+                raise error
+            return call(*args)
+        return failing_call
+
+    os.write = failing(os.write, OSError(errno.EIO, "Input/output error"))
+    store = sqlite.SQLiteStore
+    store._write = failing(store._write, sqlite3.OperationalError("disk I/O error"))
+"""
+
+
+def test_a_disk_with_errors(crawl):
+    """While reads and writes fail nothing is asked for, and afterwards the crawl goes on."""
+    job = crawl(FAILING)
+
+    with job.process() as process:
+        wait_until(lambda: job.commits() >= 2)
+        job.write("broken", "")
+        wait_until(lambda: TROUBLE in job.last().log)
+        wait_until(lambda: quiet(job))
+        job.path("broken").unlink()
+        run = job.ended(process)
+
+    assert (run.code, run.reason) == (0, "finished"), run
+    assert WELL in run.log
+    job.check_items()
 
 
 def test_a_disk_that_is_read_only(crawl, disk):
@@ -215,6 +319,7 @@ def test_power_loss_safe(crawl):
 
 SLOW = """
     import time
+    from pathlib import Path
 
     from scrapy_resilience.frontier import sqlite
     from shop import Base
@@ -225,6 +330,8 @@ SLOW = """
     commit = sqlite.SQLiteStore.commit
 
     def slow(self, changes):
+        with Path("sizes").open("a") as file:
+            print(len(changes.fingerprints), file=file)
         time.sleep(0.5)
         commit(self, changes)
 
@@ -239,3 +346,5 @@ def test_a_slow_disk(crawl):
     job.survive(kills=1, commits=2)
 
     job.check_items()
+    fingerprints = [int(line) for line in job.path("sizes").read_text().split()]
+    assert max(fingerprints) < 70  # three commits of 5, and what the pages under way put out

@@ -16,6 +16,7 @@ from scrapy.extensions.feedexport import FeedExporter
 from scrapy.extensions.spiderstate import SpiderState
 from scrapy.pipelines.images import ImagesPipeline
 from scrapy.settings import SETTINGS_PRIORITIES, Settings
+from scrapy.spidermiddlewares.httperror import HttpErrorMiddleware
 from scrapy.utils.misc import load_object
 from twisted.internet.defer import Deferred, succeed
 
@@ -27,9 +28,13 @@ from scrapy_resilience.downloadermiddlewares.injection import FailureInjectionMi
 from scrapy_resilience.downloadermiddlewares.retry import ClassifiedRetryMiddleware
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.extensions.checkpoint import Checkpoint
+from scrapy_resilience.extensions.coverage import FieldCoverage
 from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
 from scrapy_resilience.extensions.snapshots import Snapshots
 from scrapy_resilience.scheduler import ResilientScheduler
+from scrapy_resilience.selectors import Registry, registry
+from scrapy_resilience.spidermiddlewares.deadletters import DeadLettersMiddleware
+from scrapy_resilience.spidermiddlewares.drift import DriftMiddleware
 from scrapy_resilience.spidermiddlewares.start import StartMiddleware
 
 ADDON = SETTINGS_PRIORITIES["addon"]
@@ -120,6 +125,35 @@ def test_what_is_plugged_in():
     assert SpiderState not in extensions
 
 
+def test_quality_is_watched():
+    """Drift and coverage are plugged in without a JOBDIR too, and can be left out."""
+    settings = applied(jobdir=None)
+    assert DriftMiddleware in components(settings, "SPIDER_MIDDLEWARES")
+    assert FieldCoverage in components(settings, "EXTENSIONS")
+
+    settings = applied(RESILIENCE_DRIFT_ENABLED=False, RESILIENCE_COVERAGE_ENABLED=False)
+    assert DriftMiddleware not in components(settings, "SPIDER_MIDDLEWARES")
+    assert FieldCoverage not in components(settings, "EXTENSIONS")
+
+
+def test_the_folder_of_selectors(tmp_path, monkeypatch):
+    """Selector sets are read from RESILIENCE_SELECTORS_DIR, and from ./selectors without it."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("selectors", "others"):
+        draft = tmp_path / f"{folder}.toml"
+        draft.write_text(f'set = "in_{folder}"\nversion = "1"\n[fields]\nx = ["css:a"]\n')
+        Registry(tmp_path / folder).add_file(draft)
+
+    applied(RESILIENCE_SELECTORS_DIR="others")
+    assert "in_others" in registry.names()
+    applied()
+    assert "in_selectors" in registry.names()
+    assert "in_others" not in registry.names()
+    applied(RESILIENCE_SELECTORS_DIR="")
+    assert "in_selectors" not in registry.names()
+    applied()
+
+
 def test_snapshots_can_be_left_out():
     """RESILIENCE_SNAPSHOT_ENABLED=False plugs no Snapshots in."""
     settings = applied(RESILIENCE_SNAPSHOT_ENABLED=False)
@@ -136,6 +170,19 @@ def test_the_barrier_is_outside_of_all_of_scrapys_middlewares():
         1,
     )
     assert min(components(settings, "SPIDER_MIDDLEWARES").values()) == 0
+
+
+@pytest.mark.parametrize("jobdir", ["job", None])
+def test_dead_letters_come_last_of_what_may_handle_an_http_error(jobdir):
+    """Their middleware is next to Scrapy's HttpErrorMiddleware, with and without a job."""
+    found = components(applied(jobdir=jobdir), "SPIDER_MIDDLEWARES")
+    order = found[DeadLettersMiddleware]
+
+    scrapys = found[HttpErrorMiddleware]
+    assert scrapys < order
+    assert not [cls for cls, other in found.items() if scrapys < other < order]
+    without = applied(jobdir=jobdir, RESILIENCE_DEADLETTERS_ENABLED=False)
+    assert DeadLettersMiddleware not in components(without, "SPIDER_MIDDLEWARES")
 
 
 def test_simple_settings_are_set_at_addon_priority():

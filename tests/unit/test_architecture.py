@@ -125,11 +125,14 @@ def test_the_frontier_knows_no_framework(name):
 
 _LAYERS = {
     "core": {"core", "exceptions"},
+    "normalize": {"exceptions", "normalize"},
     "frontier": {"core", "frontier", "exceptions", "names"},
+    "snapshots": {"frontier", "snapshots", "exceptions"},
     "checkpoint": {
         "_scrapy",
         "core",
         "frontier",
+        "snapshots",
         "checkpoint",
         "exceptions",
         "names",

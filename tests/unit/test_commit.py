@@ -17,7 +17,7 @@ from scrapy_resilience.checkpoint.commit import Committer
 from scrapy_resilience.checkpoint.sinks import Sinks
 from scrapy_resilience.exceptions import SinkError, StorageError
 from scrapy_resilience.frontier.lanes import Frontier
-from scrapy_resilience.frontier.store import Changes, MemoryStore
+from scrapy_resilience.frontier.store import Changes, Letter, MemoryStore
 
 
 class Store(MemoryStore):
@@ -87,6 +87,27 @@ async def test_a_commit_that_fails_is_written_later(store, frontier):
     assert not committer.intake.up
     assert [row.data for row in store.rows.values()] == [b"1"]
     assert frontier.changed == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_contributors_add_is_written(store, frontier):
+    """Outputs, state and dead letters of a contributor are in the commit with the rows."""
+
+    def contribute(changes):
+        changes.outputs["1"] = b"out"
+        changes.state["name"] = b"value"
+        changes.letters.append(Letter(1, b"request", b"about"))
+
+    async def steps():
+        committer = Committer(store, frontier, Stats())
+        committer.contributors.append(contribute)
+        await committer.commit()
+        committer.close()
+
+    await run(steps)
+
+    assert store.letters(0, 9) == [Letter(1, b"request", b"about")]
+    assert (store.outputs(), store.state()) == ({"1": b"out"}, {"name": b"value"})
 
 
 @pytest_twisted.ensureDeferred

@@ -74,11 +74,11 @@ def test_control_characters_are_escaped(char):
 def test_exceptions_whose_text_fails():
     """An exception that can't say what it is is named by its class."""
 
-    class Mute(Exception):
+    class MuteError(Exception):
         def __str__(self):
             raise RuntimeError
 
-    assert describe(Mute()).endswith("Mute")
+    assert describe(MuteError()).endswith("MuteError")
     assert describe(KeyError()) == "KeyError"
     assert describe("as it is") == "as it is"
     assert describe(None) is None

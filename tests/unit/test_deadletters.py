@@ -218,10 +218,9 @@ def test_other_exceptions_are_left_to_the_signal(middleware, letters):
 
 def raised(error):
     """Return an exception as it was raised here."""
-    try:
+    with pytest.raises(type(error)) as caught:
         raise error
-    except Exception as caught:
-        return caught
+    return caught.value
 
 
 def test_a_download_that_failed(middleware, letters):
@@ -252,7 +251,7 @@ def test_requests_that_robots_txt_forbids(middleware, letters, crawler):
 def raised_by_robots(crawler):
     """Return what Scrapy's own middleware raises."""
     crawler.settings.frozen = False
-    crawler.settings.set("ROBOTSTXT_OBEY", True)
+    crawler.settings.set("ROBOTSTXT_OBEY", "1")
 
     class Parser:
         def allowed(self, *_):

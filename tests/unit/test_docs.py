@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from scrapy_resilience import exceptions, names, testing
+from scrapy_resilience import exceptions, names, retry, testing
 from scrapy_resilience.settings import PREFIX, PROFILES, Config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,7 +80,12 @@ def test_close_reasons(reason):
     "name",
     [
         f"{module}.{name}"
-        for module in ("scrapy_resilience", exceptions.__name__, testing.__name__)
+        for module in (
+            "scrapy_resilience",
+            exceptions.__name__,
+            retry.__name__,
+            testing.__name__,
+        )
         for name in importlib.import_module(module).__all__
     ],
 )
@@ -105,7 +110,12 @@ def test_commands():
     assert "scrapy resilience status <jobdir> [--json]" in page
     assert "scrapy resilience checkpoints <jobdir> [--from PLACE] [--json]" in page
     assert "scrapy resilience restore <jobdir> [<id>] [--from PLACE] [--json]" in page
+    assert "scrapy resilience deadletters <jobdir> [FILTERS] [--json | --csv]" in page
+    assert "scrapy resilience replay <jobdir> [FILTERS] [--json]" in page
+    assert "scrapy resilience breakers <jobdir> [open <domain> | reset <domain>]" in page
     assert "scrapy resilience config [--json]" in page
+    for name in ("list", "show", "test", "diff", "add", "rollback"):
+        assert f"scrapy resilience selectors {name} " in page
 
 
 # --- messages -----------------------------------------------------------------------
@@ -124,6 +134,7 @@ def messages():
     """(module, fixed parts) of each message that a user may read."""
     ours = {"CheckpointError", "ConfigurationError", "JobLockedError", "UnserializableError"}
     ours |= {"SnapshotError", "SnapshotKeyError", "ValueError", "_changed"}
+    ours |= {"MissingLibraryError"}
     for module in sorted(PACKAGE.rglob("*.py")):
         if "testing" in module.parts:
             continue

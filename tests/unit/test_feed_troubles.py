@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from io import BytesIO
+from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -110,7 +111,7 @@ async def test_a_commit_that_fails_forgets_no_full_batch(tmp_path, monkeypatch):
     await run.stored_batches()
     lines = run.exporter.slots[1].file
     with monkeypatch.context() as patch:
-        patch.setattr(lines, "flush", disk_is_full)
+        patch.setattr(lines, "settle", disk_is_full)
         with pytest.raises(OSError, match="full"):
             run.commit()
 
@@ -191,6 +192,31 @@ async def test_a_feed_that_becomes_lines(tmp_path):
     await second.close(all_done=True)
 
     assert feed.read_bytes() == b'{"n": 1}\n{"n": 2}\n'
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("kind", ["json", "jsonlines"])
+@pytest.mark.parametrize("key", [Path, str])
+@pytest.mark.parametrize("name", ["feed", "deep/feed %(name)s", "s:feed"])
+async def test_a_resume_in_another_folder(tmp_path, monkeypatch, kind, key, name):
+    """A feed with a relative path goes on where the first run wrote it."""
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+    feeds = {key(name): {"format": kind}}
+    monkeypatch.chdir(tmp_path / "one")
+    first = Exporting(tmp_path, feeds)
+    first.scrape(1)
+    first.commit()
+    first.kill()
+
+    monkeypatch.chdir(tmp_path / "two")
+    second = Exporting(tmp_path, feeds, first)
+    second.scrape(2)
+    await second.close(all_done=True)
+
+    text = (tmp_path / "one" / name.replace("%(name)s", "feeds")).read_text()
+    assert (text.count('{"n": 1}'), text.count('{"n": 2}')) == (1, 1)
+    assert list((tmp_path / "two").iterdir()) == []
 
 
 def test_lines_do_not_become_a_feed_that_replaces_them(tmp_path):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, settings, target
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -50,7 +51,7 @@ class LetterMachine(RuleBasedStateMachine):
     def begin(self):
         """Open an empty job."""
         self.folder = Path(tempfile.mkdtemp(prefix="letters"))
-        self.made = 0
+        self.made = self.replayed = 0
         self.store = None
         self.committed = {}, {}
         self._live()
@@ -91,21 +92,24 @@ class LetterMachine(RuleBasedStateMachine):
         assert len(found) == len(letters)
         self.store.verify()
 
-    @rule()
-    def push(self):
-        """Add a request."""
-        url = f"http://a/{self.made}"
-        self.made += 1
-        self.frontier.push("a", codec.encode({"url": url, "meta": {"retry_times": 2}}))
-        self.alive[url] = set()
+    @rule(count=st.integers(1, 3))
+    def push(self, count):
+        """Add requests."""
+        for _ in range(count):
+            url = f"http://a/{self.made}"
+            self.made += 1
+            self.frontier.push("a", codec.encode({"url": url, "meta": {"retry_times": 2}}))
+            self.alive[url] = set()
 
-    @rule()
-    def hand_out(self):
-        """Take a request; it knows what an earlier run of it has written."""
+    @precondition(lambda self: len(self.busy) < len(self.alive))
+    @rule(count=st.integers(1, 3))
+    def hand_out(self, count):
+        """Take requests; each knows what an earlier run of it has written."""
+        for _ in range(min(count, len(self.frontier))):
+            self._hand_out()
+
+    def _hand_out(self):
         row = self.frontier.pop(0.0)
-        if row is None:
-            assert len(self.busy) == len(self.alive)
-            return
         request, url = Request(), codec.decode(row.data)["url"]
         self.ledger.handed_out(request, row)
         assert self.ledger.under_way[request].written == self.alive[url]
@@ -143,6 +147,17 @@ class LetterMachine(RuleBasedStateMachine):
             keeps = written and not self.given_up.pop(url)
             self.letters[url] = sorted(written) if keeps else None
 
+    @precondition(lambda self: len(self.busy) < len(self.alive))
+    @rule(places=st.lists(PLACES, max_size=2), reasons=st.lists(st.booleans(), max_size=2))
+    def work(self, places, reasons):
+        """Take a request through its whole life, which may be given up for some reasons."""
+        self.hand_out(1)
+        for place in places:
+            self.write(len(self.busy) - 1, place)
+        for anew in reasons:
+            self.give_up(len(self.busy) - 1, anew)
+        self.end(len(self.busy) - 1)
+
     @precondition(lambda self: self.sealed is None)
     @rule()
     def seal(self):
@@ -176,11 +191,22 @@ class LetterMachine(RuleBasedStateMachine):
         self.frontier.committed(changes)
         self.sealed = None
 
+    @precondition(lambda self: self.frontier.changed)
     @rule()
-    def crash(self):
-        """Go back to the last commit."""
-        self._live()
+    def commit_all(self):
+        """Seal and write at once."""
+        if self.sealed is None:
+            self.seal()
+        self.commit(dies=False)
 
+    @precondition(lambda self: self.committed[0] or self.committed[1])
+    @rule(dies=st.integers(0, 3).map(lambda n: n == 3))
+    def crash(self, *, dies):
+        """Go back to the last commit."""
+        if dies:
+            self._live()
+
+    @precondition(lambda self: self.committed[1])
     @rule()
     def replay(self):
         """Die, and put every letter back."""
@@ -189,18 +215,19 @@ class LetterMachine(RuleBasedStateMachine):
         self.store = None
         found, _ = replay(str(self.folder), Wanted())
         assert found["replayed"] == len(letters)
+        self.replayed += len(letters)
         self.committed = {**alive, **{url: set(w or ()) for url, w in letters.items()}}, {}
         self._live()
-        if letters:
-            meta = codec.decode(self.store.state()[META])
-            assert (meta["dead_letters"], meta["finished"]) == (0, False)
+        meta = codec.decode(self.store.state()[META])
+        assert (meta["dead_letters"], meta["finished"]) == (0, False)
 
     def teardown(self):
         """End everything: nothing is left of what was not given up."""
         if getattr(self, "store", None) is None:
             return
+        target(float(self.replayed), label="replayed letters")
         while len(self.frontier):
-            self.hand_out()
+            self._hand_out()
         self.busy.clear()
         self.ledger.collect(set())
         if self.sealed is None:
@@ -224,3 +251,35 @@ def test_a_request_is_alive_given_up_or_done_whatever_is_killed():
             suppress_health_check=list(HealthCheck),
         ),
     )
+
+
+def test_the_model_meets_every_case(monkeypatch):
+    """Some thousand random steps replay letters with and without a record, and crash."""
+    monkeypatch.setattr(f"{__name__}.target", lambda *_, **__: None)
+    rng = random.Random(1)
+    machine = LetterMachine()
+    machine.begin()
+
+    def pick():
+        return rng.randrange(30)
+
+    acts = [
+        *[lambda: machine.push(rng.randint(1, 3))] * 3,
+        *[lambda: len(machine.frontier) and machine.hand_out(rng.randint(1, 3))] * 3,
+        *[lambda: machine.busy and machine.write(pick(), rng.randrange(5))] * 3,
+        *[lambda: machine.busy and machine.give_up(pick(), anew=rng.random() < 0.2)] * 4,
+        *[lambda: machine.busy and machine.end(pick())] * 4,
+        *[lambda: machine.sealed is None and machine.seal()] * 2,
+        *[lambda: machine.sealed and machine.commit(dies=rng.random() < 0.1)] * 2,
+        lambda: machine.sealed and machine.fail(),
+        lambda: rng.random() < 0.1 and machine.crash(dies=True),
+        lambda: rng.random() < 0.2 and machine.committed[1] and machine.replay(),
+    ]
+    with_record = 0
+    for _ in range(4000):
+        rng.choice(acts)()
+        with_record += any(machine.committed[1].values())
+    machine.teardown()
+
+    assert machine.replayed > 40
+    assert with_record > 50

@@ -9,6 +9,7 @@ import pytest
 from scrapy import Request, Spider
 from scrapy.utils.test import get_crawler
 
+from scrapy_resilience import holding
 from scrapy_resilience import scheduler as module
 from scrapy_resilience.core.breaker import Outcome
 from scrapy_resilience.gatekeeper import gatekeeper_of
@@ -35,11 +36,9 @@ def scheduler(monkeypatch):
     """A scheduler without a job, gates on, in a crawl that has nothing under way."""
     monkeypatch.setattr(module, "check_engine", lambda _: None)
     monkeypatch.setattr(module, "wrap_scraper", lambda *_: None)
-    monkeypatch.setattr(module, "call_later", lambda *_: SimpleNamespace(cancel=lambda: None))
-    monkeypatch.setattr(
-        module, "close_spider", lambda _, reason: closed.append(reason), raising=True
-    )
+    monkeypatch.setattr(holding, "call_later", lambda *_: SimpleNamespace(cancel=lambda: None))
     closed = []
+    monkeypatch.setattr(holding, "close_spider", lambda _, reason: closed.append(reason))
     crawler = get_crawler(Spider, {"CONCURRENT_REQUESTS": 4})
     crawler.spider = crawler._create_spider("shop")
     crawler.engine = SimpleNamespace(

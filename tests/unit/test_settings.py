@@ -126,8 +126,9 @@ _BAD = [
     *(
         (name, raw, "a whole number")
         for name in fields_of(int)
-        for raw in (*_NUMBERS, -1, 1.5, "1.5", "1e3")
+        for raw in (*_NUMBERS, -2, 1.5, "1.5", "1e3")
     ),
+    ("RESILIENCE_CHECKPOINT_MAX_CHANGES", -1, "a whole number of at least 1"),
     ("RESILIENCE_PROFILE", "prod", ", ".join(PROFILES)),
     ("RESILIENCE_PROFILE", "", ", ".join(PROFILES)),
     ("RESILIENCE_PROFILE", 5, ", ".join(PROFILES)),

@@ -18,15 +18,15 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from snapshot_samples import KEY, URL, Clock, dump, make_store, snapshots_of
 
-from scrapy_resilience.checkpoint import cipher, copying, sealing
-from scrapy_resilience.checkpoint import snapshots as module
-from scrapy_resilience.checkpoint.places import open_place
 from scrapy_resilience.checkpoint.progress import about
-from scrapy_resilience.checkpoint.sealing import Reader, write
 from scrapy_resilience.exceptions import ConfigurationError, SnapshotError, SnapshotKeyError
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.sqlite import SQLiteStore
 from scrapy_resilience.frontier.store import Changes
+from scrapy_resilience.snapshots import cipher, copying, sealing
+from scrapy_resilience.snapshots import store as module
+from scrapy_resilience.snapshots.places import open_place
+from scrapy_resilience.snapshots.sealing import Reader, write
 
 FORMS = [{"key": key, "compress": compress} for key in ("", KEY) for compress in (True, False)]
 forms = pytest.mark.parametrize("form", FORMS, ids=str)

@@ -7,8 +7,8 @@ import sqlite3
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from scrapy_resilience.checkpoint.verification import is_small, verify
 from scrapy_resilience.exceptions import DamagedError, SnapshotError
+from scrapy_resilience.snapshots.verification import is_small, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -17,19 +17,19 @@ from itertools import chain, starmap
 from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from scrapy_resilience.checkpoint.copying import copy_store, scratch_file
-from scrapy_resilience.checkpoint.places import open_place, sync_folder
-from scrapy_resilience.checkpoint.sealing import MAX_DETAILS, Reader, blocks_of, write
-from scrapy_resilience.checkpoint.verification import verify
 from scrapy_resilience.exceptions import DamagedError, SnapshotError, SnapshotKeyError
 from scrapy_resilience.frontier.sqlite import SCHEMA
+from scrapy_resilience.snapshots.copying import copy_store, scratch_file
+from scrapy_resilience.snapshots.places import open_place, sync_folder
+from scrapy_resilience.snapshots.sealing import MAX_DETAILS, Reader, blocks_of, write
+from scrapy_resilience.snapshots.verification import verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from scrapy_resilience.checkpoint.places import Place
     from scrapy_resilience.settings import Config
+    from scrapy_resilience.snapshots.places import Place
 
 __all__ = ["About", "Snapshot", "SnapshotStore", "store_of"]
 

@@ -23,8 +23,8 @@ from typing import IO, TYPE_CHECKING, Any, Final, NoReturn
 import zstandard
 from cryptography.exceptions import InvalidTag
 
-from scrapy_resilience.checkpoint.cipher import Cipher, Plain
 from scrapy_resilience.exceptions import SnapshotError
+from scrapy_resilience.snapshots.cipher import Cipher, Plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator

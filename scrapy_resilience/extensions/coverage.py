@@ -1,0 +1,66 @@
+"""Live field coverage: in the stats, how many items have each field."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from itemadapter import ItemAdapter, is_item
+from scrapy import signals
+from scrapy.exceptions import NotConfigured
+
+from scrapy_resilience.checkpoint.job import job_of
+from scrapy_resilience.checkpoint.state import OWN
+from scrapy_resilience.core.coverage import Coverage
+from scrapy_resilience.names import STAT_COVERAGE_PREFIX
+from scrapy_resilience.settings import Config
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from scrapy.crawler import Crawler
+    from typing_extensions import Self
+
+__all__ = ["FieldCoverage"]
+
+_EACH: Final = 100
+"""Items between two looks at the stats."""
+
+
+class FieldCoverage:
+    """Sets ``resilience/coverage/<type>/<field>`` each 100 items and at the close."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        self.crawler = crawler
+        self.coverage = Coverage(_fields_of)
+        self._left = _EACH
+        crawler.signals.connect(self._item_scraped, signals.item_scraped)
+        crawler.signals.connect(self.publish, signals.spider_closed)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        if not Config.from_settings(crawler.settings).coverage_enabled:
+            raise NotConfigured
+        self = cls(crawler)
+        if (job := job_of(crawler)) is not None:
+            coverage = self.coverage
+            job.state.register(OWN + "coverage", coverage.save, coverage.restore)
+        return self
+
+    def _item_scraped(self, item: Any) -> None:
+        self.coverage.add(type(item).__name__, item)
+        self._left -= 1
+        if not self._left:
+            self._left = _EACH
+            self.publish()
+
+    def publish(self) -> None:
+        for kind, path, share in self.coverage.shares():
+            self.crawler.stats.set_value(f"{STAT_COVERAGE_PREFIX}{kind}/{path}", share)
+
+
+def _fields_of(value: Any) -> Mapping[str, Any] | None:
+    if isinstance(value, dict):
+        return value
+    if isinstance(value, (str, int, float, bytes, type(None))) or not is_item(value):
+        return None
+    return ItemAdapter(value)

@@ -1,0 +1,130 @@
+"""What the scheduler does about requests that can't go now: wait, look again, give up, end."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from scrapy.utils.asyncio import call_later
+
+from scrapy_resilience import names
+from scrapy_resilience._scrapy import close_spider, is_starting, under_way, wake
+from scrapy_resilience.core.failures import SERVER_ERROR
+from scrapy_resilience.deadletters import letters_of
+
+if TYPE_CHECKING:
+    from scrapy import Request
+    from scrapy.crawler import Crawler
+    from scrapy.utils.asyncio import CallLaterResult
+
+    from scrapy_resilience.core.gates import Gate
+    from scrapy_resilience.frontier.lanes import Frontier
+    from scrapy_resilience.frontier.store import Row
+    from scrapy_resilience.gatekeeper import Gatekeeper
+
+__all__ = ["Alarm", "Holding"]
+
+logger = logging.getLogger(__name__)
+
+_GIVEN_UP_AT_ONCE: Final = 100
+
+
+class Alarm:
+    """Wakes the engine when the next request is due, and only then."""
+
+    def __init__(self, crawler: Crawler, frontier: Frontier) -> None:
+        self._crawler = crawler
+        self._frontier = frontier
+        self._set: tuple[float, CallLaterResult] | None = None
+
+    def set(self, now: float) -> None:
+        due = self._frontier.next_due()
+        if due is None or (self._set is not None and self._set[0] == due):
+            return
+        self.cancel()
+        self._set = due, call_later(max(due - now, 0), self._ring)
+
+    def cancel(self) -> None:
+        if self._set is not None:
+            self._set[1].cancel()
+            self._set = None
+
+    def _ring(self) -> None:
+        self._set = None
+        wake(self._crawler.engine)
+
+
+class Holding:
+    """Requests that their domains' gates hold back."""
+
+    def __init__(self, crawler: Crawler, frontier: Frontier, keeper: Gatekeeper) -> None:
+        self._crawler = crawler
+        self._frontier = frontier
+        self._keeper = keeper
+        self._stats: Any = crawler.stats
+        self._letters = letters_of(crawler)
+        self._alone: tuple[int, float] | None = None
+        """How many requests had succeeded when only held ones were left, and since when."""
+
+    def may_find_more(self) -> bool:
+        """Whether another look at the frontier may find what the last one did not."""
+        engine = self._crawler.engine
+        if self._keeper.sweep(under_way(engine)):
+            return True
+        return not is_starting(engine) and self._keeper.gates.excuse()
+
+    # --- giving up ---
+
+    def given_up(self) -> list[tuple[Row, Gate]]:
+        """Some rows of a domain that did not recover; the rest in the next turn."""
+        if not self._keeper.given_up:
+            return []
+        lane, gate = next(iter(self._keeper.given_up.items()))
+        self._frontier.recall(lane)
+        rows: list[tuple[Row, Gate]] = []
+        while len(rows) < _GIVEN_UP_AT_ONCE and (row := self._frontier.take(lane)) is not None:
+            rows.append((row, gate))
+        if len(rows) < _GIVEN_UP_AT_ONCE:
+            del self._keeper.given_up[lane]
+            self._frontier.release(lane)  # to hear of those that come later
+        wake(self._crawler.engine)
+        return rows
+
+    def write_off(self, request: Request, gate: Gate) -> None:
+        """A request of such a domain becomes a dead letter."""
+        self._stats.inc_value(names.STAT_GIVEN_UP)
+        self._letters.add(
+            request,
+            kind="exhausted",
+            failure_class=SERVER_ERROR,
+            reason=f"{gate.domain} did not recover: {gate.breaker.last_failure}",
+            attempts=request.meta.get(names.SCRAPY_RETRY_TIMES, 0),
+        )
+
+    # --- the end ---
+
+    def check(self, now: float) -> None:
+        """Close a crawl that has nothing but held requests, and for too long."""
+        if not self._is_alone():
+            return
+        successes, since = self._alone or (-1, 0.0)
+        if successes != self._keeper.gates.successes:
+            successes, since = self._alone = self._keeper.gates.successes, now
+        due = self._frontier.next_due()
+        if due is None or due > since + self._keeper.config.hold_timeout:
+            self._alone = None
+            logger.warning(
+                "%d requests are held for longer than RESILIENCE_HOLD_TIMEOUT: the next run "
+                "goes on with them",
+                self._frontier.held,
+            )
+            close_spider(self._crawler, names.REASON_HELD)
+
+    def _is_alone(self) -> bool:
+        engine = self._crawler.engine
+        return bool(
+            self._frontier
+            and not self._keeper.given_up
+            and not is_starting(engine)
+            and not under_way(engine)
+        )

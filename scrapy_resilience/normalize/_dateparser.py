@@ -1,0 +1,99 @@
+"""What dateparser is asked: few languages, short texts, and nothing that it only guesses.
+
+Its answers don't depend on the time of the fetch, so they are remembered.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+from scrapy_resilience.normalize._common import library
+from scrapy_resilience.normalize._day import FIRST, LAST, Day, Hints, is_split
+
+__all__ = ["absolute_day", "distance"]
+
+_LABEL = re.compile(
+    r"^(?:(?:[^\W\d_]+ ){0,3}[^\W\d_]+: ?|\w*publi\w* |posted |updated )", re.IGNORECASE
+)
+_LATIN = ("en", "es", "fr", "de", "it", "pt", "nl", "pl", "tr")
+_SCRIPTS = (
+    ("[\u3040-\u30ff\u4e00-\u9fff]", ("ja", "zh")),
+    ("[\uac00-\ud7af]", ("ko",)),
+    ("[\u0400-\u04ff]", ("ru", "uk", "bg")),
+    ("[\u0370-\u03ff]", ("el",)),
+    ("[\u0590-\u05ff]", ("he",)),
+    ("[\u0600-\u06ff]", ("ar", "fa")),
+    ("[\u0900-\u097f]", ("hi",)),
+    ("[\u0e00-\u0e7f]", ("th",)),
+)
+
+
+def _languages(text: str) -> tuple[str, ...]:
+    """The languages to try where no hint names any: each costs time and memory."""
+    if not text.isascii():
+        for script, languages in _SCRIPTS:
+            if re.search(script, text):
+                return languages
+    return _LATIN
+
+
+_MAX_LENGTH = 64
+_BASE = datetime(2001, 3, 15, 12)  # noqa: DTZ001 - only differences to it count
+_SPAN = re.compile(r"(?:\d+ ?[^\W\d_\u2e80-\uffff]+\.?,? ?)+")
+"""Two days, but neither ago nor to come; Chinese and its like have the word attached."""
+_NAMES = re.compile(r"^[^$€£¥₹%@]*[^\W\d_]{2}[^$€£¥₹%@]*$")
+
+
+@lru_cache(32)
+def _parser(languages: tuple[str, ...], kind: str) -> Any:
+    # RELATIVE_BASE can't be each page's time: dateparser keeps all settings it ever saw.
+    settings = {
+        "PARSERS": [kind],
+        "RELATIVE_BASE": _BASE,
+        "REQUIRE_PARTS": ["day", "month", "year"],
+        "TIMEZONE": "UTC",
+    }
+    parser = library("dateparser.date").DateDataParser
+    return parser(languages=list(languages), settings=settings)
+
+
+def distance(text: str, hints: Hints) -> tuple[int, timedelta] | None:
+    """How far back a relative date is: months, and the rest."""
+    text = _LABEL.sub("", text)
+    if len(text) > _MAX_LENGTH or _SPAN.fullmatch(text):
+        return None
+    return _distance(text, hints.languages or _languages(text))
+
+
+@lru_cache(4096)
+def _distance(text: str, languages: tuple[str, ...]) -> tuple[int, timedelta] | None:
+    found = _parser(languages, "relative-time").get_date_data(text)
+    moment = found.date_obj
+    if moment is None or moment.tzinfo:
+        return None
+    if found.period in {"month", "year"}:
+        return 12 * (_BASE.year - moment.year) + _BASE.month - moment.month, timedelta()
+    return 0, _BASE - moment
+
+
+@lru_cache(4096)
+def _absolute(text: str, languages: tuple[str, ...]) -> date | None:
+    found = _parser(languages, "absolute-time").get_date_data(text).date_obj
+    return found.date() if found and not found.tzinfo else None
+
+
+def absolute_day(text: str, hints: Hints) -> Day | None:
+    """What dateparser takes for a day whose numbers stand in the text."""
+    text = _LABEL.sub("", text)
+    numbers = re.findall(r"\d+", text)
+    if len(text) > _MAX_LENGTH or len(numbers) != 2 or not _NAMES.search(text):
+        return None
+    if not hints.languages and is_split(text):
+        return None
+    day = _absolute(text, hints.languages or _languages(text))
+    if day is None or not FIRST <= day.year <= LAST or str(day.year) not in numbers:
+        return None
+    return Day(day) if {str(day.day), f"{day.day:02}"} & {*numbers} else None

@@ -1,0 +1,229 @@
+"""The numbers of a text, with the symbols, signs and words of magnitude beside them."""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from scrapy_resilience.normalize._common import cldr, plain
+from scrapy_resilience.normalize._currency import ENGLISH, Meaning, decimal_sign, symbols
+from scrapy_resilience.normalize._number import NUMBER, read_number, scale_of
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+__all__ = ["Number", "Reader", "clean"]
+
+# --- the text --------------------------------------------------------------------------
+
+_RAISED = re.compile("[⁰¹²³⁴-⁹]+")
+_SIGNS = str.maketrans(
+    {
+        **dict.fromkeys("−‐‑‒–—―﹣", "-"),
+        **dict.fromkeys("’‘`´′ʼ٬", "'"),
+        "٫": ".",
+        "،": ",",
+        "⁄": "/",
+    }
+)
+_SPACE = re.compile(r"[^\S\n]+")
+_LINES = re.compile(r" ?\n\s*")
+_FAMILIAR = re.compile("[\x00-\x7f€£¥₹₽₪₺₩À-Ćč-ıł-ņő-ž]*")
+"""Characters that are what they look like, in any form."""
+
+_SPLIT = re.compile(r"(?<=\d)(?:\s?\.\s|\s\.)(?=\d\d(?!\d))")
+_UNEVEN = re.compile(r"[\t-\r]|  |^ | $")
+
+
+def clean(text: str) -> str:
+    """*text* with ASCII digits and signs and single spaces; lines stay lines."""
+    if not text.isascii():
+        text = text.replace("\xa0", " ").replace("\u202f", " ")
+    if not _FAMILIAR.fullmatch(text):
+        # Cents in small figures: not to be taken for more digits.
+        text = plain(_RAISED.sub(r"\n\g<0>", text)).translate(_SIGNS)
+    if _UNEVEN.search(text):
+        text = _LINES.sub("\n", _SPACE.sub(" ", text)).strip()
+    return _SPLIT.sub(".", text)  # $12 . 99, as pages with a span for each part have it
+
+
+# --- the numbers -----------------------------------------------------------------------
+
+_MOST = 12
+"""Numbers in a text that can be one price."""
+
+_LARGEST = 18
+"""Digits before the point that an amount of money can have."""
+
+_LONGEST = 28
+"""Characters of a number: the digits that arithmetic with Decimal keeps by default."""
+
+_UNREADABLE = re.compile(r"\d+/\d|[\d.,]*[.,]\d\d-\s*$")
+"""A fraction, and a minus behind: a reduction for accountants, an open range for others."""
+
+_ZEROS = re.compile(r"0\d")
+_GLUE = re.compile(r"\w+|[^\w\s~/+-]")
+"""What makes two numbers one that can't be read: 1e5, 5x2, 1·234."""
+
+_SIMPLE = re.compile(
+    r"(?:([^\d\s.,'+\-()/%]{1,4}) ?)?"
+    r"(\d{1,3}(?:[ ,.']\d{2,3})*[ ,.']\d{3}(?:[.,]\d{1,3})?|\d+(?:[.,]\d+)?)"
+    r"(?: ?([^\d\s.,'+\-()/%a-zA-Z]|[^\d\s.,'+\-()/%]{2,5}))?"
+)
+_MIL = {"ca": 3, "en": 6, "es": 3, "gl": 3, "pt": 3}
+_LAKH = 5
+
+
+class Number(NamedTuple):
+    """A number with what belongs to it, which is the text from *start* to *end*."""
+
+    token: str
+    start: int
+    end: int
+    symbol: str | None
+    power: int
+    negative: bool
+    amount: Decimal | None = None
+    currency: str | None = None
+
+
+class Reader:
+    """A text, as a locale and a currency from elsewhere make it read."""
+
+    def __init__(self, text: str, locale: str | None, currency: str | None) -> None:
+        self.text = text
+        self.known = symbols(locale)
+        self.decimal_sign = decimal_sign(locale)
+        self._language = locale[:2].lower() if locale else ""
+        meaning = self.known.meanings.get(currency.strip()) if currency else None
+        self.hint = meaning.default if meaning else None
+
+    def simple(self) -> dict[str, Any] | None:
+        """The result for one number with one symbol: what most pages have."""
+        found = _SIMPLE.fullmatch(self.text)
+        if found is None:
+            return None
+        prefix, token, suffix = found.groups()
+        meaning = self.known.meanings.get(prefix or suffix)
+        if meaning is None or (prefix and suffix) or prefix in ENGLISH:
+            return None
+        amount, code = self._value(token, 0, meaning)
+        return {"amount": amount, "currency": code}
+
+    def numbers(self) -> list[Number]:
+        """All numbers but percents and those that can't be read; none of a text with many."""
+        matches = list(islice(NUMBER.finditer(self.text), _MOST + 1))
+        if not 0 < len(matches) <= _MOST:
+            return []
+        found: list[Number] = []
+        floor = 0
+        ceilings = [*(match.start() for match in matches[1:]), len(self.text)]
+        for match, ceiling in zip(matches, ceilings, strict=True):
+            number = self._number(match, floor, ceiling)
+            floor = number.end if number else match.end()
+            if number:
+                found.append(number)
+        return found
+
+    def valued(self, number: Number, symbol: str | None) -> Number:
+        """The number with the amount and the currency that *symbol* gives it."""
+        meaning = self.known.meanings[symbol] if symbol else Meaning(self.hint, frozenset())
+        amount, code = self._value(number.token, number.power, meaning)
+        if amount is not None and number.negative:
+            amount = -amount
+        return number._replace(amount=amount, currency=code, symbol=symbol)
+
+    def _value(
+        self, token: str, power: int, meaning: Meaning
+    ) -> tuple[Decimal | None, str | None]:
+        code = meaning.settle(self.hint)
+        table = cldr()
+        digits = table["digits"].get(code, 2)
+        home = table["decimals"].get(code)
+        if len(token) > _LONGEST:
+            return None, code
+        amount = read_number(token, self.decimal_sign, digits, home)
+        if amount is None or amount.adjusted() + power >= _LARGEST:
+            return None, code
+        if code is None and "CNY" in meaning.all and "." in str(amount):
+            code = "CNY"  # of those that ¥ means, the one with hundredths
+        if power:
+            amount = amount.scaleb(power)
+        return amount / 100 if meaning.minor else amount, code
+
+    def _number(self, match: re.Match[str], floor: int, ceiling: int) -> Number | None:
+        token = match[0].rstrip(".,'")
+        start, end = match.start(), match.start() + len(token)
+        before, rest = self.text[floor:start], self.text[match.end() : ceiling]
+        more = ceiling < len(self.text)
+        if rest.lstrip().startswith("%") or _UNREADABLE.match(self.text, start):
+            return None
+        if floor and (before == "/" or self._is_glue(before)):
+            return None
+        prefix, left, negative = self._before(before)
+        local = self._powers(prefix)
+        power, scale_end = scale_of(rest, priced=prefix is not None, local=local)
+        if power is None:
+            return None
+        suffix, right = self._after(rest[scale_end:], more=more, prefix=prefix)
+        if suffix or scale_end:
+            end = match.end() + scale_end + right
+        elif more and self._is_glue(rest):
+            return None
+        if suffix and not prefix and _ZEROS.match(token):
+            return None  # of 5 00 $
+        symbol = self._clearer(prefix, suffix) if prefix and suffix else prefix or suffix
+        return Number(token, start - left, end, symbol, power, negative)
+
+    def _is_glue(self, between: str) -> bool:
+        return bool(_GLUE.fullmatch(between)) and not self.known.ends(between)
+
+    def _powers(self, symbol: str | None) -> dict[str, int | None]:
+        """Powers of ten by words that don't mean the same everywhere."""
+        found = {"mil": 3 if symbol == "R$" else _MIL.get(self._language)}
+        if symbol and "INR" in self.known.meanings[symbol].all:
+            found["l"] = _LAKH
+        return found
+
+    def _before(self, text: str) -> tuple[str | None, int, bool]:
+        """The symbol before a number, the length that belongs to it, and whether it is less."""
+        outer = text.rstrip(" ")
+        minus = outer.endswith("-")
+        if minus:
+            outer = outer[:-1]
+        symbol = self.known.ends(outer.rstrip(" :")) if outer else None
+        if symbol is None:
+            return None, len(text) - len(outer) if minus else 0, minus and _opens(outer, text)
+        inner = outer = outer.rstrip(" :")[: -len(symbol)]
+        code = self.known.ends(outer.rstrip(" "))
+        if code and self._clearer(symbol, code) == code:  # CAD $5
+            symbol = code
+            inner = outer = outer.rstrip(" ")[: -len(code)]
+        if not minus and outer.rstrip(" ").endswith("-"):
+            outer = outer.rstrip(" ")[:-1]
+            if _opens(outer, inner):
+                return symbol, len(text) - len(outer), True
+        return symbol, len(text) - len(inner), minus
+
+    def _after(self, rest: str, *, more: bool, prefix: str | None) -> tuple[str | None, int]:
+        """The symbol after a number, and where it ends, if it is not the next number's."""
+        text = rest.lstrip(" .,-") if rest[:1] in {".", ",", "-"} else rest.lstrip(" ")
+        symbol = self.known.begins(text)
+        if symbol is None:
+            return None, 0
+        end = len(rest) - len(text) + len(symbol)
+        left = rest[end:]
+        if more and not left.strip() and (prefix or (rest[0] == " " and not left)):
+            return None, 0
+        return symbol, end
+
+    def _clearer(self, prefix: str, suffix: str) -> str:
+        """Of ``$10 CAD``, the symbol that says more."""
+        one, two = self.known.meanings[prefix].all, self.known.meanings[suffix].all
+        return suffix if two < one else prefix
+
+
+def _opens(outer: str, inner: str) -> bool:
+    """Whether a minus between *outer* and the end of *inner* is a sign, not a dash."""
+    return not outer.strip() or (outer[-1] in " \n(:" and not inner.endswith(" "))

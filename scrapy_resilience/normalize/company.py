@@ -1,0 +1,195 @@
+"""Companies: ``normalize_company("Google LLC")``."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final, NamedTuple
+
+from scrapy_resilience.normalize._common import normalizer, plain
+
+__all__ = ["normalize_company"]
+
+_LONGEST: Final = 200
+"""Characters that are looked at: companies have shorter names."""
+
+_MOST_WORDS: Final = 12
+_MOST_FORMS: Final = 4
+"""More is a list of forms, and no name."""
+_SHORT: Final = 3
+"""Letters up to which a form may be a word as well: ``SpA`` and a spa."""
+
+_LEADING: Final = frozenset("pt uab sia oü oy sarl eurl ooo oao zao pao".split())
+"""Forms in Latin letters that stand before a name; ``SAS Institute`` is a name."""
+
+_AND: Final = re.compile(r"[&+]$|\b(?:and|und|et|y|og|och|и)$", re.IGNORECASE)
+_WORD: Final = re.compile(r"[^\s,]+")
+_LETTERS_ONLY: Final = re.compile(r"[\W_]+")
+_FIRST_JOINED: Final = "\u0e00"
+"""The Thai block: it and all behind it put no space between a name and its form."""
+_EDGES: Final = " ,;-–—·"
+_QUOTES: Final = "\"'«»„“”‘’"
+_IN_BRACKETS: Final = re.compile(r"\s\((?P<public>publ\b)?[^()]*\)$", re.IGNORECASE)
+"""``(NYSE: ACM)`` behind a form is left out; ``(publ)`` belongs to it."""
+_MARKS: Final = dict.fromkeys(map(ord, "™®©℠"))
+_VOWELS: Final = frozenset("aeiouyäöüáéíóúõ")
+
+
+class _Forms(NamedTuple):
+    """The table, by what it is looked up with."""
+
+    keys: frozenset[str]
+    last: frozenset[str]
+    """They and their last words: a name that ends in no such word is done with."""
+    short: frozenset[str]
+    """Those of few letters, as they are written, without dots."""
+    joined: tuple[str, ...]
+    """Those in scripts that put no space between a name and its form, longest first."""
+
+
+class _Split(NamedTuple):
+    name: str
+    form: str
+    leads: bool
+    """Whether the form stood before the name."""
+
+
+@normalizer
+def normalize_company(text: str) -> dict[str, Any] | None:
+    """Return ``name``, ``suffix`` and ``raw``, or None for a text without a letter or digit.
+
+    ``suffix`` is the legal form as it is written, behind or before the name; None when there
+    is none. What only looks like one stays in the name: ``SAS``, ``Tiffany & Co.``,
+    ``The Boeing Company``.
+    """
+    whole = name = " ".join(plain(text[:_LONGEST].translate(_MARKS)).split()).strip(_EDGES)
+    if not _has_name(name):
+        return None
+    forms: list[str] = []
+    leading = 0
+    while found := _split(name) or (_unquoted(name) if leading else None):
+        name = found.name
+        if found.form:
+            forms.insert(leading, found.form)
+            leading += found.leads
+        if len(forms) > _MOST_FORMS:
+            return {"name": whole, "suffix": None}
+    return {"name": name, "suffix": " ".join(forms) or None}
+
+
+def _split(name: str) -> _Split | None:
+    """Take one legal form off."""
+    forms = _forms()
+    return (
+        (None if name.isascii() else _joined(name, forms))
+        or _behind(name, forms)
+        or _before(name, forms)
+    )
+
+
+def _joined(name: str, forms: _Forms) -> _Split | None:
+    """Take off a form that stands at a name without a space, as in Chinese and Thai."""
+    if not (name.endswith(forms.joined) or name.startswith(forms.joined)):
+        return None
+    for form in forms.joined:
+        if name.endswith(form) and _has_name(rest := name.removesuffix(form).strip(_EDGES)):
+            return _Split(rest, form, leads=False)
+        if name.startswith(form) and _has_name(rest := name.removeprefix(form).strip(_EDGES)):
+            return _Split(rest, form, leads=True)
+    return None
+
+
+def _behind(name: str, forms: _Forms) -> _Split | None:
+    """Take off the longest form behind a name."""
+    if found := _longest(name, forms):
+        return found
+    inserted = _IN_BRACKETS.search(name)
+    if inserted is None or not (found := _longest(name[: inserted.start()], forms)):
+        return None
+    return found._replace(form=found.form + inserted[0]) if inserted["public"] else found
+
+
+def _longest(name: str, forms: _Forms) -> _Split | None:
+    words = list(_WORD.finditer(name))[1:][-_MOST_WORDS:]
+    if not words or _key(words[-1][0].rpartition("/")[2]) not in forms.last:
+        return None
+    keys = [_key(word[0]) for word in words]
+    for first, word in enumerate(words):
+        form = name[word.start() :]
+        if "".join(keys[first:]) not in forms.keys and "/" not in form:
+            continue
+        rest = name[: word.start()].strip(_EDGES + "(")
+        if form[0] not in "&+" and _is_form(form, forms) and _has_name(rest):
+            if _belongs(rest, form):
+                return None
+            return _Split(rest, name[len(rest) :].strip(_EDGES), leads=False)
+    return None
+
+
+def _before(name: str, forms: _Forms) -> _Split | None:
+    """Take off a form before a name, as Russian and Indonesian companies have it."""
+    first, _, rest = name.partition(" ")
+    rest = rest.strip(_EDGES)
+    known = not first.isascii() or first.casefold().rstrip(".") in _LEADING
+    if known and _is_form(first, forms) and _has_name(rest):
+        return _Split(rest, first, leads=True)
+    return None
+
+
+def _has_name(text: str) -> bool:
+    return any(map(str.isalnum, text))
+
+
+def _belongs(rest: str, form: str) -> bool:
+    """Tell whether a form is part of the name: ``Tiffany & Co.``, ``The Boeing Company``."""
+    word, before = _key(form), rest.casefold()
+    if before == "the" or (word == "company" and before.startswith("the ")):
+        return True
+    return word in {"co", "company"} and bool(_AND.search(rest))
+
+
+def _is_form(text: str, forms: _Forms) -> bool:
+    """Tell whether all of a text is a legal form, or two with a stroke: ``SA/NV``."""
+    return _is_one(text, forms) or (
+        "/" in text and all(_is_one(part, forms) for part in text.split("/"))
+    )
+
+
+def _is_one(text: str, forms: _Forms) -> bool:
+    key = _key(text)
+    if key not in forms.keys:
+        return False
+    if len(key) > _SHORT or "." in text.rstrip("."):
+        return True
+    letters = _LETTERS_ONLY.sub("", text)
+    return (
+        letters in forms.short
+        or letters[1:] != letters[1:].lower()
+        or not _VOWELS.intersection(key)
+    )
+
+
+def _key(text: str) -> str:
+    return _LETTERS_ONLY.sub("", text).casefold()
+
+
+def _unquoted(name: str) -> _Split | None:
+    """Take the quotes off a name that a form stood before, as Russian companies have them."""
+    inner = name.strip(_QUOTES + _EDGES)
+    return _Split(inner, "", leads=False) if name[0] in _QUOTES and _has_name(inner) else None
+
+
+@cache
+def _forms() -> _Forms:
+    """Return the table that ``tools/legal_forms.py`` makes."""
+    lines = files(__package__).joinpath("legal_forms.txt").read_text("utf-8").splitlines()
+    written = [_LETTERS_ONLY.sub("", line) for line in lines]
+    joined = {line for line in lines if line.strip("(")[0] >= _FIRST_JOINED}
+    keys = frozenset(map(str.casefold, written))
+    return _Forms(
+        keys=keys,
+        last=keys.union(_key(re.split(r"[\s,/]+", line)[-1]) for line in lines),
+        short=frozenset(form for form in written if len(form) <= _SHORT),
+        joined=tuple(sorted(joined, key=len, reverse=True)),
+    )

@@ -1,0 +1,276 @@
+"""Dates: a day, or a moment in UTC.
+
+The day is read by its form: ISO 8601, numbers, or names of months in 75 languages (`_day`).
+What is left goes to dateparser, with few languages. Nothing depends on the clock or the time
+zone of the machine: a text such as "3 days ago" needs *now*.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from scrapy_resilience.exceptions import ConfigurationError
+from scrapy_resilience.normalize._common import normalizer, plain
+from scrapy_resilience.normalize._dateparser import absolute_day, distance
+from scrapy_resilience.normalize._day import (
+    Day,
+    Hints,
+    hints_of,
+    known_word,
+    named_day,
+    only_words,
+    read_day,
+)
+from scrapy_resilience.normalize._zones import UTC, named_zone, zone_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    Found = dict[str, Any] | None
+
+__all__ = ["normalize_date"]
+
+
+@normalizer
+def normalize_date(
+    text: str,
+    *,
+    now: datetime | float | None = None,
+    locale: str | None = None,
+    languages: Sequence[str] = (),
+    order: str | None = None,
+    timezone: str | None = None,
+) -> dict[str, Any] | None:
+    """Read a date: ``"Jan 15, 2024"`` → ``{"iso": "2024-01-15", "timestamp": 1705276800, …}``.
+
+    *now* is when the page was fetched, as a timestamp or a datetime (UTC if it has no zone):
+    without it, "yesterday" is ``None``. *locale* (``en-GB``) settles the order of numeric
+    dates and the language; *order* (``DMY``, ``MDY``, ``YMD``) and *languages* (two-letter
+    codes) overrule it. *timezone* (``Europe/Berlin``, ``+02:00``) is that of days, and of
+    times without a zone; UTC by default.
+
+    ``iso`` is a day where the text has no time, else a moment in UTC. ``timestamp`` is in
+    seconds, at midnight for a day. ``ambiguous`` is true for a text with a second meaning:
+    ``03/04/2024`` without a hint, or a time that clocks show twice. A time that clocks skip,
+    a zone with several meanings (``IST``) and a date without its year are ``None``.
+
+    Raises `ConfigurationError` for a *timezone* or an *order* that does not exist, and
+    `MissingLibraryError` without the extra ``quality``, where dateparser is needed.
+    """
+    if order not in _ORDERS:
+        raise ConfigurationError(f"order={order!r} is none of DMY, MDY and YMD")
+    zone = zone_of(timezone) if timezone else UTC
+    names = (languages,) if isinstance(languages, str) else (*languages,)
+    hints = hints_of(locale, names, order)
+    text = plain(text)
+    return _read(text, now, zone, hints) or _read_part(text, now, zone, hints)
+
+
+_ORDERS = {None, "DMY", "MDY", "YMD"}
+_PART = re.compile(r"\s*[|•·]\s*|\s*\bby\s", re.IGNORECASE)
+
+
+def _read(text: str, now: datetime | float | None, zone: dt.tzinfo, hints: Hints) -> Found:
+    if iso := _ISO.fullmatch(text):
+        return _result(_iso_day(iso[1]), _clock(iso.group(2, 3, 4, 5)), iso[6], zone)
+    if found := named_day(text, hints):
+        return _result(found, None, None, zone)
+    if mail := _MAIL.fullmatch(text):
+        clock = _clock((*mail.group(2, 3, 4), None))
+        return _result(read_day(mail[1], hints), clock, mail[5], zone)
+    if basic := _BASIC.fullmatch(text):
+        clock = _clock((*basic.group(2, 3, 4), None))
+        return _result(read_day(basic[1], hints), clock, basic[5], zone)
+    at = _TIME.search(text) if _CLOCK.search(text) else None
+    if at:
+        return _timed(text, at, now, zone, hints)
+    return (
+        _result(read_day(text, hints), None, None, zone)
+        or _relative(text, now, zone, hints)
+        or _result(absolute_day(text, hints), None, None, zone)
+    )
+
+
+def _read_part(text: str, now: datetime | float | None, zone: dt.tzinfo, hints: Hints) -> Found:
+    """The only date of a line such as "By John Doe | January 15, 2024"."""
+    parts = _PART.split(text)
+    if not 1 < len(parts) <= _MOST_PARTS:
+        return None
+    found = [one for part in parts if part and (one := _read(part, now, zone, hints))]
+    return found[0] if len(found) == 1 else None
+
+
+_MOST_PARTS = 4
+
+# --- a time of day ---------------------------------------------------------------------
+
+_ZONE = r"Z|[+-]\d\d:?\d\d|(?:UTC|GMT) ?(?:[+-]\d{1,2}(?::?\d\d)?)?|[A-Z]{3,5}|[ECMP]T"
+_ISO = re.compile(
+    r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?"
+    r" ?([Zz]|[+-]\d\d:?\d\d|[+-]\d\d)?)?"
+)
+_BASIC = re.compile(r"(\d{8})T(\d\d)(\d\d)(\d\d)?(Z|[+-]\d{4})?")
+_MAIL = re.compile(
+    r"(?:[A-Z][a-z]{2}, )?(\d{1,2} [A-Z][a-z]{2} \d{4}) (\d\d):(\d\d)(?::(\d\d))?"
+    r" (GMT|UTC|Z|[+-]\d{4})"
+)
+"""As RFC 2822 and HTTP write it."""
+
+_CLOCK = re.compile(r"\d[:h]\d|\d ?[aApP]\.?[mM]\b")
+_TIME = re.compile(
+    r"(?<![\d.:/])(\d{1,2})(?:"
+    r"[:h](\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?(?!\d)(?: ?([aApP])\.?[mM]\b\.?)?"
+    r"| ?([aApP])\.?[mM]\b\.?)"
+    rf"(?: ?(?P<zone>{_ZONE}|\((?:{_ZONE})\))(?!\w))?(?: ?\([A-Za-z ]+\))?"
+)
+
+
+def _iso_day(text: str) -> Day | None:
+    try:
+        return Day(dt.date.fromisoformat(text))
+    except ValueError:
+        return None
+
+
+def _clock(parts: Sequence[str | None], half: str | None = None) -> dt.time | None:
+    """The time of day; raises ValueError for one that no clock shows."""
+    hour, minute, second, fraction = parts
+    if hour is None:
+        return None
+    number = int(hour)
+    if half:
+        if not 1 <= number <= 12:
+            raise ValueError
+        number = number % 12 + (12 if half in "pP" else 0)
+    micro = int((fraction or "0").ljust(6, "0")[:6])
+    return dt.time(number, int(minute or 0), int(second or 0), micro)
+
+
+def _timed(
+    text: str, at: re.Match[str], now: datetime | float | None, zone: dt.tzinfo, hints: Hints
+) -> dict[str, Any] | None:
+    """A text with a time: what is left without it is the day."""
+    name, end = at["zone"], at.end()
+    if name and name.isalpha() and known_word(name):  # 10:30 JAN 15 2024
+        name, end = None, at.start("zone")
+    rest = f"{text[: at.start()].rstrip(' ,-').removesuffix('T')} {text[end:]}".strip(" ,-|·•")
+    day = read_day(rest, hints) or _near_day(rest, now, zone) or absolute_day(rest, hints)
+    clock = _clock(at.group(1, 2, 3, 4), half=at[5] or at[6])
+    return _result(day, clock, name and name.strip("()"), zone)
+
+
+# --- the result ------------------------------------------------------------------------
+
+_PRIME = {"Z", "z", "GMT", "UTC", "+0000", "+00:00"}
+_EPOCH = dt.date(1970, 1, 1).toordinal()
+
+
+def _result(day: Day | None, clock: dt.time | None, name: str | None, zone: dt.tzinfo) -> Found:
+    if day is None:
+        return None
+    if clock is None:
+        seconds = 86400 * (day.day.toordinal() - _EPOCH)
+        if zone is not UTC:
+            seconds = int(datetime.combine(day.day, dt.time(), zone).timestamp())
+        return {"iso": day.day.isoformat(), "timestamp": seconds, "ambiguous": day.ambiguous}
+    local = datetime.combine(day.day, clock)
+    if name in _PRIME or (name is None and zone is UTC):
+        return _moment(local.replace(tzinfo=UTC), ambiguous=day.ambiguous)
+    if name:
+        named = named_zone(name, local, zone)
+        if named is None:
+            return None
+        zone = named
+    moment = local.replace(tzinfo=zone).astimezone(UTC)
+    if moment.astimezone(zone).replace(tzinfo=None) != local:
+        return None  # clocks skip it
+    twice = local.replace(tzinfo=zone, fold=1).astimezone(UTC) != moment
+    return _moment(moment, ambiguous=day.ambiguous or twice)
+
+
+def _moment(moment: datetime, *, ambiguous: bool = False) -> dict[str, Any]:
+    stamp = moment.timestamp()
+    number = stamp if moment.microsecond else int(stamp)
+    return {"iso": moment.isoformat(), "timestamp": number, "ambiguous": ambiguous}
+
+
+# --- relative to the fetch -------------------------------------------------------------
+
+_AGO = re.compile(
+    r"\b(\d{1,4}|an?|one) ?(s|sec|m|min|h|hr|d|w|wk|mo|y|yr|second|minute|hour|day|week|month"
+    r"|year)s?\.? ago\b|\b(just now|today|yesterday)\b",
+    re.IGNORECASE,
+)
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_DAY = 86400
+
+
+def _at(now: datetime | float, zone: dt.tzinfo) -> datetime:
+    """The time of the fetch on the clocks of *zone*."""
+    if not isinstance(now, datetime):
+        return datetime.fromtimestamp(now, zone)
+    return now.replace(tzinfo=now.tzinfo or UTC).astimezone(zone)
+
+
+def _relative(text: str, now: datetime | float | None, zone: dt.tzinfo, hints: Hints) -> Found:
+    if now is None:
+        return None
+    here = _at(now, zone)
+    found = _AGO.search(text)
+    if found and only_words(text[: found.start()] + text[found.end() :], hints):
+        return _ago(found, here, zone)
+    return _translated(text, here, zone, hints)
+
+
+def _near_day(text: str, now: datetime | float | None, zone: dt.tzinfo) -> Day | None:
+    """The day of "yesterday" beside a time."""
+    found = _AGO.search(text)
+    if now is None or found is None or not found[3]:
+        return None
+    return Day(_at(now, zone).date() - timedelta(days=found[3].lower() == "yesterday"))
+
+
+def _ago(found: re.Match[str], here: datetime, zone: dt.tzinfo) -> dict[str, Any] | None:
+    count, unit, word = found.groups()
+    if word:
+        if word.lower() == "just now":
+            return _moment(here.astimezone(UTC))
+        return _result(
+            Day(here.date() - timedelta(days=word.lower() == "yesterday")), None, None, zone
+        )
+    number = int(count) if count.isdigit() else 1
+    unit = unit.lower()
+    if unit.startswith(("mo", "y")):
+        return _result(
+            Day(_months_back(here.date(), number * (12 if unit[0] == "y" else 1))),
+            None,
+            None,
+            zone,
+        )
+    seconds = number * _SECONDS[unit[0]]
+    if unit[0] in "dw":
+        return _result(Day(here.date() - timedelta(seconds=seconds)), None, None, zone)
+    return _moment(here.astimezone(UTC) - timedelta(seconds=seconds))
+
+
+def _months_back(day: dt.date, months: int) -> dt.date:
+    """The same day of an earlier month, or its last one."""
+    year, month = divmod(day.year * 12 + day.month - 1 - months, 12)
+    following = dt.date(year + month // 11, (month + 1) % 12 + 1, 1)
+    return dt.date(year, month + 1, min(day.day, (following - timedelta(days=1)).day))
+
+
+def _translated(
+    text: str, here: datetime, zone: dt.tzinfo, hints: Hints
+) -> dict[str, Any] | None:
+    """A relative date in another language than English."""
+    found = distance(text, hints)
+    if found is None:
+        return None
+    months, passed = found
+    if passed % timedelta(days=1):
+        return _moment(here.astimezone(UTC) - passed)
+    return _result(Day(_months_back(here.date(), months) - passed), None, None, zone)

@@ -1,0 +1,283 @@
+"""Places: ``normalize_location("NYC, NY, USA")``."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from scrapy_resilience.normalize._common import normalizer, plain
+from scrapy_resilience.normalize._places import fold, meanings, of_code
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from scrapy_resilience.normalize._places import City, State
+
+__all__ = ["normalize_location"]
+
+_LONGEST: Final = 200
+"""Characters that are looked at: addresses are shorter."""
+
+_MOST_PARTS: Final = 6
+_MOST_WORDS: Final = 6
+_MOST_CITIES: Final = 8
+_STATE_SIZE: Final = 20
+"""A state goes before a city of its name that has less than half a million people: 2**19."""
+
+_METROPOLIS: Final = 5
+"""So much larger, as a power of two, is one that rivals with another of its name."""
+
+_WITH_CODES: Final = frozenset({"US", "CA", "AU", "BR", "IN", "IT", "MX"})
+"""Countries whose addresses have the codes of states."""
+_CITY_STATES: Final = frozenset({"GI", "HK", "MC", "MO", "SG", "VA"})
+
+_EAST_ASIA: Final = "\u2e80"
+"""From here on texts have no spaces between words, and the country stands first."""
+_LONGEST_NAME: Final = 12
+_BETWEEN: Final = re.compile(r"[,;|/()\[\]·•،、\n]|\s[-–—]\s")
+_POSTAL: Final = re.compile(
+    r"\b(?:[A-Z]{1,2}-)?\d{4,6}(?:-\d{3,4})?\b(?:\s[A-Z]{2}$)?"  # 10115, 62701-1234, 1012 AB
+    r"|\b[A-Z]{1,2}\d[A-Z\d]?\s?\d[A-Z]{2}\b"  # SW1A 1AA
+    r"|\b[A-Z]\d[A-Z]\s?\d[A-Z]\d\b"  # M5V 2T6
+)
+_NO_PLACE: Final = re.compile(
+    r"\b(?:remote|hybrid|on-?site|anywhere|worldwide|global|location:?)(?:\s+(?:in|from))?\b",
+    re.IGNORECASE,
+)
+_AROUND: Final = re.compile(
+    r"^(?:greater|metro|downtown|city of)\s+|\s+(?:metropolitan\s+|metro\s+)?area$",
+    re.IGNORECASE,
+)
+
+
+class _Area(NamedTuple):
+    """What the last parts of a text say, and the parts before them."""
+
+    rest: list[str]
+    country: str
+    state: State | None
+    parts: int
+    sure: bool = True
+    """False for what more likely is no state, unless a city confirms it."""
+
+
+class _Reading(NamedTuple):
+    """One way to read a text."""
+
+    level: int
+    """3: all of it is a country; 2: a known city; 1: no city is named; 0: an unknown one."""
+    parts: int
+    """Parts of the text that say which area it is."""
+    size: int
+    """Of the city, as a power of two."""
+    city: str | None
+    state: str | None
+    country: str
+    near: bool = False
+    """In the region of the hint."""
+
+    @property
+    def rank(self) -> tuple[int, bool, int]:
+        """What decides between readings, before the size of the city does."""
+        return self.level, self.near, self.parts
+
+
+@normalizer
+def normalize_location(text: str, *, region: str | None = None) -> dict[str, Any] | None:
+    """Return ``city``, ``state``, ``country``, ``ambiguous`` and ``raw``, or None.
+
+    ``country`` is a code of ISO 3166-1 and ``state`` one of ISO 3166-2 without the country
+    (``NY`` of ``US-NY``). A code that is a state's and a country's (``CA``, ``GA``) is what
+    its city is in. A state that is not named is that of the city. What two readings differ in
+    is None and ``ambiguous`` is true (``"Springfield, USA"``), unless one of them is in
+    *region*, an ISO 3166-1 code. A city that is not in the table is kept as it is written
+    when its state or country is known.
+    """
+    line = _NO_PLACE.sub(" ", plain(text[:_LONGEST]))
+    near = region.strip().upper() if region else None
+    readings = list(_readings(_parts(line)))
+    if near:
+        readings = [each._replace(near=each.country == near) for each in readings]
+    readings.sort(key=lambda each: (each.rank, each.size), reverse=True)
+    return _merged(readings) if readings else None
+
+
+def _parts(line: str) -> list[str]:
+    """Cut an address into its parts, the most general last, without postal codes."""
+    found: list[str] = []
+    for part in _BETWEEN.split(line)[-_MOST_PARTS:]:
+        bare = " ".join(_POSTAL.sub(" ", part).split()).strip(" .:-")
+        if any(map(str.isalnum, bare)):
+            found += _words(bare) if bare < _EAST_ASIA else [_beginning(bare)]
+    return found
+
+
+def _beginning(part: str) -> str:
+    """Return what is known of ``上海市浦东新区``, where the most general comes first."""
+    ends = range(min(len(part), _LONGEST_NAME), 1, -1)
+    return next((part[:end] for end in ends if _is_known(part[:end])), part)
+
+
+def _words(part: str) -> list[str]:
+    """Cut ``New York NY`` and ``Paris France``, where no comma does."""
+    words = part.split()
+    if not 1 < len(words) <= _MOST_WORDS or _is_known(part):
+        return [part]
+    for count in range(1, min(len(words), 4)):
+        head, tail = " ".join(words[:-count]), " ".join(words[-count:])
+        found = meanings(fold(tail))
+        if found.countries or found.states or (tail.isupper() and _codes(tail)):
+            before = _words(head)
+            if any(reading.level > 0 for reading in _readings([*before, tail])):
+                return [*before, tail]
+    return [part]
+
+
+def _is_known(part: str) -> bool:
+    found = meanings(fold(part))
+    return bool(found.countries or found.states or found.cities) or (
+        part.isupper() and _codes(part)
+    )
+
+
+def _codes(part: str) -> bool:
+    found = of_code(part.casefold())
+    return bool(found.countries) or any(state.country in _WITH_CODES for state in found.states)
+
+
+def _readings(parts: list[str]) -> Iterator[_Reading]:
+    """Yield each way to read the parts that the table allows."""
+    if not parts:
+        return
+    if len(parts) == 1:
+        yield from _alone(parts[0])
+        return
+    found = False
+    for area in _areas(parts):
+        for reading in _in_area(area):
+            found = found or reading.level > 0
+            yield reading
+    for part in parts if not found else ():
+        for city in _called(part, _cities(part)):
+            yield _of_city(city, level=0)
+
+
+def _alone(part: str) -> Iterator[_Reading]:
+    """Yield what one name or code can be."""
+    found = meanings(fold(part))
+    cities = _cities(part)
+    for (country,) in found.countries:
+        name = cities[0].name if cities and country in _CITY_STATES else None
+        yield _Reading(3, 1, 0, name, None, country)
+    for city in _called(part, cities):
+        yield _of_city(city, level=2)
+    for reading in _as_states(part):
+        # Georgia is as likely the state; Niger, a state of Nigeria, is not
+        rival = found.countries and reading.country == "US"
+        yield reading._replace(level=3, parts=1, size=0) if rival else reading
+    if part.isupper():
+        for area in _areas([part]):
+            yield from _in_area(area)
+
+
+def _as_states(part: str) -> Iterator[_Reading]:
+    """Yield the states of a name, but for those that have a city of it: ``New York``."""
+    cities = _cities(part)
+    for state in meanings(fold(part)).states:
+        if not any(_is_in(city, state) for city in cities):
+            yield _Reading(2, 0, _STATE_SIZE, None, state.code, state.country)
+
+
+def _areas(parts: list[str]) -> Iterator[_Area]:
+    """Yield what the last part can be, and the last two."""
+    *rest, last = parts
+    named, coded = meanings(fold(last)), of_code(last.casefold())
+    for (country,) in (*named.countries, *coded.countries):
+        yield _Area(rest, country, None, 1)
+        for state in _states(rest[-1]) if rest else ():
+            if state.country == country and (len(rest) > 1 or _is_code(rest[-1], state)):
+                yield _Area(rest[:-1], country, state, 2)
+    for state in named.states:
+        is_city = any(_is_in(city, state) for city in _cities(last))
+        yield _Area(rest, state.country, state, 1, sure=state.country == "US" or not is_city)
+    for state in coded.states:
+        yield _Area(rest, state.country, state, 1, sure=state.country in _WITH_CODES)
+
+
+def _in_area(area: _Area) -> Iterator[_Reading]:
+    """Yield the cities of an area that are meant, or the area with a city as it is written."""
+    state = area.state.code if area.state else None
+    if not area.rest:
+        if area.sure:
+            yield _Reading(1, area.parts, 0, None, state, area.country)
+        return
+    found = [
+        _of_city(city, level=2, parts=area.parts)
+        for city in _cities(area.rest[-1])
+        if city.country == area.country and (not area.state or _is_in(city, area.state))
+    ]
+    yield from (reading._replace(state=state or reading.state) for reading in found)
+    if area.state is None and len(area.rest) == 1:
+        for reading in _as_states(area.rest[0]):
+            if reading.country == area.country:
+                yield reading._replace(parts=area.parts)
+    if not area.sure or found:
+        return
+    if any(area.country == country for (country,) in meanings(fold(area.rest[-1])).countries):
+        yield _Reading(1, area.parts, 0, None, state, area.country)
+    else:
+        yield _Reading(0, area.parts, 0, area.rest[-1], state, area.country)
+
+
+def _of_city(city: City, *, level: int, parts: int = 0) -> _Reading:
+    return _Reading(level, parts, city.size, city.name, city.group or None, city.country)
+
+
+def _cities(part: str) -> tuple[City, ...]:
+    """Return the cities of a name, the largest first; ``LA`` is one, ``la`` is a word."""
+    if len(part) <= len("LA") and part.isascii() and not part.isupper():
+        return ()
+    found = meanings(fold(part)).cities or meanings(fold(_AROUND.sub("", part))).cities
+    return found[:_MOST_CITIES]
+
+
+def _called(part: str, cities: tuple[City, ...]) -> Iterable[City]:
+    """Leave out cities of another name, if one has this: Changchun is a Cancun too.
+
+    But a metropolis is as likely as a town: Roma is in Texas.
+    """
+    key = fold(part)
+    own = [city for city in cities if fold(city.name) == key]
+    if not own:
+        return cities
+    size = own[0].size
+    others = (city for city in cities if city not in own and city.size >= size + _METROPOLIS)
+    return [*own, *(city._replace(size=size) for city in others)]
+
+
+def _states(part: str) -> Iterable[State]:
+    return (*meanings(fold(part)).states, *of_code(part.casefold()).states)
+
+
+def _is_code(part: str, state: State) -> bool:
+    return part.casefold() == state.code.casefold()
+
+
+def _is_in(city: City, state: State) -> bool:
+    return city.country == state.country and city.group in {"", state.group}
+
+
+def _merged(readings: list[_Reading]) -> dict[str, Any] | None:
+    """Return the best reading, without what others that are as good contradict."""
+    best = readings[0]
+    equal = [each for each in readings if each.rank == best.rank and each.size >= best.size - 1]
+    state = best.state if all(each.state == best.state for each in equal) else None
+    country = best.country if all(each.country == best.country for each in equal) else None
+    if best.city is None and state is None and country is None:
+        return None
+    return {
+        "city": best.city,
+        "state": state,
+        "country": country,
+        "ambiguous": (state, country) != (best.state, best.country),
+    }

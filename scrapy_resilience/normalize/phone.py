@@ -1,0 +1,129 @@
+"""Phone numbers: ``normalize_phone("(555) 123-4567")``. The engine is phonenumbers."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from scrapy_resilience.normalize._common import library, normalizer
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from phonenumbers import PhoneNumber
+
+__all__ = ["normalize_phone", "region_of"]
+
+_LONGEST: Final = 120
+"""Characters that are looked at: a number with its label and extension is shorter."""
+
+_NORTH_AMERICAN: Final = re.compile(
+    r"(?<![\d+])(?<!\d[\s.-])(?:1[\s.-]?)?"
+    r"(?:\([2-9]\d\d\)\s?\d{3}[\s.-]\d{4}|[2-9]\d\d([.-])\d{3}\1\d{4})(?!\d)"
+    r"(?:[\s,;]*(?:#|x|ext(?:ension)?)[\s.:]*\d{1,7})?"
+    r"|(?<![\d+])1-8\d\d-(?=[\d-]*[A-Z])[A-Z\d-]{7,12}",
+    re.IGNORECASE,
+)
+"""``(212) 555-0123``, ``1-800-FLOWERS``: hardly anybody else groups digits like this."""
+
+_OTHER_THING: Final = re.compile(
+    r"(?<!\d)(?:19|20)\d\d([-/.])[01]?\d\1[0-3]?\d(?!\d)"  # 2024-01-15
+    r"|(?<!\d)[0-3]?\d([-/.])[0-3]?\d\2(?:19|20)\d\d(?!\d)"  # 15.01.2024
+    r"|(?<!\d)\d{1,3}(?:\.\d{1,3}){3}(?!\d)"  # 192.168.100.200
+    r"|[$€£¥₹%]|\d(?:,\d{3})+(?!\d)|^\d*\.\d\d?$"
+)
+"""Dates, addresses of computers and amounts, which phonenumbers reads as numbers."""
+
+_NO_COUNTRY: Final = "001"
+"""phonenumbers' region of numbers of the whole world, as +800."""
+
+_DASHES: Final = dict.fromkeys(map(ord, "‐‑‒–—―−－"), "-")
+
+_GENERIC: Final = frozenset(
+    "ac ag ai am as bz cc cd cf cm co dj fm ga gg gl gq im io is la li ly me ml mn ms mu nu "
+    "pw sc sh sn so sr st su tk tm to tv vc vg vu ws".split()
+)
+"""Top-level domains of countries that are sold to the whole world."""
+
+
+@normalizer
+def normalize_phone(
+    text: str, *, region: str | None = None, domain: str | None = None
+) -> dict[str, Any] | None:
+    """Return ``e164``, ``valid``, ``extension``, ``country`` and ``raw``, or None.
+
+    *region* is an ISO 3166 code such as ``"GB"``: whose national numbers these are. Without
+    it the country of *domain* (``"shop.co.uk"`` or a URL) is taken; without both only
+    numbers with their country's code, and those that are written as in North America.
+    ``valid`` is False for a number of a possible length that nobody has, as all with 555 in
+    a film. ``extension`` and ``country`` (ISO 3166) are None when they are not known.
+    """
+    line = text[:_LONGEST].translate(_DASHES)
+    if _OTHER_THING.search(line):
+        return None
+    phonenumbers = library("phonenumbers")
+    hint = region.strip().upper() if region else region_of(domain)
+    number = _first_number(phonenumbers, line, hint)
+    if number is None:
+        return None
+    country = phonenumbers.region_code_for_number(number)
+    valid = bool(country) and phonenumbers.is_valid_number_for_region(number, country)
+    return {
+        "e164": phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164),
+        "valid": valid,
+        "extension": number.extension or None,
+        "country": _country(phonenumbers, number, hint, country if valid else None),
+    }
+
+
+def region_of(domain: str | None) -> str | None:
+    """Return the country of a host name's or a URL's top-level domain, None for ``.com``.
+
+    None also for countries that sell their domain to everyone, such as ``.io``.
+    """
+    if not domain:
+        return None
+    host = domain.rpartition("//")[2].partition("/")[0].partition(":")[0].rstrip(".")
+    label = host.rpartition(".")[2].casefold()
+    if len(label) != len("uk") or label in _GENERIC:
+        return None
+    return "GB" if label == "uk" else label.upper()
+
+
+def _first_number(phonenumbers: ModuleType, line: str, hint: str | None) -> PhoneNumber | None:
+    """Return what all of *line* is, or else the first number in it."""
+    if hint is None:
+        if north_american := _NORTH_AMERICAN.search(line):
+            line, hint = north_american[0], "US"
+        elif line.startswith("00"):
+            line = "+" + line.removeprefix("00")
+    try:
+        number: PhoneNumber = phonenumbers.parse(line, hint)
+        if _is_possible(phonenumbers, number):
+            return number
+    except phonenumbers.NumberParseException:
+        pass
+    found = phonenumbers.PhoneNumberMatcher(line, hint, leniency=phonenumbers.Leniency.POSSIBLE)
+    return next(
+        (each.number for each in found if _is_possible(phonenumbers, each.number)), None
+    )
+
+
+def _is_possible(phonenumbers: ModuleType, number: PhoneNumber) -> bool:
+    """Tell whether it can be called from abroad: ``123-4567`` without an area can't."""
+    reason = phonenumbers.is_possible_number_with_reason(number)
+    return bool(
+        reason == phonenumbers.ValidationResult.IS_POSSIBLE
+        or phonenumbers.is_valid_number(number)  # some are shorter than their country's others
+    )
+
+
+def _country(
+    phonenumbers: ModuleType, number: PhoneNumber, hint: str | None, found: str | None
+) -> str | None:
+    """Return whose number it is; +1 and others are shared by several countries."""
+    regions = phonenumbers.region_codes_for_country_code(number.country_code)
+    region = found or (hint if hint in regions else None)
+    if region is None and len(regions) == 1:
+        region = regions[0]
+    return None if region == _NO_COUNTRY else region

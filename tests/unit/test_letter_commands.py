@@ -1,0 +1,404 @@
+"""``scrapy resilience deadletters``, ``replay`` and ``breakers``, without a process."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import sys
+import tracemalloc
+from contextlib import closing
+
+import pytest
+from scrapy.exceptions import UsageError
+from scrapy.settings import Settings
+
+from scrapy_resilience.checkpoint.layout import DAMAGED, LOCK, META, STORE
+from scrapy_resilience.checkpoint.lock import FileLock
+from scrapy_resilience.commands.resilience import Command
+from scrapy_resilience.core.deadletter import About
+from scrapy_resilience.frontier.codec import ValueCodec
+from scrapy_resilience.frontier.sqlite import SQLiteStore
+from scrapy_resilience.frontier.store import Changes, Letter
+
+codec = ValueCodec()
+HOSTILE = "http://a.test/\x1b]0;owned\x07\x1b[2J?\u202e<script>alert(1)</script>"
+
+
+class Unpicklable:
+    """A value whose pickle must not be read by a command."""
+
+    def __reduce__(self):
+        return pytest.fail, ("a command has unpickled something",)
+
+
+def letter(number, url="http://a.test/", *, request=None, record=None, **more):
+    """Return a letter of the request *request*, of one for *url* by default."""
+    told = {
+        "domain": "a.test",
+        "now": 1e9,
+        "kind": "permanent",
+        "failure_class": "http",
+        "reason": "HTTP 404",
+    }
+    about = About.make(url=url, **{**told, **more})
+    data = codec.encode({"url": url} if request is None else request)
+    return Letter(number, data, codec.encode(about.row()), record)
+
+
+@pytest.fixture
+def job(tmp_path):
+    """Return a function that makes a job of letters, and gives its folder."""
+
+    def make(*letters, breakers=None, **meta):
+        meta = {"spider": "books", "dead_letters": len(letters), **meta}
+        state = {META: codec.encode(meta)}
+        if breakers is not None:
+            state["resilience/breakers"] = codec.encode(breakers)
+        with closing(SQLiteStore(tmp_path / STORE)) as store:
+            store.commit(Changes(letters=list(letters), state=state))
+        return tmp_path
+
+    return make
+
+
+def run(*args):
+    """Run the command; return its exit code."""
+    command = Command()
+    command.settings = Settings()
+    parser = argparse.ArgumentParser()
+    command.add_options(parser)
+    opts, rest = parser.parse_known_args([str(arg) for arg in args])
+    command.run([arg for arg in rest if arg], opts)
+    return command.exitcode
+
+
+@pytest.fixture
+def say(capsys):
+    """Return a function that runs the command well and gives what it prints."""
+
+    def said(*args):
+        assert run(*args) == 0, capsys.readouterr().err
+        return capsys.readouterr().out
+
+    return said
+
+
+@pytest.fixture
+def refuse(capsys):
+    """Return a function that runs the command, which fails in one line, and gives that."""
+
+    def refused(*args):
+        assert run(*args) == 1
+        found = capsys.readouterr()
+        assert (found.out, found.err.count("\n")) == ("", 1)
+        return found.err
+
+    return refused
+
+
+def opened(folder):
+    """Open the store of a job to read it."""
+    return closing(SQLiteStore(folder / STORE, read_only=True))
+
+
+def meta_of(folder):
+    """Return what a job says of itself."""
+    with opened(folder) as store:
+        return codec.decode(store.state()[META])
+
+
+# --- deadletters --------------------------------------------------------------------
+
+
+def test_a_job_without_letters(job, say):
+    """The table says so, JSON is an empty list, CSV has its header."""
+    folder = job()
+
+    assert say("deadletters", folder) == "no dead letters\n"
+    assert json.loads(say("deadletters", folder, "--json")) == []
+    assert say("deadletters", folder, "--csv").startswith("url,domain,kind,class,reason,")
+
+
+def test_hostile_text_does_not_reach_the_terminal(job, say):
+    """Control characters of a URL, a reason or an exception are written out in every form."""
+    folder = job(letter(1, HOSTILE, reason=HOSTILE, exception=HOSTILE, failure_class="\x1b[2J"))
+
+    for form in ((), ("--json",), ("--csv",)):
+        out = say("deadletters", folder, *form)
+        assert all(line.isprintable() for line in out.split("\n")), form
+        assert out.isascii()
+    assert json.loads(say("deadletters", folder, "--json"))[0]["url"] == HOSTILE
+
+
+def test_a_spreadsheet_takes_nothing_for_a_formula(job, say):
+    """Cells that begin like one are quoted."""
+    folder = job(letter(1, reason='=cmd|"/C calc"!A0', exception="@SUM(1)"))
+
+    (row,) = csv.DictReader(io.StringIO(say("deadletters", folder, "--csv")))
+
+    assert row["reason"] == '\'=cmd|"/C calc"!A0'
+    assert row["exception"] == "'@SUM(1)"
+
+
+def test_headers_and_credentials_are_not_shown(job, say, tmp_path):
+    """A request's headers, cookies and body are in no list; its URL is masked."""
+    secret = {"url": "http://u:hunter2@a.test/", "headers": {"Authorization": "hunter2"}}
+    folder = job(letter(1, secret["url"], request=secret))
+    outs = [say("deadletters", folder, *form) for form in ((), ("--json",), ("--csv",))]
+    for name in ("x.jsonl", "x.csv"):
+        say("deadletters", folder, "--output", tmp_path / name)
+        outs.append((tmp_path / name).read_text())
+
+    assert all("http://***@a.test/" in out and "hunter2" not in out for out in outs)
+
+
+def test_a_reader_who_has_seen_enough(job, monkeypatch):
+    """A pipe that closes ends the list at once, without an error."""
+    reads = []
+    page = SQLiteStore.letters
+
+    def letters(self, after, limit):
+        reads.append(after)
+        return page(self, after, limit)
+
+    class Closed(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError
+
+        def fileno(self):
+            return 1
+
+    folder = job(*(letter(number) for number in range(1, 5001)))
+    monkeypatch.setattr(SQLiteStore, "letters", letters)
+    monkeypatch.setattr(sys, "stdout", Closed())
+    monkeypatch.setattr("os.dup2", lambda *_: None)
+
+    assert run("deadletters", folder, "--json") == 0
+    assert reads == [0]
+
+
+@pytest.mark.parametrize("form", ["--json", "--csv", "--kind=permanent"])
+def test_lists_stream(job, form, monkeypatch):
+    """A list of 30,000 letters takes the memory of some pages."""
+    folder = job(*(letter(number, "http://a.test/" + "x" * 300) for number in range(1, 30_001)))
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    monkeypatch.setattr(sys.stdout, "write", len)
+
+    tracemalloc.start()
+    assert run("deadletters", folder, form) == 0
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak < 6_000_000  # all of them take 30 MB
+
+
+def test_an_export_is_whole_or_not_there(job, tmp_path, monkeypatch, refuse):
+    """A file that can't be written to its end leaves the one that was there."""
+    folder = job(letter(1), letter(2))
+    (tmp_path / "x.jsonl").write_text("before")
+
+    def fail(_):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("scrapy_resilience.commands.deadletters.json.dumps", fail)
+    assert "no space" in refuse("deadletters", folder, "--output", tmp_path / "x.jsonl")
+
+    assert (tmp_path / "x.jsonl").read_text() == "before"
+    assert not (tmp_path / "x.jsonl.part").exists()
+
+
+@pytest.mark.parametrize("command", ["deadletters", "replay", "breakers"])
+def test_what_is_no_job(command, tmp_path, refuse):
+    """A folder without a store is refused and left as it is."""
+    assert "is no job" in refuse(command, tmp_path)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_kind_is_wrong_usage(job):
+    """A filter that can't fit says so."""
+    with pytest.raises(UsageError, match="--kind is one of permanent, exhausted"):
+        run("deadletters", job(), "--kind", "sad")
+
+
+# --- replay -------------------------------------------------------------------------
+
+
+def test_a_replay_begins_anew(job, say):
+    """Counters of tries are gone; everything else of the request is as it was."""
+    request = {
+        "url": "http://a.test/",
+        "meta": {"retry_times": 2, "redirect_times": 20, "redirect_ttl": 0, "a": (1, {2})},
+        "priority": -3,
+        "cb_kwargs": {"x": Unpicklable()},
+        "callback": "parse_it",
+    }
+    folder = job(letter(1, request=request, record=b"record"), finished=True, clean=True)
+
+    found = json.loads(say("replay", folder, "--json"))
+
+    assert found == {"job": str(folder), "replayed": 1, "kept": 0, "dead_letters": 0}
+    with opened(folder) as store:
+        ((lane, name, rows),) = store.lanes()
+        (row,) = store.read(lane, -(2**63), -(2**63))
+        assert store.letters(0, 9) == []
+        assert store.outputs() == {str(row.number): b"record"}
+    assert (name, rows, row.rank) == ("a.test", 1, 6)
+    before = codec.encode(request)
+    assert row.data[-60:] == before[-60:]  # with the pickle, as it was
+    plain = ValueCodec(allow_pickle=False)
+    assert b"retry_times" not in row.data
+    assert b"redirect_t" not in row.data
+    del request["cb_kwargs"]
+    assert plain.encode((1, {2})) in row.data
+
+
+def test_a_finished_job_goes_on(job, say):
+    """It is no longer finished, does not run start() again, and its feeds are the user's."""
+    folder = job(letter(1), letter(2, kind="exhausted"), finished=True, clean=True)
+
+    say("replay", folder, "--kind", "exhausted")
+
+    meta = meta_of(folder)
+    assert (meta["finished"], meta["replayed"], meta["start_done"]) == (False, True, True)
+    assert (meta["dead_letters"], meta["pending"]) == (1, 1)
+
+
+def test_a_stopped_job_goes_on_with_start(job, say):
+    """What start() has not done yet comes too."""
+    folder = job(letter(1), finished=False)
+
+    say("replay", folder)
+
+    assert "start_done" not in meta_of(folder)
+
+
+def test_a_filter_that_fits_nothing_changes_nothing(job, say):
+    """The store is as before."""
+    folder = job(letter(1), finished=True)
+    before = (folder / STORE).read_bytes()
+
+    assert "replayed 0 requests, 1 dead letters left" in say("replay", folder, "--class", "x")
+
+    assert (folder / STORE).read_bytes() == before
+
+
+def test_what_has_no_bytes_stays(job, say):
+    """A request that lived in memory only, and one that is damaged, are kept and counted."""
+    folder = job(
+        letter(1)._replace(request=None),
+        letter(2)._replace(request=b"\xc1"),
+        letter(3)._replace(request=codec.encode(7)),
+        letter(4),
+    )
+
+    out = say("replay", folder)
+
+    assert "replayed 1 requests, 3 dead letters left" in out
+    assert "3 requests can't be stored" in out
+    with opened(folder) as store:
+        assert [left.number for left in store.letters(0, 9)] == [1, 2, 3]
+
+
+def test_many_letters_are_replayed_page_by_page(job, say):
+    """Each page is a commit; all are there in the end, once."""
+    folder = job(*(letter(n, f"http://h{n % 7}.test/{n}") for n in range(1, 2501)))
+
+    assert "replayed 2500 requests, 0 dead letters left" in say("replay", folder)
+
+    with opened(folder) as store:
+        store.verify()
+        urls = [
+            codec.decode(row.data)["url"]
+            for lane, _, _ in store.lanes()
+            for row in store.read(lane, -(2**63), -(2**63))
+        ]
+    assert len(set(urls)) == len(urls) == 2500
+
+
+def test_a_damaged_job_is_not_replayed(job, refuse):
+    """The next crawl goes back to a snapshot first."""
+    folder = job(letter(1))
+    (folder / DAMAGED).write_text("a row is not what was written")
+
+    assert "a row is not what was written" in refuse("replay", folder)
+
+
+def test_a_job_in_use_is_not_changed(job, refuse, say):
+    """Replay and a forced breaker are refused, naming the process; lists only read."""
+    folder = job(letter(1), breakers={"a.test": {"state": "open"}})
+    lock = FileLock(folder / LOCK)
+    lock.acquire()
+    try:
+        assert "is in use by process" in refuse("replay", folder)
+        assert "is in use by process" in refuse("breakers", folder, "open", "a.test")
+        say("deadletters", folder)
+        say("breakers", folder)
+    finally:
+        lock.release()
+
+
+# --- breakers -----------------------------------------------------------------------
+
+OPEN = {"state": "open", "opened_until": 1e9, "trips": 3, "reason": "5 failures\x1b[2J"}
+
+
+def test_breakers_are_listed(job, say):
+    """Each domain with its state; hostile reasons are escaped."""
+    folder = job(breakers={"b.test": OPEN, "a.test": {"state": "half_open", "extra": 1}})
+
+    out = say("breakers", folder)
+
+    assert out.splitlines()[1].split()[:2] == ["a.test", "half_open"]
+    assert "2001-09-09 01:46:40" in out
+    assert "\x1b" not in out
+    rows = json.loads(say("breakers", folder, "--json"))
+    assert rows[1] == {"domain": "b.test", **OPEN}
+
+
+def test_no_breakers(job, say):
+    """A job whose domains are all well has nothing to list."""
+    folder = job()
+
+    assert say("breakers", folder) == "no breakers\n"
+    assert json.loads(say("breakers", folder, "--json")) == []
+
+
+def breakers_of(folder):
+    """Return the breakers in a store."""
+    with opened(folder) as store:
+        stored = store.state().get("resilience/breakers")
+    return stored and codec.decode(stored)
+
+
+def test_a_breaker_is_forced_open(job, say):
+    """Known or not, its domain is left alone from the next run on; the rest stays."""
+    folder = job(breakers={"a.test": OPEN, "b.test": OPEN})
+
+    say("breakers", folder, "open", "A.test")
+    say("breakers", folder, "open", "new.test")
+
+    found = breakers_of(folder)
+    assert found["b.test"] == OPEN
+    assert (found["a.test"]["state"], found["a.test"]["trips"]) == ("forced_open", 3)
+    assert (found["new.test"]["state"], found["new.test"]["opened_until"]) == (
+        "forced_open",
+        None,
+    )
+
+
+def test_a_breaker_is_reset(job, say, refuse):
+    """Its domain is as one that was never seen; an unknown one is an error."""
+    folder = job(breakers={"a.test": OPEN})
+
+    say("breakers", folder, "reset", "a.test")
+
+    assert breakers_of(folder) is None
+    assert "there is no breaker of 'a.test'" in refuse("breakers", folder, "reset", "a.test")
+
+
+def test_an_unknown_action(job, refuse):
+    """An action that is none says which there are."""
+    assert "use open or reset" in refuse("breakers", job(), "close", "a.test")

@@ -1,0 +1,318 @@
+"""Dates from text."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from normalize_tables import documented
+
+from benchmarks import cldr
+from scrapy_resilience.exceptions import ConfigurationError, MissingLibraryError
+from scrapy_resilience.normalize import normalize_date
+
+DAY = {"iso": "2024-01-15", "timestamp": 1705276800, "ambiguous": False}
+MOMENT = {"iso": "2024-01-15T10:30:00+00:00", "timestamp": 1705314600, "ambiguous": False}
+NOW = datetime(2024, 3, 31, 12, tzinfo=timezone.utc)
+
+
+def read(text, **hints):
+    """The result without the text, or None."""
+    found = normalize_date(text, **hints)
+    if found is not None:
+        assert found.pop("raw") == text
+    return found
+
+
+def iso(text, **hints):
+    """What is read, if it is not ambiguous."""
+    found = read(text, **hints)
+    return found and not found["ambiguous"] and found["iso"]
+
+
+@pytest.mark.parametrize(("text", "hints", "expected"), documented("normalize-date.rst"))
+def test_the_documented_table(text, hints, expected):
+    """Each row of the table in the reference is so."""
+    assert read(text, **hints) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2024-01-15", "2024/01/15", "2024.01.15", "15.01.2024", "15.1.2024", "15/01/2024",
+        "01/15/2024", "15-Jan-2024", "15/Jan/2024", "15-Jan-24", "Jan 15 '24",
+        "January 15, 2024",
+        "15 January 2024", "15th of January 2024", "Monday, 15 January 2024", "Mon Jan 15 2024",
+        "Last updated on 15 Jan 2024", "Veröffentlicht: 15. Januar 2024", "15 janvier 2024",
+        "le lundi 15 janvier 2024", "15 de enero de 2024", "15 января 2024 г.", "15 Ocak 2024",
+        "2024年1月15日", "2024年1月15日(月)", "2024년 1월 15일 월요일", "24. 1. 15.",
+        "15 tháng 1, 2024",
+        "१५ जनवरी २०२४", "15 يناير 2024", "lun. 15 janv. 2024",
+    ],
+)  # fmt: skip
+def test_one_day(text):
+    """A day is read in the forms and languages of the web."""
+    assert read(text) == DAY
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2024-01-15T10:30:00Z", "2024-01-15 10:30", "2024-01-15T10:30:00+00:00",
+        "2024-01-15T12:30+0200", "Mon, 15 Jan 2024 10:30:00 +0000", "15 Jan 2024 10:30:00 GMT",
+        "Mon Jan 15 10:30:00 UTC 2024", "Jan 15, 2024 10:30 AM", "Jan 15, 2024 at 10:30 a.m.",
+        "Jan 15, 2024 5:30 AM EST", "15.01.2024 11:30 CET", "15 janvier 2024 à 10h30",
+        "10:30, 15 January 2024", "10:30 JAN 15 2024", "15 Jan 2024 | 10:30 (UTC)",
+        "20240115T103000Z", "Updated Jan 15, 2024 5:30 AM ET", "By A. Doe | 15 Jan 2024 10:30",
+        "15 Jan 2024 10:30 by A. Doe", "15.01.2024 в 10:30", "Stand: 15.01.2024 10:30",
+        "Mon, 15 Jan 2024 12:30:00 +0200 (EET)", "15/01/2024 10:30",
+    ],
+)  # fmt: skip
+def test_one_moment(text):
+    """A day with a time is a moment in UTC."""
+    assert read(text) == MOMENT
+
+
+def test_fractions():
+    """Fractions of a second are in both."""
+    found = read("2024-01-15T10:30:00.25Z")
+
+    assert found["iso"] == "2024-01-15T10:30:00.250000+00:00"
+    assert found["timestamp"] == 1705314600.25
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "de", "N/A", "12", "2024", "10:30", "January 2024", "Jan 15", "1.2.3", "192.168.1.1",
+        "$19.99", "$19.99 2024", "iPhone 15 Pro 2024", "Version 2.1 of 2024", "31/02/2024",
+        "2024-02-30", "2024-13-01", "99/99/9999", "2024-01-15T25:00:00Z",
+        "15 Jan 2024 13:00 PM",
+        "1705276800", "۱۴۰۲/۱۰/۲۵", "2 days", "3 hours", "01 02 2024", "555-123-4567",
+        "Add to cart",
+        "2024-W54-1", "5 Jan 2024 | 6 Jan 2024", "15/01/2567", "2024-01-15 10:00 XYZ",
+        "5 listopada 2024",
+    ],
+)  # fmt: skip
+def test_none_rather_than_a_guess(text):
+    """What is no date, has a part missing or two meanings of a word, is None."""
+    assert read(text, now=NOW) is None
+
+
+@pytest.mark.parametrize("text", ["03/04/2024", "3/4/24", "03-04-2024", "03.04.12"])
+def test_ambiguous(text):
+    """A date that may be another day is marked, and order settles it."""
+    assert read(text)["ambiguous"]
+    day = iso(text, order="DMY")
+    assert day in {"2024-04-03", "2012-04-03"}
+    assert iso(text, order="MDY") not in {day, None, False}
+
+
+@pytest.mark.parametrize(
+    ("text", "hints", "expected"),
+    [
+        ("03/04/2024", {"locale": "en-US"}, "2024-03-04"),
+        ("03/04/2024", {"locale": "en-GB"}, "2024-04-03"),
+        ("03/04/2024", {"locale": "en-GB", "order": "MDY"}, "2024-03-04"),
+        ("15/01/2024", {"locale": "en-US"}, "2024-01-15"),
+        ("24/1/5", {"order": "YMD"}, None),
+        ("15.1.24", {}, False),
+        ("15.1.24", {"locale": "de"}, "2024-01-15"),
+        ("24.01.15", {"order": "YMD"}, "2024-01-15"),
+        ("15.1.44", {}, "2044-01-15"),
+        ("15 ม.ค. 67", {}, False),
+        ("15 ม.ค. 24", {}, "2024-01-15"),
+        ("24/1/05", {"order": "YMD"}, "2024-01-05"),
+        ("15/01/2567", {"locale": "th"}, "2024-01-15"),
+        ("5 listopada 2024", {"languages": ["hr"]}, "2024-10-05"),
+        ("5 listopada 2024", {"locale": "hr", "languages": "pl"}, "2024-11-05"),
+        ("15. Januar 2024", {"locale": "xx"}, "2024-01-15"),
+    ],
+)
+def test_hints(text, hints, expected):
+    """Hints settle the order and the language, and nothing that the text says."""
+    assert iso(text, **hints) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("today", "2024-03-31"),
+        ("yesterday", "2024-03-30"),
+        ("3 days ago", "2024-03-28"),
+        ("Posted 3 days ago", "2024-03-28"),
+        ("a week ago", "2024-03-24"),
+        ("1 month ago", "2024-02-29"),
+        ("13 months ago", "2023-02-28"),
+        ("4 months ago", "2023-11-30"),
+        ("3 months ago", "2023-12-31"),
+        ("1 year ago", "2023-03-31"),
+        ("just now", "2024-03-31T12:00:00+00:00"),
+        ("2h ago", "2024-03-31T10:00:00+00:00"),
+        ("an hour ago", "2024-03-31T11:00:00+00:00"),
+        ("yesterday at 10:30", "2024-03-30T10:30:00+00:00"),
+        # by dateparser
+        ("gestern", "2024-03-30"),
+        ("hace 2 días", "2024-03-29"),
+        ("Publié il y a 2 mois", "2024-01-31"),
+        ("vor 3 Stunden", "2024-03-31T09:00:00+00:00"),
+        ("3 дня назад", "2024-03-28"),
+        ("2 gün önce", "2024-03-29"),
+        ("3日前", "2024-03-28"),
+        ("2시간 전", "2024-03-31T10:00:00+00:00"),
+        ("in 2 days", "2024-04-02"),
+    ],
+)
+def test_relative(text, expected):
+    """A relative date counts from the time of the fetch, and is None without it."""
+    assert iso(text, now=NOW) == expected
+    assert iso(text, now=NOW.timestamp()) == expected
+    assert iso(text, now=NOW.astimezone(timezone(timedelta(hours=9)))) == expected
+    assert iso(text, now=NOW.replace(tzinfo=None)) == expected
+    assert read(text) is None
+
+
+def test_relative_in_another_language():
+    """A language hint is for dateparser too."""
+    assert iso("3 päivää sitten", now=NOW) is None
+    assert iso("3 päivää sitten", now=NOW, locale="fi") == "2024-03-28"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("15 enero del año 2024", "2024-01-15"),
+        ("1er aout 2024", "2024-08-01"),
+        ("15. Jänner 2024", "2024-01-15"),
+        ("15 дек. 2024 в 10:30", "2024-12-15T10:30:00+00:00"),
+    ],
+)
+def test_what_dateparser_knows(text, expected):
+    """Words that the CLDR does not write are read by dateparser."""
+    assert iso(text) == expected
+
+
+def test_today_is_that_of_the_time_zone():
+    """Yesterday is a day on the clocks of the time zone."""
+    assert iso("yesterday", now=NOW, timezone="Pacific/Auckland") == "2024-03-31"
+
+
+def test_midnight_of_a_time_zone():
+    """A day begins at midnight of the time zone."""
+    assert read("2024-01-15", timezone="+02:00")["timestamp"] == DAY["timestamp"] - 7200
+
+
+@pytest.mark.parametrize(
+    "hints", [{"timezone": "Mars/Base"}, {"timezone": "../x"}, {"order": "dmy"}]
+)
+def test_wrong_hints(hints):
+    """A time zone or order that does not exist is an error that names it."""
+    with pytest.raises(ConfigurationError, match=next(iter(hints))):
+        normalize_date("2024-01-15", **hints)
+
+
+def test_without_dateparser(monkeypatch):
+    """Where dateparser is needed and missing, the error names the extra."""
+    monkeypatch.setitem(sys.modules, "dateparser.date", None)
+    with pytest.raises(MissingLibraryError, match="quality"):
+        normalize_date("před 3 dny", now=NOW, languages=["cs"])
+    assert normalize_date("Jan 15, 2024")["iso"] == "2024-01-15"
+
+
+def test_the_time_zone_of_the_machine():
+    """All results are the same wherever the crawl runs."""
+    texts = ["Jan 15, 2024", "2024-01-15 10:30", "vor 3 Stunden", "yesterday", "gestern"]
+    code = (
+        "import json, sys\nfrom scrapy_resilience.normalize import normalize_date\n"
+        "texts = json.loads(sys.argv[1])\n"
+        "print(json.dumps([normalize_date(text, now=1711886400) for text in texts]))"
+    )
+    found = [
+        json.loads(
+            subprocess.run(
+                [sys.executable, "-c", code, json.dumps(texts)],
+                env={**os.environ, "TZ": zone},
+                capture_output=True,
+                check=True,
+            ).stdout
+        )
+        for zone in ("Asia/Tokyo", "America/Los_Angeles")
+    ]
+
+    assert found[0] == found[1] == [normalize_date(text, now=1711886400) for text in texts]
+    assert None not in found[0]
+
+
+@pytest.fixture(scope="module")
+def dates():
+    """The dates of the CLDR."""
+    found = list(cldr.dates())
+    assert len(found) == 512
+    return found
+
+
+def test_cldr_with_locale(dates):
+    """Of the dates of the CLDR, none is wrong with its locale, and all but 1 % are right."""
+    found = [(iso(date.text, locale=date.locale), str(date.day)) for date in dates]
+
+    assert not [one for one in found if one[0] not in {None, one[1]}]
+    assert sum(one == day for one, day in found) >= 0.99 * len(dates)
+
+
+def test_cldr_without_locale(dates):
+    """Without it none is wrong but those marked as ambiguous, which are few."""
+    found = [(read(date.text), str(date.day)) for date in dates]
+    wrong = [one for one in found if one[0] is not None and one[0]["iso"] != one[1]]
+
+    assert all(one[0]["ambiguous"] for one in wrong)
+    assert sum(one[0] is not None for one in found) - len(wrong) >= 0.9 * len(dates)
+
+
+TEXTS = st.text() | st.text("0123456789./-: TZWapmJanFebago年月日,+Mär\u00a0th", max_size=30)
+
+
+@given(TEXTS, st.sampled_from([None, "de", "en", "th"]))
+@example("1 year ago 9999 years ago", None)
+@example("9999 years ago", None)
+@example("2024-01-15T10:30:00+99:99", None)
+@example("\ud8002024-01-15", None)
+def test_any_text(text, locale):
+    """No text raises; iso is read again as it is, and as the same moment."""
+    found = normalize_date(text, now=NOW, locale=locale)
+
+    if found is not None:
+        again = normalize_date(found["iso"])
+        assert (again["iso"], again["timestamp"]) == (found["iso"], found["timestamp"])
+
+
+@given(st.datetimes(datetime(1600, 1, 1), datetime(2190, 1, 1)), st.integers(-14, 14))  # noqa: DTZ001
+def test_any_moment(moment, hours):
+    """The ISO form of any moment is this moment."""
+    aware = moment.replace(tzinfo=timezone(timedelta(hours=hours)))
+
+    found = normalize_date(aware.isoformat())
+
+    assert datetime.fromisoformat(found["iso"]) == aware
+    assert found["timestamp"] == aware.timestamp()
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["1", "1,", "1 ", " ", "a", "jan ", "10:30 ", "2024-01-15", "½", "a: ", "年月日", "1/1/1 "],
+)
+def test_hostile_texts(unit):
+    """100,000 characters cost milliseconds at the most: dateparser needs many seconds."""
+    took = []
+    for number in range(5):
+        text = unit * (100_000 // len(unit)) + str(number)
+        started = time.perf_counter()
+        normalize_date(text, now=NOW)
+        took.append(time.perf_counter() - started)
+    assert min(took) < 0.005

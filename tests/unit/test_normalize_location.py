@@ -1,0 +1,189 @@
+"""Places, against the time zone database's list of cities and their countries."""
+
+from __future__ import annotations
+
+import pytest
+import pytz
+
+from scrapy_resilience.normalize import normalize_location
+
+CITIES = [
+    (zone.partition("/")[2].replace("_", " "), code)
+    for code, zones in pytz.country_timezones.items()
+    for zone in zones
+    if zone.count("/") == 1 and not zone.startswith("Antarctica")
+]
+"""The city of each time zone and its country: made by others, for another purpose."""
+
+
+def parts(text, **hints):
+    """City, state and country."""
+    result = normalize_location(text, **hints)
+    return result and (result["city"], result["state"], result["country"])
+
+
+def test_cities_with_their_country():
+    """A city with its country is in that country, for 98 of 100 of the zones' cities."""
+    names = {code: pytz.country_names[code].partition(" (")[0] for _, code in CITIES}
+    found = [parts(f"{city}, {names[code]}") for city, code in CITIES]
+    right = [
+        result
+        for result, (_, code) in zip(found, CITIES, strict=True)
+        if result and result[2] == code
+    ]
+
+    assert len(CITIES) > 350
+    assert len(right) >= 0.97 * len(CITIES)
+
+
+def test_cities_alone():
+    """A city alone is in the wrong country for less than 3 of 100 of the zones' cities."""
+    found = [parts(city) for city, _ in CITIES]
+    wrong = [
+        (city, result)
+        for result, (city, code) in zip(found, CITIES, strict=True)
+        if result and result[2] not in {code, None}
+    ]
+    right = [
+        result
+        for result, (_, code) in zip(found, CITIES, strict=True)
+        if result and result[2] == code
+    ]
+
+    assert len(wrong) < 0.03 * len(CITIES), wrong
+    assert len(right) > 0.8 * len(CITIES)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("San Jose, CA", ("San Jose", "CA", "US")),
+        ("London, CA", ("London", "ON", "CA")),
+        ("Portland, ME", ("Portland", "ME", "US")),
+        ("Richmond, VA", ("Richmond", "VA", "US")),
+        ("Indianapolis, IN", ("Indianapolis", "IN", "US")),
+        ("Mumbai, IN", ("Mumbai", "MH", "IN")),
+        ("Wilmington, DE", ("Wilmington", "DE", "US")),
+        ("Hamburg, DE", ("Hamburg", "HH", "DE")),
+        ("Tirana, AL", ("Tirana", "11", "AL")),
+        ("Mobile, AL", ("Mobile", "AL", "US")),
+        ("Denver, CO", ("Denver", "CO", "US")),
+        ("Medellín, CO", ("Medellín", "ANT", "CO")),
+        ("Atlanta, GA", ("Atlanta", "GA", "US")),
+        ("Libreville, GA", ("Libreville", "1", "GA")),
+        ("Tel Aviv, IL", ("Tel Aviv", "TA", "IL")),
+        ("Chicago, IL", ("Chicago", "IL", "US")),
+        ("Salvador, BA", ("Salvador", "BA", "BR")),
+        ("Perth, WA", ("Perth", "WA", "AU")),
+        ("Seattle, WA", ("Seattle", "WA", "US")),
+    ],
+)
+def test_codes_that_are_both(text, found):
+    """The city decides whether a code is a state's or a country's."""
+    assert parts(text) == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["New York", "NYC", "New York, NY", "New York NY", "New York, USA", "New York, New York",
+     "new york, ny", "NEW YORK, NY", "New York, NY 10001", "New York, NY 10001-1234, USA",
+     "350 5th Ave, New York, NY 10118", "New York (USA)", "New York | NY", "New York / USA",
+     "New York - NY", "Nueva York", "New York City Metropolitan Area",
+     "Greater New York Area", "Remote, New York", "Manhattan, New York", "NYC / Remote",
+     "New York, N.Y.", "New York, New York, United States of America"],
+)  # fmt: skip
+def test_new_york(text):
+    """One city is written in many ways."""
+    assert parts(text) == ("New York", "NY", "US")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Germany", (None, None, "DE")),
+        ("Deutschland", (None, None, "DE")),
+        ("Allemagne", (None, None, "DE")),
+        ("DEU", (None, None, "DE")),
+        ("UK", (None, None, "GB")),
+        ("usa", (None, None, "US")),
+        ("NY", (None, "NY", "US")),
+        ("California", (None, "CA", "US")),
+        ("Bavaria, Germany", (None, "BY", "DE")),
+        ("Ontario, Canada", (None, "ON", "CA")),
+        ("Mexico", (None, None, "MX")),
+        ("Niger", (None, None, "NE")),
+        ("Puerto Rico", (None, None, "PR")),
+        ("Singapore", ("Singapore", None, "SG")),
+    ],
+)
+def test_areas_without_a_city(text, found):
+    """A country or a state alone has no city."""
+    assert parts(text) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Springfield, USA", ("Springfield", None, "US")),
+        ("Cambridge", ("Cambridge", None, None)),
+        ("Smallville, CO", ("Smallville", None, None)),
+        ("Washington", ("Washington", None, "US")),
+    ],
+)
+def test_ambiguous(text, found):
+    """What readings that are as good differ in is None, and it is said."""
+    assert parts(text) == found
+    assert normalize_location(text)["ambiguous"] is True
+
+
+@pytest.mark.parametrize(
+    ("text", "region", "found"),
+    [
+        ("Georgia", "US", (None, "GA", "US")),
+        ("Georgia", "GE", (None, None, "GE")),
+        ("Cambridge", "GB", ("Cambridge", "ENG", "GB")),
+        ("Cambridge", "us", ("Cambridge", "MA", "US")),
+        ("CA", "US", (None, "CA", "US")),
+        ("Smallville, CO", "US", ("Smallville", "CO", "US")),
+        ("Paris, France", "US", ("Paris", "IDF", "FR")),
+        ("Paris", "US", ("Paris", None, "US")),
+    ],
+)
+def test_regions(text, region, found):
+    """The region decides between readings, and overrules none that is better."""
+    assert parts(text, region=region) == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Georgia", "CA", "DE", "Remote", "Anywhere", "N/A", "contact us", "Apply now", "12345",
+     "la", "in", "Nowhereville", "Nowhereville, Nothingham", "$45,000", "---", ", ,"],
+)  # fmt: skip
+def test_no_place(text):
+    """Words, and names that could as well be another place, are None."""
+    assert parts(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Den Haag", ("The Hague", "ZH", "NL")),
+        ("Genève", ("Geneva", "GE", "CH")),
+        ("Roma, Italia", ("Rome", "62", "IT")),
+        ("Roma", ("Roma", None, None)),
+        ("Cancun", ("Cancún", "ROO", "MX")),
+        ("上海市浦东新区", ("Shanghai", "SH", "CN")),
+        ("서울특별시 강남구", ("Seoul", "11", "KR")),
+        ("大阪府大阪市", (None, "27", "JP")),
+        ("Bruxelles, Belgique", ("Brussels", "BRU", "BE")),
+    ],
+)
+def test_names_at_home(text, found):
+    """Cities are known by what they are called where they are."""
+    assert parts(text) == found
+
+
+def test_an_unknown_town_keeps_its_name():
+    """A town that the table lacks is kept as it is written, with what is known."""
+    assert parts("Nowhereville, Kansas") == ("Nowhereville", "KS", "US")
+    assert parts("Nowhereville, France") == ("Nowhereville", None, "FR")

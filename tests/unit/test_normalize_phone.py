@@ -1,0 +1,121 @@
+"""Phone numbers, against the example numbers that phonenumbers has for each country."""
+
+from __future__ import annotations
+
+import phonenumbers
+import pytest
+from phonenumbers import PhoneNumberFormat, PhoneNumberType
+
+from scrapy_resilience.normalize import normalize_phone
+from scrapy_resilience.normalize.phone import region_of
+
+EXAMPLES = [
+    (region, number)
+    for region in sorted(phonenumbers.SUPPORTED_REGIONS)
+    for kind in PhoneNumberType.values()
+    if (number := phonenumbers.example_number_for_type(region, kind))
+]
+FORMATS = [
+    PhoneNumberFormat.E164,
+    PhoneNumberFormat.INTERNATIONAL,
+    PhoneNumberFormat.NATIONAL,
+    PhoneNumberFormat.RFC3966,
+]
+
+
+def e164(number):
+    """A number as it is expected."""
+    return phonenumbers.format_number(number, PhoneNumberFormat.E164)
+
+
+def test_there_are_examples():
+    """The library has more than a thousand."""
+    assert len(EXAMPLES) > 1_300
+
+
+@pytest.mark.parametrize("style", FORMATS)
+def test_examples_with_their_region(style):
+    """Each example number is right and valid in each format, given its region."""
+    for region, number in EXAMPLES:
+        text = phonenumbers.format_number(number, style)
+        result = normalize_phone(text, region=region)
+        assert result, (region, text)
+        assert (result["e164"], result["valid"]) == (e164(number), True), text
+
+
+def test_examples_without_a_region():
+    """A national number without a hint is right, None, or said to be not valid."""
+    for _, number in EXAMPLES:
+        text = phonenumbers.format_number(number, PhoneNumberFormat.NATIONAL)
+        result = normalize_phone(text)
+        assert not result or not result["valid"] or result["e164"] == e164(number), text
+
+
+def test_the_country_of_examples():
+    """A valid number's country is its own, or None for those of the whole world."""
+    for region, number in EXAMPLES:
+        country = normalize_phone(e164(number))["country"]
+        assert country == phonenumbers.region_code_for_number(number), region
+
+
+@pytest.mark.parametrize(
+    ("domain", "region"),
+    [
+        ("shop.de", "DE"),
+        ("www.shop.co.uk", "GB"),
+        ("https://www.shop.fr:8080/contact?to=a.it", "FR"),
+        ("//laden.ch/", "CH"),
+        ("shop.com", None),
+        ("start-up.io", None),
+        ("stream.tv", None),
+        ("shop.COM.BR.", "BR"),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_the_region_of_a_domain(domain, region):
+    """A country's top-level domain is a hint, unless it is sold to everyone."""
+    assert region_of(domain) == region
+
+
+def test_the_region_goes_before_the_domain():
+    """A region that is given is taken, whatever the domain."""
+    result = normalize_phone("020 7946 0958", region="gb", domain="laden.de")
+
+    assert result["e164"] == "+442079460958"
+
+
+def test_a_number_from_abroad_on_a_national_page():
+    """A number with its code needs no hint, and no hint changes it."""
+    assert normalize_phone("+44 20 7946 0958", domain="laden.de")["country"] == "GB"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2024-01-15", "15.01.2024", "2024/01/15", "$1,234,567", "1,234,567", "€ 2125550123",
+     "12.50", "192.168.100.200", "N/A", "Call us", "123", "911"],
+)  # fmt: skip
+@pytest.mark.parametrize("hints", [{}, {"region": "US"}, {"domain": "laden.de"}])
+def test_no_numbers(text, hints):
+    """Dates, amounts, addresses and words are None, whatever the hints."""
+    assert normalize_phone(text, **hints) is None
+
+
+def test_an_unknown_region():
+    """A region that does not exist helps nothing and harms nothing."""
+    assert normalize_phone("020 7946 0958", region="nowhere") is None
+    assert normalize_phone("+442079460958", region="nowhere")["country"] == "GB"
+
+
+@pytest.mark.parametrize("extension", ["ext. 12", "x12", "ext 12", "#12", "extension 12"])
+def test_extensions(extension):
+    """An extension stands apart from the number."""
+    result = normalize_phone(f"(212) 555-0123 {extension}")
+
+    assert (result["e164"], result["extension"]) == ("+12125550123", "12")
+
+
+@pytest.mark.parametrize("dash", "-‐‑‒–—―−－")
+def test_dashes(dash):
+    """Any dash is one."""
+    assert normalize_phone(f"212{dash}555{dash}0123")["e164"] == "+12125550123"

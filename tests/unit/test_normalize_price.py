@@ -1,0 +1,270 @@
+"""Prices from text."""
+
+from __future__ import annotations
+
+import sys
+import time
+from decimal import Decimal
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from normalize_tables import documented
+
+from benchmarks import cldr
+from scrapy_resilience.exceptions import MissingLibraryError
+from scrapy_resilience.normalize import normalize_price
+
+
+def read(text, **hints):
+    """The result without the text, or None."""
+    found = normalize_price(text, **hints)
+    if found is not None:
+        assert found.pop("raw") == text
+    return found
+
+
+@pytest.mark.parametrize(("text", "hints", "expected"), documented("normalize-price.rst"))
+def test_the_documented_table(text, hints, expected):
+    """Each row of the table in the reference is so."""
+    assert read(text, **hints) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "amount", "currency"),
+    [
+        # what price-parser has right
+        ("1\u00a0234,56 €", 1234.56, "EUR"),
+        ("Rs. 1,23,456", 123456, None),
+        ("\u200f1,234.50\u00a0₪", 1234.5, "ILS"),
+        ("12€50", 12.5, "EUR"),
+        # signs
+        ("−5 €", -5, "EUR"),
+        ("$-5", -5, "USD"),
+        ("Total: -$5", -5, "USD"),
+        ("Price - $5", 5, "USD"),
+        ("(5,00 €)", -5, "EUR"),
+        # marks of whole amounts
+        ("5,- Kč", 5, "CZK"),
+        ("CHF 5.-", 5, "CHF"),
+        ("1 299:-", 1299, None),
+        # small figures for cents
+        ("$19⁹⁹", 19.99, "USD"),
+        ("$19 99", 19.99, "USD"),
+        ("$19\n05", 19.05, "USD"),
+        ("$ 12 . 99", 12.99, "USD"),
+        ("$12\n.\n99", 12.99, "USD"),
+        ("$1 299", 1299, "USD"),
+        # points that are not decimal
+        ("kr.1.234,50", 1234.5, None),
+        ("Rs.500", 500, None),
+        ("$1،234.50", 1234.5, "USD"),
+        # symbols
+        ("$10 CAD", 10, "CAD"),
+        ("C$10 CAD", 10, "CAD"),
+        ("US$ 5", 5, "USD"),
+        ("A$5", 5, "AUD"),
+        ("CAD $1,299", 1299, "CAD"),
+        ("KSh 1,299", 1299, "KES"),
+        ("RM 12.90", 12.9, "MYR"),
+        ("1500 руб.", 1500, "RUB"),
+        ("1 500 ₽/мес", 1500, "RUB"),
+        ("99p", 0.99, "GBP"),
+        ("¥1,234", 1234, None),
+        ("¥1,234.50", 1234.5, "CNY"),
+        ("＄１２", 12, "USD"),
+        ("10 ALL", 10, "ALL"),
+        # words
+        ("Price: $5.99", 5.99, "USD"),
+        ("EUR price: 12.50", 12.5, "EUR"),
+        ("From 5,99 €", 5.99, "EUR"),
+        ("$20 + $5 shipping", 20, "USD"),
+        ("$19.99 $19.99", 19.99, "USD"),
+        ("$20 50% off", 20, "USD"),
+        ("Lot of 3 $12", 12, "USD"),
+        ("2,99 € 0,5 l", 2.99, "EUR"),
+        ("(1,30 € / 100 g) 12,99 €", 12.99, "EUR"),
+        ("Was $50", 50, "USD"),
+        # magnitudes
+        ("£5m", 5_000_000, "GBP"),
+        ("€1.5bn", 1_500_000_000, "EUR"),
+        ("1,5 Mio. €", 1_500_000, "EUR"),
+        ("₹1.2 crore", 12_000_000, "INR"),
+        ("R$ 10 mil", 10_000, "BRL"),
+        ("₹50 L", 5_000_000, "INR"),
+        ("65 K€", 65_000, "EUR"),
+        ("12万円", 120_000, "JPY"),
+        ("5만원", 50_000, "KRW"),
+        ("1,5 млн руб.", 1_500_000, "RUB"),
+    ],
+)
+def test_one_price(text, amount, currency):
+    """A text with one price has this one."""
+    assert read(text) == {"amount": amount, "currency": currency}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "call us", "15 items", "iPhone 15", "v2.0", "1.2.3", "2024-01-15", "10:30", "50%",
+        "50% off", "Save $10", "TOP 10", "$1e5", "$50 $40", "US$10 (€9)", "5.00-", "1.234",
+        "KWD 1,234", "$1.5 mil", "$4½", "$20 - $10", "$99999999999999999999.99", "$1,23,45",
+        "$" + "9" * 60, "$1·234", "$1:234",
+        "1·234 €", "1/2 €", "½ €", "5 00 $", "$5 off", "5 € Rabatt", "zzgl. 5 €", "(123)",
+    ],
+)  # fmt: skip
+def test_none_rather_than_a_guess(text):
+    """A text with no price, or with two and no reason to take one, is None."""
+    assert read(text) is None
+
+
+@pytest.mark.parametrize("text", ["$10 - $20", "$10-20", "US $10-US $20", "10–20 $", "$10~$20"])
+def test_ranges(text):
+    """A range keeps both its ends."""
+    assert read(text) == {"amount": 10, "currency": "USD", "amount_max": 20}
+
+
+def test_a_magnitude_is_of_both_ends():
+    """The thousand of $50-60k is of both numbers."""
+    assert read("$50-60k") == {"amount": 50_000, "currency": "USD", "amount_max": 60_000}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "40 € statt 50 €", "UVP 50 € jetzt 40 €", "40 € (was 50 €)", "50 € now 40 €",
+        "Antes 50 € Ahora 40 €", "было 50 € сейчас 40 €", "Was 50 € Now 40 € Save 10 €",
+        "40 € MRP 50 €",
+    ],
+)  # fmt: skip
+def test_reductions(text):
+    """The price that counts comes with the one before it."""
+    assert read(text) == {"amount": 40, "currency": "EUR", "amount_regular": 50}
+
+
+@pytest.mark.parametrize("text", ["Gratis!", "kostenlos", "FREE", "無料"])
+def test_free(text):
+    """A word for free is an amount of zero."""
+    assert read(text) == {"amount": 0, "currency": None}
+
+
+def test_decimals():
+    """With decimal=True all amounts are exact, also those that no float is."""
+    found = read("$99999999999999.99 - $99999999999999999.99", decimal=True)
+
+    assert found["amount"] == Decimal("99999999999999.99")
+    assert found["amount_max"] == Decimal("99999999999999999.99")
+    assert read("-$1." + "3" * 60, decimal=True) is None
+    assert type(read("Free", decimal=True)["amount"]) is Decimal
+
+
+@pytest.mark.parametrize(
+    ("text", "hints", "amount", "currency"),
+    [
+        ("1.234", {"locale": "de"}, 1234, None),
+        ("1.234", {"locale": "en"}, 1.234, None),
+        ("1,234 €", {"locale": "de"}, 1.234, "EUR"),
+        ("$1.234", {"locale": "es_AR"}, 1234, "ARS"),
+        ("$5", {"locale": "en-AU"}, 5, "AUD"),
+        ("$5", {"locale": "xx"}, 5, "USD"),
+        ("¥500", {"locale": "zh-CN"}, 500, "CNY"),
+        ("¥500", {"locale": "ja"}, 500, "JPY"),
+        ("Rs. 500", {"locale": "hi"}, 500, "INR"),
+        ("1.234", {"currency": "KWD"}, 1.234, "KWD"),
+        ("1.234", {"currency": "EUR"}, 1234, "EUR"),
+        ("5 €", {"currency": "USD"}, 5, "EUR"),
+        ("5", {"currency": "€"}, 5, "EUR"),
+        ("5", {"currency": "nothing"}, 5, None),
+        ("US$10 (€9)", {"currency": "EUR"}, 9, "EUR"),
+        ("$1.5 mil", {"locale": "en"}, 1_500_000, "USD"),
+        ("1.5 mil €", {"locale": "es"}, 1500, "EUR"),
+    ],
+)
+def test_hints(text, hints, amount, currency):
+    """Hints settle what the text leaves open, and nothing else."""
+    assert read(text, **hints) == {"amount": amount, "currency": currency}
+
+
+def test_without_price_parser(monkeypatch):
+    """Where price-parser is needed and missing, the error names the extra."""
+    monkeypatch.setitem(sys.modules, "price_parser", None)
+    with pytest.raises(MissingLibraryError, match="quality"):
+        normalize_price("EUR for one: 12.51")
+    assert normalize_price("$12.51")["amount"] == 12.51
+
+
+@pytest.fixture(scope="module")
+def prices():
+    """The prices of the CLDR."""
+    found = list(cldr.prices())
+    assert len(found) == 3520
+    return found
+
+
+def outcomes(prices, *, hinted):
+    """How many are right, wrong, and refused or without a currency; the wrong ones."""
+    right, wrong = 0, []
+    for price in prices:
+        found = read(price.text, locale=price.locale if hinted else None, decimal=True)
+        if found is None or (found["amount"], found["currency"]) == (price.amount, None):
+            continue
+        if (found["amount"], found["currency"]) == (price.amount, price.currency):
+            right += 1
+        else:
+            wrong.append((price, found))
+    return right, wrong
+
+
+def test_cldr_with_locale(prices):
+    """Of the prices that the CLDR writes, none is wrong with its locale, and all but 1 % right.
+
+    With Babel 2.18 all are right: another one may have symbols that the table lacks.
+    """
+    right, wrong = outcomes(prices, hinted=True)
+
+    assert not wrong
+    assert right >= 0.99 * len(prices)
+
+
+def test_cldr_without_locale(prices):
+    """Without it none is wrong, and nine of ten are right."""
+    right, wrong = outcomes(prices, hinted=False)
+
+    assert not wrong
+    assert right >= 0.9 * len(prices)
+
+
+TEXTS = st.text() | st.text(
+    "0123456789.,'’ -–()%/$€£¥₹krKMBTC\n½²٣万億\u00a0\u200f", max_size=40
+)
+
+
+@given(TEXTS, st.sampled_from([None, "de", "en", "ar", "und"]))
+@example("$1⁄2", None)
+@example("1" * 400 + " €", None)
+@example("\ud800$5", None)
+def test_any_text(text, locale):
+    """No text raises; an amount prints as the exact number, and is read again as it is."""
+    found = normalize_price(text, locale=locale)
+
+    if found is not None:
+        exact = normalize_price(text, locale=locale, decimal=True)
+        assert type(found["amount"]) in {int, float}
+        assert Decimal(repr(found["amount"])) == exact["amount"]
+        canonical = f"{exact['amount']:f} {found['currency'] or ''}"
+        again = normalize_price(canonical, locale="und")
+        assert (again["amount"], again["currency"]) == (found["amount"], found["currency"])
+
+
+@pytest.mark.parametrize(
+    "unit", ["1", "$", "1,", "1 ", " ", "$1 ", "1.1-", "９", "($", "€1", "was ", "½", "1 k "]
+)
+def test_hostile_texts(unit):
+    """100,000 characters cost milliseconds at the most: price-parser needs a minute."""
+    took = []
+    for number in range(5):
+        text = unit * (100_000 // len(unit)) + str(number)
+        started = time.perf_counter()
+        normalize_price(text)
+        took.append(time.perf_counter() - started)
+    assert min(took) < 0.005
