@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import scrapy
 from scrapy.crawler import CrawlerRunnerBase
+from scrapy.downloadermiddlewares.robotstxt import RobotsTxtMiddleware
 from scrapy.extensions.feedexport import FeedExporter
 from scrapy.utils.asyncgen import as_async_generator
 from scrapy.utils.asyncio import is_asyncio_available
@@ -45,6 +46,7 @@ __all__ = [
     "close_spider",
     "exit_with_failure",
     "fail_quietly",
+    "forget_failed_robots",
     "forget_queued",
     "go_on_closing",
     "is_closing",
@@ -353,6 +355,17 @@ def take_back(
                 answer.errback(error())
             else:
                 slot.queue.append((request, answer))
+
+
+def forget_failed_robots(engine: ExecutionEngine, netloc: str) -> None:
+    """Let a robots.txt that could not be asked for be asked for again.
+
+    Scrapy takes a failure for leave to fetch everything, as long as it runs.
+    """
+    for middleware in engine.downloader.middleware.middlewares:
+        parsers = getattr(middleware, "_parsers", {})
+        if isinstance(middleware, RobotsTxtMiddleware) and parsers.get(netloc, "") is None:
+            del parsers[netloc]
 
 
 async def go_on_closing(engine: ExecutionEngine) -> None:

@@ -77,7 +77,7 @@ class Gate:
     """What is known of one domain."""
 
     __slots__ = (
-        "_gates", "breaker", "bucket", "counted_from", "domain", "excused", "failed",
+        "_gates", "asked", "breaker", "bucket", "counted_from", "domain", "excused", "failed",
         "first_at", "given_up", "held_for", "held_until", "hold_reason", "lanes", "pace",
         "proven", "rate_before", "sent", "under_way",
     )  # fmt: skip
@@ -89,6 +89,8 @@ class Gate:
         self._gates = gates
         self.bucket: TokenBucket | None = None
         self.pace: Pace | None = None
+        self.asked: Rate | None = None
+        """The rate that the domain has asked for: no setting has it."""
         self.held_until = 0.0
         self.held_for = 0.0
         self.hold_reason = ""
@@ -118,7 +120,7 @@ class Gate:
     def idle(self, now: float) -> bool:
         """Whether forgetting this gate changes nothing."""
         return (
-            not (self.under_way or self.failed or self.pace or self.lanes)
+            not (self.under_way or self.failed or self.pace or self.lanes or self.asked)
             and self.held_until <= now
             and (self.bucket is None or not self.bucket.ready_at(now))
             and self.breaker.healthy_idle(now)
@@ -387,9 +389,12 @@ class Gates:
         self._mark(gate)
         return True
 
-    def limit(self, domain: str, rate: Rate | None, now: float) -> None:
-        """Another rate limit, None for no limit; a request under way counts already."""
+    def limit(self, domain: str, rate: Rate, now: float) -> None:
+        """The domain asks for this rate: its slowest holds. A request under way counts."""
         gate = self.gate(domain, now)
+        if gate.asked is not None and gate.asked.per_second <= rate.per_second:
+            return
+        gate.asked = rate
         self._limit(gate, rate, now)
         if gate.bucket is not None and gate.under_way:
             gate.bucket.take(now)

@@ -260,3 +260,46 @@ def test_a_stop_does_not_wait_for_a_gate(tmp_path, scheduler):
 
     assert run.code != KILLED
     assert time.monotonic() - began < 4
+
+
+def test_an_image_does_not_wait_for_an_hour(tmp_path):
+    """A long Retry-After of what bypasses the scheduler is not sat out in the process."""
+
+    def answer(_host, path, _count):
+        return (429, {"Retry-After": 3600}) if path.endswith(".png") else 200
+
+    with serving(answer) as web:
+        job = images(tmp_path, web, "busy.test", pages=5, RETRY_TIMES=3)
+        job.configure(RESILIENCE_BYPASS_TIMEOUT=1)
+
+        run = job.run()
+
+    assert (run.code, run.reason, len(job.items())) == (0, "finished", 5)
+    assert run.stats["elapsed_time_seconds"] < 10
+    assert len(web.times("busy.test")) == 1
+
+
+def test_a_refused_robots_txt_is_asked_for_later(tmp_path):
+    """What robots.txt forbids stays forbidden, when it could not be asked for at first."""
+    asked = []
+
+    def answer(host, path, _):
+        if host == "busy.test":
+            asked.append(path)
+            if path == "/robots.txt":
+                return 200, {}, b"User-agent: *\nDisallow: /"
+            return 429, {"Retry-After": 7}
+        return 200
+
+    with serving(answer) as web:
+        job = images(tmp_path, web, "busy.test", pages=24, RETRY_TIMES=5)
+        job.configure(RESILIENCE_BYPASS_TIMEOUT=0.3)
+        job.configure(RESILIENCE_RATE_LIMITS={"well.test": "2/s"})
+        job.run_until(until=lambda: job.states("resilience.gates"))
+        asked.clear()
+        job.configure(ROBOTSTXT_OBEY=True)
+
+        run = job.run()
+
+    assert (run.code, run.reason) == (0, "finished")
+    assert asked == ["/robots.txt"]

@@ -342,6 +342,30 @@ def test_nothing_is_forgotten_that_is_needed():
     }  # fmt: skip
 
 
+def test_a_crawl_delay_is_not_forgotten():
+    """What robots.txt asks for stays: it is read once, and the settings don't have it."""
+    gates = make(max_gates=1)
+    ask(gates, A, 0.0, Outcome.SUCCESS)
+    gates.limit(A, Rate(0.1), 0.2)
+    for number in range(200):
+        ask(gates, f"{number}.test", 100.0, Outcome.SUCCESS)
+
+    gates.acquire(A, 200.0)
+
+    assert gates.ready_at(A, 201.0) == pytest.approx(210.0)
+
+
+def test_the_slowest_crawl_delay_of_a_domain():
+    """Two hosts of one domain ask for different rates: the slower one holds for both."""
+    gates = make(limits={A: Rate(10)})
+    gates.limit(A, Rate(0.1), 0.0)
+    gates.limit(A, Rate(1), 0.0)
+
+    gates.acquire(A, 0.0)
+
+    assert gates.ready_at(A, 1.0) == pytest.approx(10.0)
+
+
 # --- across runs -----------------------------------------------------------------------
 
 
