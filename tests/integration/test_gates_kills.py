@@ -75,13 +75,21 @@ def letters(job):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("align", [1, 0.02])
-def test_each_url_is_accounted_for_once(tmp_path, rng, align):
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"RESILIENCE_CHECKPOINT_ALIGN_TIMEOUT": 0.02},
+        {"DOWNLOAD_DELAY": 0.05, "CONCURRENT_REQUESTS_PER_DOMAIN": 8},
+    ],
+    ids=["aligned", "unaligned", "delayed"],
+)
+def test_each_url_is_accounted_for_once(tmp_path, rng, settings):
     """Items and letters hold each URL once; after a replay each item is there, no letter."""
     healed = False
 
     with running_site(SITE) as site, serving(lambda *_: 200 if healed else 503) as web:
-        job = make(tmp_path, site, web, rng, RESILIENCE_CHECKPOINT_ALIGN_TIMEOUT=align)
+        job = make(tmp_path, site, web, rng, **settings)
         for _ in range(5):
             run = job.run_until(commits=3, spread=0.4)
             assert run.code == KILLED, run
