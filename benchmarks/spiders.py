@@ -112,10 +112,14 @@ class Everything(Shop):
     """All that a checkpoint has to cope with at once, chosen by the URL of a link.
 
     Requests that live in memory, that wait, and callbacks that await a download;
-    ``spider.state`` has every page.
+    ``spider.state`` has every page. *sick* are more start URLs, of hosts that fail.
     """
 
     name = "everything"
+
+    def __init__(self, *args: str, sick: str = "", **kwargs: str) -> None:
+        super().__init__(*args, **kwargs)
+        self.start_urls += sick.split()
 
     async def parse(self, response: Response, **_: Any) -> AsyncIterator[Any]:
         answer = text_of(response)

@@ -4,9 +4,10 @@ Each job crawls a site with redirects, 503s at first tries, latency and session 
 six feeds (JSON Lines, CSV that overwrites, a JSON array, gzipped CSV, XML and JSON Lines in
 batches) and a pipeline that buffers and writes to SQLite at ``checkpoint_prepare``, under
 ``item_id()``. Some requests live in memory (a lambda), some wait (``resilience_delay``), some
-callbacks await a download; ``spider.state`` notes each page. A commit is made each 0.2 s, an
-encrypted snapshot each 100 items. Every other job aligns its commits for 0.03 s only, so that
-many of them are not.
+callbacks await a download; ``spider.state`` notes each page. One host is down for two seconds,
+one throttles with ``Retry-After``, and each URL of one that is given up must be a dead letter,
+once. A commit is made each 0.2 s, an encrypted snapshot each 100 items. Every other job aligns
+its commits for 0.03 s only, so that many of them are not.
 
 A job is killed at random moments, each after a commit of its run, until it ends by itself or
 by the last kill: with SIGKILL, with SIGTERM, or with SIGINT twice within 50 ms. Jobs go on
@@ -32,9 +33,13 @@ from xml.etree import ElementTree as ET
 from benchmarks.content import content, differences, read_feed
 from benchmarks.crawls import JOB, OURS, Killing, Plan, job_problems, kill_and_resume, totals
 from benchmarks.report import Outcome
+from scrapy_resilience.checkpoint.job import STORE
+from scrapy_resilience.commands.deadletters import about, pages
+from scrapy_resilience.frontier.sqlite import SQLiteStore
 from scrapy_resilience.settings import Config
 from scrapy_resilience.snapshots.store import store_of
 from scrapy_resilience.testing import RunningSite, SiteConfig, running_site
+from scrapy_resilience.testing.model import healthy_hosts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +49,8 @@ if TYPE_CHECKING:
     from benchmarks.crawls import Killed, Options
 
 _KEY = "a key of the benchmark's own"
+_RECOVERING = ("outage.test", "throttled.test")
+_LOST, _LOST_PAGES = "error.test", 20
 _BATCH = 50
 _SPREAD = 0.5
 _ALIGN_TIMEOUTS = (1, 0.03)
@@ -72,6 +79,12 @@ _SETTINGS = {
     "RESILIENCE_CHECKPOINT_INTERVAL": 0.2,
     "RESILIENCE_SNAPSHOT_ITEMS": 100,
     "RESILIENCE_ENCRYPTION_KEY": _KEY,
+    "RESILIENCE_BREAKER_RECOVERY_TIMEOUT": 0.3,
+    "RESILIENCE_BREAKER_MAX_RECOVERY_TIMEOUT": 0.5,
+    "RESILIENCE_BREAKER_MAX_TRIPS": 12,  # more than fit into the outage
+    "RESILIENCE_ADAPTIVE_RATE": "False",
+    "RESILIENCE_RETRY_POLICY": "quick",
+    "RESILIENCE_RETRY_POLICIES": '{"quick": {"attempts": 20, "base": 0.2, "max_delay": 1}}',
 }
 
 Rows = list[dict[str, Any]]
@@ -117,6 +130,7 @@ class _Tally:
     """What all jobs came to."""
 
     jobs: int = 0
+    letters: Counter[str] = field(default_factory=Counter)
     ways: Counter[str] = field(default_factory=Counter)
     commits: float = 0
     aligned: float = 0
@@ -141,16 +155,21 @@ def run(options: Options) -> Outcome:
         first_try_503=0.05,
         items=2,
         cookies=True,
+        outage=2,
+        throttle_requests=30,
+        throttle_window=1,
     )
     tally = _Tally()
     with running_site(config) as site:
-        expected = content(site.expected_items())
+        hosts = (*healthy_hosts(config), *_RECOVERING)
+        expected = content(site.expected_items(*hosts))
         while (kills := tally.ways.total()) < wanted:
             rng = Random(f"{options.seed}/{tally.jobs}")  # noqa: S311 - moments, not secrets
             folder = options.folder / f"job {tally.jobs}"
             killing = Killing(wanted - kills, rng, _SPREAD, _WAYS)
             killed = _job(site, folder, killing, _ALIGN_TIMEOUTS[tally.jobs % 2])
             _add(tally, killed, folder, expected, outcome)
+            _check_letters(tally, folder, _lost(site), outcome)
     _report(tally, outcome)
     return outcome
 
@@ -161,9 +180,27 @@ def _job(site: RunningSite, folder: Path, killing: Killing, align: float) -> Kil
     folder.mkdir(parents=True)
     for name in ("items.csv", "items.json", "items.csv.gz"):
         (folder / name).write_text("of an earlier crawl\n" * 1000, encoding="utf-8")
-    arguments = {"port": site.port, "hosts": site.config.hosts}
+    sick = " ".join([*site.start_urls(*_RECOVERING), *_lost(site)])
+    arguments = {"port": site.port, "hosts": site.config.hosts, "sick": sick}
     settings = {**_SETTINGS, "RESILIENCE_CHECKPOINT_ALIGN_TIMEOUT": align}
     return kill_and_resume(Plan("everything", arguments, settings, feeds=()), folder, killing)
+
+
+def _lost(site: RunningSite) -> list[str]:
+    return [site.url(_LOST, f"/{number}") for number in range(_LOST_PAGES)]
+
+
+def _check_letters(tally: _Tally, folder: Path, lost: list[str], outcome: Outcome) -> None:
+    """Whether each URL that was given up has one dead letter, and no other one has any."""
+    with closing(SQLiteStore(folder / JOB / STORE, read_only=True)) as store:
+        found = Counter(about(letter).url for page in pages(store) for letter in page)
+    expected = Counter(lost)
+    tally.letters.update(
+        checked=expected.total(),
+        lost=(expected - found).total(),
+        doubled=(found - expected).total(),
+    )
+    outcome.check(f"{folder.name}, dead letters", differences(found, expected))
 
 
 def _add(
@@ -223,10 +260,12 @@ def _report(tally: _Tally, outcome: Outcome) -> None:
     )
     for sink, counts in tally.figures.items():
         outcome.rows.append({"sink": sink, **_figures(counts.__getitem__)})
+    outcome.rows.append({"sink": "dead letters", **_figures(tally.letters.__getitem__)})
     ways = ", ".join(f"{count} {way}" for way, count in sorted(tally.ways.items()))
     outcome.notes.append(f"kills: {ways}; {tally.snapshots} snapshots read, all encrypted")
     wrong = tally.sum("lost") + tally.sum("doubled")
-    outcome.bar("nothing lost or doubled", f"{wrong} items", met=not wrong)
+    wrong += tally.letters["lost"] + tally.letters["doubled"]
+    outcome.bar("nothing lost or doubled", f"{wrong} items and letters", met=not wrong)
 
 
 def _figures(count: Callable[[str], int]) -> dict[str, object]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import scrapy
 from scrapy.crawler import CrawlerRunnerBase
+from scrapy.downloadermiddlewares.robotstxt import RobotsTxtMiddleware
 from scrapy.extensions.feedexport import FeedExporter
 from scrapy.utils.asyncgen import as_async_generator
 from scrapy.utils.asyncio import is_asyncio_available
@@ -45,6 +46,7 @@ __all__ = [
     "close_spider",
     "exit_with_failure",
     "fail_quietly",
+    "forget_failed_robots",
     "forget_queued",
     "go_on_closing",
     "is_closing",
@@ -57,6 +59,7 @@ __all__ = [
     "set_exit_code",
     "stops_scrapy",
     "stops_twisted",
+    "take_back",
     "under_way",
     "wake",
     "watch_failures",
@@ -333,6 +336,36 @@ def forget_queued(engine: ExecutionEngine) -> None:
     """Don't send what waits in the downloader for its turn."""
     for slot in engine.downloader.slots.values():
         slot.queue.clear()
+
+
+def take_back(
+    engine: ExecutionEngine,
+    unwanted: Callable[[Request], bool],
+    error: Callable[[], Exception],
+) -> None:
+    """Fail what waits in the downloader for its turn, where *unwanted* says so."""
+    slots = getattr(engine.downloader, "slots", {})
+    for key in {request.meta.get("download_slot") for request in engine.downloader.active}:
+        if (slot := slots.get(key)) is None or not slot.queue:
+            continue
+        waiting = list(slot.queue)
+        slot.queue.clear()
+        for request, answer in waiting:
+            if unwanted(request):
+                answer.errback(error())
+            else:
+                slot.queue.append((request, answer))
+
+
+def forget_failed_robots(engine: ExecutionEngine, netloc: str) -> None:
+    """Let a robots.txt that could not be asked for be asked for again.
+
+    Scrapy takes a failure for leave to fetch everything, as long as it runs.
+    """
+    for middleware in engine.downloader.middleware.middlewares:
+        parsers = getattr(middleware, "_parsers", {})
+        if isinstance(middleware, RobotsTxtMiddleware) and parsers.get(netloc, "") is None:
+            del parsers[netloc]
 
 
 async def go_on_closing(engine: ExecutionEngine) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import fields, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
@@ -13,6 +14,7 @@ from scrapy_resilience.core.breaker import BreakerConfig
 from scrapy_resilience.core.ratelimit import Rate, parse_rate
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.settings import PREFIX
+from scrapy_resilience.shares import slot_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,9 +24,13 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.settings import Config
 
-__all__ = ["Domains", "host"]
+__all__ = ["ACTIONS", "Domains", "host"]
 
-_ACTIONS: Final = ("hold", "fail")
+logger = logging.getLogger(__name__)
+
+ACTIONS: Final = ("hold", "fail")
+"""What can become of requests while the breaker is open."""
+
 _NEVER: Final = {"failure_threshold": 0, "failure_rate": 0.0, "slow_call_duration": 0.0}
 
 
@@ -52,7 +58,9 @@ class Domains:
 
     def __init__(self, crawler: Crawler, config: Config) -> None:
         self.of = _domain_function(config.breaker_domain)
-        """The domain of a request."""
+        """The domain of a request, as text without tabs."""
+        is_host = config.breaker_domain in {"host", "registered"}
+        key = _host_key if is_host else str
         self.is_slot = self.of is host and not crawler.settings.getint(
             "CONCURRENT_REQUESTS_PER_IP"
         )
@@ -60,10 +68,12 @@ class Domains:
         self._action = config.breaker_open_action
         self._breaker = _breaker(config, crawler.settings.getfloat("DOWNLOAD_TIMEOUT"))
         self._others = {
-            domain: _override(domain, values, self._breaker, self._action)
+            key(domain): _override(domain, values, self._breaker, self._action)
             for domain, values in config.breaker_domains.items()
         }
-        self._rates = {name: _rate(name, value) for name, value in config.rate_limits.items()}
+        self._rates = {
+            key(domain): _rate(domain, value) for domain, value in config.rate_limits.items()
+        }
 
     def breaker(self, domain: str) -> BreakerConfig:
         found = self._others.get(domain)
@@ -78,6 +88,14 @@ class Domains:
         return self._rates.get(domain) or self._rates.get("*")
 
 
+def _host_key(name: Any) -> str:
+    """A host as it is in the URL of a request."""
+    try:
+        return str(name).encode("idna").decode().lower()
+    except UnicodeError:  # no URL has such a host
+        return str(name)
+
+
 def _domain_function(value: str) -> Callable[[Request], str]:
     if value == "host":
         return host
@@ -90,7 +108,24 @@ def _domain_function(value: str) -> Callable[[Request], str]:
             f"{PREFIX}BREAKER_DOMAIN={value!r}: use host, registered, or the import path of a "
             f"function ({error})."
         ) from None
-    return found
+    return _guarded(found)
+
+
+def _guarded(function: Callable[[Request], Any]) -> Callable[[Request], str]:
+    """A user's function: what it gives is made text, and where it fails the host counts."""
+    failed = False
+
+    def domain(request: Request) -> str:
+        nonlocal failed
+        try:
+            return slot_name(function(request)).replace("\t", " ")
+        except Exception:
+            if not failed:
+                logger.exception("%sBREAKER_DOMAIN fails: the host counts instead", PREFIX)
+            failed = True
+            return host(request)
+
+    return domain
 
 
 def _breaker(config: Config, download_timeout: float) -> BreakerConfig:
@@ -124,7 +159,7 @@ def _override(
         raise ConfigurationError(f"{setting}: {what}: use a table of {allowed}.")
     values = dict(values)
     action = values.pop("open_action", action)
-    if action not in _ACTIONS:
+    if action not in ACTIONS:
         raise ConfigurationError(f"{setting}: open_action={action!r}: use hold or fail.")
     try:
         return replace(base, **values), action

@@ -16,15 +16,14 @@ from scrapy.exceptions import IgnoreRequest
 from scrapy.utils.asyncio import call_later
 
 from scrapy_resilience import names, signals
-from scrapy_resilience._scrapy import wake
+from scrapy_resilience._scrapy import take_back, wake
 from scrapy_resilience.checkpoint.layout import GATES
 from scrapy_resilience.core.breaker import Event, Outcome, State
 from scrapy_resilience.core.failures import THROTTLED
 from scrapy_resilience.core.gates import Gate, GateConfig, Gates
-from scrapy_resilience.domains import Domains
+from scrapy_resilience.domains import ACTIONS, Domains
 from scrapy_resilience.judge import Judge
 from scrapy_resilience.settings import Config
-from scrapy_resilience.shares import slot_name
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     from scrapy_resilience.core.ratelimit import Rate
     from scrapy_resilience.scheduler import ResilientScheduler
 
-__all__ = ["Gatekeeper", "gatekeeper_of"]
+__all__ = ["Gatekeeper", "HeldBack", "gatekeeper_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +50,10 @@ _STATS: Final = {
     State.HALF_OPEN: names.STAT_BREAKER_HALF_OPEN,
     State.CLOSED: names.STAT_BREAKER_CLOSED,
 }
+
+
+class HeldBack(IgnoreRequest):
+    """A request was taken out of the downloader, where it waited for its turn."""
 
 
 class Gatekeeper:
@@ -97,8 +100,12 @@ class Gatekeeper:
         """The lane of a request that goes through the download slot *slot*."""
         if self.domains.is_slot and request.meta.keys().isdisjoint(_LANE_KEYS):
             return slot
-        domain = self.domain(request)
-        action = self.open_action(request)
+        domain, action = self.domain(request), self.open_action(request)
+        wanted = request.meta.get(names.META_OPEN_ACTION)
+        if wanted and wanted != action:
+            logger.warning(
+                "%s=%r of %s: use hold or fail", names.META_OPEN_ACTION, wanted, request
+            )
         if domain == slot and action == self.domains.action(domain):
             return slot
         return _SEPARATOR.join((slot, domain, action))
@@ -121,7 +128,13 @@ class Gatekeeper:
                 self.given_up[lane] = gate
         return until
 
+    def is_given_up(self, lane: str) -> bool:
+        """Whether requests of *lane* are given up when their turn comes."""
+        return self.gates.is_given_up(self._split(lane)[0])
+
     def handed_out(self, request: Request, lane: str, now: float) -> None:
+        if self._verdicts:
+            self._verdicts.pop(request, None)  # without a JOBDIR it may have gone before
         self._tickets[request] = self.gates.acquire(self._split(lane)[0], now)
 
     def sweep(self, busy: Container[Request]) -> bool:
@@ -135,18 +148,21 @@ class Gatekeeper:
 
     def domain(self, request: Request) -> str:
         """As text that the store can hold, too."""
-        return slot_name(self.domains.of(request))
+        return self.domains.of(request)
 
     def open_action(self, request: Request) -> str:
         """``"hold"`` or ``"fail"``: what becomes of a request while its breaker is open."""
-        action: str | None = request.meta.get(names.META_OPEN_ACTION)
-        return action or self.domains.action(self.domain(request))
+        action: Any = request.meta.get(names.META_OPEN_ACTION)
+        if action in ACTIONS:
+            return str(action)
+        return self.domains.action(self.domain(request))
 
     def ticket(self, request: Request) -> Ticket | None:
         return self._tickets.get(request)
 
     def acquire(self, request: Request, now: float) -> Ticket:
         """A request that did not come from the scheduler goes now."""
+        self._verdicts.pop(request, None)  # it may have gone before
         ticket = self._tickets[request] = self.gates.acquire(self.domain(request), now)
         return ticket
 
@@ -194,6 +210,13 @@ class Gatekeeper:
         if self.gates.hold(self.domain(request), seconds, reason, time.monotonic()):
             self._stats.inc_value(names.STAT_HOLDS)
             self._commit_soon()
+            self._take_back(self.domain(request))
+
+    def _take_back(self, domain: str) -> None:
+        """DOWNLOAD_DELAY keeps requests in the downloader that were let through before."""
+        if self.active:
+            is_its = lambda request: self.domain(request) == domain  # noqa: E731
+            take_back(self.crawler.engine, is_its, HeldBack)
 
     def limit(self, request: Request, rate: Rate) -> None:
         """The domain of *request* asks for a rate: it counts where the settings allow more."""
@@ -209,6 +232,7 @@ class Gatekeeper:
             self._stats.inc_value(stat)
         if new is State.OPEN:
             self._commit_soon()
+            self._take_back(gate.domain)
         level = logging.WARNING if old is State.CLOSED or new is State.CLOSED else logging.INFO
         logger.log(
             level, "The circuit breaker of %s is %s: %s", gate.domain, new.value, event.value

@@ -99,7 +99,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
         self._log_unserializable = crawler.settings.getbool("SCHEDULER_DEBUG")
         self._gates: Gatekeeper | None = None
         self._holding: Holding | None = None
-        self._collect_at = _COLLECT_AT_LEAST
+        self._collect_at = self._sweep_at = _COLLECT_AT_LEAST
         self._close_reason: str | None = None
         self._unreadable = False
         self._told = False
@@ -283,8 +283,8 @@ class ResilientScheduler(Refusing, BaseScheduler):
         row = self.frontier.pop(now)
         if row is None and self._shares.sweep():
             row = self.frontier.pop(now)
-        if row is None and self._holding is not None and self._holding.may_find_more():
-            row = self.frontier.pop(now)
+        while row is None and self._holding is not None and self._holding.may_find_more():
+            row = self.frontier.pop(now)  # whoever was let through may have left
         return row
 
     def _give_up(self) -> None:
@@ -308,7 +308,16 @@ class ResilientScheduler(Refusing, BaseScheduler):
         scraping = self.crawler.engine.scraper.slot
         return request in self._issued and not (scraping and request in scraping.active)
 
+    def _sweep(self) -> None:
+        """Forget requests that ended on their way while there was always another one."""
+        self._shares.sweep()
+        if self._gates is not None:
+            self._gates.sweep(under_way(self.crawler.engine))
+        self._sweep_at = max(_COLLECT_AT_LEAST, 2 * len(self._shares))
+
     def _hand_out(self, request: Request, row: Row, now: float) -> None:
+        if len(self._shares) >= self._sweep_at:
+            self._sweep()
         self._issued.add(request)
         lane, slot = self.frontier.source
         self._shares.handed_out(request, lane, slot)
@@ -438,7 +447,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
         slot = lane = slot_name(self.crawler.engine.downloader.get_slot_key(request))
         if self._gates is not None:
             lane = self._gates.lane(slot, request)
-        delay = pop_delay(request)
+        delay = self._delay_of(request, lane)
         payload = self._payload(request)
         row = self.frontier.push(
             lane,
@@ -468,6 +477,12 @@ class ResilientScheduler(Refusing, BaseScheduler):
             self.ledger.hand_on(self._being_replaced(), row)
         if self.frontier.changed >= self._max_changes:
             self.on_full()
+
+    def _delay_of(self, request: Request, lane: str) -> float:
+        delay = pop_delay(request)
+        if delay and self._gates is not None and self._gates.is_given_up(lane):
+            return 0.0  # it was under way when the others were given up
+        return delay
 
     def _payload(self, request: Request) -> bytes | Request:
         if self.job is None:

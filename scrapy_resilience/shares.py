@@ -33,6 +33,9 @@ class Shares:
         crawler.signals.connect(self._reached, signals.request_reached_downloader)
         crawler.signals.connect(self._left, signals.request_left_downloader)
 
+    def __len__(self) -> int:
+        return len(self._slots)
+
     def handed_out(self, request: Request, lane: str, slot: str) -> None:
         """The frontier counts a request of *lane* at *slot* already."""
         self._slots[request] = slot

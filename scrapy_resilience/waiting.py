@@ -59,6 +59,11 @@ class RetryQueue:
             await self._sleep(seconds)
         return new
 
+    def bypasses(self, request: Request) -> bool:
+        """Whether *request* passed by our scheduler: something waits for it in the process."""
+        scheduler: Any = self._crawler.engine.scheduler
+        return bool(getattr(scheduler, "runs_jobs", False)) and not scheduler.issued(request)
+
     async def _come_again(self, request: Request, wait: float) -> Request | None:
         stats: Any = self._crawler.stats
         stats.inc_value(STAT_RETRY_PACED)

@@ -77,9 +77,9 @@ class Gate:
     """What is known of one domain."""
 
     __slots__ = (
-        "_gates", "breaker", "bucket", "counted_from", "domain", "excused", "failed",
+        "_gates", "asked", "breaker", "bucket", "counted_from", "domain", "excused", "failed",
         "first_at", "given_up", "held_for", "held_until", "hold_reason", "lanes", "pace",
-        "proven", "sent", "under_way",
+        "proven", "rate_before", "sent", "under_way",
     )  # fmt: skip
 
     breaker: Breaker
@@ -89,6 +89,8 @@ class Gate:
         self._gates = gates
         self.bucket: TokenBucket | None = None
         self.pace: Pace | None = None
+        self.asked: Rate | None = None
+        """The rate that the domain has asked for: no setting has it."""
         self.held_until = 0.0
         self.held_for = 0.0
         self.hold_reason = ""
@@ -100,6 +102,7 @@ class Gate:
         self.under_way = 0
         self.first_at = 0.0
         self.sent = 0
+        self.rate_before = 0.0
         self.counted_from = 0.0
         self.lanes: set[str] | None = None
         """Whatever waits for this gate, by names that its user chooses."""
@@ -117,7 +120,7 @@ class Gate:
     def idle(self, now: float) -> bool:
         """Whether forgetting this gate changes nothing."""
         return (
-            not (self.under_way or self.failed or self.pace or self.lanes)
+            not (self.under_way or self.failed or self.pace or self.lanes or self.asked)
             and self.held_until <= now
             and (self.bucket is None or not self.bucket.ready_at(now))
             and self.breaker.healthy_idle(now)
@@ -136,7 +139,9 @@ class Gate:
 
     def ready_at(self, now: float, slow_start: float, *, heed_breaker: bool = True) -> float:
         """Not after *now* when a request may go, else when to ask again; inf: when told."""
-        until = self.breaker.ready_at(now) if heed_breaker else 0.0
+        until = self.breaker.ready_at(now)
+        if until > now and not heed_breaker:
+            return 0.0  # it goes no further than to its refusal
         if until == inf:
             until = self.breaker.round_ends_at()  # a trial that hangs has an end, too
         until = max(until, self.held_until)
@@ -153,16 +158,19 @@ class Gate:
             return 0.0
         return inf if self.failed else self.first_at + slow_start
 
-    def took(self, now: float) -> None:
-        """A request goes."""
+    def took(self, now: float, *, sent: bool = True) -> None:
+        """A request goes; one that is not *sent* goes to its refusal only."""
         if not self.under_way:
             self.first_at = now
         self.under_way += 1
+        if not sent:
+            return
         if self.bucket is not None:
             self.bucket.take(now)
         if self.pace is not None:
             self.pace.take(now)
         if now - self.counted_from > _MEASURED:
+            self.rate_before = self.sent / (now - self.counted_from)
             self.counted_from, self.sent = now, 0
         self.sent += 1
 
@@ -172,7 +180,7 @@ class Gate:
 
     def rate(self, now: float) -> float:
         """Requests a second, of late."""
-        return self.sent / max(now - self.counted_from, 1.0)
+        return max(self.sent / max(now - self.counted_from, 1.0), self.rate_before)
 
 
 class Gates:
@@ -225,11 +233,11 @@ class Gates:
         config = self.config
         until = gate.ready_at(now, config.slow_start, heed_breaker=heed_breaker)
         if until <= now and self._on_probation >= config.probation_slots and config.slow_start:
-            until = self._take_turn(gate)
+            until = self._take_turn(gate, now)
         return until
 
-    def _take_turn(self, gate: Gate) -> float:
-        if gate.excused or not gate.on_probation:
+    def _take_turn(self, gate: Gate, now: float) -> float:
+        if gate.excused or not gate.on_probation or gate.breaker.ready_at(now) > now:
             return 0.0
         self._queue[gate] = None
         return inf
@@ -247,8 +255,12 @@ class Gates:
         """A request goes now. Whoever asked :meth:`ready_at` before gets a permit."""
         gate = self.gate(domain, now)
         permit = gate.breaker.acquire(now)
-        gate.took(now)
+        gate.took(now, sent=permit is not None)
+        if permit is None:
+            return Ticket(gate, permit, now, probation=False)
         gate.excused = False
+        if self._queue:
+            self._queue.pop(gate, None)
         probation = gate.on_probation
         self._on_probation += probation
         return Ticket(gate, permit, now, probation=probation)
@@ -257,6 +269,16 @@ class Gates:
         """Whether the breaker of *domain* lets everything through."""
         gate = self._gates.get(domain)
         return gate is None or gate.breaker.state not in _NOT_CLOSED
+
+    def is_given_up(self, domain: str) -> bool:
+        """Whether *domain* has reopened too often, and not succeeded since."""
+        gate = self._gates.get(domain)
+        return gate is not None and gate.given_up
+
+    def is_under_way(self, domain: str) -> bool:
+        """Whether *domain* has a request under way."""
+        gate = self._gates.get(domain)
+        return gate is not None and gate.under_way > 0
 
     def why(self, domain: str, now: float) -> str:
         """The reason that lasts longest, in words; empty when there is none."""
@@ -380,9 +402,12 @@ class Gates:
         if gate.lanes:
             self._on_free(gate)
 
-    def limit(self, domain: str, rate: Rate | None, now: float) -> None:
-        """Another rate limit, None for no limit; a request under way counts already."""
+    def limit(self, domain: str, rate: Rate, now: float) -> None:
+        """The domain asks for this rate: its slowest holds. A request under way counts."""
         gate = self.gate(domain, now)
+        if gate.asked is not None and gate.asked.per_second <= rate.per_second:
+            return
+        gate.asked = rate
         self._limit(gate, rate, now)
         if gate.bucket is not None and gate.under_way:
             gate.bucket.take(now)

@@ -36,11 +36,14 @@ class Headers(Protocol):
 def retry_after(headers: Headers, now: float) -> float | None:
     """Seconds to wait, more than 0 and at most :data:`LONGEST`, or None.
 
-    *now* is in seconds since 1970. ``Retry-After`` goes before all others, which count
-    only when they say that nothing is left: a server that throttles with something left
+    *now* is in seconds since 1970; the ``Date`` of the answer goes before it, because a time
+    that a server names is one of its own clock. ``Retry-After`` goes before all others, which
+    count only when they say that nothing is left: a server that throttles with something left
     has another reason, and does not say for how long. A date without a zone is in UTC,
     as RFC 9110 §5.6.7 wants it.
     """
+    sent = _date(_text(headers, "Date"))
+    now = now if sent is None else sent
     text = _text(headers, "Retry-After")
     if text:
         return _sane(_seconds_or_date(text, now))
@@ -80,8 +83,13 @@ def _text(headers: Headers, name: str) -> str:
 def _seconds_or_date(text: str, now: float) -> float | None:
     if _NUMBER.fullmatch(text):
         return float(text)
+    moment = _date(text)
+    return None if moment is None else moment - now
+
+
+def _date(text: str) -> float | None:
     try:
-        return _utc(parsedate_to_datetime(text)).timestamp() - now
+        return _utc(parsedate_to_datetime(text)).timestamp()
     except (TypeError, ValueError, OverflowError, IndexError):
         return None
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from scrapy import signals
 from scrapy.exceptions import IgnoreRequest
+from scrapy.utils.asyncio import sleep
 from scrapy.utils.httpobj import urlparse_cached
 
 from scrapy_resilience import names
-from scrapy_resilience._scrapy import Refusing
+from scrapy_resilience._scrapy import Refusing, forget_failed_robots, is_closing
 from scrapy_resilience.core.ratelimit import Rate
 from scrapy_resilience.exceptions import CircuitOpenError
-from scrapy_resilience.gatekeeper import gatekeeper_of
+from scrapy_resilience.gatekeeper import HeldBack, gatekeeper_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -49,6 +49,8 @@ class CircuitBreakerMiddleware(Refusing):
         self.crawler = crawler
         self._keeper: Gatekeeper = gatekeeper_of(crawler)
         self._keeper.active = True
+        self._without_robots: set[str] = set()
+        """Hosts and ports whose robots.txt was refused."""
         crawler.signals.connect(self._downloaded, signals.response_downloaded)
         crawler.signals.connect(self._robots_parsed, signals.robots_parsed)
 
@@ -64,8 +66,11 @@ class CircuitBreakerMiddleware(Refusing):
         self._keeper.answered(request, response)
         return response
 
-    def process_exception(self, request: Request, exception: Exception) -> None:
+    def process_exception(self, request: Request, exception: Exception) -> Request | None:
         self._keeper.answered(request, exception)
+        if isinstance(exception, HeldBack):
+            return request.replace(dont_filter=True)  # to be let through once more
+        return None
 
     def _downloaded(self, request: Request, response: Response) -> None:
         if response.status // 100 == _REDIRECTION:
@@ -83,29 +88,43 @@ class CircuitBreakerMiddleware(Refusing):
 
     async def _admit(self, request: Request) -> None:
         """Wait for the domain, for a bounded time: a callback may be waiting, too."""
-        if not self._rides_along(request):
-            await self._wait(request)
-            self._keeper.acquire(request, time.monotonic())
+        url, obeys = urlparse_cached(request), not request.meta.get("dont_obey_robotstxt")
+        if not obeys and url.path == "/robots.txt":
+            await self._admit_robots(request, url.netloc)
+            return
+        if obeys and url.netloc in self._without_robots:
+            forget_failed_robots(self.crawler.engine, url.netloc)
+            self._refuse(request)
+        await self._wait(request)
+        self._keeper.acquire(request, time.monotonic())
 
-    def _rides_along(self, request: Request) -> bool:
-        """robots.txt is asked for by a request that was let through, and waits for it.
+    async def _admit_robots(self, request: Request, netloc: str) -> None:
+        """robots.txt rides along with a request that was let through, and waits for it.
 
-        Its answer proves nothing: it may say how fast the domain is to be asked.
+        Its answer proves nothing then: it may say how fast the domain is to be asked. Where
+        there is no such request, an image has asked for it, and it waits as that would; whoever
+        waits for one that is refused is refused, too.
         """
-        return (
-            bool(request.meta.get("dont_obey_robotstxt"))
-            and urlparse_cached(request).path == "/robots.txt"
-        )
+        if not self._keeper.gates.is_under_way(self._keeper.domain(request)):
+            try:
+                await self._wait(request)
+            except CircuitOpen:
+                self._without_robots.add(netloc)
+                raise
+            self._keeper.acquire(request, time.monotonic())
+        self._without_robots.discard(netloc)
 
     async def _wait(self, request: Request) -> None:
         keeper, domain, began = self._keeper, self._keeper.domain(request), time.monotonic()
         while (until := keeper.gates.ready_at(domain, now := time.monotonic())) > now:
+            if is_closing(self.crawler.engine):
+                self._refuse(request)
             gate = keeper.gates.gate(domain, now)
             if _is_beyond(gate.breaker.ready_at(now), now, began + self._patience(request)):
                 self._refuse(request)
             if _is_beyond(gate.held_until, now, began + self._patience_with_holds):
                 self._refuse(request)
-            await asyncio.sleep(min(until - now, _LOOK))
+            await sleep(min(until - now, _LOOK))
 
     def _patience(self, request: Request) -> float:
         """Seconds to wait for an open breaker."""

@@ -175,7 +175,10 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
         return bool(self._config.retry_non_idempotent if allowed is None else allowed)
 
     def _asks_too_long(self, failure: _Failure) -> bool:
-        too_long = (failure.verdict.retry_after or 0) > self._config.retry_after_max
+        asked = failure.verdict.retry_after or 0
+        if self._queue.bypasses(failure.request):
+            return asked > self._config.bypass_timeout
+        too_long = asked > self._config.retry_after_max
         return too_long and self._gates.open_action(failure.request) == "fail"
 
     async def _obey(self, failure: _Failure, answer: Answer) -> Request | Response | None:

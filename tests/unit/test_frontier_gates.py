@@ -189,3 +189,34 @@ def test_the_least_busy_open_slot_goes_first(slots):
 
     assert sorted(popped) == sorted([str(slot) for slot in range(slots)] * 2)
     assert frontier.pop(0.0) is None
+
+
+def test_a_pop_asks_few_gates_however_many_lanes_there_are():
+    """Each closed gate is asked once and not before its time: a pop costs what it finds."""
+    lanes, asked = 100_000, []
+    due = {f"{number}.test": 10.0 + number for number in range(lanes)}
+    due["open.test"] = 0.0
+
+    def gate(slot, _):
+        asked.append(slot)
+        return due[slot]
+
+    frontier = Frontier(MemoryStore(), limit=lambda _: 1000, gate=gate)
+    for slot in due:
+        frontier.push(slot, slot)
+    for number in range(500):
+        frontier.push("open.test", number)
+
+    assert frontier.pop(0.0).data == 499
+    assert len(asked) == lanes + 1
+    for _ in range(500):
+        asked.clear()
+        assert frontier.pop(1.0) is not None
+        assert asked == ["open.test"]
+    asked.clear()
+    assert frontier.pop(1.0) is None
+    assert asked == []
+    for number in range(100):
+        asked.clear()
+        assert frontier.pop(10.0 + number).data == f"{number}.test"
+        assert len(asked) == 1

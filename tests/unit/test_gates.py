@@ -288,6 +288,63 @@ def test_throttling_need_not_slow_down():
     assert gates.gate(A, 1.0).pace is None
 
 
+# --- what a refused request takes ----------------------------------------------------
+
+
+def test_what_will_be_refused_waits_for_nothing():
+    """Where open means refused, nobody waits for a trial that hangs, or for room."""
+    gates = make(probation_slots=1)
+    fail(gates)
+    gates.acquire(A, 11.0)  # a trial without an answer
+
+    assert gates.ready_at(A, 12.0, heed_breaker=False) <= 12.0
+    refused = [gates.acquire(A, 12.0) for _ in range(3)]
+    assert [ticket.permit for ticket in refused] == [None] * 3
+    assert gates.ready_at(A, 12.0, heed_breaker=False) <= 12.0
+
+
+def test_what_is_refused_uses_nothing_up():
+    """Refused requests are not sent: they take no token, and no room on probation."""
+    gates = make(limits={A: Rate(1.0)}, probation_slots=1)
+    fail(gates, now=100.0)
+    for _ in range(500):
+        gates.settle(gates.acquire(A, 105.0), Outcome.IGNORED, 105.0)
+
+    assert gates.gate(A, 105.0).bucket.ready_at(105.0) == 0.0
+    gates.acquire(A, 105.0)
+    fail(gates, "b.test", now=105.0, times=1)
+    assert gates.ready_at("b.test", 106.0) <= 106.0
+
+
+def test_who_gets_in_leaves_the_queue():
+    """Room goes to who waits for it, not to a domain that found some before."""
+    gates = make(probation_slots=1)
+    for domain in ("a", "b", "c", "d"):
+        fail(gates, domain, times=1)
+    ticket = gates.acquire("a", 1.0)
+    assert [gates.ready_at(domain, 1.0) for domain in ("b", "c", "d")] == [inf] * 3
+    gates.settle(ticket, Outcome.SUCCESS, 1.5)
+    ticket = gates.acquire("c", 1.5)  # before b, whose turn it is
+
+    gates.settle(ticket, Outcome.SUCCESS, 2.0)
+
+    assert gates.freed == ["b", "d"]
+
+
+@pytest.mark.parametrize("seconds", [9.9, 10.05, 10.5, 19.9, 20.01])
+def test_bug_15_the_pace_begins_at_the_real_rate(seconds):
+    """Whenever it is throttled, a domain is slowed from what it was asked of late."""
+    gates = make()
+    now = 100.0
+    while now < 100.0 + seconds:
+        ask(gates, A, now, Outcome.SUCCESS, took=0.0)
+        now += 0.02
+
+    ask(gates, A, now, Outcome.THROTTLED, took=0.0)
+
+    assert gates.gate(A, now).pace.peak == pytest.approx(50, rel=0.2)
+
+
 # --- bounds ---------------------------------------------------------------------------
 
 
@@ -315,6 +372,30 @@ def test_nothing_is_forgotten_that_is_needed():
     assert {name for name in ("held", "limited", "slow", "busy") if name in gates} == {
         "held", "limited", "slow", "busy",
     }  # fmt: skip
+
+
+def test_a_crawl_delay_is_not_forgotten():
+    """What robots.txt asks for stays: it is read once, and the settings don't have it."""
+    gates = make(max_gates=1)
+    ask(gates, A, 0.0, Outcome.SUCCESS)
+    gates.limit(A, Rate(0.1), 0.2)
+    for number in range(200):
+        ask(gates, f"{number}.test", 100.0, Outcome.SUCCESS)
+
+    gates.acquire(A, 200.0)
+
+    assert gates.ready_at(A, 201.0) == pytest.approx(210.0)
+
+
+def test_the_slowest_crawl_delay_of_a_domain():
+    """Two hosts of one domain ask for different rates: the slower one holds for both."""
+    gates = make(limits={A: Rate(10)})
+    gates.limit(A, Rate(0.1), 0.0)
+    gates.limit(A, Rate(1), 0.0)
+
+    gates.acquire(A, 0.0)
+
+    assert gates.ready_at(A, 1.0) == pytest.approx(10.0)
 
 
 # --- across runs -----------------------------------------------------------------------

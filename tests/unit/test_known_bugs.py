@@ -12,6 +12,7 @@ from breaker_samples import FAILED, PASSED, Clock, call, half_open, make, opened
 
 from scrapy_resilience.breaker import CircuitBreaker, EventKind
 from scrapy_resilience.core.breaker import Outcome, State
+from scrapy_resilience.core.gates import GateConfig, Gates
 from scrapy_resilience.exceptions import CircuitOpenError
 
 
@@ -319,6 +320,24 @@ def test_bug_12_a_clock_that_goes_back_counts():
         call(breaker, PASSED, now)
     assert breaker.state is State.CLOSED
     assert breaker.dump(-1e6, 0.0) == {"state": "closed", "level": 1}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "slower"), [(Outcome.THROTTLED, "slowed down"), (Outcome.FAILURE, "breaker")]
+)
+def test_bug_15_fast_failures_slow_down(outcome, slower):
+    """A domain that answers 429 or 503 at once is asked less often, not as fast as ever."""
+    gates = Gates(GateConfig(), lambda: 0.5)
+    now, asked = 100.0, 0
+    while now < 160.0:
+        if gates.ready_at("a.test", now) <= now:
+            ticket = gates.acquire("a.test", now)
+            gates.settle(ticket, Outcome.SUCCESS if now < 130.0 else outcome, now, 0.001)
+            asked += now >= 130.0
+        now += 0.01
+
+    assert asked <= 300  # of 3,000
+    assert slower in gates.why("a.test", now)
 
 
 def test_bug_16_only_healthy_idle_breakers_may_be_forgotten():

@@ -100,3 +100,26 @@ def test_retry_after_goes_first():
     """Retry-After decides, also when it makes no sense."""
     assert wait(Retry_After="7", RateLimit_Reset="30") == 7
     assert wait(Retry_After="never", RateLimit_Reset="30") is None
+
+
+@pytest.mark.parametrize("skew", [-86_400, -60, 0, 60, 86_400])
+@pytest.mark.parametrize("name", ["Retry-After", "X-RateLimit-Reset"])
+def test_a_server_whose_clock_is_wrong(skew, name):
+    """A time is compared with the server's own, which its Date header tells."""
+    now = 1_800_000_000.0
+    until = now + skew + 90
+    value = formatdate(until, usegmt=True) if name == "Retry-After" else str(int(until))
+    headers = {name: value, "Date": formatdate(now + skew, usegmt=True)}
+
+    assert retry_after(headers, now) == pytest.approx(90)
+
+
+@pytest.mark.parametrize(
+    "date", ["", "yesterday", "9" * 400, "Thu, 99 Foo 2026 00:00:00 GMT", "5"]
+)
+def test_a_date_header_that_is_none(date):
+    """Without a server's time that can be read, ours counts."""
+    now = 1_800_000_000.0
+    headers = {"Retry-After": formatdate(now + 90, usegmt=True), "Date": date}
+
+    assert retry_after(headers, now) == pytest.approx(90)

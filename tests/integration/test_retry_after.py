@@ -1,0 +1,199 @@
+"""Nobody asks a host before the time that it gave: not in this run, nor in the next."""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from email.utils import formatdate
+
+import pytest
+from crawls import KILLED, Crawl, wait_until
+from web import serving
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+
+SOURCE = """
+    import scrapy
+    class Shop(scrapy.Spider):
+        name = "shop"
+        async def start(self):
+            for url in self.settings.getlist("URLS"):
+                yield scrapy.Request(url)
+        def parse(self, response):
+            yield dict(sku=response.url)
+"""
+BUSY, WELL = "busy.test", "well.test"
+SETTINGS = {
+    "FEEDS": {"items.jsonl": {"format": "jsonlines"}},
+    "CONCURRENT_REQUESTS": 16,
+    "CONCURRENT_REQUESTS_PER_DOMAIN": 8,
+    "RESILIENCE_RETRY_POLICIES": {"quick": {"attempts": 9, "base": 0.4, "max_delay": 1}},
+    "RESILIENCE_RETRY_POLICY": "quick",
+}
+
+
+class Throttle:
+    """Throttles a host for *seconds* from its request number *after* on."""
+
+    def __init__(self, seconds, after=0, kind="seconds"):
+        self.seconds = seconds
+        self.after = after
+        self.kind = kind
+        self.since = None
+
+    def __call__(self, host, path, count):
+        time.sleep(0.02)
+        if host == BUSY and count > self.after:
+            self.since = self.since or time.monotonic()
+            left = self.until - time.monotonic()
+            if left > 0:
+                value = self.header(left)
+                return 429, {} if value is None else {"Retry-After": value}
+        return 200
+
+    @property
+    def until(self):
+        return self.since + self.seconds
+
+    def header(self, left):
+        return {
+            "seconds": math.ceil(left),
+            "date": formatdate(math.ceil(time.time() + left), usegmt=True),
+            "absurd": 999_999_999,
+            "huge": "9" * 4000,
+            "negative": -5,
+            "garbage": "in a while",
+            "past": formatdate(time.time() - 3600, usegmt=True),
+        }.get(self.kind)
+
+    def early(self, web, slack=0.2):
+        """Requests after the first refusal, before the host may be asked again."""
+        return [at for at in web.times(BUSY) if self.since + slack < at < self.until - 0.05]
+
+
+def crawl(folder, web, busy, well=0, **settings):
+    """A project that asks so many pages of each host."""
+    urls = web.urls(BUSY, busy) + web.urls(WELL, well)
+    return Crawl(folder, SOURCE, **{**SETTINGS, "URLS": urls, **settings})
+
+
+def check_all(job):
+    """Each URL came once."""
+    assert sorted(item["sku"] for item in job.items()) == sorted(job.settings["URLS"])
+
+
+def test_nobody_asks_before_it_ends(tmp_path):
+    """A host that said 7 s is left alone for 7 s, and another one keeps its pace."""
+    throttle = Throttle(7)
+    with serving(throttle) as web:
+        job = crawl(tmp_path, web, busy=4, well=150)
+
+        run = job.finish()
+
+    check_all(job)
+    assert throttle.early(web) == []
+    assert max(web.times(WELL)) - min(web.times(WELL)) < 3
+    assert max(web.times(BUSY)) > throttle.until
+    assert run.stats["resilience/holds"] == 1
+
+
+@pytest.mark.parametrize(
+    "kind", ["date", "absurd", "huge", "negative", "garbage", "past", None]
+)
+def test_kinds_of_retry_after(tmp_path, kind):
+    """A date counts as seconds do; what can't be meant is as if it were not there."""
+    throttle = Throttle(3, after=2, kind=kind)
+    with serving(throttle) as web:
+        job = crawl(tmp_path, web, busy=12)
+
+        job.finish()
+
+    check_all(job)
+    early = throttle.early(web)
+    assert (early == []) == (kind == "date")
+    assert len(early) <= 12  # and yet it is asked rarely
+
+
+def test_requests_in_the_downloaders_queue_wait_as_well(tmp_path):
+    """DOWNLOAD_DELAY keeps requests in the downloader: they don't go out during a hold."""
+    throttle = Throttle(3, after=2)
+    with serving(throttle) as web:
+        job = crawl(tmp_path, web, busy=12, DOWNLOAD_DELAY=0.3)
+
+        run = job.finish()
+
+    check_all(job)
+    assert throttle.early(web) == []
+    assert run.stats["resilience/failures/throttled"] == 1
+
+
+def test_a_busy_host_that_answered_before(tmp_path):
+    """What was under way may come too late; nothing is sent after the first refusal."""
+    throttle = Throttle(3, after=10)
+    with serving(throttle) as web:
+        job = crawl(tmp_path, web, busy=30)
+
+        run = job.finish()
+
+    check_all(job)
+    assert throttle.early(web) == []
+    assert run.stats["resilience/failures/throttled"] <= 2 * 8
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_stop_in_mid_wait(tmp_path, number):
+    """A stop is not kept waiting, and the next run heeds what this one was told."""
+    throttle = Throttle(9)
+    with serving(throttle) as web:
+        job = crawl(tmp_path, web, busy=12, well=5)
+        with job.process() as process:
+            wait_until(lambda: throttle.since)
+            wait_until(lambda: job.states("resilience.gates"))
+            before = time.monotonic()
+            process.send_signal(number)
+            run = job.ended(process)
+        assert time.monotonic() - before < 3
+        assert run.code == (KILLED if number == signal.SIGKILL else 75)
+        assert not (job.state() or {}).get("finished")
+
+        job.finish()
+
+    check_all(job)
+    assert before < throttle.until
+    assert throttle.early(web) == []
+
+
+def test_a_hold_is_written_at_once(tmp_path):
+    """It is on disk soon after it was set, whatever the interval of commits."""
+    throttle = Throttle(30)
+    with serving(throttle) as web:
+        job = crawl(tmp_path, web, busy=3, RESILIENCE_CHECKPOINT_INTERVAL=60)
+        with job.process():
+            wait_until(lambda: throttle.since)
+            wait_until(lambda: job.states("resilience.gates"))
+
+            assert time.monotonic() - throttle.since < 1
+
+
+@pytest.mark.parametrize("settings", [{"SCHEDULER": "scrapy.core.scheduler.Scheduler"}])
+def test_another_scheduler_waits_in_the_process(tmp_path, settings):
+    """With Scrapy's own scheduler the wait is the same, and a stop ends it."""
+    throttle = Throttle(4, after=2)
+    with serving(throttle) as web:
+        job = crawl(tmp_path / "a", web, busy=12, well=40, JOBDIR=None, **settings)
+        job.finish()
+        check_all(job)
+        assert throttle.early(web) == []
+
+        throttle.since, throttle.seconds = None, 40
+        web.counts.clear()
+        job = crawl(tmp_path / "b", web, busy=12, JOBDIR=None, **settings)
+        with job.process() as process:
+            wait_until(lambda: throttle.since)
+            time.sleep(0.5)
+            process.send_signal(signal.SIGINT)
+            before = time.monotonic()
+            job.ended(process)
+        assert time.monotonic() - before < 5
+    assert throttle.early(web) == []

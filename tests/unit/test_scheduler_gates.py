@@ -1,0 +1,106 @@
+"""The scheduler with gates: who is let through, and who is counted."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from types import SimpleNamespace
+
+import pytest
+from scrapy import Request, Spider
+from scrapy.utils.test import get_crawler
+
+from scrapy_resilience import holding
+from scrapy_resilience import scheduler as module
+from scrapy_resilience.core.breaker import Outcome
+from scrapy_resilience.gatekeeper import gatekeeper_of
+from scrapy_resilience.scheduler import ResilientScheduler
+
+
+class Downloader:
+    """A downloader that has nothing under way."""
+
+    DOWNLOAD_SLOT = "download_slot"
+    ip_concurrency = 0
+    domain_concurrency = 8
+
+    def __init__(self):
+        self.slots, self.per_slot_settings, self.active = {}, {}, set()
+
+    def get_slot_key(self, request):
+        """The host, or what meta says."""
+        return request.meta.get("download_slot") or request.url.split("/")[2]
+
+
+@pytest.fixture
+def scheduler(monkeypatch):
+    """A scheduler without a job, gates on, in a crawl that has nothing under way."""
+    monkeypatch.setattr(module, "check_engine", lambda _: None)
+    monkeypatch.setattr(module, "wrap_scraper", lambda *_: None)
+    monkeypatch.setattr(holding, "call_later", lambda *_: SimpleNamespace(cancel=lambda: None))
+    closed = []
+    monkeypatch.setattr(holding, "close_spider", lambda _, reason: closed.append(reason))
+    crawler = get_crawler(Spider, {"CONCURRENT_REQUESTS": 4})
+    crawler.spider = crawler._create_spider("shop")
+    crawler.engine = SimpleNamespace(
+        downloader=Downloader(),
+        scraper=SimpleNamespace(slot=None),
+        _slot=SimpleNamespace(
+            inprogress=set(), nextcall=SimpleNamespace(schedule=lambda: None), closing=None
+        ),
+        _start=None,
+    )
+    gatekeeper_of(crawler).active = True
+    scheduler = ResilientScheduler(crawler)
+    scheduler.open(crawler.spider)
+    scheduler.closed = closed
+    return scheduler
+
+
+def url(host):
+    """A page of a host."""
+    return f"http://{host}.test/"
+
+
+def test_a_place_in_the_queue_that_nobody_needs(scheduler):
+    """Domains whose requests are gone keep nobody waiting, and the crawl does not end."""
+    gates = scheduler._gates.gates
+    for host in ("gone", "left", "here", "busy"):
+        gates.settle(gates.acquire(f"{host}.test", 0.0), Outcome.FAILURE, 0.1)
+    scheduler.enqueue_request(Request(url("here")))
+    gates.acquire("busy.test", 0.2)  # the only place
+    gates._queue = OrderedDict(
+        (gates.gate(f"{host}.test", 0.0), None) for host in ("gone", "left", "here")
+    )
+    scheduler.frontier.hold("here.test", float("inf"))
+    gates.gate("here.test", 0.0).wait("here.test")
+
+    request = scheduler.next_request()
+
+    assert request is not None
+    assert request.url == url("here")
+    assert scheduler.closed == []
+
+
+def test_requests_that_end_elsewhere_are_forgotten(scheduler):
+    """Tickets and shares are given back also while there is always something to hand out."""
+    for number in range(5000):
+        scheduler.enqueue_request(Request(url(f"h{number}")))
+
+    for _ in range(4000):  # each is replaced on its way: nobody says how it ended
+        assert scheduler.next_request() is not None
+
+    assert len(scheduler._gates._tickets) <= 1000
+    assert len(scheduler._shares._slots) <= 1000
+
+
+def test_what_is_given_up_takes_no_share_from_others(scheduler):
+    """A stored request that can't be read leaves the count of another slot alone."""
+    scheduler.enqueue_request(Request(url("a")))
+    scheduler.crawler.engine.downloader.active.add(scheduler.next_request())
+    scheduler.frontier.push("sick.test", b"garbage")
+    scheduler._gates.given_up["sick.test"] = scheduler._gates.gates.gate("sick.test", 0.0)
+
+    scheduler.next_request()
+
+    assert scheduler._gates.given_up == {}
+    assert scheduler.frontier.busy("a.test") == 1
