@@ -44,8 +44,8 @@ from scrapy_resilience.frontier.lanes import Frontier
 from scrapy_resilience.frontier.ledger import Ledger
 from scrapy_resilience.frontier.outputs import Producer, StartOutputs, content_key
 from scrapy_resilience.frontier.store import Changes, MemoryStore, Row
-from scrapy_resilience.gatekeeper import Gatekeeper, gatekeeper_of
-from scrapy_resilience.holding import Alarm, Holding
+from scrapy_resilience.gates.gatekeeper import Gatekeeper, gatekeeper_of
+from scrapy_resilience.gates.holding import Alarm, Holding
 from scrapy_resilience.requests import pop_delay, request_key
 from scrapy_resilience.shares import Shares, slot_limit, slot_name
 from scrapy_resilience.stock import check_settings, dupefilter_of, order_of, take_over

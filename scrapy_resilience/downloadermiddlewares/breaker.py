@@ -15,7 +15,7 @@ from scrapy_resilience import names
 from scrapy_resilience._scrapy import Refusing, forget_failed_robots, is_closing
 from scrapy_resilience.core.ratelimit import Rate
 from scrapy_resilience.exceptions import CircuitOpenError
-from scrapy_resilience.gatekeeper import HeldBack, gatekeeper_of
+from scrapy_resilience.gates.gatekeeper import HeldBack, gatekeeper_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from scrapy.http import Response
     from scrapy.robotstxt import RobotParser
 
-    from scrapy_resilience.gatekeeper import Gatekeeper
+    from scrapy_resilience.gates.gatekeeper import Gatekeeper
 
 __all__ = ["CircuitBreakerMiddleware", "CircuitOpen"]
 

@@ -25,11 +25,11 @@ from scrapy_resilience.exceptions import (
     MaxRetriesExceededError,
     PermanentFailureError,
 )
-from scrapy_resilience.gatekeeper import gatekeeper_of
+from scrapy_resilience.gates.gatekeeper import gatekeeper_of
+from scrapy_resilience.gates.policies import PolicyChooser
+from scrapy_resilience.gates.waiting import RetryQueue
 from scrapy_resilience.handlers import handlers_of
-from scrapy_resilience.policies import PolicyChooser
 from scrapy_resilience.settings import Config
-from scrapy_resilience.waiting import RetryQueue
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable

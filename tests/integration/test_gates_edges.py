@@ -345,7 +345,7 @@ REPLACING = """
 """
 SIZES = """
     import scrapy
-    from scrapy_resilience.gatekeeper import gatekeeper_of
+    from scrapy_resilience.gates.gatekeeper import gatekeeper_of
     class Shop(scrapy.Spider):
         name = "shop"
         async def start(self):

@@ -138,6 +138,18 @@ _LAYERS = {
         "names",
         "settings",
     },
+    "gates": {
+        "_scrapy",
+        "checkpoint",
+        "core",
+        "deadletters",
+        "exceptions",
+        "gates",
+        "names",
+        "settings",
+        "shares",
+        "signals",
+    },
 }
 
 

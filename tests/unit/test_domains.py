@@ -6,7 +6,7 @@ from scrapy import Spider
 from scrapy.utils.test import get_crawler
 
 from scrapy_resilience.core.ratelimit import Rate
-from scrapy_resilience.domains import Domains
+from scrapy_resilience.gates.domains import Domains
 from scrapy_resilience.settings import Config
 
 

@@ -11,7 +11,7 @@ from scrapy.http import HtmlResponse
 from scrapy.utils.test import get_crawler
 
 from scrapy_resilience.core.breaker import Outcome
-from scrapy_resilience.gatekeeper import Gatekeeper
+from scrapy_resilience.gates.gatekeeper import Gatekeeper
 
 URL = "http://a.test/page"
 

@@ -10,8 +10,8 @@ from scrapy.utils.test import get_crawler
 
 from scrapy_resilience.core.breaker import State
 from scrapy_resilience.exceptions import CircuitOpenError, ConfigurationError
-from scrapy_resilience.gatekeeper import gatekeeper_of
-from scrapy_resilience.judge import Judge
+from scrapy_resilience.gates.gatekeeper import gatekeeper_of
+from scrapy_resilience.gates.judge import Judge
 from scrapy_resilience.settings import Config
 
 URL = "http://a.test/"

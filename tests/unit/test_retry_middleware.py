@@ -17,7 +17,6 @@ from scrapy.exceptions import (
 from scrapy.http import HtmlResponse
 from scrapy.utils.test import get_crawler
 
-from scrapy_resilience import waiting
 from scrapy_resilience.downloadermiddlewares import retry as module
 from scrapy_resilience.downloadermiddlewares.retry import (
     BannedError,
@@ -25,8 +24,9 @@ from scrapy_resilience.downloadermiddlewares.retry import (
     DroppedError,
 )
 from scrapy_resilience.exceptions import ConfigurationError, MaxRetriesExceededError
+from scrapy_resilience.gates import waiting
+from scrapy_resilience.gates.judge import Judge
 from scrapy_resilience.handlers import abort, drop, hold, register_failure_handler, retry
-from scrapy_resilience.judge import Judge
 from scrapy_resilience.settings import PROFILES, Config
 
 URL = "http://a.test/page"

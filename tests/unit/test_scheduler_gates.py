@@ -9,10 +9,10 @@ import pytest
 from scrapy import Request, Spider
 from scrapy.utils.test import get_crawler
 
-from scrapy_resilience import holding
 from scrapy_resilience import scheduler as module
 from scrapy_resilience.core.breaker import Outcome
-from scrapy_resilience.gatekeeper import gatekeeper_of
+from scrapy_resilience.gates import holding
+from scrapy_resilience.gates.gatekeeper import gatekeeper_of
 from scrapy_resilience.scheduler import ResilientScheduler
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from scrapy_resilience.core.gates import Gate
     from scrapy_resilience.frontier.lanes import Frontier
     from scrapy_resilience.frontier.store import Row
-    from scrapy_resilience.gatekeeper import Gatekeeper
+    from scrapy_resilience.gates.gatekeeper import Gatekeeper
 
 __all__ = ["Alarm", "Holding"]
 

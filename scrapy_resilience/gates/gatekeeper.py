@@ -21,8 +21,8 @@ from scrapy_resilience.checkpoint.layout import GATES
 from scrapy_resilience.core.breaker import Event, Outcome, State
 from scrapy_resilience.core.failures import THROTTLED
 from scrapy_resilience.core.gates import Gate, GateConfig, Gates
-from scrapy_resilience.domains import ACTIONS, Domains
-from scrapy_resilience.judge import Judge
+from scrapy_resilience.gates.domains import ACTIONS, Domains
+from scrapy_resilience.gates.judge import Judge
 from scrapy_resilience.settings import Config
 
 if TYPE_CHECKING:
