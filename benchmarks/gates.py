@@ -7,6 +7,8 @@ starved     20 hosts that never answer, 10 URLs each, queued before 200 URLs of 
             one (``DOWNLOAD_TIMEOUT=2``)
 alone       the 200 URLs of that healthy host
 outage      a host that answers 503 for 5 seconds, 100 URLs
+healthy     2,472 pages of 8 healthy hosts, with the gates, classified retries and dead
+            letters, and without them: ours both times
 domains     no crawl: memory of a gate, time of a decision, and of a pop of a frontier whose
             lanes are all gated and half of them held, for 1,000 to 100,000 domains
 ==========  ==========================================================================
@@ -25,11 +27,12 @@ import random
 import time
 import tracemalloc
 from dataclasses import dataclass, field
+from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING
 
 from benchmarks.content import feed_problems
-from benchmarks.crawls import OURS, STOCK, Plan, Result, crawl
+from benchmarks.crawls import OURS, STOCK, Plan, Result, crawl, interleave
 from benchmarks.report import Outcome
 from benchmarks.spiders import listed_urls
 from scrapy_resilience.core import breaker
@@ -45,9 +48,10 @@ if TYPE_CHECKING:
 
 _LATENCY = 0.02
 _KILOBYTE = 1024
+_HEALTHY = 0.97
 _FLAT = 1.5
 """How much more a pop among many domains may cost to count as the same: caches, and noise."""
-_PAGES = 300
+_PAGES = 310
 _OUTAGE = 5.0
 _SILENT, _ERROR, _DOWN = "silent.test", "error.test", "outage.test"
 _TRIPS = "RESILIENCE_BREAKER_MAX_TRIPS"
@@ -119,9 +123,55 @@ def run(options: Options) -> Outcome:
         for name, scenario in _scenarios().items():
             if options.only in name:
                 _compare(name, scenario, site, outcome, options)
+        if options.only in "healthy":
+            _healthy(site, outcome, options)
     if options.only in "domains":
         _domains(outcome, options)
     return outcome
+
+
+_WITHOUT = {
+    "RESILIENCE_GATES_ENABLED": False,
+    "RESILIENCE_RETRY_ENABLED": False,
+    "RESILIENCE_DEADLETTERS_ENABLED": False,
+}
+
+
+def _healthy(site: RunningSite, outcome: Outcome, options: Options) -> None:
+    """The cost of the gates where nothing is sick."""
+    hosts = ",".join(f"h{number}.test:{options.of(310, 60) - 1}" for number in range(8))
+    sides = {"without gates": _WITHOUT, "with gates": {}}
+
+    def one(side: str, number: int) -> Result:
+        site.reset()
+        folder = options.folder / f"healthy, {side} {number}"
+        plan = Plan("listed", {"port": site.port, "hosts": hosts}, {**OURS, **sides[side]})
+        result = crawl(plan, folder)
+        expected = [{"url": url} for url in listed_urls(site.port, hosts)]
+        outcome.check(folder.name, result.problems())
+        outcome.check(folder.name, feed_problems(folder / "items.jsonl", expected))
+        return result
+
+    found = interleave({side: partial(one, side) for side in sides}, options.repeat(5))
+    base, gated = (median(run.cpu for run in runs) for runs in found.values())
+    slow, fast = (median(run.elapsed for run in runs) for runs in found.values())
+    for side, runs in found.items():
+        outcome.rows.append(
+            {
+                "scenario": "healthy",
+                "side": side,
+                "elapsed s": median(run.elapsed for run in runs),
+                "cpu s": median(run.cpu for run in runs),
+            }
+        )
+    outcome.data["healthy"] = {
+        side: [(run.elapsed, run.cpu) for run in runs] for side, runs in found.items()
+    }
+    outcome.bar(
+        "healthy: throughput with gates at least 0.97 of that without",
+        f"{slow / fast:.3f} (processor time: {base / gated:.3f})",
+        met=slow / fast >= _HEALTHY,
+    )
 
 
 # --- many domains, without a crawl -------------------------------------------------

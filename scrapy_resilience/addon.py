@@ -125,7 +125,8 @@ class ResilienceAddon:
 
 def _plug_gates(settings: BaseSettings, config: Config) -> None:
     """With any scheduler."""
-    _default(settings, "DOWNLOADER_MIDDLEWARES", CircuitBreakerMiddleware, 585)
+    if config.gates_enabled:
+        _default(settings, "DOWNLOADER_MIDDLEWARES", CircuitBreakerMiddleware, 585)
     if config.retry_enabled:
         old, new = RetryMiddleware, ClassifiedRetryMiddleware
         _replace(settings, "DOWNLOADER_MIDDLEWARES", old, new, 550)

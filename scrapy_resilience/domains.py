@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 ACTIONS: Final = ("hold", "fail")
 """What can become of requests while the breaker is open."""
 
-_NEVER: Final = {"failure_threshold": 0, "failure_rate": 0.0}
+_NEVER: Final = {"failure_threshold": 0, "failure_rate": 0.0, "slow_call_duration": 0.0}
 
 
 def host(request: Request) -> str:

@@ -17,6 +17,7 @@ from scrapy.utils.asyncio import call_later
 
 from scrapy_resilience import names, signals
 from scrapy_resilience._scrapy import take_back, wake
+from scrapy_resilience.checkpoint.layout import GATES
 from scrapy_resilience.core.breaker import Event, Outcome, State
 from scrapy_resilience.core.failures import THROTTLED
 from scrapy_resilience.core.gates import Gate, GateConfig, Gates
@@ -93,7 +94,7 @@ class Gatekeeper:
         """Our scheduler is open: it asks the gates, and its job keeps what they know."""
         self.scheduler = scheduler
         if scheduler.job is not None:
-            scheduler.job.state.register_map(names.STATE_GATES, self._changed, self._restore)
+            scheduler.job.state.register_map(GATES, self._changed, self._restore)
 
     def lane(self, slot: str, request: Request) -> str:
         """The lane of a request that goes through the download slot *slot*."""
@@ -282,10 +283,10 @@ class Gatekeeper:
 def _outcome(verdict: Verdict, result: Response | Exception) -> Outcome:
     if verdict.ignored or isinstance(result, IgnoreRequest) or _is_cached(result):
         return Outcome.IGNORED
-    if verdict.failure_class == THROTTLED:
-        return Outcome.THROTTLED
     if verdict.counts_against_domain:
         return Outcome.FAILURE
+    if verdict.failure_class == THROTTLED:
+        return Outcome.THROTTLED
     return Outcome.IGNORED if isinstance(result, Exception) else Outcome.SUCCESS
 
 

@@ -95,7 +95,7 @@ class Holding:
         self._stats.inc_value(names.STAT_GIVEN_UP)
         self._letters.add(
             request,
-            kind="exhausted",
+            kind="held",
             failure_class=SERVER_ERROR,
             reason=f"{gate.domain} did not recover: {gate.breaker.last_failure}",
             attempts=request.meta.get(names.SCRAPY_RETRY_TIMES, 0),

@@ -74,7 +74,3 @@ STAT_RETRY_UNSAFE: Final = "resilience/retry/not_repeatable"
 STAT_HANDLER_ERRORS: Final = "resilience/handlers/errors"
 STAT_INJECTED: Final = "resilience/injected"
 STAT_TOTAL_PREFIX: Final = "resilience/total/"
-
-# State ------------------------------------------------------------------------
-STATE_GATES: Final = "resilience.gates"
-"""Under which the checkpoint keeps what gates know: a map of domain → dict."""

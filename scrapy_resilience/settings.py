@@ -178,6 +178,9 @@ class Config:
     rerun_start: bool = _setting(
         False, "On resume, run all of start() again, not only what it has not done yet."
     )
+    gates_enabled: bool = _setting(
+        True, "Gate domains: circuit breakers, holds, rate limits and slow start."
+    )
     breaker_enabled: bool = _setting(True, "Circuit breakers for each domain.")
     breaker_failure_threshold: int = _setting(
         5, "Failures in a row that open a breaker; 0 turns this off.", minimum=0
@@ -221,10 +224,10 @@ class Config:
         minimum=-1,
     )
     breaker_statuses: tuple[int, ...] = _setting(
-        (), "Statuses that count as failures of a domain; empty for those of its class."
+        (), "Statuses that alone count as failures of a domain; empty for what its class says."
     )
     breaker_exceptions: tuple[str, ...] = _setting(
-        (), "Import paths of exceptions that count; empty for those of a network that fails."
+        (), "Import paths of exceptions that alone count; empty for a network that fails."
     )
     breaker_slow_call_duration: float = _setting(
         0.0, "Seconds from which a response counts as slow; 0 turns this off.", minimum=0

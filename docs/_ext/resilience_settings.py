@@ -43,6 +43,8 @@ def _lines() -> list[str]:
         ]
         if field.metadata["minimum"] is not None:
             lines[-1] += f" At least {field.metadata['minimum']:g}{_unit(types[field.name])}."
+        if field.metadata["maximum"] is not None:
+            lines[-1] += f" At most {field.metadata['maximum']:g}."
         if field.metadata["choices"]:
             lines[-1] += f" One of ``{'``, ``'.join(field.metadata['choices'])}``."
         lines.append("")

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
+from svg_parts import arrow, box, page, text
+
 from scrapy_resilience.core.breaker import TRANSITIONS, State
 
 FILE = Path(__file__).resolve().parents[1] / "explanation" / "breaker.svg"
@@ -50,24 +52,10 @@ def _edges() -> tuple[_Edges, dict[State, list[str]]]:
     return single, everywhere
 
 
-def _text(x: int, y: int, lines: list[str], anchor: str) -> str:
-    spans = "".join(
-        f'<tspan x="{x}" dy="{16 if number else 0}">{line}</tspan>'
-        for number, line in enumerate(lines)
-    )
-    return f'<text x="{x}" y="{y}" text-anchor="{anchor}">{spans}</text>'
-
-
-def _arrow(path: str, *, dashed: bool = False) -> str:
-    dashes = ' stroke-dasharray="4 3"' if dashed else ""
-    return f'<path d="M {path}" marker-end="url(#head)"{dashes}/>'
-
-
 def _box(state: State) -> tuple[str, str]:
     x, y, colour = _BOXES[state]
-    rect = f'<rect x="{x}" y="{y}" width="{_WIDTH}" height="{_HEIGHT}" rx="8" fill="{colour}"/>'
     name = state.value.replace("_", " ")
-    return rect, _text(x + _WIDTH // 2, y + 27, [name], "middle")
+    return box(x, y, _WIDTH, _HEIGHT, colour), text(x + _WIDTH // 2, y + 27, [name], "middle")
 
 
 def draw() -> str:
@@ -80,32 +68,15 @@ def draw() -> str:
         texts.append(name)
     for edge, labels in single.items():
         path, (x, y, anchor) = _ARROWS[edge]
-        shapes.append(_arrow(path))
-        texts.append(_text(x, y, labels, anchor))
+        shapes.append(arrow(path))
+        texts.append(text(x, y, labels, anchor))
     for state, labels in everywhere.items():
         x, y, _ = _BOXES[state]
         middle = x + _WIDTH // 2
-        shapes.append(_arrow(f"{middle} {y - 36} L {middle} {y - 6}", dashed=True))
-        texts.append(
-            _text(middle, y - 44, [f"{' or '.join(labels)}, from any state"], "middle")
-        )
-    lines = "\n    ".join(shapes)
-    words = "\n    ".join(texts)
-    return f"""\
-<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 790 440" font-family="system-ui, \
-sans-serif" font-size="14">
-  <!-- Drawn by docs/_ext/state_diagram.py from the breaker's table. -->
-  <marker id="head" viewBox="0 0 10 10" refX="6" refY="5" markerWidth="8" markerHeight="8" \
-orient="auto"><path d="M 0 0 L 10 5 L 0 10 z" fill="#1f2933"/></marker>
-  <rect width="790" height="440" fill="#ffffff"/>
-  <g stroke="#1f2933" stroke-width="1.5" fill="none">
-    {lines}
-  </g>
-  <g fill="#1f2933">
-    {words}
-  </g>
-</svg>
-"""
+        shapes.append(arrow(f"{middle} {y - 36} L {middle} {y - 6}", dashed=True))
+        texts.append(text(middle, y - 44, [f"{' or '.join(labels)}, from any state"], "middle"))
+    made_by = "Drawn by docs/_ext/state_diagram.py from the breaker's table."
+    return page((790, 440), made_by, shapes, texts)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import Final
 
 from scrapy_resilience.checkpoint.state import OWN
 
-__all__ = ["DAMAGED", "LOCK", "META", "STORE", "TOTALS", "WITNESS"]
+__all__ = ["DAMAGED", "GATES", "LOCK", "META", "STORE", "TOTALS", "WITNESS"]
 
 STORE: Final = "resilience.db"
 LOCK: Final = "resilience.lock"
@@ -17,3 +17,5 @@ WITNESS: Final = "resilience.commits"
 
 META: Final = OWN + "job"
 TOTALS: Final = OWN + "totals"
+GATES: Final = OWN + "gates"
+"""A map of domain to what :meth:`.Gates.changed` gives."""

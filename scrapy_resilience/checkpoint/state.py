@@ -54,13 +54,22 @@ class StateRegistry:
         restore: Callable[[dict[Any, Any]], None] | None = None,
     ) -> None:
         """Keep many values, of which few change: *save_changed* gives those, None to forget."""
-        if restore is not None and (found := self._find(name)):
+        if restore is not None and (found := self.load_map(name)):
             restore(found)
         self._map_savers[name] = save_changed
 
     def load(self, name: str) -> Any:
         """The value of the last run, None when there is none."""
         return self._values.decode(self._stored[name]) if name in self._stored else None
+
+    def load_map(self, name: str) -> dict[Any, Any]:
+        """The values of the last run that :meth:`register_map` has kept."""
+        prefix = name + "/"
+        return dict(
+            self._values.decode(data)
+            for full, data in self._stored.items()
+            if full.startswith(prefix)
+        )
 
     def values_of(self, prefix: str) -> list[Any]:
         """The values of the last run whose names begin with *prefix*."""
@@ -72,14 +81,6 @@ class StateRegistry:
 
     def encode(self, value: Any) -> bytes:
         return self._values.encode(value)
-
-    def _find(self, name: str) -> dict[Any, Any]:
-        prefix = name + "/"
-        return dict(
-            self._values.decode(data)
-            for full, data in self._stored.items()
-            if full.startswith(prefix)
-        )
 
     def changed(self) -> dict[str, bytes | None]:
         """What the next commit has to write."""

@@ -1,4 +1,4 @@
-"""``scrapy resilience breakers``: look at the breakers of a stopped job, and set them."""
+"""``scrapy resilience breakers``: what a job knows of its domains, to see and to set."""
 
 from __future__ import annotations
 
@@ -6,83 +6,101 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from scrapy_resilience.checkpoint.layout import GATES
 from scrapy_resilience.checkpoint.state import StateRegistry
 from scrapy_resilience.commands.jobs import open_job, values
 from scrapy_resilience.commands.tables import plain, shown_time, table
 from scrapy_resilience.core.breaker import State
 from scrapy_resilience.core.deadletter import printable
+from scrapy_resilience.core.gates import GateConfig, Gates
 from scrapy_resilience.exceptions import CheckpointError
 from scrapy_resilience.frontier.store import Changes
-from scrapy_resilience.names import STATE_GATES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeAlias
+
+    Saved: TypeAlias = dict[str, dict[str, Any] | None]
 
 __all__ = ["show_breakers"]
 
-Gates = dict[str, dict[str, Any]]
-
-_COLUMNS: Final = ("domain", "state", "opened until", "trips", "held until", "reason")
-_CLOSED: Final = State.CLOSED.value
-_FORCED: Final = State.FORCED_OPEN.value
+_SHOWN: Final = {
+    "state": State.CLOSED.value,
+    "until": None,
+    "trips": 0,
+    "held_until": None,
+    "hold_reason": "",
+    "rate": None,
+    "last_failure": "",
+}
+"""What is shown of a domain, with what it is where nothing is stored."""
+_COLUMNS: Final = (
+    "domain", "state", "until", "trips", "held until", "because", "rate", "last failure",
+)  # fmt: skip
+_NOW: Final = 0.0
+"""Of a clock that stands still: only the time of day counts between two runs."""
+_ACTIONS: Final[dict[str, Callable[[Gates, str, float], None]]] = {
+    "open": Gates.force_open,
+    "reset": Gates.reset,
+}
 
 
 def show_breakers(path: str, action: str = "list", domain: str = "") -> tuple[Any, str]:
     """*action* is ``list``, ``open`` or ``reset``; the last two name a *domain*."""
-    if action not in _ACTIONS:
+    if action not in {"list", *_ACTIONS}:
         raise CheckpointError(f"{action!r} is not an action of breakers: use open or reset")
     with open_job(Path(path), write=action != "list") as store:
-        gates: Gates = {}
-        changed: dict[str, dict[str, Any] | None] = {}
-        registry = StateRegistry(store.state(), values)
-        registry.register_map(STATE_GATES, lambda: changed, gates.update)
+        state = StateRegistry(store.state(), values)
+        saved: Saved = state.load_map(GATES)
         if action != "list":
-            domain = domain if domain in gates else domain.lower()
-            changed[domain] = _ACTIONS[action](gates, domain)
-            store.commit(Changes(state=registry.changed()))
-    now, found = time.time(), {**gates, **changed}
-    rows = [_about(name, gate) for name, gate in sorted(found.items()) if gate]
-    rows = [row for row in rows if row["state"] != _CLOSED or (row["held_until"] or 0) > now]
+            changed = _act(action, saved, domain)
+            state.register_map(GATES, lambda: changed)
+            store.commit(Changes(state=state.changed()))
+            saved |= changed
+    rows = [_shown(name, data) for name, data in sorted(saved.items()) if data is not None]
+    rows = [row for row in rows if not _is_well(row, time.time())]
     return rows, table([_COLUMNS, *map(_row, rows)]) if rows else "no breakers"
 
 
-def _open(gates: Gates, domain: str) -> dict[str, Any]:
-    """Nothing of the domain is asked until it is reset."""
-    return {**gates.get(domain, {}), "state": _FORCED, "last_failure": "opened by hand"}
-
-
-def _reset(gates: Gates, domain: str) -> None:
-    """The next run asks the domain as if nothing had been."""
-    if domain not in gates:
+def _act(action: str, saved: Saved, domain: str) -> Saved:
+    """What the gates of the next run find changed."""
+    if domain not in saved:
+        domain = domain.lower()  # as hosts are stored; a function may give other names
+    if action == "reset" and domain not in saved:
         raise CheckpointError(f"there is no breaker of {domain!r}: `breakers` lists them")
+    gates, wall = Gates(GateConfig(), _never), time.time()
+    gates.restore({domain: saved.get(domain) or {}}, _NOW, wall)
+    _ACTIONS[action](gates, domain, _NOW)
+    return gates.changed(_NOW, wall)
 
 
-_ACTIONS: Final[dict[str, Callable[[Gates, str], dict[str, Any] | None]]] = {
-    "list": lambda _gates, _domain: None,
-    "open": _open,
-    "reset": _reset,
-}
+def _never() -> float:
+    """No breaker opens by itself here, for which it would need a random number."""
+    raise AssertionError
 
 
-def _about(domain: str, gate: dict[str, Any]) -> dict[str, Any]:
-    state = gate.get("state", _CLOSED)
-    return {
-        "domain": domain,
-        "state": state,
-        "opened_until": gate.get("until") if state != _FORCED else None,
-        "trips": gate.get("trips", 0),
-        "held_until": gate.get("held_until"),
-        "reason": gate.get("last_failure") or gate.get("hold_reason"),
-    }
+def _shown(domain: str, data: dict[str, Any]) -> dict[str, Any]:
+    return {"domain": domain, **{key: data.get(key, _SHOWN[key]) for key in _SHOWN}}
 
 
-def _row(breaker: dict[str, Any]) -> tuple[str, ...]:
-    opened, held = breaker["opened_until"], breaker["held_until"]
+def _is_well(row: dict[str, Any], now: float) -> bool:
+    """Whether the next run asks the domain like any other."""
+    held = (row["held_until"] or 0.0) > now
+    return row["state"] == _SHOWN["state"] and not held and row["rate"] is None
+
+
+def _row(row: dict[str, Any]) -> tuple[str, ...]:
     return (
-        printable(breaker["domain"]),
-        plain(breaker["state"]),
-        shown_time(opened) if opened else "-",
-        plain(breaker["trips"]),
-        shown_time(held) if held else "-",
-        printable(plain(breaker["reason"])),
+        printable(row["domain"]),
+        printable(row["state"].replace("_", " ")),
+        _time(row["until"]),
+        plain(row["trips"]),
+        _time(row["held_until"]),
+        printable(plain(row["hold_reason"])),
+        "-" if row["rate"] is None else f"{row['rate']:.2g}/s",
+        printable(plain(row["last_failure"])),
     )
+
+
+def _time(seconds: float | None) -> str:
+    return shown_time(seconds) if seconds else "-"

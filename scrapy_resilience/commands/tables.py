@@ -23,7 +23,7 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 def plain(value: Any) -> str:
     """A value in one cell."""
-    return "-" if value in {None, ""} else str(value)
+    return "-" if value in (None, "", (), {}) else str(value)
 
 
 def shown_time(seconds: float) -> str:

@@ -161,7 +161,8 @@ class Classifier:
         if found is None:
             kind = known or _NEVER
         else:
-            counts = known.counts if known else found[0] in _COUNTS
+            counts = found[0] in _COUNTS if known is None else known.counts
+            counts = counts and found[0] != THROTTLED
             kind = _Kind(found[0], counts, bool(known and known.unsent))
         return Verdict(kind.failure_class, text, kind.counts, unsent=kind.unsent)
 

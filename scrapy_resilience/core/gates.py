@@ -389,6 +389,19 @@ class Gates:
         self._mark(gate)
         return True
 
+    def force_open(self, domain: str, now: float) -> None:
+        """Nobody asks *domain* until it is reset, in this run or a later one."""
+        self.gate(domain, now).breaker.force_open()
+
+    def reset(self, domain: str, now: float) -> None:
+        """*domain* may be asked at once: no breaker, hold or throttling is left of it."""
+        gate = self.gate(domain, now)
+        gate.held_until, gate.pace = 0.0, None
+        gate.failed = gate.given_up = False
+        gate.breaker.reset(now)
+        if gate.lanes:
+            self._on_free(gate)
+
     def limit(self, domain: str, rate: Rate, now: float) -> None:
         """The domain asks for this rate: its slowest holds. A request under way counts."""
         gate = self.gate(domain, now)

@@ -24,7 +24,9 @@ def check_of_row(values: Sequence[Any]) -> int:
     """Of a request: lane, rank, order, data, due, delay."""
     lane, rank, order, data, due, delay = values
     check = crc32(data, _fold(lane + 31 * rank + 1023 * order))
-    return check if due is None else crc32(_TIMES.pack(due, delay or 0), check)
+    if due is None and delay is None:
+        return check
+    return crc32(_TIMES.pack(due or 0, delay or 0), check)
 
 
 def _fold(number: int) -> int:

@@ -217,9 +217,11 @@ class SQLiteStore:
         return [fingerprint for fingerprint, _ in found]
 
     def last_number(self) -> int:
-        query = """SELECT value, "check" FROM counters WHERE name='last_number'"""
-        for value, check in self._reader.execute(query).fetchall():
+        query = 'SELECT name, value, "check" FROM counters'
+        for name, value, check in self._reader.execute(query).fetchall():
             self._expect(check, check_of_number("last_number", value))
+            if name != "last_number":
+                raise self._damaged("a counter has lost its name")
             return int(value)
         return 0
 

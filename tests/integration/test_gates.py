@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
@@ -117,6 +118,64 @@ def test_breakers_survive_a_kill(pages, sick):
 
     assert before >= 5
     assert asked(sick, "error.test") == before
+
+
+def breakers(job, *args):
+    """What ``scrapy resilience breakers`` says of a job."""
+    run = job.run("resilience", "breakers", "job", *args, "--json")
+    assert run.code == 0, run
+    return json.loads(run.out)
+
+
+def test_breakers_by_hand(pages, sick):
+    """A stopped job's open breaker is listed; reset, its domain is asked at once."""
+    job = pages(
+        {"outage.test": 20},
+        RESILIENCE_BREAKER_FAILURE_THRESHOLD=2,
+        RESILIENCE_BREAKER_RECOVERY_TIMEOUT=300,
+        RESILIENCE_BREAKER_MAX_TRIPS=-1,
+        RESILIENCE_HOLD_TIMEOUT=1,
+        RESILIENCE_RETRY_POLICIES={"soon": {"base": 0.1}},
+        RESILIENCE_RETRY_POLICY="soon",
+    )
+    assert job.run().reason == "resilience_held"
+    (row,) = breakers(job)
+    assert (row["domain"], row["state"]) == ("outage.test", "open")
+    assert 200 < row["until"] - time.time() <= 330
+    assert row["last_failure"] == "HTTP 503"
+
+    time.sleep(SITE.outage)  # the site is well again, and nobody knows
+    before = asked(sick, "outage.test")
+    assert job.run().reason == "resilience_held"
+    assert asked(sick, "outage.test") == before
+    assert breakers(job, "reset", "outage.test") == []
+    job.finish()
+
+    assert skus(job) == sorted(job.settings["URLS"])
+
+
+def test_a_domain_is_shut_by_hand(pages, sick):
+    """Forced open on a stopped job, it is not asked until it is reset."""
+    job = pages(
+        {"h0.test": 40, "h1.test": 40},
+        RESILIENCE_HOLD_TIMEOUT=1,
+        RESILIENCE_RATE_LIMITS={"h0.test": "2/s"},  # it is not done when the kill comes
+    )
+    job.run_until(commits=1)
+    breakers(job, "open", "h0.test")
+    job.configure(RESILIENCE_RATE_LIMITS=None)
+    before = asked(sick, "h0.test")
+
+    run = job.run()
+
+    assert (run.code, run.reason) == (75, "resilience_held")
+    assert asked(sick, "h0.test") == before
+    assert sum("h1.test" in sku for sku in skus(job)) == 40
+    (row,) = breakers(job)
+    assert (row["state"], row["until"]) == ("forced_open", None)
+    assert breakers(job, "reset", "h0.test") == []
+    job.finish()
+    assert skus(job) == sorted(job.settings["URLS"])
 
 
 def test_only_held_requests_are_left(pages):

@@ -1,4 +1,4 @@
-"""The diagram in the documentation is that of the breaker's table."""
+"""The diagrams in the documentation are what their scripts draw, from the breaker's table."""
 
 from __future__ import annotations
 
@@ -11,19 +11,26 @@ import pytest
 from scrapy_resilience.core import breaker
 from scrapy_resilience.core.breaker import TRANSITIONS, Event, State
 
-SCRIPT = Path(__file__).resolve().parents[2] / "docs" / "_ext" / "state_diagram.py"
+SCRIPTS = Path(__file__).resolve().parents[2] / "docs" / "_ext"
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def drawing():
-    """Return what the script draws and what is committed."""
-    script = runpy.run_path(str(SCRIPT))
+@pytest.fixture(autouse=True)
+def parts(monkeypatch):
+    """Let the scripts find what is beside them, as they do when they are run."""
+    monkeypatch.syspath_prepend(SCRIPTS)
+
+
+def drawing(name="state_diagram"):
+    """Return what a script draws and what is committed."""
+    script = runpy.run_path(str(SCRIPTS / f"{name}.py"))
     return script["draw"](), script["FILE"].read_text("utf-8")
 
 
-def test_the_committed_diagram_is_up_to_date():
-    """The file is what the script draws: run it after a change of the table."""
-    drawn, committed = drawing()
+@pytest.mark.parametrize("name", ["state_diagram", "gates_diagram"])
+def test_the_committed_diagram_is_up_to_date(name):
+    """The file is what the script draws: run it after a change of the table or the script."""
+    drawn, committed = drawing(name)
 
     assert committed == drawn
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
+from contextlib import closing
 from hashlib import sha1
 
 import pytest
@@ -156,3 +157,24 @@ def test_a_value_that_changed(whole, statement):
 
     with pytest.raises(DamagedError, match="is damaged"):
         content(path)
+
+
+def test_a_delay_out_of_nothing_is_found(whole):
+    """A bit that makes a delay of a row without one is found: hypothesis has seen it."""
+    path, data, _ = whole
+    path.write_bytes(data)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE requests SET delay = 0 WHERE due IS NULL")
+
+    with pytest.raises(CheckpointError):
+        content(path)
+
+
+def test_a_counter_without_its_name_is_found(whole):
+    """The number of the last request is not 0 because a bit of its name was flipped."""
+    path, data, _ = whole
+    place = data.index(b"last_number", data.index(b"CREATE TABLE counters") + 200)
+    damaged = bytearray(data)
+    damaged[place] ^= 1
+
+    assert check(whole, damaged)

@@ -123,6 +123,38 @@ def test_one_that_waits_can_be_excused():
     assert not gates.excuse()
 
 
+# --- by hand -----------------------------------------------------------------------
+
+
+def test_a_domain_is_shut_by_hand():
+    """It is not asked, in this run or the next, whatever the time."""
+    gates = make()
+    gates.force_open(A, 0.0)
+    again = make()
+    again.restore(gates.changed(0.0, 0.0), 1e6, 1e6)
+
+    for one in (gates, again):
+        assert one.ready_at(A, 1e7) == inf
+        assert one.why(A, 1e7) == "circuit breaker is forced_open"
+
+
+def test_a_reset_leaves_nothing():
+    """Open, held, slowed down and given up: the domain is asked at once, and forgotten."""
+    gates = make(max_trips=0)
+    ask(gates, A, 0.0, Outcome.THROTTLED)
+    fail(gates)
+    gates.hold(A, 60.0, "HTTP 429", 1.0)
+    assert A in gates.changed(1.0, 0.0)
+    gates.gate(A, 1.0).wait("lane")
+
+    gates.reset(A, 1.0)
+
+    assert gates.ready_at(A, 1.0) <= 1.0
+    assert gates.freed[-1] == A
+    assert not gates.gate(A, 1.0).given_up
+    assert gates.changed(1.0, 0.0) == {A: None}
+
+
 # --- breakers ----------------------------------------------------------------------
 
 

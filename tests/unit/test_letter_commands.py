@@ -14,8 +14,9 @@ import pytest
 from scrapy.exceptions import UsageError
 from scrapy.settings import Settings
 
-from scrapy_resilience.checkpoint.layout import DAMAGED, LOCK, META, STORE
+from scrapy_resilience.checkpoint.layout import DAMAGED, GATES, LOCK, META, STORE
 from scrapy_resilience.checkpoint.lock import FileLock
+from scrapy_resilience.checkpoint.state import StateRegistry
 from scrapy_resilience.commands.resilience import Command
 from scrapy_resilience.core.deadletter import About
 from scrapy_resilience.frontier.codec import ValueCodec
@@ -55,7 +56,9 @@ def job(tmp_path):
         meta = {"spider": "books", "dead_letters": len(letters), **meta}
         state = {META: codec.encode(meta)}
         if breakers is not None:
-            state["resilience/breakers"] = codec.encode(breakers)
+            registry = StateRegistry({}, codec)
+            registry.register_map(GATES, lambda: breakers)
+            state |= registry.changed()
         with closing(SQLiteStore(tmp_path / STORE)) as store:
             store.commit(Changes(letters=list(letters), state=state))
         return tmp_path
@@ -342,20 +345,87 @@ def test_a_job_in_use_is_not_changed(job, refuse, say):
 
 # --- breakers -----------------------------------------------------------------------
 
-OPEN = {"state": "open", "opened_until": 1e9, "trips": 3, "reason": "5 failures\x1b[2J"}
+OPEN = {
+    "state": "open",
+    "until": 1e9,
+    "open_time": 600.0,
+    "level": 4,
+    "trips": 3,
+    "last_failure": "HTTP 503\x1b[2J",
+}
+HELD = {
+    "held_until": 4e9,
+    "held_for": 60.0,
+    "hold_reason": "HTTP 429",
+    "rate": 0.5,
+    "peak": 8.0,
+}
+
+
+def breakers_of(folder):
+    """Return what the gates of the next run find."""
+    with opened(folder) as store:
+        return StateRegistry(store.state(), codec).load_map(GATES)
 
 
 def test_breakers_are_listed(job, say):
-    """Each domain with its state; hostile reasons are escaped."""
-    folder = job(breakers={"b.test": OPEN, "a.test": {"state": "half_open", "extra": 1}})
+    """Each domain with its state, its hold and its last failure; hostile words are escaped."""
+    folder = job(breakers={"b.test": OPEN, "a.test": HELD})
 
-    out = say("breakers", folder)
+    lines = say("breakers", folder).splitlines()
 
-    assert out.splitlines()[1].split()[:2] == ["a.test", "half_open"]
-    assert "2001-09-09 01:46:40" in out
-    assert "\x1b" not in out
+    assert lines[1].split() == [
+        *(
+            "a.test",
+            "closed",
+            "-",
+            "0",
+            "2096-10-02",
+            "07:06:40+00:00",
+            "HTTP",
+            "429",
+            "0.5/s",
+            "-",
+        ),
+    ]
+    assert lines[2].split()[:5] == ["b.test", "open", "2001-09-09", "01:46:40+00:00", "3"]
+    assert lines[2].endswith(r"HTTP 503\x1b[2J")
+
+
+def test_a_domain_that_is_well_is_not_listed(job, say):
+    """A hold that is over, or some failures, keep nobody from asking."""
+    folder = job(
+        breakers={
+            "a.test": {"held_until": 1e9, "held_for": 60.0, "hold_reason": "HTTP 429"},
+            "b.test": {"state": "closed", "failures": 2, "last_failure": "HTTP 503"},
+            "c.test": {"rate": 0.5, "peak": 8.0},
+            "d.test": OPEN,
+        }
+    )
+
     rows = json.loads(say("breakers", folder, "--json"))
-    assert rows[1] == {"domain": "b.test", **OPEN}
+
+    assert [row["domain"] for row in rows] == ["c.test", "d.test"]
+
+
+def test_breakers_as_json(job, say):
+    """Each row has all keys, and nothing of what only the breaker itself can use."""
+    folder = job(breakers={"b.test": OPEN, "a.test": HELD})
+
+    held, opened = json.loads(say("breakers", folder, "--json"))
+
+    assert held == {
+        "domain": "a.test",
+        "state": "closed",
+        "until": None,
+        "trips": 0,
+        "held_until": 4e9,
+        "hold_reason": "HTTP 429",
+        "rate": 0.5,
+        "last_failure": "",
+    }
+    assert opened.keys() == held.keys()
+    assert (opened["state"], opened["until"], opened["trips"]) == ("open", 1e9, 3)
 
 
 def test_no_breakers(job, say):
@@ -366,37 +436,42 @@ def test_no_breakers(job, say):
     assert json.loads(say("breakers", folder, "--json")) == []
 
 
-def breakers_of(folder):
-    """Return the breakers in a store."""
-    with opened(folder) as store:
-        stored = store.state().get("resilience/breakers")
-    return stored and codec.decode(stored)
-
-
 def test_a_breaker_is_forced_open(job, say):
     """Known or not, its domain is left alone from the next run on; the rest stays."""
-    folder = job(breakers={"a.test": OPEN, "b.test": OPEN})
+    folder = job(breakers={"a.test": {**OPEN, **HELD}, "b.test": OPEN})
 
-    say("breakers", folder, "open", "A.test")
+    said = say("breakers", folder, "open", "A.test")
+    say("breakers", folder, "open", "new.test")
     say("breakers", folder, "open", "new.test")
 
+    assert said.splitlines()[1].split()[:4] == ["a.test", "forced", "open", "-"]
     found = breakers_of(folder)
     assert found["b.test"] == OPEN
-    assert (found["a.test"]["state"], found["a.test"]["trips"]) == ("forced_open", 3)
-    assert (found["new.test"]["state"], found["new.test"]["opened_until"]) == (
-        "forced_open",
-        None,
-    )
+    assert found["new.test"] == {"state": "forced_open"}
+    changed = found["a.test"]
+    assert (changed["state"], changed["trips"], changed["level"]) == ("forced_open", 3, 4)
+    assert (changed["hold_reason"], changed["rate"]) == ("HTTP 429", 0.5)
+    assert "until" not in changed
 
 
-def test_a_breaker_is_reset(job, say, refuse):
-    """Its domain is as one that was never seen; an unknown one is an error."""
-    folder = job(breakers={"a.test": OPEN})
+@pytest.mark.parametrize("known", [OPEN, HELD, {**OPEN, **HELD}, {"state": "forced_open"}])
+def test_a_reset(job, say, refuse, known):
+    """Breaker, hold and slower pace of a domain are gone; an unknown one is an error."""
+    folder = job(breakers={"a.test": known, "b.test": OPEN})
 
-    say("breakers", folder, "reset", "a.test")
+    assert "a.test" not in say("breakers", folder, "reset", "a.test")
 
-    assert breakers_of(folder) is None
+    assert breakers_of(folder) == {"b.test": OPEN}
     assert "there is no breaker of 'a.test'" in refuse("breakers", folder, "reset", "a.test")
+
+
+def test_names_of_a_function_are_taken_as_they_are(job, say):
+    """RESILIENCE_BREAKER_DOMAIN may give names with capitals."""
+    folder = job(breakers={"Shop A": OPEN})
+
+    say("breakers", folder, "reset", "Shop A")
+
+    assert breakers_of(folder) == {}
 
 
 def test_an_unknown_action(job, refuse):

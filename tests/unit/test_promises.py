@@ -31,6 +31,12 @@ HELD_BY = {
         "test_settings.py::test_pipelines_that_fail",
     ],
     "A download that fails, after its retries": ["test_settings.py::test_requests_that_fail"],
+    "A domain that is down": [
+        "test_gates.py::test_a_dead_domain_costs_little",
+        "test_gates.py::test_a_short_outage_loses_nothing",
+        "test_gates.py::test_breakers_survive_a_kill",
+        "test_gates.py::test_only_held_requests_are_left",
+    ],
     "Disk full, errors of the disk, a sink that is away": [
         "test_storage.py::test_a_disk_of_20_mb",
         "test_storage.py::test_batches_that_end_on_a_full_disk",

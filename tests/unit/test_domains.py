@@ -1,0 +1,55 @@
+"""What the settings say of a domain."""
+
+from __future__ import annotations
+
+from scrapy import Spider
+from scrapy.utils.test import get_crawler
+
+from scrapy_resilience.core.ratelimit import Rate
+from scrapy_resilience.domains import Domains
+from scrapy_resilience.settings import Config
+
+
+def domains(**config):
+    """Return the domains of a crawl with these settings."""
+    return Domains(get_crawler(Spider), Config(**config))
+
+
+def test_breakers_that_are_off_never_open():
+    """No rule that opens one is left, that of slow calls included."""
+    found = domains(breaker_enabled=False, breaker_slow_call_duration=5.0).breaker("a.test")
+
+    assert found.failure_threshold == found.failure_rate == found.slow_call_duration == 0
+
+
+def test_a_domain_may_have_a_breaker_where_others_have_none():
+    """Its own settings say so, and leave the rest as it is."""
+    own = {"b.test": {"failure_threshold": 2}}
+    found = domains(breaker_enabled=False, breaker_domains=own)
+
+    assert found.breaker("b.test").failure_threshold == 2
+    assert found.breaker("b.test").failure_rate == 0
+    assert found.breaker("a.test").failure_threshold == 0
+
+
+def test_a_trial_may_take_twice_the_timeout_of_downloads():
+    """Settings of a domain are upon those of all."""
+    crawler = get_crawler(Spider, {"DOWNLOAD_TIMEOUT": 7})
+    own = {"b.test": {"recovery_timeout": 9.0, "open_action": "fail"}}
+    found = Domains(crawler, Config(breaker_domains=own, breaker_min_calls=3))
+
+    assert found.breaker("a.test").trial_timeout == found.breaker("b.test").trial_timeout == 14
+    assert (found.breaker("b.test").min_calls, found.breaker("b.test").recovery_timeout) == (
+        3,
+        9,
+    )
+    assert (found.action("a.test"), found.action("b.test")) == ("hold", "fail")
+
+
+def test_the_star_is_for_each_other_domain():
+    """A rate of its own comes first; without a star there is no limit."""
+    limits = {"a.test": "1/s", "*": "60/m burst 5"}
+
+    assert domains(rate_limits=limits).rate("a.test") == Rate(1.0)
+    assert domains(rate_limits=limits).rate("b.test") == Rate(1.0, 5)
+    assert domains(rate_limits={"a.test": 1}).rate("b.test") is None
