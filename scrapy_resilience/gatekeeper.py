@@ -43,6 +43,8 @@ logger = logging.getLogger(__name__)
 
 _SEPARATOR: Final = "\t"
 _LANE_KEYS: Final = frozenset({names.META_OPEN_ACTION, "download_slot"})
+_LATENCY: Final = "download_latency"
+"""Scrapy's meta key: the downloader sets it when an answer comes."""
 _COMMIT_WITHIN: Final = 0.1
 """Seconds after which a hold is written down: it must survive a kill."""
 _STATS: Final = {
@@ -64,7 +66,7 @@ class Gatekeeper:
         self.config = config = Config.from_settings(crawler.settings)
         self.domains = Domains(crawler, config)
         self._judge = Judge(config)
-        self._verdicts: WeakKeyDictionary[Request, tuple[int, Verdict]] = WeakKeyDictionary()
+        self._judged: tuple[Request, object, Verdict] | None = None
         self.gates = Gates(
             GateConfig(
                 slow_start=config.slow_start,
@@ -133,15 +135,16 @@ class Gatekeeper:
         return self.gates.is_given_up(self._split(lane)[0])
 
     def handed_out(self, request: Request, lane: str, now: float) -> None:
-        if self._verdicts:
-            self._verdicts.pop(request, None)  # without a JOBDIR it may have gone before
+        request.meta.pop(_LATENCY, None)  # of an earlier try
         self._tickets[request] = self.gates.acquire(self._split(lane)[0], now)
 
     def sweep(self, busy: Container[Request]) -> bool:
-        """Settle requests that ended on their way, as those do that a middleware replaces."""
+        """Settle requests that ended on their way: redirected ones were answered."""
         gone = [request for request in self._tickets if request not in busy]
         for request in gone:
-            self._settle(self._tickets.pop(request), Outcome.CANCELLED)
+            answered = _LATENCY in request.meta
+            outcome = Outcome.SUCCESS if answered else Outcome.CANCELLED
+            self._settle(self._tickets.pop(request), outcome)
         return bool(gone)
 
     # --- the middlewares' side ---
@@ -162,17 +165,18 @@ class Gatekeeper:
 
     def acquire(self, request: Request, now: float) -> Ticket:
         """A request that did not come from the scheduler goes now."""
-        self._verdicts.pop(request, None)  # it may have gone before
+        request.meta.pop(_LATENCY, None)
         ticket = self._tickets[request] = self.gates.acquire(self.domain(request), now)
         return ticket
 
     def judge(self, request: Request, result: Response | Exception) -> Verdict:
         """One judgement for two middlewares that ask in turn."""
-        known = self._verdicts.pop(request, None)
-        if known is not None and known[0] == id(result):
-            return known[1]
+        last = self._judged
+        if last is not None and last[0] is request and last[1] is result:
+            self._judged = None  # a response is large
+            return last[2]
         verdict = self._judge(result)
-        self._verdicts[request] = id(result), verdict  # a response would keep its request
+        self._judged = request, result, verdict
         return verdict
 
     def answered(self, request: Request, result: Response | Exception) -> None:
@@ -181,14 +185,9 @@ class Gatekeeper:
         if ticket is None:
             return
         verdict = self.judge(request, result)
-        latency = request.meta.get("download_latency", 0.0)
+        latency = request.meta.get(_LATENCY, 0.0)
         wait = verdict.retry_after or 0.0
         self._settle(ticket, _outcome(verdict, result), latency, wait, verdict.reason)
-
-    def redirected(self, request: Request) -> None:
-        """Its domain has answered, and the answer ends before our middleware sees it."""
-        if (ticket := self._tickets.pop(request, None)) is not None:
-            self._settle(ticket, Outcome.SUCCESS)
 
     def _settle(
         self,

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CircuitBreakerMiddleware", "CircuitOpen"]
 
-_REDIRECTION: Final = 3
 _LOOK: Final = 0.1
 """Seconds between two looks at a gate that opens with an answer, not at a time."""
 
@@ -51,7 +50,6 @@ class CircuitBreakerMiddleware(Refusing):
         self._keeper.active = True
         self._without_robots: set[str] = set()
         """Hosts and ports whose robots.txt was refused."""
-        crawler.signals.connect(self._downloaded, signals.response_downloaded)
         crawler.signals.connect(self._robots_parsed, signals.robots_parsed)
 
     def process_request(self, request: Request) -> Awaitable[None] | None:
@@ -71,10 +69,6 @@ class CircuitBreakerMiddleware(Refusing):
         if isinstance(exception, HeldBack):
             return request.replace(dont_filter=True)  # to be let through once more
         return None
-
-    def _downloaded(self, request: Request, response: Response) -> None:
-        if response.status // 100 == _REDIRECTION:
-            self._keeper.redirected(request)
 
     def _robots_parsed(self, robotparser: RobotParser, request: Request) -> None:
         """``Crawl-delay`` is a rate limit."""

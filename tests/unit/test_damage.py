@@ -172,7 +172,7 @@ def test_a_delay_out_of_nothing_is_found(whole):
 
 def test_a_counter_without_its_name_is_found(whole):
     """The number of the last request is not 0 because a bit of its name was flipped."""
-    path, data, _ = whole
+    _, data, _ = whole
     place = data.index(b"last_number", data.index(b"CREATE TABLE counters") + 200)
     damaged = bytearray(data)
     damaged[place] ^= 1
