@@ -78,6 +78,7 @@ class Gate:
 
     __slots__ = (
         "_gates", "asked", "breaker", "bucket", "counted_from", "domain", "excused", "failed",
+        "failure_class",
         "first_at", "given_up", "held_for", "held_until", "hold_reason", "lanes", "pace",
         "proven", "rate_before", "sent", "under_way",
     )  # fmt: skip
@@ -103,6 +104,8 @@ class Gate:
         self.first_at = 0.0
         self.sent = 0
         self.rate_before = 0.0
+        self.failure_class = ""
+        """Of the last failure that counted; its user sets it."""
         self.counted_from = 0.0
         self.lanes: set[str] | None = None
         """Whatever waits for this gate, by names that its user chooses."""

@@ -187,6 +187,8 @@ class Gatekeeper:
         verdict = self.judge(request, result)
         latency = request.meta.get(_LATENCY, 0.0)
         wait = verdict.retry_after or 0.0
+        if verdict.counts_against_domain:
+            ticket.gate.failure_class = verdict.failure_class or ""
         self._settle(ticket, _outcome(verdict, result), latency, wait, verdict.reason)
 
     def _settle(

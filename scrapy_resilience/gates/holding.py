@@ -9,7 +9,7 @@ from scrapy.utils.asyncio import call_later
 
 from scrapy_resilience import names
 from scrapy_resilience._scrapy import close_spider, is_starting, under_way, wake
-from scrapy_resilience.core.failures import SERVER_ERROR
+from scrapy_resilience.core.failures import TRANSIENT
 from scrapy_resilience.deadletters import letters_of
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Holding:
         self._letters.add(
             request,
             kind="held",
-            failure_class=SERVER_ERROR,
+            failure_class=gate.failure_class or TRANSIENT,
             reason=f"{gate.domain} did not recover: {gate.breaker.last_failure}",
             attempts=request.meta.get(names.SCRAPY_RETRY_TIMES, 0),
         )

@@ -86,6 +86,7 @@ def test_a_dead_domain_costs_little(pages, sick):
 
     assert skus(job) == sorted(url for url in job.settings["URLS"] if "h0" in url)
     assert run.stats["resilience/incomplete"] == 40
+    assert run.stats["resilience/deadletters/server_error"] == 40
     assert asked(sick, "error.test") <= 12
 
 
