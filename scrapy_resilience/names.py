@@ -28,7 +28,9 @@ REASON_UNREADABLE: Final = "resilience_unreadable"
 REASON_HELD: Final = "resilience_held"
 FAILURES: Final = frozenset({REASON_STORAGE, REASON_FEED_LOCKED, REASON_UNREADABLE})
 """Close reasons with which the process ends with exit code 1."""
-RESUMABLE: Final = frozenset({"shutdown", "memusage_exceeded", REASON_HELD})
+RESUMABLE: Final = frozenset(
+    {"shutdown", "memusage_exceeded", REASON_HELD, REASON_ABORT_HANDLER}
+)
 """Close reasons of a crawl that was stopped before its end, and has more to do."""
 EXIT_FAILURE: Final = 1
 EXIT_RESUMABLE: Final = 75

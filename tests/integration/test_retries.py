@@ -179,7 +179,7 @@ def test_a_handler_aborts(tmp_path, plain):
 
     run = job.run()
 
-    assert run.reason == "resilience_abort_handler"
+    assert (run.code, run.reason) == (75, "resilience_abort_handler")
     assert "A failure handler closes the spider: the shop is gone" in run.log
     job.configure(RESILIENCE_FAILURE_HANDLERS={})
     job.finish()
