@@ -202,14 +202,16 @@ class Crawl:
         self.kills += run.code == KILLED
         return run
 
-    def survive(self, *command, kills=5, commits=2, spread=0.1, at_least=1, env=None):
+    def survive(
+        self, *command, kills=5, commits=2, spread=0.1, at_least=1, env=None, limit=TIME_LIMIT
+    ):
         """Be killed several times, and then end well."""
         for _ in range(kills):
             run = self.run_until(*command, commits=commits, spread=spread, env=env)
             if run.code != KILLED or (self.state() or {}).get("finished"):
                 break  # a kill may come after the last commit
         else:
-            run = self.run(*command, env=env)
+            run = self.run(*command, env=env, limit=limit)
         if run.code != KILLED:
             run.check_finished()
         assert self.kills >= at_least, f"only {self.kills} kills: make the crawl longer"

@@ -329,7 +329,7 @@ def test_real_pages(tmp_path, python_docs, rng):
         job.survive(
             "crawl", "site", "-a", f"root={folder.url('index.html')}",
             "-s", "RESILIENCE_CHECKPOINT_INTERVAL=0.3",
-            kills=2, commits=3,
+            kills=2, commits=3, limit=90,
         )  # fmt: skip
 
     paths = [unquote(urlsplit(item["url"]).path) for item in job.items("items/site.jsonl")]
