@@ -283,7 +283,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
         row = self.frontier.pop(now)
         if row is None and self._shares.sweep():
             row = self.frontier.pop(now)
-        while row is None and self._holding is not None and self._holding.may_find_more():
+        while row is None and self._holding is not None and self._holding.may_find_more(now):
             row = self.frontier.pop(now)  # whoever was let through may have left
         return row
 

@@ -9,8 +9,8 @@ A :class:`Gate` is what is known of one domain; it combines
   :attr:`GateConfig.slow_start` seconds without an answer (TCP's first time-out is the model,
   RFC 6298); one whose first answer was a failure gets one at a time until it succeeds.
 
-A domain is *on probation* after a failure without a success, and while its breaker is not
-closed. Domains on probation have :attr:`GateConfig.probation_slots` requests under way
+A domain is *on probation* after a failure without a success, when its first request has no
+answer and it gets another one, and while its breaker is not closed. Domains on probation have :attr:`GateConfig.probation_slots` requests under way
 together, so that a hundred dead hosts leave room for a healthy one; who finds no room waits
 in a queue. When nobody else has work, :meth:`Gates.excuse` lets the next one through.
 
@@ -118,7 +118,8 @@ class Gate:
 
     @property
     def on_probation(self) -> bool:
-        return (self.failed and not self.proven) or self.breaker.state in _ON_TRIAL
+        doubtful = not self.proven and (self.failed or self.under_way > 0)
+        return doubtful or self.breaker.state in _ON_TRIAL
 
     def idle(self, now: float) -> bool:
         """Whether forgetting this gate changes nothing."""
@@ -155,6 +156,11 @@ class Gate:
         if self.under_way and not self.proven and slow_start:
             until = max(until, self._starts_at(slow_start))
         return until
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether its first answer has not come yet."""
+        return self.under_way > 0 and not (self.proven or self.failed)
 
     def _starts_at(self, slow_start: float) -> float:
         if self.proven or not self.under_way or not slow_start:
@@ -218,6 +224,7 @@ class Gates:
         self._stored: set[str] = set()
         self._queue: OrderedDict[Gate, None] = OrderedDict()
         self._on_probation = 0
+        self._starting_until = 0.0
         self.successes = 0
 
     def __len__(self) -> int:
@@ -237,6 +244,8 @@ class Gates:
         until = gate.ready_at(now, config.slow_start, heed_breaker=heed_breaker)
         if until <= now and self._on_probation >= config.probation_slots and config.slow_start:
             until = self._take_turn(gate, now)
+        elif until > now and gate.is_starting:
+            self._starting_until = max(self._starting_until, until)
         return until
 
     def _take_turn(self, gate: Gate, now: float) -> float:
@@ -245,9 +254,12 @@ class Gates:
         self._queue[gate] = None
         return inf
 
-    def excuse(self) -> bool:
-        """Let one domain through that waits for room on probation: nobody else has work."""
-        if not self._queue:
+    def excuse(self, now: float) -> bool:
+        """Let one domain through that waits for room on probation: nobody else has work.
+
+        Not while a new domain waits for its first answer: it will need the room.
+        """
+        if not self._queue or now < self._starting_until:
             return False
         gate, _ = self._queue.popitem(last=False)
         gate.excused = True
@@ -258,13 +270,13 @@ class Gates:
         """A request goes now. Whoever asked :meth:`ready_at` before gets a permit."""
         gate = self.gate(domain, now)
         permit = gate.breaker.acquire(now)
+        probation = gate.on_probation
         gate.took(now, sent=permit is not None)
         if permit is None:
             return Ticket(gate, permit, now, probation=False)
         gate.excused = False
         if self._queue:
             self._queue.pop(gate, None)
-        probation = gate.on_probation
         self._on_probation += probation
         return Ticket(gate, permit, now, probation=probation)
 

@@ -66,12 +66,12 @@ class Holding:
         self._alone: tuple[int, float] | None = None
         """How many requests had succeeded when only held ones were left, and since when."""
 
-    def may_find_more(self) -> bool:
+    def may_find_more(self, now: float) -> bool:
         """Whether another look at the frontier may find what the last one did not."""
         engine = self._crawler.engine
         if self._keeper.sweep(under_way(engine)):
             return True
-        return not is_starting(engine) and self._keeper.gates.excuse()
+        return not is_starting(engine) and self._keeper.gates.excuse(now)
 
     # --- giving up ---
 

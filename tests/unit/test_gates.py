@@ -108,6 +108,18 @@ def test_domains_on_probation_share_few_places():
     assert gates.ready_at("z", 3.0) == 0.0
 
 
+def test_a_domain_without_an_answer_is_on_probation():
+    """Its further requests take the places of doubtful domains, and leave others theirs."""
+    gates = make()
+    gates.acquire("x", 0.0)
+    for _ in range(2):
+        assert gates.ready_at("x", 1.0) <= 1.0
+        gates.acquire("x", 1.0)
+
+    assert gates.ready_at("x", 1.0) == inf
+    assert gates.ready_at("y", 1.0) == 0.0
+
+
 def test_one_that_waits_can_be_excused():
     """When nobody else has work, a domain on probation goes beyond the limit, once."""
     gates = make()
@@ -117,10 +129,10 @@ def test_one_that_waits_can_be_excused():
     gates.acquire("y", 1.0)
     gates.ready_at("z", 1.0)
 
-    assert gates.excuse()
+    assert gates.excuse(1.0)
     assert gates.ready_at("z", 1.0) == 0.0
     gates.acquire("z", 1.0)
-    assert not gates.excuse()
+    assert not gates.excuse(1.0)
 
 
 # --- by hand -----------------------------------------------------------------------
@@ -153,6 +165,22 @@ def test_a_reset_leaves_nothing():
     assert gates.freed[-1] == A
     assert not gates.gate(A, 1.0).given_up
     assert gates.changed(1.0, 0.0) == {A: None}
+
+
+def test_nobody_is_excused_while_a_new_domain_starts():
+    """A domain with more to do than its first request will need the room."""
+    gates = make()
+    for domain in ("x", "y", "z"):
+        fail(gates, domain, times=1)
+        gates.acquire(domain, 1.0)
+    gates.ready_at("z", 1.0)
+    fail(gates, "w", times=1)
+    assert gates.ready_at("w", 1.0) == inf
+    gates.acquire("new", 1.0)
+    assert gates.ready_at("new", 1.1) == 2.0
+
+    assert not gates.excuse(1.1)
+    assert gates.excuse(2.0)
 
 
 # --- breakers ----------------------------------------------------------------------
@@ -483,7 +511,7 @@ class GatesMachine(RuleBasedStateMachine):
 
     @rule()
     def excuse(self):
-        self.gates.excuse()
+        self.gates.excuse(self.now)
 
     @rule()
     def restart(self):
