@@ -313,6 +313,26 @@ def test_an_item_of_start_whose_pipeline_raises(middleware, letters):
     assert [(about.kind, about.url) for about in letters.kept] == [("pipeline", "")]
 
 
+@pytest.mark.parametrize(
+    ("held_job", "advice"),
+    [
+        (None, "with a JOBDIR they can be replayed"),
+        ("a job", "`scrapy resilience deadletters`"),
+    ],
+)
+def test_the_close_says_where_letters_are(
+    middleware, letters, monkeypatch, caplog, held_job, advice
+):
+    """The command is named only where there is a job that it can look at."""
+    monkeypatch.setattr(f"{DeadLettersMiddleware.__module__}.job_of", lambda _: held_job)
+    letters.add(Request(URL), **TOLD)
+    middleware._closed()
+
+    (message,) = caplog.messages
+    assert "1 requests were given up" in message
+    assert advice in message
+
+
 def test_the_middleware_can_be_left_out():
     """RESILIENCE_DEADLETTERS_ENABLED=False turns it off."""
     crawler = get_crawler(Spider, {"RESILIENCE_DEADLETTERS_ENABLED": False})
