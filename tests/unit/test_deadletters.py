@@ -314,19 +314,17 @@ def test_an_item_of_start_whose_pipeline_raises(middleware, letters):
 
 
 @pytest.mark.parametrize(
-    ("held_job", "advice"),
+    ("job_found", "advice"),
     [
         (None, "with a JOBDIR they can be replayed"),
         ("a job", "`scrapy resilience deadletters`"),
     ],
 )
-def test_the_close_says_where_letters_are(
-    middleware, letters, monkeypatch, caplog, held_job, advice
-):
+def test_the_close_says_where_letters_are(crawler, monkeypatch, caplog, job_found, advice):
     """The command is named only where there is a job that it can look at."""
-    monkeypatch.setattr(f"{DeadLettersMiddleware.__module__}.job_of", lambda _: held_job)
-    letters.add(Request(URL), **TOLD)
-    middleware._closed()
+    monkeypatch.setattr(f"{DeadLettersMiddleware.__module__}.job_of", lambda _: job_found)
+    letters_of(crawler).add(Request(URL), **TOLD)
+    DeadLettersMiddleware.from_crawler(crawler)._closed()
 
     (message,) = caplog.messages
     assert "1 requests were given up" in message
