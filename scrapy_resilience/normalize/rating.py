@@ -49,7 +49,7 @@ _NOT_SAID: Final = re.compile(
     r"|\b(?:found|recommend\w*|off|rabatt|discount)\b"
     rf"|^\d\s?{_STAR}\s\d{{1,3}}\s?%$"
 )
-"""An amount, something negative, ``8 of 10 people``, ``20% off``, a histogram's ``5 star 67%``."""
+"""An amount, something negative, ``8 of 10 people``, ``20% off``, ``5 star 67%`` of a chart."""
 
 _COUNTED: Final = (
     r"(?:reviews?|ratings?|votes?|opinions?|bewertung\w*|rezension\w*|stimmen|avis|notes"
