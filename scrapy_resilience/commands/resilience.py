@@ -105,14 +105,14 @@ class Command(ScrapyCommand):
         self._force = opts.force
         try:
             found = commands[name][0](*rest)
+            if found is not None:
+                print(json.dumps(found[0], indent=2, default=str) if opts.json else found[1])
+            sys.stdout.flush()  # a pipe that was closed says so here, not when Python ends
         except BrokenPipeError:  # whoever reads has seen enough
             _print_no_more()
         except (ResilienceError, OSError, sqlite3.Error) as error:
             print(f"scrapy resilience: {error}", file=sys.stderr)
             self.exitcode = 1
-        else:
-            if found is not None:
-                print(json.dumps(found[0], indent=2, default=str) if opts.json else found[1])
 
     def _status(self, path: str) -> tuple[Any, str]:
         report = read_report(Path(path))

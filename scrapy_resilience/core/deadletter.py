@@ -17,7 +17,10 @@ KINDS: Final = (
 """Trying again is no use, no try is left, the spider's code or a pipeline has raised, a
 middleware refused it, a failure handler dropped it, its domain did not recover."""
 
-_USERINFO: Final = re.compile(r"(?<=://)[^/?# \t\r\n]*@")
+_USERINFO: Final = re.compile(
+    r"(?<=://)[^/?# \t\r\n]*@"
+    r"|(?<!\S)[^\s/@:?#]+:[^\s/?#]*@(?=\w)"  # of a URL without its scheme, as errors quote it
+)
 _LONGEST: Final = 500
 """Characters of a reason or an exception that are kept."""
 

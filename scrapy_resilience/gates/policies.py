@@ -30,6 +30,7 @@ class PolicyChooser:
     def __init__(self, config: Config, settings: BaseSettings) -> None:
         self._known = policies_from(config.retry_policies, "RESILIENCE_RETRY_POLICIES")
         self._default = self._named(config.retry_policy, _SETTING)
+        self._warned: set[str] = set()
         self._retries = self._default.attempts - 1
         if _decides("RETRY_TIMES", settings):
             self._retries = settings.getint("RETRY_TIMES")
@@ -49,7 +50,9 @@ class PolicyChooser:
         try:
             policy = self._named(name, META_RETRY_POLICY)
         except ConfigurationError as error:
-            logger.warning("%s The policy of the settings is used", error)
+            if str(error) not in self._warned:  # once for a name, not for each failure
+                self._warned.add(str(error))
+                logger.warning("%s The policy of the settings is used", error)
             return policy, retries
         return policy, policy.attempts - 1
 

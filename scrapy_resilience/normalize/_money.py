@@ -18,6 +18,8 @@ __all__ = ["Number", "Reader", "clean"]
 # --- the text --------------------------------------------------------------------------
 
 _RAISED = re.compile("[⁰¹²³⁴-⁹]+")
+_FOOTNOTE = re.compile("(?<=[.,][0-9]{2})[⁰¹²³⁴-⁹]+")
+_RAISED_CENTS = re.compile(r"(?<=\d)([⁰¹²³⁴-⁹]{2})(?![⁰¹²³⁴-⁹])")
 _SIGNS = str.maketrans(
     {
         **dict.fromkeys("−‐‑‒–—―﹣", "-"),
@@ -32,7 +34,7 @@ _LINES = re.compile(r" ?\n\s*")
 _FAMILIAR = re.compile("[\x00-\x7f€£¥₹₽₪₺₩À-Ćč-ıł-ņő-ž]*")
 """Characters that are what they look like, in any form."""
 
-_SPLIT = re.compile(r"(?<=\d)(?:\s?\.\s|\s\.)(?=\d\d(?!\d))")
+_SPLIT = re.compile(r"(?<=\d)(?:\s?(\.)\s|\s([.,])\s?)(?=\d\d(?!\d))")
 _UNEVEN = re.compile(r"[\t-\r]|  |^ | $")
 
 
@@ -42,10 +44,11 @@ def clean(text: str) -> str:
         text = text.replace("\xa0", " ").replace("\u202f", " ")
     if not _FAMILIAR.fullmatch(text):
         # Cents in small figures: not to be taken for more digits.
+        text = _RAISED_CENTS.sub(r".\1", _FOOTNOTE.sub("", text))
         text = plain(_RAISED.sub(r"\n\g<0>", text)).translate(_SIGNS)
     if _UNEVEN.search(text):
         text = _LINES.sub("\n", _SPACE.sub(" ", text)).strip()
-    return _SPLIT.sub(".", text)  # $12 . 99, as pages with a span for each part have it
+    return _SPLIT.sub(r"\1\2", text)  # $12 . 99, as pages with a span for each part have it
 
 
 # --- the numbers -----------------------------------------------------------------------

@@ -77,13 +77,13 @@ def _fraction(token: str, sign: str, group: str | None) -> Decimal | None:
 
 _WORD = re.compile(r" ?((?:[^\W\d_]|[\u0900-\u097f])+)")
 _SCALES = {
-    3: "k thousand thousands tsd tausend тыс тысяч mila mille",
+    3: "k thousand thousands tsd tausend тыс тысяч mila mille tys ribu rb nghìn ngàn",
     5: "lakh lakhs lac lacs लाख",
     6: "m mm mn mln mio million millions millionen millones milhões milhão millón milioni"
-    " miljoen miljoner milionów млн миллионов",
+    " miljoen miljoner milionów млн миллионов juta jt triệu",
     7: "crore crores cr करोड़",
     9: "b bn billion billions mrd milliard milliards milliarde milliarden md mld miljard"
-    " miliardi miliardů млрд миллиардов",
+    " miliardi miliardů млрд миллиардов tỷ",
     12: "t tn trillion trillions billionen billones трлн",
 }
 _POWERS = {word: power for power, words in _SCALES.items() for word in words.split()}

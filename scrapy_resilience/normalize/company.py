@@ -120,6 +120,8 @@ def _longest(name: str, forms: _Forms) -> _Split | None:
         if "".join(keys[first:]) not in forms.keys and "/" not in form:
             continue
         rest = name[: word.start()].strip(_EDGES + "(")
+        if "(" in rest.rpartition(")")[2]:  # Google (Alphabet Inc.): the form is another's
+            continue
         if form[0] not in "&+" and _is_form(form, forms) and _has_name(rest):
             if _belongs(rest, form):
                 return None

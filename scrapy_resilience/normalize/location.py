@@ -41,7 +41,8 @@ _POSTAL: Final = re.compile(
     r"|\b[A-Z]\d[A-Z]\s?\d[A-Z]\d\b"  # M5V 2T6
 )
 _NO_PLACE: Final = re.compile(
-    r"\b(?:remote|hybrid|on-?site|anywhere|worldwide|global|location:?)(?:\s+(?:in|from))?\b",
+    r"\b(?:remote|hybrid|on-?site|anywhere|worldwide|global|location:?)(?:\s+(?:in|from))?\b"
+    r"|\b[гм]\.\s?(?=[а-яёґєії])",  # "city of" in Russian and Ukrainian
     re.IGNORECASE,
 )
 _AROUND: Final = re.compile(
@@ -201,7 +202,7 @@ def _areas(parts: list[str]) -> Iterator[_Area]:
         is_city = any(_is_in(city, state) for city in _cities(last))
         yield _Area(rest, state.country, state, 1, sure=state.country == "US" or not is_city)
     for state in coded.states:
-        yield _Area(rest, state.country, state, 1, sure=state.country in _WITH_CODES)
+        yield _Area(rest, state.country, state, 1, sure=_is_written(state))
 
 
 def _in_area(area: _Area) -> Iterator[_Reading]:
@@ -261,6 +262,11 @@ def _states(part: str) -> Iterable[State]:
 
 def _is_code(part: str, state: State) -> bool:
     return part.casefold() == state.code.casefold()
+
+
+def _is_written(state: State) -> bool:
+    """Whether addresses have this code; numbers are no codes that people write."""
+    return state.country in _WITH_CODES and not state.code.isdigit()
 
 
 def _is_in(city: City, state: State) -> bool:

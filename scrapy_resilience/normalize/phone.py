@@ -29,7 +29,7 @@ _NORTH_AMERICAN: Final = re.compile(
 _OTHER_THING: Final = re.compile(
     r"(?<!\d)(?:19|20)\d\d([-/.])[01]?\d\1[0-3]?\d(?!\d)"  # 2024-01-15
     r"|(?<!\d)[0-3]?\d([-/.])[0-3]?\d\2(?:19|20)\d\d(?!\d)"  # 15.01.2024
-    r"|(?<!\d)\d{1,3}(?:\.\d{1,3}){3}(?!\d)"  # 192.168.100.200
+    r"|(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?!\.?\d)"  # 192.168.100.200, but not 01.42.68.53.00
     r"|[$€£¥₹%]|\d(?:,\d{3})+(?!\d)|^\d*\.\d\d?$"
 )
 """Dates, addresses of computers and amounts, which phonenumbers reads as numbers."""

@@ -47,8 +47,9 @@ _NOT_SAID: Final = re.compile(
     r"[$€£¥₹]|\d\s?(?:usd|eur)\b|(?:^|[\s(])-\d"
     r"|of \d+ (?:people|persons|users|customers|reviewers|reviews|pages)\b"
     r"|\b(?:found|recommend\w*|off|rabatt|discount)\b"
+    rf"|^\d\s?{_STAR}\s\d{{1,3}}\s?%$"
 )
-"""An amount, something negative, ``8 of 10 people``, ``20% off``."""
+"""An amount, something negative, ``8 of 10 people``, ``20% off``, ``5 star 67%`` of a chart."""
 
 _COUNTED: Final = (
     r"(?:reviews?|ratings?|votes?|opinions?|bewertung\w*|rezension\w*|stimmen|avis|notes"

@@ -14,6 +14,7 @@ from scrapy.spidermiddlewares.httperror import HttpError
 
 from scrapy_resilience._scrapy import watch_failures
 from scrapy_resilience.checkpoint.items import item_failed, item_written
+from scrapy_resilience.checkpoint.job import job_of
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.names import SCRAPY_RETRY_TIMES
 from scrapy_resilience.settings import Config
@@ -59,10 +60,16 @@ class DeadLettersMiddleware:
         watch_failures(self._crawler.engine, self._failed)
 
     def _closed(self) -> None:
-        if self._letters.count:
+        count = self._letters.count
+        if not count:
+            return
+        if job_of(self._crawler) is None:
             logger.warning(
-                "%d requests were given up: `scrapy resilience deadletters` lists them",
-                self._letters.count,
+                "%d requests were given up: with a JOBDIR they can be replayed", count
+            )
+        else:
+            logger.warning(
+                "%d requests were given up: `scrapy resilience deadletters` lists them", count
             )
 
     # --- what is given up ---

@@ -144,11 +144,15 @@ def main() -> None:
     parser.add_argument("--refused-port", type=int, default=0)
     add_site_arguments(parser)
     arguments = parser.parse_args()
+    try:
+        config = site_config(arguments)
+    except ValueError as error:
+        parser.error(str(error))
 
     @asynccontextmanager
     async def serve() -> AsyncIterator[dict[str, int]]:
         ports = {"port": arguments.port, "refused_port": arguments.refused_port}
-        async with FaultSite(site_config(arguments), **ports) as site:
+        async with FaultSite(config, **ports) as site:
             yield {"port": site.port, "refused_port": site.refused_port}
 
     run_until_stopped(serve)

@@ -31,6 +31,8 @@ def made(**more):
         ("http://a.test/me@there", "http://a.test/me@there"),
         ("http://a.test?q=me@there", "http://a.test?q=me@there"),
         ("no url, me@there", "no url, me@there"),
+        ("invalid hostname: me:pw@a.test", "invalid hostname: ***@a.test"),
+        ("a.test:80 said me@there", "a.test:80 said me@there"),
     ],
 )  # fmt: skip
 def test_credentials_of_urls_are_masked(text, shown):

@@ -313,6 +313,24 @@ def test_an_item_of_start_whose_pipeline_raises(middleware, letters):
     assert [(about.kind, about.url) for about in letters.kept] == [("pipeline", "")]
 
 
+@pytest.mark.parametrize(
+    ("job_found", "advice"),
+    [
+        (None, "with a JOBDIR they can be replayed"),
+        ("a job", "`scrapy resilience deadletters`"),
+    ],
+)
+def test_the_close_says_where_letters_are(crawler, monkeypatch, caplog, job_found, advice):
+    """The command is named only where there is a job that it can look at."""
+    monkeypatch.setattr(f"{DeadLettersMiddleware.__module__}.job_of", lambda _: job_found)
+    letters_of(crawler).add(Request(URL), **TOLD)
+    DeadLettersMiddleware.from_crawler(crawler)._closed()
+
+    (message,) = caplog.messages
+    assert "1 requests were given up" in message
+    assert advice in message
+
+
 def test_the_middleware_can_be_left_out():
     """RESILIENCE_DEADLETTERS_ENABLED=False turns it off."""
     crawler = get_crawler(Spider, {"RESILIENCE_DEADLETTERS_ENABLED": False})

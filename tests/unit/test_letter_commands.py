@@ -157,6 +157,39 @@ def test_headers_and_credentials_are_not_shown(job, say, tmp_path):
     assert all("http://***@a.test/" in out and "hunter2" not in out for out in outs)
 
 
+class Closed(io.StringIO):
+    """A pipe that nobody reads any more."""
+
+    def write(self, text):
+        raise BrokenPipeError
+
+    def fileno(self):
+        return 1
+
+
+class ClosedWhenFull(Closed):
+    """The same behind a buffer."""
+
+    def write(self, text):
+        return len(text)
+
+    def flush(self):
+        raise BrokenPipeError
+
+
+@pytest.mark.parametrize("pipe", [Closed, ClosedWhenFull])
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_reader_who_has_seen_enough_of_a_report(job, monkeypatch, pipe, form):
+    """``status | head`` ends without an error, now or when Python ends."""
+    folder = job()
+    given = []
+    monkeypatch.setattr(sys, "stdout", pipe())
+    monkeypatch.setattr("os.dup2", lambda *files: given.append(files))
+
+    assert run("status", folder, *form) == 0
+    assert len(given) == 1
+
+
 def test_a_reader_who_has_seen_enough(job, monkeypatch):
     """A pipe that closes ends the list at once, without an error."""
     reads = []
@@ -165,13 +198,6 @@ def test_a_reader_who_has_seen_enough(job, monkeypatch):
     def letters(self, after, limit):
         reads.append(after)
         return page(self, after, limit)
-
-    class Closed(io.StringIO):
-        def write(self, text):
-            raise BrokenPipeError
-
-        def fileno(self):
-            return 1
 
     folder = job(*(letter(number) for number in range(1, 5001)))
     monkeypatch.setattr(SQLiteStore, "letters", letters)

@@ -110,6 +110,8 @@ def test_no_name(text):
         ("Foo UG (haftungsbeschränkt)", "Foo", "UG (haftungsbeschränkt)"),
         ("Foo (Thailand) Co., Ltd.", "Foo (Thailand)", "Co., Ltd."),
         ("Foo (Germany)", "Foo (Germany)", None),
+        ("Google (Alphabet Inc.)", "Google (Alphabet Inc.)", None),
+        ("Foo (Bar GmbH) AG", "Foo (Bar GmbH)", "AG"),
         ("Aldi Einkauf SE & Co. oHG", "Aldi Einkauf", "SE & Co. oHG"),
         ("OOO Romashka", "Romashka", "OOO"),
         ("The Limited", "The Limited", None),

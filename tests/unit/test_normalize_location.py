@@ -171,11 +171,15 @@ def test_no_place(text):
         ("Genève", ("Geneva", "GE", "CH")),
         ("Roma, Italia", ("Rome", "62", "IT")),
         ("Roma", ("Roma", None, None)),
+        ("Paris (75)", ("Paris", "IDF", "FR")),
         ("Cancun", ("Cancún", "ROO", "MX")),
         ("上海市浦东新区", ("Shanghai", "SH", "CN")),
         ("서울특별시 강남구", ("Seoul", "11", "KR")),
         ("大阪府大阪市", (None, "27", "JP")),
         ("Bruxelles, Belgique", ("Brussels", "BRU", "BE")),
+        ("г. Москва, Россия", ("Moscow", "MOW", "RU")),
+        ("г.Казань", ("Kazan", "TA", "RU")),
+        ("м. Київ, Україна", ("Kyiv", "30", "UA")),
     ],
 )
 def test_names_at_home(text, found):

@@ -119,3 +119,9 @@ def test_extensions(extension):
 def test_dashes(dash):
     """Any dash is one."""
     assert normalize_phone(f"212{dash}555{dash}0123")["e164"] == "+12125550123"
+
+
+def test_pairs_with_dots_are_no_address():
+    """France writes five pairs with dots; an address of a computer has four numbers."""
+    assert normalize_phone("01.42.68.53.00", region="FR")["e164"] == "+33142685300"
+    assert normalize_phone("Tel. 01.42.68.53.00.", domain="x.fr")["e164"] == "+33142685300"

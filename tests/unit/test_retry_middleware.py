@@ -347,13 +347,16 @@ def test_the_delays_are_those_of_the_policy(bench):
 
 
 def test_an_unknown_policy_of_a_request(bench, caplog):
-    """A request with an unknown policy has that of the settings, and a warning."""
+    """A request with an unknown policy has that of the settings, and one warning a name."""
     b = bench()
 
-    new = b.answer(503, Request(URL, meta={"resilience_retry_policy": "fast"}))
+    for name in ("fast", "fast", "slow"):
+        new = b.answer(503, Request(URL, meta={"resilience_retry_policy": name}))
+        assert new.meta[DELAY] == 1
 
-    assert new.meta[DELAY] == 1
-    assert "resilience_retry_policy='fast': no retry policy has this name" in caplog.text
+    problem = "no retry policy has this name"
+    assert caplog.text.count(f"resilience_retry_policy='fast': {problem}") == 1
+    assert caplog.text.count(f"resilience_retry_policy='slow': {problem}") == 1
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scrapy.resolver import CachingThreadedResolver, dnscache
 
 from scrapy_resilience import testing
-from scrapy_resilience.testing import LoopbackResolver, SiteConfig, model, walk_folder
+from scrapy_resilience.testing import LoopbackResolver, SiteConfig, model, site, walk_folder
 from scrapy_resilience.testing.address import SiteAddress
 from scrapy_resilience.testing.answers import Delivery, too_many
 from scrapy_resilience.testing.arguments import (
@@ -147,6 +147,16 @@ def test_impossible_configs_are_refused(wrong):
     """A config that describes no site raises ValueError."""
     with pytest.raises(ValueError, match=next(iter(wrong))):
         SiteConfig(**wrong)
+
+
+def test_wrong_arguments_are_refused_in_one_line(monkeypatch, capsys):
+    """The command names what is wrong, without a traceback."""
+    monkeypatch.setattr("sys.argv", ["site", "--retry-after", "4"])
+
+    with pytest.raises(SystemExit) as stopped:
+        site.main()
+    assert stopped.value.code == 2
+    assert "retry_after must be one of seconds" in capsys.readouterr().err
 
 
 @given(configs)
