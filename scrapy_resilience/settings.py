@@ -353,7 +353,7 @@ class Config:
         "", "Field that gets the confidence of its item; empty for stats only."
     )
     confidence_minimum: float = _setting(
-        0.7, "Confidence below which an item is doubtful.", minimum=0, maximum=1
+        0.75, "Confidence below which an item is doubtful.", minimum=0, maximum=1
     )
     confidence_action: str = _setting(
         "flag",

@@ -47,8 +47,9 @@ class Rule:
     def read(self, value: Any, page: Mapping[str, Any]) -> tuple[Any, int, int]:
         """Return the result, how many values were read and how many were not.
 
-        What is not read stays as it is. The elements of a list are read one by one, numbers by
-        the text that Python has for them; anything but texts, numbers and lists is left alone.
+        *page* has the hints that the rule `needs`. What is not read stays as it is. The
+        elements of a list are read one by one, numbers by the text that Python has for them;
+        anything but texts, numbers and lists is left alone.
         """
         if isinstance(value, (list, tuple)):
             results = [self.read(each, page) for each in value]
@@ -63,7 +64,9 @@ class Rule:
         return found, 1, 0
 
     def _read(self, value: Any, page: Mapping[str, Any]) -> dict[str, Any] | None:
-        hints = {**page, **self.hints} if self.needs else self.hints
+        hints = self.hints
+        if self.needs:
+            hints = {**hints, **{name: page[name] for name in self.needs}}
         if isinstance(value, str):
             return self.function(value, **hints)
         if not _is_number(value):

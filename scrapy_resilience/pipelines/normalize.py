@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -21,7 +22,7 @@ from scrapy_resilience.pipelines.writing import put
 from scrapy_resilience.settings import PREFIX, Config
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from scrapy.crawler import Crawler
     from scrapy.http import Response
@@ -108,6 +109,11 @@ class NormalizePipeline:
         """Metadata goes before the setting; an empty one switches the field off."""
         if declared:
             metadata = ItemAdapter.get_field_meta_from_class(kind, name)
+            extra = metadata.get(
+                "json_schema_extra"
+            )  # where pydantic keeps what is not its own
+            if isinstance(extra, Mapping):
+                metadata = extra
             if _KEY in metadata:
                 raw = metadata[_KEY]
                 return make_rule(f"{kind.__name__}.{name}", raw) if raw else None
@@ -117,17 +123,13 @@ class NormalizePipeline:
 
     def _normalize(self, item: ItemAdapter, steps: tuple[_Step, ...]) -> None:
         passage = current()
-        page: dict[str, Any] = {}
+        page = _Page(passage.response)
         unread = []
         for step in steps:
             value = item.get(step.field)
             if value is None:
                 continue
-            for hint in step.rule.needs:
-                if hint not in page:
-                    page[hint] = _HINTS[hint](passage.response)
-            needed = {hint: page[hint] for hint in step.rule.needs}
-            result, good, bad = step.rule.read(value, needed)
+            result, good, bad = step.rule.read(value, page)
             if good and not put(item, step.target, result):
                 good, bad = 0, good + bad
             if good:
@@ -136,6 +138,17 @@ class NormalizePipeline:
                 self._stats.inc_value(step.bad, bad)
                 unread.append(step.field)
         passage.unread = tuple(unread)
+
+
+class _Page(dict[str, Any]):
+    """Hints that a page gives, each worked out when it is asked for."""
+
+    def __init__(self, response: Response | None) -> None:
+        self._response = response
+
+    def __missing__(self, hint: str) -> Any:
+        value = self[hint] = _HINTS[hint](self._response)
+        return value
 
 
 def _now(response: Response | None) -> float:
