@@ -108,7 +108,7 @@ class NormalizePipeline:
     def _rule(self, kind: type, name: str, *, declared: bool) -> Rule | None:
         """Metadata goes before the setting; an empty one switches the field off."""
         if declared:
-            metadata = ItemAdapter.get_field_meta_from_class(kind, name)
+            metadata: Mapping[str, Any] = ItemAdapter.get_field_meta_from_class(kind, name)
             extra = metadata.get(
                 "json_schema_extra"
             )  # where pydantic keeps what is not its own
