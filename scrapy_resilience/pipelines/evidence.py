@@ -134,8 +134,16 @@ def _methods(item: Any, values: Mapping[str, Any], response: Response) -> dict[s
         name: each.method if each.valid else "raw"
         for extraction in made
         for name, each in extraction.provenance.items()
-        if name in values and _text(values[name]) in {None, _text(extraction[name])}
+        if name in values and _is_from(values[name], extraction[name])
     }
+
+
+def _is_from(value: Any, extracted: Any) -> bool:
+    """Whether a value is what a set has found, or one of the things."""
+    text = _text(value)
+    if text is None:
+        return value is not None
+    return text in extracted if isinstance(extracted, list) else text == extracted
 
 
 def _text(value: Any) -> str | None:

@@ -176,6 +176,15 @@ def test_provenance(item, body, score):
     assert weighed(made, response)["factors"]["extraction"] == score
 
 
+@pytest.mark.parametrize(("price", "known"), [("$5", True), ("$6", True), ("$7", False)])
+def test_provenance_of_a_list(price, known):
+    """An item may be one of several that a set has found on a page."""
+    response = page("<b>$5</b><b>$6</b>" + FILLER)
+    fields = {"price": {"selectors": ["css:b"], "many": True}}
+    Registry(None).register("shop", fields).extract(response)
+    assert ("extraction" in weighed({"price": price}, response)["factors"]) is known
+
+
 def test_provenance_of_other_values():
     """An item with other values than the set has found is not judged by it."""
     _, response = extracting('<p class="price">$5</p>')
