@@ -163,7 +163,7 @@ def _agrees(kind: str | None, value: Any, texts: tuple[str, ...]) -> bool | None
     if kind is None:
         mine = _folded(text)
         return any(mine in theirs or theirs in mine for theirs in map(_folded, texts) if theirs)
-    known = {read for each in texts if (read := _main(kind, each)) is not None}
+    known = [read for each in texts if (read := _main(kind, each)) is not None]
     if not known:
         return None
     key = MAIN[kind]

@@ -49,7 +49,7 @@ class _Step(NamedTuple):
 
 
 class NormalizePipeline:
-    """Reads fields by :setting:`RESILIENCE_NORMALIZE` and by the metadata of item classes.
+    """Reads fields by ``RESILIENCE_NORMALIZE`` and by the metadata of item classes.
 
     What can't be read stays as it is and is counted. Order 100: before what uses the values.
     """

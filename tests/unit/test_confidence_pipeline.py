@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 import scrapy
+from hypothesis import example, given
+from hypothesis import strategies as st
 from planted import WRONG, planted
 from scrapy import Request, Spider
 from scrapy.exceptions import DropItem
@@ -325,6 +327,25 @@ def test_evidence_without_anything():
     """A page that says nothing leaves everything open."""
     found = evidence_of({}, {}, page(""), ())
     assert (found.method, found.sources, found.differ) == (None, None, ())
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner) | st.tuples(inner),
+    max_leaves=8,
+) | st.fixed_dictionaries({"amount": st.lists(st.text()), "raw": st.just("5 €")})
+
+
+@given(st.dictionaries(st.sampled_from(["price", "name", "rating", "sku", "x"]), ANYTHING))
+@example({"price": {"amount": ["5"], "raw": "5 €"}})
+def test_any_item(item):
+    """Whatever an item holds, both pipelines let it through, with a confidence from 0 to 1."""
+    rules = {"price": "price", "rating": "rating", "x": "date"}
+    crawler = get_crawler(Spider, {"RESILIENCE_NORMALIZE": rules})
+    with passing(page()):
+        item = NormalizePipeline.from_crawler(crawler).process_item(dict(item))
+        found = pipeline().process_item(item)["confidence"]
+    assert 0 <= found["overall"] <= 1
 
 
 # --- does it tell right from wrong? ------------------------------------------------------
