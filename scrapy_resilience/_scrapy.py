@@ -27,6 +27,7 @@ from scrapy_resilience.exceptions import CheckpointError, ConfigurationError, Re
 from scrapy_resilience.names import EXIT_FAILURE
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from types import FrameType
 
     from scrapy import Request
@@ -65,6 +66,7 @@ __all__ = [
     "watch_failures",
     "watch_handlers",
     "watch_scheduler",
+    "wrap_items",
     "wrap_scraper",
 ]
 
@@ -220,6 +222,27 @@ def wrap_scraper(
         await item(process, output, response)
 
     vars(scraper)["handle_spider_output_async"] = handle_spider_output_async
+    vars(scraper)["start_itemproc_async"] = start_itemproc_async
+
+
+def wrap_items(
+    engine: ExecutionEngine, around: Callable[[Any], AbstractContextManager[Any]]
+) -> None:
+    """Run the pipelines of each item in the context that *around* makes of its response.
+
+    Pipelines are told of no response; this is the only place that has both. Done once for
+    an engine, whoever asks.
+    """
+    scraper = engine.scraper
+    process = scraper.start_itemproc_async
+    if getattr(process, "around", None) is around:
+        return
+
+    async def start_itemproc_async(output: Any, *, response: Any) -> None:
+        with around(response):
+            await process(output, response=response)
+
+    vars(start_itemproc_async)["around"] = around
     vars(scraper)["start_itemproc_async"] = start_itemproc_async
 
 

@@ -25,6 +25,12 @@ from scrapy_resilience.extensions.coverage import FieldCoverage
 from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
 from scrapy_resilience.extensions.shutdown import Shutdown
 from scrapy_resilience.extensions.snapshots import Snapshots
+from scrapy_resilience.pipelines.confidence import (
+    ConfidencePipeline,
+    DoubtfulItems,
+    TrustedItems,
+)
+from scrapy_resilience.pipelines.normalize import NormalizePipeline
 from scrapy_resilience.scheduler import ResilientScheduler
 from scrapy_resilience.selectors import registry
 from scrapy_resilience.settings import Config, apply_layers
@@ -87,6 +93,7 @@ class ResilienceAddon:
 
     def _update(self, settings: BaseSettings, config: Config) -> None:
         _plug_gates(settings, config)
+        _plug_pipelines(settings, config)
         if not owns_job():
             _leave_job(settings)
             return
@@ -132,6 +139,25 @@ def _plug_gates(settings: BaseSettings, config: Config) -> None:
         _replace(settings, "DOWNLOADER_MIDDLEWARES", old, new, 550)
     if config.inject:
         _default(settings, "DOWNLOADER_MIDDLEWARES", FailureInjectionMiddleware, 1000)
+
+
+def _plug_pipelines(settings: BaseSettings, config: Config) -> None:
+    """The first always: its settings may be in the fields of item classes."""
+    _default(settings, "ITEM_PIPELINES", NormalizePipeline, 100)
+    if _wants_confidence(settings, config):
+        _default(settings, "ITEM_PIPELINES", ConfidencePipeline, 900)
+
+
+def _wants_confidence(settings: BaseSettings, config: Config) -> bool:
+    """Whether anything but stats comes of it."""
+    feeds = settings.getdict("FEEDS").values()
+    filters = (load_object(feed["item_filter"]) for feed in feeds if feed.get("item_filter"))
+    return bool(
+        config.confidence_field
+        or config.confidence_action != "flag"
+        or config.confidence_weights
+        or any(issubclass(each, (TrustedItems, DoubtfulItems)) for each in filters)
+    )
 
 
 def _watch_quality(settings: BaseSettings, config: Config) -> None:

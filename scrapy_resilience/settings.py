@@ -346,6 +346,27 @@ class Config:
     coverage_enabled: bool = _setting(
         True, "Count how many items have each of their fields, nested ones too."
     )
+    # --- pipelines ---
+    normalize: Mapping[str, Any] = _setting(
+        dict,
+        'Field to type of value, such as `{"price": "price"}`, or to a dict with `type`, `to` '
+        'and hints; "*" has hints for all fields.',
+    )
+    confidence_field: str = _setting(
+        "", "Field that gets the confidence of its item; empty for stats only."
+    )
+    confidence_minimum: float = _setting(
+        0.75, "Confidence below which an item is doubtful.", minimum=0, maximum=1
+    )
+    confidence_action: str = _setting(
+        "flag",
+        "What becomes of a doubtful item: it is flagged, so that a feed may take or leave it, "
+        "or dropped.",
+        choices=("flag", "drop"),
+    )
+    confidence_weights: Mapping[str, Any] = _setting(
+        dict, 'Other weights of the factors, such as `{"speed": 0}`.'
+    )
 
     @classmethod
     def from_settings(cls, settings: BaseSettings) -> Config:

@@ -10,9 +10,10 @@ A :class:`Gate` is what is known of one domain; it combines
   RFC 6298); one whose first answer was a failure gets one at a time until it succeeds.
 
 A domain is *on probation* after a failure without a success, when its first request has no
-answer and it gets another one, and while its breaker is not closed. Domains on probation have :attr:`GateConfig.probation_slots` requests under way
-together, so that a hundred dead hosts leave room for a healthy one; who finds no room waits
-in a queue. When nobody else has work, :meth:`Gates.excuse` lets the next one through.
+answer and it gets another one, and while its breaker is not closed. Domains on probation have
+:attr:`GateConfig.probation_slots` requests under way together, so that a hundred dead hosts
+leave room for a healthy one; who finds no room waits in a queue. When nobody else has work,
+:meth:`Gates.excuse` lets the next one through.
 
 Nothing here knows Scrapy or a clock: *now* is an argument, in seconds of a clock that never
 goes back, *wall* the time of day.

@@ -26,6 +26,9 @@ MAX_LENGTH = 500
 CACHE_SIZE = 4096
 """Results that each normalizer remembers."""
 
+strict = False
+"""Whether faults of libraries, and our own, are raised: tests want to see them."""
+
 _P = ParamSpec("_P")
 
 
@@ -39,18 +42,7 @@ def normalizer(function: Callable[_P, Found]) -> Callable[_P, Found]:
     raised. The last results are remembered by text and hints, each caller gets a dict of its
     own, and ``raw`` is the text as it was given.
     """
-
-    def careful(*args: Any, **hints: Any) -> Found:
-        try:
-            return function(*args, **hints)
-        except ResilienceError:
-            raise
-        except Exception as error:
-            # With no frame below this one, the call itself was wrong: a misspelled hint.
-            if error.__traceback__ is None or error.__traceback__.tb_next is None:
-                raise
-            return None
-
+    careful = _careful(function)
     cached = lru_cache(CACHE_SIZE)(careful)
 
     @wraps(function)
@@ -70,6 +62,23 @@ def normalizer(function: Callable[_P, Found]) -> Callable[_P, Found]:
         return None if found is None else {**found, "raw": text}
 
     return cast("Callable[_P, Found]", normalize)
+
+
+def _careful(function: Callable[_P, Found]) -> Callable[..., Found]:
+    def careful(*args: Any, **hints: Any) -> Found:
+        try:
+            return function(*args, **hints)
+        except ResilienceError:
+            raise
+        except (ValueError, OverflowError):  # 25:00, the year 10,000: no such value
+            return None
+        except Exception as error:
+            # With no frame below this one, the call itself was wrong: a misspelled hint.
+            if strict or error.__traceback__ is None or error.__traceback__.tb_next is None:
+                raise
+            return None
+
+    return careful
 
 
 def _whole_words(text: str) -> str:

@@ -67,9 +67,10 @@ def normalize_phone(
     if number is None:
         return None
     country = phonenumbers.region_code_for_number(number)
-    valid = bool(country) and phonenumbers.is_valid_number_for_region(number, country)
+    valid = bool(country) and _is_valid(phonenumbers, number, country)
     return {
-        "e164": phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164),
+        # what its format_number() makes of it, in half the time
+        "e164": f"+{number.country_code}{phonenumbers.national_significant_number(number)}",
         "valid": valid,
         "extension": number.extension or None,
         "country": _country(phonenumbers, number, hint, country if valid else None),
@@ -116,6 +117,19 @@ def _is_possible(phonenumbers: ModuleType, number: PhoneNumber) -> bool:
         reason == phonenumbers.ValidationResult.IS_POSSIBLE
         or phonenumbers.is_valid_number(number)  # some are shorter than their country's others
     )
+
+
+def _is_valid(phonenumbers: ModuleType, number: PhoneNumber, country: str) -> bool:
+    """Tell whether somebody in *country*, which region_code_for_number() has found, has it.
+
+    Of countries that share a code (+1, +44) that function takes the one in which the number is
+    valid, but for those that it knows by the first digits alone.
+    """
+    if len(phonenumbers.region_codes_for_country_code(number.country_code)) > 1:
+        metadata = phonenumbers.PhoneMetadata.metadata_for_region(country, None)
+        if metadata is not None and metadata.leading_digits is None:
+            return True
+    return bool(phonenumbers.is_valid_number_for_region(number, country))
 
 
 def _country(

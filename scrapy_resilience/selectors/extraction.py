@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
@@ -9,7 +10,7 @@ from weakref import WeakKeyDictionary
 from scrapy_resilience.selectors.language import METHODS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from scrapy.http import Response
 
@@ -17,9 +18,11 @@ if TYPE_CHECKING:
 
     Watcher = Callable[[Response, "Extraction", SelectorSet], None]
 
-__all__ = ["Extraction", "Provenance", "tell", "watch"]
+__all__ = ["Extraction", "Provenance", "extracted_from", "tell", "watch", "weakest"]
 
 _WEAKEST: Final = tuple(dict.fromkeys(METHODS.values()))
+_KEPT: Final = 4
+"""Extractions that are known of a response: a page has one or two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +58,17 @@ class Extraction(dict[str, Any]):
     @property
     def method(self) -> str | None:
         """The weakest method among the fields that were found; None when none was."""
-        found = {each.method for each in self.provenance.values()}
-        return max(found, key=_WEAKEST.index, default=None)
+        return weakest(each.method for each in self.provenance.values())
 
     @property
     def missing(self) -> list[str]:
         """The fields that were not found."""
         return [name for name in self if name not in self.provenance]
+
+
+def weakest(methods: Iterable[str]) -> str | None:
+    """The weakest of some methods of extraction, None of none."""
+    return max(methods, key=_WEAKEST.index, default=None)
 
 
 _watchers: WeakKeyDictionary[Response, Watcher] = WeakKeyDictionary()
@@ -72,7 +79,16 @@ def watch(response: Response, watcher: Watcher) -> None:
     _watchers[response] = watcher
 
 
+_extractions: WeakKeyDictionary[Response, deque[Extraction]] = WeakKeyDictionary()
+
+
+def extracted_from(response: Response) -> Iterable[Extraction]:
+    """The latest extractions from this response."""
+    return _extractions.get(response, ())
+
+
 def tell(response: Response, extraction: Extraction, source: SelectorSet) -> None:
-    """Tell the watcher of this response, if it has one."""
+    """Keep the extraction for the response's items, and tell the watcher if there is one."""
+    _extractions.setdefault(response, deque(maxlen=_KEPT)).append(extraction)
     if watcher := _watchers.get(response):
         watcher(response, extraction, source)

@@ -301,21 +301,79 @@ def example(folder, site=None):
     return job
 
 
-def test_the_example_shop(tmp_path):
-    """The example project's shop is crawled to its end."""
-    config = SiteConfig(hosts=4, pages=20, latency=0.02, redirects=0.2, first_try_503=0.1)
-    with running_site(config) as site:
-        job = example(tmp_path / "example", site)
-        job.settings = {"JOBDIR": "crawls/shop"}
-        args = ("-a", f"site=http://127.0.0.1:{site.port}", "-a", "pages=20")
-        run = job.run("crawl", "shop", *args)
-        status = job.run("resilience", "status", "crawls/shop", "--json")
+SHOPS = SiteConfig(hosts=2, pages=80, latency=0.02, redirects=0.2, first_try_503=0.1)
 
-    run.check_finished()
-    assert '"state": "finished"' in status.out
+
+@pytest.fixture(scope="module")
+def shops():
+    """What the example's spider crawls."""
+    with running_site(SHOPS) as site:
+        yield site
+
+
+@pytest.fixture
+def example_shop(tmp_path, shops):
+    """``example_shop(*words)`` crawls the shop of the example project, or is killed in it."""
+    shops.reset()
+    job = example(tmp_path / "example", shops)
+    job.settings = {"JOBDIR": "crawls/shop"}
+    site = f"site=http://127.0.0.1:{shops.port}"
+
+    def crawl(*words, kills=0):
+        command = ("crawl", "shop", "-a", site, "-a", "hosts=2", "-a", "pages=80", *words)
+        return job.survive(*command, kills=kills) if kills else job.finish(*command)
+
+    crawl.job = job
+    return crawl
+
+
+def check_example(job):
+    """Each item is there once, with its price; those sold out are in the review too."""
+    items, review = job.items("items/shop.jsonl"), job.items("items/shop-review.jsonl")
     check_same(
-        [item["sku"] for item in job.items("items/shop.jsonl")],
-        [item["sku"] for item in site.expected_items()],
+        [item["sku"] for item in items], [item["sku"] for item in job.site.expected_items()]
+    )
+    sold_out = [item for item in items if item["price"] == "EUR sold out"]
+    assert len(sold_out) > 0
+    check_same([item["sku"] for item in sold_out], [item["sku"] for item in review])
+    assert all(item["confidence"]["doubtful"] for item in review)
+    prices = {item["sku"]: float(item["price"]) for item in job.site.expected_items()}
+    for item in items:
+        if item not in sold_out:
+            assert item["price"]["amount"] == prices[item["sku"]]
+
+
+def test_the_example_shop(example_shop):
+    """The shop is redesigned in the middle: the alarm fires and the fallback carries on."""
+    run = example_shop()
+
+    status = example_shop.job.run("resilience", "status", "crawls/shop", "--json")
+    assert '"state": "finished"' in status.out
+    check_example(example_shop.job)
+    for host in ("h0.test", "h1.test"):
+        assert f"Selector drift: shelf 1.1.0, price on {host}: from its usual" in run.log
+    assert run.stats["resilience/drift/alarms"] == 2
+    assert run.stats["resilience/coverage/dict/price"] == 1
+
+
+def test_the_example_shop_is_killed(example_shop):
+    """Under kills both feeds of the example hold each item once."""
+    example_shop("-s", "RESILIENCE_CHECKPOINT_INTERVAL=0.2", kills=3)
+
+    check_example(example_shop.job)
+
+
+def test_the_example_rolls_back(example_shop):
+    """By hand or by itself the set goes back to the version that knows the new look."""
+    job = example_shop.job
+    run = example_shop("-s", "RESILIENCE_DRIFT_ACTION=rollback")
+    assert "Selector drift: shelf 1.0.0 is active now" in run.log
+    assert job.path("selectors/shelf/active").read_text() == "1.0.0\n"
+
+    assert job.run("resilience", "selectors", "rollback", "shelf", "1.1.0").code == 0
+    assert job.run("resilience", "selectors", "test", "shelf").code == 0
+    assert (
+        "shelf 1.0.0 is active" in job.run("resilience", "selectors", "rollback", "shelf").out
     )
 
 

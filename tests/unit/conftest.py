@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from scrapy_resilience.normalize import _common
+
 pytest.register_assert_rewrite("store_contract")
 sys.path.append(str(Path(__file__).parent))
 sys.path.append(str(Path(__file__).parents[2]))  # benchmarks: their samples are tests too
@@ -15,3 +17,6 @@ sys.path.append(str(Path(__file__).parents[2]))  # benchmarks: their samples are
 # A machine that does other work too misses hypothesis' deadline of 200 ms now and then.
 settings.register_profile("unit", deadline=None)
 settings.load_profile("unit")
+
+# A fault of ours is an error here, where users get None.
+_common.strict = True

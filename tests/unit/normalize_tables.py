@@ -10,11 +10,13 @@ REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "reference"
 _ROW = re.compile(r"^    \* - ``(.+)``\n      - ``(.+)``$", re.MULTILINE)
 
 
-def documented(page):
-    """(text, hints, expected) of each row of the table of a page."""
+def documented(name):
+    """(text, hints, expected) of each row of the table on the page of a function."""
+    page = REFERENCE / f"{name.replace('_', '-')}.rst"
     rows = []
-    for given, expected in _ROW.findall((REFERENCE / page).read_text("utf-8")):
-        call = ast.parse(f"f({given})", mode="eval").body
+    for given, expected in _ROW.findall(page.read_text("utf-8")):
+        call = ast.parse(given, mode="eval").body
+        assert ast.unparse(call.func) == name
         hints = {word.arg: ast.literal_eval(word.value) for word in call.keywords}
         rows.append((ast.literal_eval(call.args[0]), hints, ast.literal_eval(expected)))
     assert rows, page

@@ -12,7 +12,7 @@ from scrapy.crawler import Crawler
 from scrapy.downloadermiddlewares.cookies import CookiesMiddleware
 from scrapy.downloadermiddlewares.retry import RetryMiddleware
 from scrapy.dupefilters import BaseDupeFilter, RFPDupeFilter
-from scrapy.extensions.feedexport import FeedExporter
+from scrapy.extensions.feedexport import FeedExporter, ItemFilter
 from scrapy.extensions.spiderstate import SpiderState
 from scrapy.pipelines.images import ImagesPipeline
 from scrapy.settings import SETTINGS_PRIORITIES, Settings
@@ -31,6 +31,8 @@ from scrapy_resilience.extensions.checkpoint import Checkpoint
 from scrapy_resilience.extensions.coverage import FieldCoverage
 from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
 from scrapy_resilience.extensions.snapshots import Snapshots
+from scrapy_resilience.pipelines.confidence import ConfidencePipeline, DoubtfulItems
+from scrapy_resilience.pipelines.normalize import NormalizePipeline
 from scrapy_resilience.scheduler import ResilientScheduler
 from scrapy_resilience.selectors import Registry, registry
 from scrapy_resilience.spidermiddlewares.deadletters import DeadLettersMiddleware
@@ -617,6 +619,46 @@ def test_a_deferred_out_of_sight_is_only_found_at_run_time(pipeline):
 def test_a_pipeline_that_is_off_does_not_count():
     """A pipeline that the project took out may wait as it likes."""
     assert applied(ITEM_PIPELINES={Coroutine: None, Plain: 1})["CONCURRENT_ITEMS"] == 1
+
+
+# --- pipelines ---------------------------------------------------------------------------
+
+NORMALIZE = {NormalizePipeline: 100}
+BOTH = {NormalizePipeline: 100, ConfidencePipeline: 900}
+FILTER = {"a.jsonl": {"item_filter": "scrapy_resilience.pipelines.confidence.TrustedItems"}}
+
+
+class OwnFilter(DoubtfulItems):
+    """A filter that a user has made of ours."""
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, NORMALIZE),
+        ({"FEEDS": {"a.jsonl": {}}}, NORMALIZE),
+        ({"RESILIENCE_CONFIDENCE_MINIMUM": 0.5}, NORMALIZE),
+        ({"RESILIENCE_CONFIDENCE_FIELD": "confidence"}, BOTH),
+        ({"RESILIENCE_CONFIDENCE_ACTION": "drop"}, BOTH),
+        ({"RESILIENCE_CONFIDENCE_WEIGHTS": {"speed": 0}}, BOTH),
+        ({"FEEDS": FILTER}, BOTH),
+        ({"FEEDS": {"a.jsonl": {"item_filter": OwnFilter}}}, BOTH),
+        ({"FEEDS": {"a.jsonl": {"item_filter": ItemFilter}}}, NORMALIZE),
+        ({"ITEM_PIPELINES": {NormalizePipeline: None}}, {}),
+        ({"ITEM_PIPELINES": {NormalizePipeline: 5}}, {NormalizePipeline: 5}),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("scheduler", [None, MyScheduler])
+def test_pipelines(settings, expected, scheduler):
+    """Items are weighed where something comes of it; the user's orders stay."""
+    more = {"SCHEDULER": scheduler} if scheduler else {}
+    assert components(applied(settings, **more), "ITEM_PIPELINES") == expected
+
+
+def test_our_pipelines_do_not_wait():
+    """CONCURRENT_ITEMS is lowered with them too."""
+    assert applied(RESILIENCE_CONFIDENCE_FIELD="c")["CONCURRENT_ITEMS"] == 1
 
 
 # --- uvloop ------------------------------------------------------------------------------

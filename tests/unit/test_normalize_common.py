@@ -10,6 +10,7 @@ import pytest
 
 from scrapy_resilience import normalize
 from scrapy_resilience.exceptions import ConfigurationError, MissingLibraryError
+from scrapy_resilience.normalize import _common
 from scrapy_resilience.normalize._common import MAX_LENGTH, chain, library, normalizer, plain
 
 
@@ -28,6 +29,8 @@ def length(seen):
         seen.append(text)
         if text == "fail":
             raise ZeroDivisionError
+        if text == "25:00":
+            raise ValueError
         if text == "hint":
             raise ConfigurationError(hint)
         return None if text == "none" else {"length": len(text), "hint": hint}
@@ -40,15 +43,22 @@ def test_it_adds_the_text(length):
     assert length(" abc ") == {"length": 3, "hint": None, "raw": " abc "}
 
 
-@pytest.mark.parametrize("text", [None, 5, b"abc", ["abc"], "", " \n\t", "none"])
+@pytest.mark.parametrize("text", [None, 5, b"abc", ["abc"], "", " \n\t", "none", "25:00"])
 def test_none(length, text):
     """What is no text, has nothing in it, or is no such value, is None."""
     assert length(text) is None
 
 
-def test_errors_of_libraries(length):
+def test_errors_of_libraries(length, monkeypatch):
     """What a library raises becomes None."""
+    monkeypatch.setattr(_common, "strict", False)
     assert length("fail") is None
+
+
+def test_strict(length):
+    """With the switch that tests set, what is raised is seen."""
+    with pytest.raises(ZeroDivisionError):
+        length("fail")
 
 
 def test_errors_of_hints(length):

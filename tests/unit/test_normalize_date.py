@@ -37,7 +37,7 @@ def iso(text, **hints):
     return found and not found["ambiguous"] and found["iso"]
 
 
-@pytest.mark.parametrize(("text", "hints", "expected"), documented("normalize-date.rst"))
+@pytest.mark.parametrize(("text", "hints", "expected"), documented("normalize_date"))
 def test_the_documented_table(text, hints, expected):
     """Each row of the table in the reference is so."""
     assert read(text, **hints) == expected

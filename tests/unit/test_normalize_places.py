@@ -9,7 +9,7 @@ import time
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from normalize_pages import rows
+from normalize_tables import documented
 
 from scrapy_resilience import normalize
 from scrapy_resilience.exceptions import MissingLibraryError
@@ -32,7 +32,7 @@ GOOD = {
     normalize_phone: "+1 212 555 0123",
     normalize_rating: "4.5/5 stars",
 }
-PAGES = [(function, *row) for function in KEYS for row in rows(function.__name__)]
+PAGES = [(function, *row) for function in KEYS for row in documented(function.__name__)]
 each = pytest.mark.parametrize("function", KEYS, ids=lambda function: function.__name__)
 
 functions = st.sampled_from(list(KEYS))
@@ -54,7 +54,7 @@ def test_the_table_of_the_page(function, text, hints, result):
 
 def test_the_pages_have_tables():
     """The rows were found."""
-    assert min(len(rows(function.__name__)) for function in KEYS) > 15
+    assert min(len(documented(function.__name__)) for function in KEYS) > 15
 
 
 @each

@@ -24,7 +24,7 @@ def read(text, **hints):
     return found
 
 
-@pytest.mark.parametrize(("text", "hints", "expected"), documented("normalize-price.rst"))
+@pytest.mark.parametrize(("text", "hints", "expected"), documented("normalize_price"))
 def test_the_documented_table(text, hints, expected):
     """Each row of the table in the reference is so."""
     assert read(text, **hints) == expected

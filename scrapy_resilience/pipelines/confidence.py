@@ -1,0 +1,110 @@
+"""Says how far each item can be trusted, and what becomes of one that can't."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from itemadapter import ItemAdapter, is_item
+from scrapy.exceptions import DropItem
+from scrapy.extensions.feedexport import ItemFilter
+
+from scrapy_resilience import names
+from scrapy_resilience._scrapy import fail_quietly
+from scrapy_resilience.confidence import Confidence, ConfidenceCalculator
+from scrapy_resilience.exceptions import ConfigurationError
+from scrapy_resilience.pipelines.evidence import evidence_of, said_by
+from scrapy_resilience.pipelines.passage import current, follow_items
+from scrapy_resilience.pipelines.writing import Writer
+from scrapy_resilience.settings import PREFIX, Config
+
+if TYPE_CHECKING:
+    from scrapy.crawler import Crawler
+    from scrapy.http import Response
+    from typing_extensions import Self
+
+__all__ = ["ConfidencePipeline", "DoubtfulItems", "TrustedItems"]
+
+
+class ConfidencePipeline:
+    """Weighs what the crawl knows of each item. Order 900: after what changes the values."""
+
+    def __init__(self, crawler: Crawler, config: Config) -> None:
+        self.crawler = crawler
+        self._config = config
+        self._calculator = ConfidenceCalculator(config.confidence_weights)
+        self._writer = Writer(config.confidence_field)
+        self._stats: Any = crawler.stats
+        self._known = 0
+        self._sum = 0.0
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        config = Config.from_settings(crawler.settings)
+        try:
+            return cls(crawler, config)
+        except ConfigurationError as error:
+            wrong = ConfigurationError(f"{PREFIX}CONFIDENCE_WEIGHTS: {error}")
+            fail_quietly(crawler, wrong)
+            raise wrong from None
+
+    def open_spider(self) -> None:
+        follow_items(self.crawler)
+
+    def process_item(self, item: Any) -> Any:
+        passage = current()
+        if passage.response is None or not is_item(item):
+            return item  # nothing is known of it
+        values = ItemAdapter(item)
+        found = self._judge(item, values, passage.response, passage.unread)
+        self._count(found)
+        passage.doubtful = found.overall < self._config.confidence_minimum
+        if passage.doubtful:
+            self._doubt(found)
+        if self._config.confidence_field:
+            self._writer.write(values, {**found.as_dict(), "doubtful": passage.doubtful})
+        return item
+
+    def _judge(
+        self, item: Any, values: ItemAdapter, response: Response, unread: tuple[str, ...]
+    ) -> Confidence:
+        evidence = evidence_of(item, values, response, unread)
+        found = self._calculator.calculate(
+            content=response.body,
+            sources=evidence.sources,
+            extraction_method=evidence.method,
+            response_time=response.meta.get("download_latency") if response.request else None,
+            status=response.status,
+            structured_data=said_by(response).any,
+        )
+        found.warnings.extend(f"{name} is not what it should be" for name in unread)
+        found.warnings.extend(
+            f"{name} differs from the structured data" for name in evidence.differ
+        )
+        return found
+
+    def _count(self, found: Confidence) -> None:
+        self._known += 1
+        self._sum += found.overall
+        self._stats.inc_value(names.STAT_CONFIDENCE + found.extraction_quality)
+        self._stats.set_value(names.STAT_CONFIDENCE_MEAN, round(self._sum / self._known, 4))
+
+    def _doubt(self, found: Confidence) -> None:
+        self._stats.inc_value(names.STAT_CONFIDENCE_DOUBTFUL)
+        if self._config.confidence_action == "drop":
+            self._stats.inc_value(names.STAT_CONFIDENCE_DROPPED)
+            why = ", ".join(found.warnings) or "nothing speaks for it"
+            raise DropItem(f"Confidence {found.overall:.2f}: {why}")
+
+
+class TrustedItems(ItemFilter):
+    """``item_filter`` of a feed without the items that :class:`ConfidencePipeline` doubts."""
+
+    def accepts(self, item: Any) -> bool:
+        return not current().doubtful and super().accepts(item)
+
+
+class DoubtfulItems(ItemFilter):
+    """``item_filter`` of a feed with the others: those that a person should look at."""
+
+    def accepts(self, item: Any) -> bool:
+        return current().doubtful and super().accepts(item)
