@@ -54,8 +54,8 @@ class ShopSpider(LocalSpider):
         "RESILIENCE_CONFIDENCE_WEIGHTS": {"content_length": 0, "structured_data": 0},
         "RESILIENCE_CONFIDENCE_MINIMUM": 0.8,
         # A page in ten answers 503 at first; a site that starts anew with a killed crawl has
-        # forgotten which, and those that are left may be all of them.
-        "RESILIENCE_BREAKER_FAILURE_THRESHOLD": 0,
+        # forgotten which, and those that are left may be all of them: look again soon.
+        "RESILIENCE_BREAKER_RECOVERY_TIMEOUT": 1,
         # Small shops: by default a field is known after 100 pages.
         "RESILIENCE_DRIFT_WINDOW": 20,
         "RESILIENCE_DRIFT_BASELINE": 20,
