@@ -243,6 +243,7 @@ def test_requests_that_fail(plain_crawl):
                 yield dict(sku=failure.request.url)
         """,
         RETRY_TIMES=1,
+        RESILIENCE_BREAKER_ENABLED=False,
     )
     refused = job.site.url("refused.test")
     job.configure(REFUSED=refused)
