@@ -246,7 +246,8 @@ class Gates:
         if until <= now and self._on_probation >= config.probation_slots and config.slow_start:
             until = self._take_turn(gate, now)
         elif until > now and gate.is_starting:
-            self._starting_until = max(self._starting_until, until)
+            answer_by = gate.first_at + config.slow_start  # a hold may last much longer
+            self._starting_until = max(self._starting_until, answer_by)
         return until
 
     def _take_turn(self, gate: Gate, now: float) -> float:

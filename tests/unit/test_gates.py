@@ -183,6 +183,22 @@ def test_nobody_is_excused_while_a_new_domain_starts():
     assert gates.excuse(2.0)
 
 
+def test_a_new_domain_that_is_held_keeps_nobody_waiting():
+    """Its hold is longer than its slow start: others are excused after the slow start."""
+    gates = make()
+    for domain in ("x", "y", "z"):
+        fail(gates, domain, times=1)
+    gates.acquire("x", 1.0)
+    gates.acquire("y", 1.0)
+    gates.ready_at("z", 1.0)
+    gates.acquire("new", 1.0)
+    gates.hold("new", 300.0, "Retry-After", 1.0)
+
+    assert gates.ready_at("new", 1.1) == 301.0
+
+    assert gates.excuse(2.0)
+
+
 # --- breakers ----------------------------------------------------------------------
 
 
