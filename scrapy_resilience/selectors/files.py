@@ -90,11 +90,12 @@ def _read(path: Path) -> dict[str, Any]:
             raise SelectorError(
                 f"{path} is larger than {_LARGEST} bytes: it is no selector set"
             )
-        return tomllib.loads(path.read_text("utf-8"))
+        data: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise SelectorError(f"{path} can't be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SelectorError(f"{path} is no TOML: {error}") from None
+    return data
 
 
 def _made(path: Path, data: dict[str, Any], parent: Callable[[str], Version]) -> Version:
