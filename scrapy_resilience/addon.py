@@ -25,6 +25,7 @@ from scrapy_resilience.extensions.coverage import FieldCoverage
 from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
 from scrapy_resilience.extensions.shutdown import Shutdown
 from scrapy_resilience.extensions.snapshots import Snapshots
+from scrapy_resilience.layers import apply_layers
 from scrapy_resilience.pipelines.confidence import (
     ConfidencePipeline,
     DoubtfulItems,
@@ -33,7 +34,7 @@ from scrapy_resilience.pipelines.confidence import (
 from scrapy_resilience.pipelines.normalize import NormalizePipeline
 from scrapy_resilience.scheduler import ResilientScheduler
 from scrapy_resilience.selectors import registry
-from scrapy_resilience.settings import Config, apply_layers
+from scrapy_resilience.settings import Config
 from scrapy_resilience.spidermiddlewares.deadletters import DeadLettersMiddleware
 from scrapy_resilience.spidermiddlewares.drift import DriftMiddleware
 from scrapy_resilience.spidermiddlewares.start import StartMiddleware

@@ -17,7 +17,8 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from weakref import WeakValueDictionary
 
-from scrapy_resilience.core.breaker import Breaker, BreakerConfig, Event, Outcome, State
+from scrapy_resilience.core.breaker import Breaker, Event, Outcome, State
+from scrapy_resilience.core.breakerconfig import BreakerConfig
 from scrapy_resilience.exceptions import CircuitOpenError
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 import sys
 import time
 from functools import partial
@@ -13,7 +12,6 @@ from weakref import WeakSet
 
 from scrapy import Request, Spider, signals
 from scrapy.core.scheduler import BaseScheduler
-from scrapy.dupefilters import RFPDupeFilter
 from scrapy.exceptions import CloseSpider
 from scrapy.utils.defer import deferred_from_coro, maybe_deferred_to_future
 
@@ -33,22 +31,19 @@ from scrapy_resilience.checkpoint.items import OutputTracker
 from scrapy_resilience.checkpoint.job import job_of
 from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.deadletters import letters_of
-from scrapy_resilience.exceptions import (
-    CheckpointError,
-    DamagedError,
-    ResilienceError,
-    StorageError,
-)
+from scrapy_resilience.duplicates import UNREADABLE, Duplicates
+from scrapy_resilience.exceptions import CheckpointError, ResilienceError, StorageError
 from scrapy_resilience.frontier.codec import RequestCodec, UnserializableError, ValueCodec
 from scrapy_resilience.frontier.lanes import Frontier
 from scrapy_resilience.frontier.ledger import Ledger
-from scrapy_resilience.frontier.outputs import Producer, StartOutputs, content_key
+from scrapy_resilience.frontier.outputs import Producer, StartOutputs
 from scrapy_resilience.frontier.store import Changes, MemoryStore, Row
 from scrapy_resilience.gates.gatekeeper import Gatekeeper, gatekeeper_of
 from scrapy_resilience.gates.holding import Alarm, Holding
 from scrapy_resilience.requests import pop_delay, request_key
 from scrapy_resilience.shares import Shares, slot_limit, slot_name
-from scrapy_resilience.stock import check_settings, dupefilter_of, order_of, take_over
+from scrapy_resilience.starts import Starts
+from scrapy_resilience.stock import check_settings, order_of, take_over
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +58,6 @@ __all__ = ["ResilientScheduler"]
 logger = logging.getLogger(__name__)
 
 _COLLECT_AT_LEAST: Final = 256
-_UNREADABLE: Final = (DamagedError, sqlite3.DatabaseError)
 _PATIENCE_AT_CLOSE: Final = 10.0
 """Seconds for which the last commit is tried."""
 
@@ -91,8 +85,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
         self.crawler = crawler
         check_settings(crawler.settings)
         self.job = job_of(crawler)
-        self._dupefilter = dupefilter_of(crawler)
-        self._filters = type(self._dupefilter) is RFPDupeFilter
+        self._duplicates = Duplicates(crawler)
         self._stats: Any = crawler.stats
         self._letters = letters_of(crawler)
         self._inc = self._stats.inc_value  # looking it up costs more than calling it
@@ -104,8 +97,8 @@ class ResilientScheduler(Refusing, BaseScheduler):
         self._unreadable = False
         self._told = False
         self._issued: WeakSet[Request] = WeakSet()
-        self.start_pending = False
-        """Whether ``start()`` may have more to put out."""
+        self.starts: Starts | None = None
+        """With a job."""
         self.committer: Committer | None = None
         self.on_full: Callable[[], None] = lambda: None
         """Called when the next commit has grown to its limit."""
@@ -144,13 +137,13 @@ class ResilientScheduler(Refusing, BaseScheduler):
         if self._gates is not None:
             self._gates.attach(self)
             self._holding = Holding(self.crawler, self.frontier, self._gates)
-        rerun = job is not None and job.config.rerun_start
-        imported = take_over(job.stock, self.frontier, spider) if job and job.stock else []
-        self._start = StartOutputs(() if rerun else chain(store.start_keys(), imported))
-        self._start_request: tuple[Request, int] | None = None
         self._max_changes = job.config.checkpoint_max_changes if job else sys.maxsize
         wrap_scraper(engine, self.outputs.outputs, self.outputs.item)
         if job is not None:
+            imported = take_over(job.stock, self.frontier, spider) if job.stock else []
+            rerun = job.config.rerun_start
+            done = StartOutputs(() if rerun else chain(store.start_keys(), imported))
+            self.starts = Starts(job, done, self._duplicates, self.outputs)
             self._letters.attach(self.ledger, self._codec, job.meta.get("dead_letters", 0))
             self.committer = Committer(
                 job.store, self.frontier, self._stats, patience=job.config.storage_timeout
@@ -170,7 +163,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
                 opened(self)
             job.meta["clean"] = False
             self._begin(job)
-        return self._dupefilter.open()
+        return self._duplicates.open(self.frontier, self.on_damage)
 
     def _begin(self, job: Job) -> None:
         """Write down that the job has begun, with all that was imported in one step."""
@@ -210,7 +203,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
             self.committer.patience = min(self.committer.patience, _PATIENCE_AT_CLOSE)
             await self._commit_before_feeds(self.committer)
             reach("close/committed")
-        if (closed := self._dupefilter.close(reason)) is not None:
+        if (closed := self._duplicates.close(reason)) is not None:
             await maybe_deferred_to_future(closed)
 
     async def _commit_before_feeds(self, committer: Committer) -> None:
@@ -246,10 +239,10 @@ class ResilientScheduler(Refusing, BaseScheduler):
         if self.ledger.frozen:
             return True  # its parent is not done: the next run makes it again
         parent = self.outputs.parent(request)
-        start_key = self._take_start_key(request)
+        start_key = self.starts.key_of(request) if self.starts is not None else None
         key = None
-        fingerprint = self._fingerprint(request)
-        if not request.dont_filter and self._is_duplicate(request, fingerprint):
+        fingerprint = self._duplicates.fingerprint(request)
+        if not request.dont_filter and self._duplicates.has(request, fingerprint):
             return False
         if parent is not None and self.job is not None and fingerprint is None:
             key = parent.child(request_key(request))
@@ -271,7 +264,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
                     self._hand_out(request, row, now)
                     return request
                 self.frontier.vacate(self.frontier.source[1])
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             self.on_damage(error)
             return None
         self._alarm.set(now)
@@ -325,7 +318,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
             self._gates.handed_out(request, lane, now)
         if self.job is not None:
             self._collect_some()  # before the engine does not know the next one yet
-            self.ledger.handed_out(request, row, partial(self._fingerprint, request))
+            self.ledger.handed_out(request, row, partial(self._duplicates.fingerprint, request))
         kind = "disk" if isinstance(row.data, bytes) else "memory"
         self._inc(f"scheduler/dequeued/{kind}")
         self._inc("scheduler/dequeued")
@@ -333,50 +326,11 @@ class ResilientScheduler(Refusing, BaseScheduler):
     def __len__(self) -> int:
         return len(self.frontier)
 
-    # --- start() ---
-
-    def claim_start(self, output: Any) -> bool:
-        """Whether an earlier run has done this output of ``start()``."""
-        if self.job is None:
-            return False
-        if isinstance(output, Request):
-            key = request_key(output)
-            if self._was_started(output, key):
-                return True
-            self._start_request = output, key
-            return False
-        key = self._item_key(output)
-        if self._start.claim(key):
-            return True
-        self.outputs.expect_start_item(output, key)
-        return False
-
-    def _was_started(self, request: Request, key: int) -> bool:
-        """Filtered ones are told here by their fingerprint: the engine takes 0.1 ms each."""
-        if self._is_unfiltered(request):
-            return self._start.claim(key)
-        assert self.job is not None
-        return self.job.resumed and self._is_duplicate(request, self._fingerprint(request))
-
-    def _is_unfiltered(self, request: Request) -> bool:
-        """Whether no fingerprint tells a second run that the request was there."""
-        return request.dont_filter or not self._filters
-
-    def _item_key(self, item: Any) -> int:
-        assert self.job is not None
-        try:
-            return content_key(b"item", self.job.values.encode(item))
-        except UnserializableError:
-            return content_key(b"item", repr(item).encode(errors="replace"))
-
-    def _take_start_key(self, request: Request) -> int | None:
-        pending, self._start_request = self._start_request, None
-        return pending[1] if pending is not None and pending[0] is request else None
-
     # --- commits ---
 
     def _contribute(self, changes: Changes) -> None:
         assert self.job is not None
+        assert self.starts is not None
         self._collect()
         self.ledger.contribute(changes)
         self._letters.contribute(changes)
@@ -384,7 +338,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
         meta["dead_letters"] = self._letters.count
         meta["reason"] = self._close_reason
         self.job.all_done = (
-            self._close_reason == "finished" and rows == 0 and not self.start_pending
+            self._close_reason == "finished" and rows == 0 and not self.starts.pending
         )
         meta["finished"] = self.job.all_done and meta["clean"] and not self.job.incomplete
         self.job.contribute(
@@ -423,26 +377,6 @@ class ResilientScheduler(Refusing, BaseScheduler):
 
     # --- inside ---
 
-    def _fingerprint(self, request: Request) -> bytes | None:
-        """None for a request that is not filtered."""
-        if self._is_unfiltered(request):
-            return None
-        return self.crawler.request_fingerprinter.fingerprint(request)
-
-    def _is_duplicate(self, request: Request, fingerprint: bytes | None) -> bool:
-        if fingerprint is None:
-            duplicate = self._dupefilter.request_seen(request)
-        else:
-            try:
-                duplicate = self.frontier.seen(fingerprint)
-            except _UNREADABLE as error:
-                self.on_damage(error)
-                return True  # nothing is committed any more
-        if duplicate:
-            assert self.crawler.spider is not None
-            self._dupefilter.log(request, self.crawler.spider)
-        return duplicate
-
     def _push(self, request: Request, origin: _Origin) -> None:
         slot = lane = slot_name(self.crawler.engine.downloader.get_slot_key(request))
         if self._gates is not None:
@@ -469,7 +403,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
         if not durable:
             self._keep_open(row, request, origin)
         elif origin.start_key is not None:
-            if self._is_unfiltered(request):
+            if self._duplicates.is_unfiltered(request):
                 self.frontier.note_start(origin.start_key)
         elif origin.key is not None and origin.parent is not None:
             origin.parent.put_out(origin.key)

@@ -1,54 +1,27 @@
 """Every ``RESILIENCE_*`` setting: its type, default, range and meaning, defined once.
 
 A setting ``RESILIENCE_CHECKPOINT_INTERVAL`` is the field ``checkpoint_interval`` of
-:class:`Config`. Values come, from the weakest to the strongest, from the profile, a
-JSON or TOML file, the environment, the project's settings, the spider's and the
-command line.
+:class:`Config`. Where values come from is told in :mod:`.layers`.
 """
 
 from __future__ import annotations
 
 import difflib
 import json
-import os
-import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from functools import cache
 from math import inf, isfinite
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args, get_origin, get_type_hints
 
-from scrapy.settings import SETTINGS_PRIORITIES
-
 from scrapy_resilience.exceptions import ConfigurationError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 if TYPE_CHECKING:
     from scrapy.settings import BaseSettings
 
-__all__ = [
-    "PREFIX",
-    "PRIORITIES",
-    "PROFILES",
-    "Config",
-    "apply_layers",
-    "default_of",
-    "describe",
-    "origin",
-]
+__all__ = ["PREFIX", "PROFILES", "Config", "default_of", "fields_by_name", "unknown_setting"]
 
 PREFIX: Final = "RESILIENCE_"
-
-PRIORITIES: Final = {
-    "profile": SETTINGS_PRIORITIES["addon"],
-    "file": SETTINGS_PRIORITIES["addon"] + 1,
-    "environment": SETTINGS_PRIORITIES["addon"] + 2,
-}
 
 _DEVELOPMENT: Final[dict[str, Any]] = {
     "snapshot_interval": 60.0,
@@ -375,10 +348,10 @@ class Config:
         Raises :exc:`ConfigurationError` for an unknown name, a wrong type or a value
         out of range.
         """
-        known = _fields()
+        known = fields_by_name()
         for name in settings:
             if str(name).startswith(PREFIX) and name not in known:
-                raise _unknown(name)
+                raise unknown_setting(name)
         values = {
             f.name: _parse(name, f, settings.get(name))
             for name, f in known.items()
@@ -393,7 +366,8 @@ def default_of(f: Field[Any]) -> Any:
 
 
 @cache
-def _fields() -> dict[str, Field[Any]]:
+def fields_by_name() -> dict[str, Field[Any]]:
+    """The fields of :class:`Config` by the full names of their settings."""
     return {PREFIX + f.name.upper(): f for f in fields(Config)}
 
 
@@ -402,8 +376,9 @@ def _types() -> dict[str, Any]:
     return get_type_hints(Config)
 
 
-def _unknown(name: str, where: str = "") -> ConfigurationError:
-    close = difflib.get_close_matches(name, _fields(), n=1)
+def unknown_setting(name: str, where: str = "") -> ConfigurationError:
+    """The error for a name that is none, with the one that was meant."""
+    close = difflib.get_close_matches(name, fields_by_name(), n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
     return ConfigurationError(f"{name}{where} is not a setting of scrapy_resilience.{hint}")
 
@@ -483,88 +458,3 @@ def _number(name: str, kind: type, bounds: Mapping[str, Any], raw: Any, shown: s
     if not (isfinite(value) and low <= value <= (inf if maximum is None else maximum)):
         raise problem
     return value
-
-
-# --- layers ---------------------------------------------------------------------
-
-
-def apply_layers(settings: BaseSettings, environ: Mapping[str, str] | None = None) -> list[str]:
-    """Add the values of the environment, the file and the profile to *settings*.
-
-    Each goes in at its own priority, so that whatever the user set in the project, the
-    spider or on the command line wins. Returns the names of ``RESILIENCE_*`` environment
-    variables that are no settings, for a warning.
-    """
-    environ = os.environ if environ is None else environ
-    unknown = []
-    for name, value in environ.items():
-        if name in _fields():
-            settings.set(name, value, priority=PRIORITIES["environment"])
-        elif name.startswith(PREFIX):
-            unknown.append(name)
-    if path := settings.get(PREFIX + "CONFIG_FILE"):
-        for name, value in _read_file(Path(str(path))).items():
-            settings.set(name, value, priority=PRIORITIES["file"])
-    profile = settings.get(PREFIX + "PROFILE", "default")
-    for key, value in PROFILES.get(str(profile), {}).items():
-        settings.set(PREFIX + key.upper(), value, priority=PRIORITIES["profile"])
-    return unknown
-
-
-def _read_file(path: Path) -> dict[str, Any]:
-    """The settings in a JSON or TOML file, by their full names.
-
-    Keys may be written in full or without the prefix, in any case; a table named
-    ``resilience`` is read when there is one.
-    """
-    setting = f"{PREFIX}CONFIG_FILE={str(path)!r}"
-    if path.suffix not in {".json", ".toml"}:
-        raise ConfigurationError(f"{setting}: use a file that ends in .json or .toml.")
-    try:
-        text = path.read_text(encoding="utf-8")
-        data: Any = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except OSError as error:
-        raise ConfigurationError(f"{setting}: {error.strerror}.") from None
-    except ValueError as error:
-        raise ConfigurationError(f"{setting}: {error}") from None
-    if isinstance(data, dict):
-        data = data.get("resilience", data)
-    if not isinstance(data, dict):
-        raise ConfigurationError(f"{setting}: use a table of settings.")
-    found = {}
-    for key, value in data.items():
-        name = key.upper() if key.upper().startswith(PREFIX) else PREFIX + key.upper()
-        if name not in _fields() or name == PREFIX + "CONFIG_FILE":
-            raise _unknown(name, f" in {path}")
-        found[name] = value
-    return found
-
-
-def origin(settings: BaseSettings, name: str) -> str:
-    """Where the value of a setting came from, in one word."""
-    priority = settings.getpriority(name)
-    if priority is None:
-        return "default"
-    by_number = {number: word for word, number in SETTINGS_PRIORITIES.items()}
-    by_number |= {number: word for word, number in PRIORITIES.items()}
-    return by_number.get(priority, f"priority {priority}")
-
-
-def describe(settings: BaseSettings) -> list[dict[str, Any]]:
-    """One row a setting: ``name``, ``value`` (secrets masked), ``origin``, ``meaning``."""
-    config = Config.from_settings(settings)
-    rows = []
-    for name, f in _fields().items():
-        value = getattr(config, f.name)
-        if f.metadata["secret"] and value:
-            value = "***"
-        rows.append(
-            {
-                "name": name,
-                "value": value,
-                "origin": origin(settings, name),
-                "default": default_of(f),
-                "meaning": f.metadata["meaning"],
-            }
-        )
-    return rows

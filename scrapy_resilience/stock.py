@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from scrapy import Request, Spider, squeues
 from scrapy.dupefilters import BaseDupeFilter, RFPDupeFilter
 from scrapy.pqueues import DownloaderAwarePriorityQueue
-from scrapy.utils.misc import build_from_crawler, load_object
+from scrapy.utils.misc import load_object
 
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.frontier.lane import Order
@@ -15,13 +15,12 @@ from scrapy_resilience.requests import request_key
 from scrapy_resilience.shares import slot_name
 
 if TYPE_CHECKING:
-    from scrapy.crawler import Crawler
     from scrapy.settings import BaseSettings
 
     from scrapy_resilience.checkpoint.stock_job import StockJob
     from scrapy_resilience.frontier.lanes import Frontier
 
-__all__ = ["check_settings", "dupefilter_of", "order_of", "take_over"]
+__all__ = ["check_settings", "order_of", "take_over"]
 
 _ASYNCIO_REACTOR: Final = "twisted.internet.asyncioreactor.AsyncioSelectorReactor"
 
@@ -79,18 +78,6 @@ def _load(settings: BaseSettings, name: str) -> Any:
         return load_object(settings[name])
     except (ImportError, NameError, TypeError, ValueError) as error:
         raise ConfigurationError(f"{name}={settings[name]!r}: {error}.") from None
-
-
-def dupefilter_of(crawler: Crawler) -> BaseDupeFilter:
-    """Scrapy's filter only logs here; the frontier remembers the fingerprints."""
-    cls = load_object(crawler.settings["DUPEFILTER_CLASS"])
-    if cls is RFPDupeFilter:
-        return RFPDupeFilter(
-            debug=crawler.settings.getbool("DUPEFILTER_DEBUG"),
-            fingerprinter=crawler.request_fingerprinter,
-        )
-    dupefilter: BaseDupeFilter = build_from_crawler(cls, crawler)
-    return dupefilter
 
 
 def take_over(stock: StockJob, frontier: Frontier, spider: Spider) -> list[int]:

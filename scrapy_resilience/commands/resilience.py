@@ -21,7 +21,8 @@ from scrapy_resilience.commands.snapshots import list_snapshots, restore_snapsho
 from scrapy_resilience.commands.tables import plain, shown_size, shown_time, table
 from scrapy_resilience.core.deadletter import KINDS, Wanted
 from scrapy_resilience.exceptions import ResilienceError
-from scrapy_resilience.settings import Config, apply_layers, describe
+from scrapy_resilience.layers import apply_layers, describe
+from scrapy_resilience.settings import Config
 
 if TYPE_CHECKING:
     import argparse

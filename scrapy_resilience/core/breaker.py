@@ -43,18 +43,17 @@ Listeners are called when a transition is complete, so they may use the breaker.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, fields
 from enum import Enum
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
+from scrapy_resilience.core.breakerconfig import LEVEL_MAX, BreakerConfig
 from scrapy_resilience.core.window import Counts, Window
-from scrapy_resilience.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["TRANSITIONS", "Breaker", "BreakerConfig", "Event", "Outcome", "State"]
+__all__ = ["TRANSITIONS", "Breaker", "Event", "Outcome", "State"]
 
 
 class State(Enum):
@@ -118,7 +117,6 @@ TRANSITIONS: Final[Mapping[tuple[State, Event], State]] = {
 }
 """(state, event) → the next state."""
 
-_LEVEL_MAX: Final = 64
 _TEXT_MAX: Final = 200
 
 # An enum's member costs several times as much to look up as a global.
@@ -126,92 +124,6 @@ _CLOSED: Final = State.CLOSED
 _DISABLED: Final = State.DISABLED
 _SUCCESS: Final = Outcome.SUCCESS
 _FAILURE: Final = Outcome.FAILURE
-
-
-@dataclass(frozen=True, slots=True)
-class BreakerConfig:
-    """When a breaker opens, for how long, and what closes it. Times are in seconds.
-
-    :param failure_threshold: failures in a row that open it; 0 turns this off
-    :param failure_rate: share of failures in the window that opens it; 0 turns this off
-    :param min_calls: calls in the window below which no share counts
-    :param window: the seconds of which shares are taken
-    :param slow_call_duration: a call that takes this long is slow; 0 turns this off
-    :param slow_call_rate: share of slow calls in the window that opens it
-    :param recovery_timeout: how long it is open for the first time
-    :param max_recovery_timeout: how long it is open at most
-    :param half_open_max: trials of one round
-    :param half_open_concurrent: trials under way at a time
-    :param success_threshold: successful trials that close it
-    :param trial_timeout: a trial without an outcome for that long has failed
-    :param jitter: share by which open times differ at random, up and down
-
-    Raises :exc:`.ConfigurationError` for a value that makes no sense.
-    """
-
-    failure_threshold: int = 5
-    failure_rate: float = 0.5
-    min_calls: int = 10
-    window: float = 60.0
-    slow_call_duration: float = 0.0
-    slow_call_rate: float = 1.0
-    recovery_timeout: float = 300.0
-    max_recovery_timeout: float = 3600.0
-    half_open_max: int = 3
-    half_open_concurrent: int = 1
-    success_threshold: int = 2
-    trial_timeout: float = 360.0
-    jitter: float = 0.1
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            self._check(field.name, type(field.default))
-        if self.max_recovery_timeout < self.recovery_timeout:
-            raise ConfigurationError(
-                f"max_recovery_timeout={self.max_recovery_timeout:g} is less than "
-                f"recovery_timeout={self.recovery_timeout:g}: raise it."
-            )
-        if self.half_open_max < self.success_threshold:
-            raise ConfigurationError(
-                f"half_open_max={self.half_open_max} is less than success_threshold="
-                f"{self.success_threshold}: no trials could close the breaker. Raise it."
-            )
-
-    def _check(self, name: str, kind: type) -> None:
-        low, high = _BOUNDS[name]
-        value = getattr(self, name)
-        kinds = int if kind is int else (int, float)
-        if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
-            what = "a whole number" if kind is int else "a number"
-            raise ConfigurationError(f"{name}={value!r}: use {what} from {low:g} to {high:g}.")
-
-    def open_time(self, level: int, chance: float) -> float:
-        """The open time at escalation *level*; *chance* is from 0 to 1.
-
-        The cap comes after the jitter, and the level is bounded, so neither gets past it.
-        """
-        spread = 1 + self.jitter * (2 * chance - 1)
-        seconds = self.recovery_timeout * 2.0 ** min(level, _LEVEL_MAX) * spread
-        return min(seconds, self.max_recovery_timeout)
-
-
-_YEAR: Final = 366 * 86400.0
-_MANY: Final = 1_000_000
-_BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
-    "failure_threshold": (0, _MANY),
-    "failure_rate": (0, 1),
-    "min_calls": (1, _MANY),
-    "window": (0.01, _YEAR),
-    "slow_call_duration": (0, _YEAR),
-    "slow_call_rate": (0.001, 1),
-    "recovery_timeout": (0.001, _YEAR),
-    "max_recovery_timeout": (0.001, _YEAR),
-    "half_open_max": (1, _MANY),
-    "half_open_concurrent": (1, _MANY),
-    "success_threshold": (1, _MANY),
-    "trial_timeout": (0.001, _YEAR),
-    "jitter": (0, 1),
-}
 
 
 class _Round:
@@ -455,7 +367,7 @@ class Breaker:
         if event is not Event.TRIAL_THROTTLED:
             level = self._level_at(now)
             open_time = self.config.open_time(level, self._rng())
-            self._level = min(level + 1, _LEVEL_MAX)
+            self._level = min(level + 1, LEVEL_MAX)
             self.trips = 0 if self.state is _CLOSED else self.trips + 1
         self._open_time = open_time
         self.opened_until = now + open_time
@@ -510,7 +422,7 @@ class Breaker:
         with suppress(ValueError):
             breaker.state = State(data.get("state"))
         breaker.trips = int(_number(data, "trips", 2**31))
-        breaker._level = int(_number(data, "level", _LEVEL_MAX))
+        breaker._level = int(_number(data, "level", LEVEL_MAX))
         breaker._since = now
         breaker.last_failure = str(data.get("last_failure", ""))[:_TEXT_MAX]
         if breaker.state is _CLOSED:

@@ -26,7 +26,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
-from scrapy_resilience.core.breaker import Breaker, BreakerConfig, Event, Outcome, State
+from scrapy_resilience.core.breaker import Breaker, Event, Outcome, State
+from scrapy_resilience.core.breakerconfig import BreakerConfig
 from scrapy_resilience.core.ratelimit import Pace, Rate, TokenBucket
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from scrapy.utils.httpobj import urlparse_cached
 from scrapy.utils.misc import load_object
 
-from scrapy_resilience.core.breaker import BreakerConfig
+from scrapy_resilience.core.breakerconfig import BreakerConfig
 from scrapy_resilience.core.ratelimit import Rate, parse_rate
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.settings import PREFIX

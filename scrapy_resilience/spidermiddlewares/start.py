@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.checkpoint.job import Job
     from scrapy_resilience.scheduler import ResilientScheduler
+    from scrapy_resilience.starts import Starts
 
 __all__ = ["StartMiddleware"]
 
@@ -32,7 +33,7 @@ class StartMiddleware(JobComponent):
         if self.job.skips_start:
             return
         count = 0
-        scheduler: ResilientScheduler | None = None
+        starts: Starts | None = None
         async for output in start:
             count += 1
             if count % _BREATH == 0:
@@ -41,8 +42,10 @@ class StartMiddleware(JobComponent):
             scheduler = cast("ResilientScheduler", self.crawler.engine.scheduler)
             if scheduler.committer is not None:
                 await scheduler.committer.intake.wait()
-            scheduler.start_pending = True
-            if not scheduler.claim_start(output):
+            starts = scheduler.starts
+            assert starts is not None
+            starts.pending = True
+            if not starts.claim(output):
                 yield output
-        if scheduler is not None:
-            scheduler.start_pending = False
+        if starts is not None:
+            starts.pending = False

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
-from scrapy_resilience.core.breaker import Breaker, BreakerConfig, Outcome
+from scrapy_resilience.core.breaker import Breaker, Outcome
+from scrapy_resilience.core.breakerconfig import BreakerConfig
 
 FAILED = Outcome.FAILURE
 PASSED = Outcome.SUCCESS

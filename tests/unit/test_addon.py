@@ -64,7 +64,7 @@ class MyDupeFilter(RFPDupeFilter):
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch):
     """Keep settings of the machine out."""
-    monkeypatch.setattr("scrapy_resilience.settings.os.environ", {})
+    monkeypatch.setattr("scrapy_resilience.layers.os.environ", {})
 
 
 def applied(settings=None, *, jobdir="job", spider=BooksSpider, **more):
@@ -481,7 +481,7 @@ def test_a_wrong_setting_is_logged_in_one_line(caplog):
 
 def test_an_unknown_environment_variable_is_a_warning(monkeypatch, caplog):
     """A RESILIENCE_ variable that is no setting is named in the log, and the crawl runs."""
-    monkeypatch.setattr("scrapy_resilience.settings.os.environ", {"RESILIENCE_FOO": "1"})
+    monkeypatch.setattr("scrapy_resilience.layers.os.environ", {"RESILIENCE_FOO": "1"})
     applied()
 
     assert "RESILIENCE_FOO" in caplog.text

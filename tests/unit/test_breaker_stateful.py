@@ -18,7 +18,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from scrapy_resilience.core.breaker import TRANSITIONS, Breaker, BreakerConfig, Outcome
+from scrapy_resilience.core.breaker import TRANSITIONS, Breaker, Outcome
+from scrapy_resilience.core.breakerconfig import BreakerConfig
 
 WINDOW = 60.0
 BASE, CAP = 10.0, 100.0

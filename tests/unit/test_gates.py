@@ -9,7 +9,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from scrapy_resilience.core.breaker import BreakerConfig, Outcome, State
+from scrapy_resilience.core.breaker import Outcome, State
+from scrapy_resilience.core.breakerconfig import BreakerConfig
 from scrapy_resilience.core.gates import GateConfig, Gates
 from scrapy_resilience.core.ratelimit import Rate
 

@@ -8,17 +8,11 @@ from dataclasses import dataclass
 import pytest
 from scrapy.settings import SETTINGS_PRIORITIES, Settings
 
+from scrapy_resilience import layers
 from scrapy_resilience import settings as module
 from scrapy_resilience.exceptions import ConfigurationError, ResilienceError
-from scrapy_resilience.settings import (
-    PREFIX,
-    PRIORITIES,
-    PROFILES,
-    Config,
-    apply_layers,
-    describe,
-    origin,
-)
+from scrapy_resilience.layers import PRIORITIES, apply_layers, describe, origin
+from scrapy_resilience.settings import PREFIX, PROFILES, Config, fields_by_name
 
 INTERVAL = "RESILIENCE_CHECKPOINT_INTERVAL"
 ORDER = ["profile", "file", "environment", "project", "spider", "cmdline"]
@@ -33,7 +27,7 @@ def parse(**values) -> Config:
 
 def fields_of(kind):
     """Return the names of all settings of a type."""
-    return [name for name, f in module._fields().items() if module._types()[f.name] is kind]
+    return [name for name, f in fields_by_name().items() if module._types()[f.name] is kind]
 
 
 # --- values -----------------------------------------------------------------------------
@@ -109,7 +103,7 @@ def test_bad_dicts_and_lists(name, kind, raw):
     assert str(caught.value).startswith(f"{PREFIX}{name}=")
 
 
-@pytest.mark.parametrize("name", list(module._fields()))
+@pytest.mark.parametrize("name", list(fields_by_name()))
 def test_none_is_the_default(name):
     """A setting of None is a setting that nobody made."""
     assert Config.from_settings(Settings({name: None})) == Config()
@@ -485,7 +479,7 @@ def test_describe_lists_every_setting_once():
     """Each field of the config is one row, with its default and a meaning."""
     rows = describe(Settings({INTERVAL: 3}))
 
-    assert [row["name"] for row in rows] == list(module._fields())
+    assert [row["name"] for row in rows] == list(fields_by_name())
     assert all(row["meaning"].endswith(".") for row in rows)
     by_name = {row["name"]: row for row in rows}
     assert (by_name[INTERVAL]["value"], by_name[INTERVAL]["origin"]) == (3, "project")
@@ -505,13 +499,14 @@ def _secret_config(monkeypatch):
         from_settings = classmethod(Config.from_settings.__func__)
 
     types = {"key": str, "pin": int, "mode": str}
-    module._fields.cache_clear()
+    fields_by_name.cache_clear()
     module._types.cache_clear()
     with monkeypatch.context() as patch:
         patch.setattr(module, "Config", SecretConfig)
+        patch.setattr(layers, "Config", SecretConfig)
         patch.setattr(module, "_types", lambda: types)
         yield
-    module._fields.cache_clear()
+    fields_by_name.cache_clear()
 
 
 @pytest.mark.usefixtures("_secret_config")
