@@ -308,6 +308,10 @@ class Gates:
             reasons.append((inf, "too many domains on probation"))
         return max(reasons)[1] if reasons else ""
 
+    def waiting(self) -> list[str]:
+        """The domains for which something waits. Looks at all of them."""
+        return [domain for domain, gate in self._gates.items() if gate.lanes]
+
     def gate(self, domain: str, now: float) -> Gate:
         gate = self._gates.get(domain)
         if gate is None:

@@ -27,6 +27,10 @@ __all__ = ["Alarm", "Holding"]
 logger = logging.getLogger(__name__)
 
 _GIVEN_UP_AT_ONCE: Final = 100
+_TOLD_FROM: Final = 5.0
+"""Seconds of a wait from which the log says why nothing happens."""
+_TOLD_AGAIN: Final = 60.0
+_TOLD_DOMAINS: Final = 3
 
 
 class Alarm:
@@ -65,6 +69,7 @@ class Holding:
         self._letters = letters_of(crawler)
         self._alone: tuple[int, float] | None = None
         """How many requests had succeeded when only held ones were left, and since when."""
+        self._told_at = -_TOLD_AGAIN
 
     def may_find_more(self, now: float) -> bool:
         """Whether another look at the frontier may find what the last one did not."""
@@ -119,6 +124,22 @@ class Holding:
                 self._frontier.held,
             )
             close_spider(self._crawler, names.REASON_HELD)
+        elif due - now >= _TOLD_FROM and now - self._told_at >= _TOLD_AGAIN:
+            self._told_at = now
+            logger.info(
+                "Nothing else to do: %d requests are held, the next one is due in %.0f s%s",
+                self._frontier.held,
+                due - now,
+                self._reasons(now),
+            )
+
+    def _reasons(self, now: float) -> str:
+        gates = self._keeper.gates
+        domains = gates.waiting()
+        told = [f"{domain}: {gates.why(domain, now)}" for domain in domains[:_TOLD_DOMAINS]]
+        if len(domains) > _TOLD_DOMAINS:
+            told.append(f"and {len(domains) - _TOLD_DOMAINS} more domains")
+        return f" ({'; '.join(told)})" if told else ""
 
     def _is_alone(self) -> bool:
         engine = self._crawler.engine

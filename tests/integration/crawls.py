@@ -27,6 +27,23 @@ from scrapy_resilience.frontier.sqlite import SQLiteStore
 ADDON = {"scrapy_resilience.ResilienceAddon": 500}
 HERE = Path(__file__).parent
 SHOP = "from shop import Base\nclass Shop(Base): pass\n"
+PAGES = """
+    import time, scrapy
+    class Shop(scrapy.Spider):
+        name = "shop"
+        async def start(self):
+            for url in self.settings.getlist("URLS"):
+                yield scrapy.Request(url, meta=self.settings.getdict("META"))
+        def parse(self, response):
+            yield dict(sku=response.url, at=time.time())
+"""
+BUSY = {
+    "FEEDS": {"items.jsonl": {"format": "jsonlines"}},
+    "CONCURRENT_REQUESTS": 16,
+    "CONCURRENT_REQUESTS_PER_DOMAIN": 8,
+    "DOWNLOAD_TIMEOUT": 3,
+}
+"""For crawls of PAGES that are not to wait for their own limits."""
 TIME_LIMIT = 40.0
 KILLED = -signal.SIGKILL
 

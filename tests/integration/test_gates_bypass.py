@@ -8,21 +8,11 @@ from functools import cache
 from io import BytesIO
 
 import pytest
-from crawls import KILLED, Crawl, wait_until
+from crawls import BUSY, KILLED, PAGES, Crawl, wait_until
 from web import serving
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
-PAGES = """
-    import time, scrapy
-    class Shop(scrapy.Spider):
-        name = "shop"
-        async def start(self):
-            for url in self.settings.getlist("URLS"):
-                yield scrapy.Request(url)
-        def parse(self, response):
-            yield dict(sku=response.url)
-"""
 IMAGES = """
     import scrapy
     class Shop(scrapy.Spider):
@@ -53,10 +43,7 @@ def crawl(folder, web, source=PAGES, **settings):
         folder,
         source,
         **{
-            "FEEDS": {"items.jsonl": {"format": "jsonlines"}},
-            "CONCURRENT_REQUESTS": 16,
-            "CONCURRENT_REQUESTS_PER_DOMAIN": 8,
-            "DOWNLOAD_TIMEOUT": 3,
+            **BUSY,
             "PORT": web.port,
             "RETRY_TIMES": 0,
             "RESILIENCE_BREAKER_RECOVERY_TIMEOUT": 0.5,

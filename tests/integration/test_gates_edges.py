@@ -7,7 +7,7 @@ import time
 from textwrap import dedent
 
 import pytest
-from crawls import Crawl, wait_until
+from crawls import BUSY, Crawl, wait_until
 from web import failing, serving
 
 from scrapy_resilience.testing import SiteConfig, running_site
@@ -36,10 +36,7 @@ def crawl(folder, urls, source=PAGES, **settings):
         source,
         **{
             "URLS": urls,
-            "FEEDS": {"items.jsonl": {"format": "jsonlines"}},
-            "CONCURRENT_REQUESTS": 16,
-            "CONCURRENT_REQUESTS_PER_DOMAIN": 8,
-            "DOWNLOAD_TIMEOUT": 3,
+            **BUSY,
             "RESILIENCE_BREAKER_RECOVERY_TIMEOUT": 0.5,
             **settings,
         },

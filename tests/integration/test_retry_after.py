@@ -8,26 +8,14 @@ import time
 from email.utils import formatdate
 
 import pytest
-from crawls import KILLED, Crawl, wait_until
+from crawls import BUSY, KILLED, PAGES, Crawl, wait_until
 from web import serving
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
-SOURCE = """
-    import scrapy
-    class Shop(scrapy.Spider):
-        name = "shop"
-        async def start(self):
-            for url in self.settings.getlist("URLS"):
-                yield scrapy.Request(url)
-        def parse(self, response):
-            yield dict(sku=response.url)
-"""
-BUSY, WELL = "busy.test", "well.test"
+THROTTLED, WELL = "busy.test", "well.test"
 SETTINGS = {
-    "FEEDS": {"items.jsonl": {"format": "jsonlines"}},
-    "CONCURRENT_REQUESTS": 16,
-    "CONCURRENT_REQUESTS_PER_DOMAIN": 8,
+    **BUSY,
     "RESILIENCE_RETRY_POLICIES": {"quick": {"attempts": 9, "base": 0.4, "max_delay": 1}},
     "RESILIENCE_RETRY_POLICY": "quick",
 }
@@ -44,7 +32,7 @@ class Throttle:
 
     def __call__(self, host, path, count):
         time.sleep(0.02)
-        if host == BUSY and count > self.after:
+        if host == THROTTLED and count > self.after:
             self.since = self.since or time.monotonic()
             left = self.until - time.monotonic()
             if left > 0:
@@ -69,13 +57,15 @@ class Throttle:
 
     def early(self, web, slack=0.2):
         """Requests after the first refusal, before the host may be asked again."""
-        return [at for at in web.times(BUSY) if self.since + slack < at < self.until - 0.05]
+        return [
+            at for at in web.times(THROTTLED) if self.since + slack < at < self.until - 0.05
+        ]
 
 
 def crawl(folder, web, busy, well=0, **settings):
     """A project that asks so many pages of each host."""
-    urls = web.urls(BUSY, busy) + web.urls(WELL, well)
-    return Crawl(folder, SOURCE, **{**SETTINGS, "URLS": urls, **settings})
+    urls = web.urls(THROTTLED, busy) + web.urls(WELL, well)
+    return Crawl(folder, PAGES, **{**SETTINGS, "URLS": urls, **settings})
 
 
 def check_all(job):
@@ -94,7 +84,7 @@ def test_nobody_asks_before_it_ends(tmp_path):
     check_all(job)
     assert throttle.early(web) == []
     assert max(web.times(WELL)) - min(web.times(WELL)) < 3
-    assert max(web.times(BUSY)) > throttle.until
+    assert max(web.times(THROTTLED)) > throttle.until
     assert run.stats["resilience/holds"] == 1
 
 
