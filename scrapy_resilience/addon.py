@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from scrapy.downloadermiddlewares.cookies import CookiesMiddleware
@@ -34,7 +35,7 @@ from scrapy_resilience.pipelines.confidence import (
 from scrapy_resilience.pipelines.normalize import NormalizePipeline
 from scrapy_resilience.scheduler import ResilientScheduler
 from scrapy_resilience.selectors import registry
-from scrapy_resilience.settings import Config
+from scrapy_resilience.settings import PREFIX, Config
 from scrapy_resilience.spidermiddlewares.deadletters import DeadLettersMiddleware
 from scrapy_resilience.spidermiddlewares.drift import DriftMiddleware
 from scrapy_resilience.spidermiddlewares.start import StartMiddleware
@@ -86,7 +87,7 @@ class ResilienceAddon:
             config = Config.from_settings(settings)
             _expand_jobdir(settings, self.crawler)
             if config.enabled:
-                registry.use(config.selectors_dir)
+                _use_selectors(config.selectors_dir)
                 self._update(settings, config)
         except ConfigurationError as error:
             fail_quietly(self.crawler, error)
@@ -129,6 +130,12 @@ class ResilienceAddon:
         _default(settings, "EXTENSIONS", Shutdown, 0)
         if config.snapshot_enabled:
             _default(settings, "EXTENSIONS", Snapshots, 0)
+
+
+def _use_selectors(folder: str) -> None:
+    if Path(folder).is_file():
+        raise ConfigurationError(f"{PREFIX}SELECTORS_DIR={folder!r} is a file: use a folder.")
+    registry.use(folder)
 
 
 def _plug_gates(settings: BaseSettings, config: Config) -> None:

@@ -126,12 +126,12 @@ _SETTING = "RESILIENCE_FAILURE_HANDLERS"
 def _loaded(failure_class: str, path: Any) -> Callable[..., Any]:
     _check_class(failure_class, _SETTING)
     try:
-        handler = load_object(path)
-    except (ImportError, NameError, ValueError, TypeError, AttributeError) as error:
+        handler = load_object(path) if isinstance(path, str) else path
+    except (ImportError, NameError, ValueError, AttributeError) as error:
         raise ConfigurationError(f"{_SETTING}[{failure_class!r}]={path!r}: {error}.") from None
     if not callable(handler):
         raise ConfigurationError(
-            f"{_SETTING}[{failure_class!r}]={path!r}: use the path of a function."
+            f"{_SETTING}[{failure_class!r}]={path!r}: use a function, or its import path."
         )
     found: Callable[..., Any] = handler
     return found

@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from scrapy_resilience.core.bans import ban_in_headers, ban_in_page
+from scrapy_resilience.core.deadletter import mask
 from scrapy_resilience.core.failures import (
     BLOCKED,
     CONTENT,
@@ -181,9 +182,9 @@ class Classifier:
 
 
 def exception_text(error: BaseException) -> str:
-    """The class and the message of an exception in one line, URLs left out."""
+    """The class and the message of an exception in one line, no URLs or passwords in it."""
     text = " ".join(str(error)[: 2 * _TEXT].split())
-    text = _URL.sub("…", text)
+    text = mask(_URL.sub("…", text))
     return f"{type(error).__name__}: {text}"[:_TEXT] if text else type(error).__name__
 
 

@@ -18,7 +18,7 @@ KINDS: Final = (
 middleware refused it, a failure handler dropped it, its domain did not recover."""
 
 _USERINFO: Final = re.compile(
-    r"(?<=://)[^/?# \t\r\n]*@"
+    r"(?<=//)[^/?# \t\r\n]*@"
     r"|(?<!\S)[^\s/@:?#]+:[^\s/?#]*@(?=\w)"  # of a URL without its scheme, as errors quote it
 )
 _LONGEST: Final = 500

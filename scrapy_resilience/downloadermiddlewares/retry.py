@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 from scrapy.downloadermiddlewares.retry import RetryMiddleware, get_retry_request
 from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
-from scrapy.utils.defer import deferred_from_coro
 from scrapy.utils.response import response_status_message
 
 from scrapy_resilience import names
-from scrapy_resilience._scrapy import Refusing
+from scrapy_resilience._scrapy import Refusing, close_spider, is_closing
 from scrapy_resilience.core.classify import exception_text
 from scrapy_resilience.core.failures import BLOCKED, CONTENT, PERMANENT, THROTTLED
 from scrapy_resilience.core.retry import RetryBudgets
@@ -187,15 +186,19 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
             self._record(failure, "dropped", reason)
             raise DroppedError(f"{failure.request}: {reason}")
         if answer.action == "abort":
-            logger.error("A failure handler closes the spider: %s", reason)
-            closing = self.crawler.engine.close_spider_async(reason=names.REASON_ABORT_HANDLER)
-            deferred_from_coro(closing)
+            self._abort(reason)
         if answer.action == "hold":
             self._gates.hold(failure.request, answer.delay, reason)
         failure.retries = _NO_LIMIT
         failure.counts = answer.action == "retry"
         failure.delay = answer.delay
         return await self._again(failure)
+
+    def _abort(self, reason: str) -> None:
+        if is_closing(self.crawler.engine):
+            return  # each request that is under way is told the same
+        logger.error("A failure handler closes the spider: %s", reason)
+        close_spider(self.crawler, names.REASON_ABORT_HANDLER)
 
     # --- how it ends ---
 

@@ -36,7 +36,7 @@ class Judge:
             config.ban_detection,
         )
         self._clock = clock
-        self._statuses = frozenset(config.breaker_statuses)
+        self._statuses = frozenset(map(_status, config.breaker_statuses))
         self._exceptions = tuple(map(_exception, config.breaker_exceptions))
 
     def __call__(self, outcome: Response | BaseException) -> Verdict:
@@ -66,6 +66,14 @@ class Judge:
         return self._classifier.response(
             outcome.status, outcome.headers, body, self._clock(), charset
         )
+
+
+def _status(status: int) -> int:
+    if not 100 <= status < 600:  # noqa: PLR2004 - HTTP
+        raise ConfigurationError(
+            f"RESILIENCE_BREAKER_STATUSES: {status} is no HTTP status: use 100 to 599."
+        )
+    return status
 
 
 def _exception(path: str) -> type[BaseException]:

@@ -64,12 +64,10 @@ class DeadLettersMiddleware:
         if not count:
             return
         if job_of(self._crawler) is None:
-            logger.warning(
-                "%d requests were given up: with a JOBDIR they can be replayed", count
-            )
+            logger.warning("Requests given up: %d. With a JOBDIR they can be replayed", count)
         else:
             logger.warning(
-                "%d requests were given up: `scrapy resilience deadletters` lists them", count
+                "Requests given up: %d. `scrapy resilience deadletters` lists them", count
             )
 
     # --- what is given up ---

@@ -212,6 +212,9 @@ def test_no_checkpoints(plain_crawl):
     assert job.run("resilience", "checkpoints", "job").out == "no snapshots\n"
     run = job.run("resilience", "restore", "job")
     assert (run.code, len(run.log.splitlines())) == (1, 1)
+    run = job.run("resilience", "checkpoints", "jbo")
+    assert run.code == 1
+    assert run.log.endswith(": jbo is no folder, and no snapshot of it was found\n")
 
 
 # --- making -------------------------------------------------------------------------------

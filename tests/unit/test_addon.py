@@ -373,6 +373,15 @@ def test_other_components_of_the_user_stay():
     assert components(settings, "EXTENSIONS")[MyFeedExporter] == 3
 
 
+def test_a_file_is_no_folder_of_selectors(tmp_path):
+    """It is refused before the crawl, not when a set is saved."""
+    path = tmp_path / "shop.toml"
+    path.touch()
+
+    with pytest.raises(ConfigurationError, match=r"SELECTORS_DIR=.* is a file: use a folder"):
+        applied({"RESILIENCE_SELECTORS_DIR": str(path)})
+
+
 # --- JOBDIR ------------------------------------------------------------------------------
 
 

@@ -223,6 +223,14 @@ def test_a_pattern_does_not_see_urls():
     assert exception_text(error) == "DownloadTimeoutError: Getting … took longer than 3 s"
 
 
+@pytest.mark.parametrize(
+    "quoted", ["http://joe:hunter2@x.test/a", "joe:hunter2@x.test", "//joe:hunter2@x.test/"]
+)
+def test_the_text_of_an_exception_has_no_password(quoted):
+    """It goes to the log, the dead letters and what a breaker says of its last failure."""
+    assert "hunter2" not in exception_text(ValueError(f"can't reach {quoted} now"))
+
+
 def test_every_download_error_of_scrapy_is_known():
     """No download exception that this Scrapy has is classified by accident."""
     names = [

@@ -316,7 +316,7 @@ def test_an_item_of_start_whose_pipeline_raises(middleware, letters):
 @pytest.mark.parametrize(
     ("job_found", "advice"),
     [
-        (None, "with a JOBDIR they can be replayed"),
+        (None, "With a JOBDIR they can be replayed"),
         ("a job", "`scrapy resilience deadletters`"),
     ],
 )
@@ -327,7 +327,7 @@ def test_the_close_says_where_letters_are(crawler, monkeypatch, caplog, job_foun
     DeadLettersMiddleware.from_crawler(crawler)._closed()
 
     (message,) = caplog.messages
-    assert "1 requests were given up" in message
+    assert "Requests given up: 1." in message
     assert advice in message
 
 

@@ -94,8 +94,8 @@ def test_handlers_of_the_setting(spider):
         ({"blocked": "nowhere.at.all"}, "['blocked']='nowhere.at.all': No module named"),
         ({"blocked": "os.nothing"}, "['blocked']='os.nothing': "),
         ({"blocked": "nodots"}, "['blocked']='nodots': "),
-        ({"blocked": 5}, "['blocked']=5: "),
-        ({"blocked": "os.sep"}, "use the path of a function"),
+        ({"blocked": 5}, "['blocked']=5: use a function, or its import path"),
+        ({"blocked": "os.sep"}, "use a function, or its import path"),
     ],
 )
 def test_bad_handlers_are_refused(paths, problem):

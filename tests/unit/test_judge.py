@@ -70,6 +70,13 @@ def test_a_path_that_is_no_exception_is_refused(path, words):
     assert "RESILIENCE_BREAKER_EXCEPTIONS" in str(error.value)
 
 
+@pytest.mark.parametrize("status", [0, 99, 600, -503])
+def test_a_number_that_is_no_status_is_refused(status):
+    """It could never count."""
+    with pytest.raises(ConfigurationError, match=rf"STATUSES: {status} .* use 100 to 599"):
+        Judge(Config(breaker_statuses=(503, status)))
+
+
 def test_a_listed_status_opens_the_breaker():
     """A 429 that is listed is a failure, not a wish for fewer requests."""
     settings = {"RESILIENCE_BREAKER_STATUSES": [429], "RESILIENCE_BREAKER_FAILURE_THRESHOLD": 2}

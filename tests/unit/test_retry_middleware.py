@@ -99,7 +99,7 @@ class Bench:
             monkeypatch.setattr(place, "time", self.time)
         monkeypatch.setattr(waiting, "sleep", self.time.sleep)
         monkeypatch.setattr(module, "random", lambda: 0.5)
-        monkeypatch.setattr(module, "deferred_from_coro", run)
+        monkeypatch.setattr(module, "close_spider", self._close)
         self.crawler = get_crawler(spider, settings)
         self.crawler.spider = self.crawler._create_spider("shop")
         scheduler = (
@@ -109,7 +109,6 @@ class Bench:
         self.crawler.engine = SimpleNamespace(
             scheduler=scheduler,
             _slot=SimpleNamespace(closing=None),
-            close_spider_async=self._close,
         )
         self.time.engine = self.crawler.engine
         self.middleware = ClassifiedRetryMiddleware.from_crawler(self.crawler)
@@ -117,8 +116,9 @@ class Bench:
         self.letters = Letters()
         self.middleware._gates, self.middleware._letters = self.gates, self.letters
 
-    async def _close(self, *, reason):
+    def _close(self, crawler, reason):
         self.closed.append(reason)
+        crawler.engine._slot.closing = True
 
     def stat(self, name):
         """The value of a stat."""
@@ -585,11 +585,11 @@ def test_a_handler_aborts(bench, caplog):
     """abort(): the spider is closed, and the request stays for the next run."""
     b = with_handler(bench(), abort("no money"))
 
-    new = b.answer(503, tried(2))
+    others = [b.answer(503, tried(2)) for _ in range(3)]  # all that are under way are told
 
     assert b.closed == ["resilience_abort_handler"]
-    assert (new.url, new.meta["retry_times"]) == (URL, 2)
-    assert "A failure handler closes the spider: no money" in caplog.text
+    assert [(new.url, new.meta["retry_times"]) for new in others] == [(URL, 2)] * 3
+    assert caplog.text.count("A failure handler closes the spider: no money") == 1
 
 
 def test_a_handler_that_says_nothing(bench):
