@@ -20,9 +20,10 @@ __all__ = [
 _TIMES = Struct(">dd")
 
 
-def check_of_row(values: Sequence[Any]) -> int:
-    """Of a request: lane, rank, order, data, due, delay."""
-    lane, rank, order, data, due, delay = values
+def check_of_row(  # noqa: PLR0917 - one call for each request: keywords cost time
+    lane: int, rank: int, order: int, data: bytes, due: float | None, delay: float | None
+) -> int:
+    """Of a request."""
     check = crc32(data, _fold(lane + 31 * rank + 1023 * order))
     if due is None and delay is None:
         return check

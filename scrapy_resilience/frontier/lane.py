@@ -66,7 +66,7 @@ class Lane:
         self.queue: OrderedDict[Lane, None] | None = None
 
     def add(self, row: Row) -> None:
-        below = self.bound is None or row[1:3] < self.bound
+        below = self.bound is None or row.place < self.bound
         heapq.heappush(self.head if below else self.tail, row)
 
     @property

@@ -167,9 +167,8 @@ class Frontier:
         self._number += 1
         lane = self._lane(slot)
         rank, order = self._order.place(self._number, priority, start=start)
-        row = Row(lane.ident, rank, order, payload)
-        if delay > 0:
-            row = row._replace(due=wall + delay, delay=delay)
+        times = (wall + delay, delay) if delay > 0 else ()
+        row = Row(lane.ident, rank, order, payload, *times)
         durable = isinstance(payload, bytes)
         if fingerprint is not None:
             self._seen.add(fingerprint)
@@ -358,7 +357,7 @@ class Frontier:
         lane.head.sort()
         cut = lane.head[share:]
         del lane.head[share:]
-        lane.bound = cut[0][1:3]
+        lane.bound = cut[0].place
         for row in cut:
             if not self._spill(row, lane):
                 heapq.heappush(lane.tail, row)
@@ -443,7 +442,7 @@ class Frontier:
                 if number in self._taken or number in self._sealed:
                     continue
                 if wanted == 0:
-                    lane.bound = row[1:3]
+                    lane.bound = row.place
                     break
                 wanted -= 1
                 lane.spilled -= 1
@@ -453,7 +452,7 @@ class Frontier:
                 lane.spilled = 0
                 lane.bound = None
             rows.close()
-        while lane.tail and (lane.bound is None or lane.tail[0][1:3] < lane.bound):
+        while lane.tail and (lane.bound is None or lane.tail[0].place < lane.bound):
             heapq.heappush(lane.head, heapq.heappop(lane.tail))
 
     # --- time ---
@@ -483,7 +482,7 @@ class Frontier:
         lane.delayed -= 1
         self._delayed -= 1
         self._taken.discard(row.number)
-        beyond = lane.bound is not None and row[1:3] >= lane.bound
+        beyond = lane.bound is not None and row.place >= lane.bound
         if not (beyond and self._spill(row, lane)):
             lane.add(row)
         self._place(lane)

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
+from msgspec.structs import astuple
+
 from scrapy_resilience.exceptions import CheckpointError, DamagedError
 from scrapy_resilience.frontier.checks import (
     check_of_key,
@@ -192,7 +194,7 @@ class SQLiteStore:
 
     def _row(self, values: tuple[Any, ...]) -> Row:
         *row, check = values
-        self._expect(check, check_of_row(row))
+        self._expect(check, check_of_row(*row))
         return Row(*row)
 
     def _expect(self, check: Any, expected: Any) -> None:
@@ -320,7 +322,7 @@ class SQLiteStore:
         _many(
             writer,
             "INSERT OR REPLACE INTO requests VALUES {rows}",
-            [(*row, check_of_row(row)) for row in sorted(changes.inserts)],
+            [(*row, check_of_row(*row)) for row in map(astuple, sorted(changes.inserts))],
         )
         for length, joined, checks in _by_length(changes.fingerprints):
             values = {"length": length, "all": joined, "checks": checks}

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from heapq import nsmallest
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from msgspec import Struct
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
@@ -19,11 +21,13 @@ Key = tuple[int, int, int]
 """Lane, rank, order: the smallest of a lane goes first. ``abs(order)`` is the row's number."""
 
 
-class Row(NamedTuple):
+class Row(Struct, frozen=True, order=True, gc=False):
     """One stored request. *due* and *delay* are set while it must not run yet.
 
     *due* is a wall-clock time, *delay* the seconds that were asked for: after a jump of
-    the clock the wait is never longer than that.
+    the clock the wait is never longer than that. A struct and not a tuple, because the
+    garbage collector would look at each of some 100,000, time and again, and stop the event
+    loop meanwhile.
     """
 
     lane: int
@@ -35,7 +39,12 @@ class Row(NamedTuple):
 
     @property
     def key(self) -> Key:
-        return self[:3]
+        return self.lane, self.rank, self.order
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Within its lane."""
+        return self.rank, self.order
 
     @property
     def number(self) -> int:

@@ -16,7 +16,7 @@ from store_contract import FIRST, StoreContract, everything, filled, read, row
 
 from scrapy_resilience.exceptions import CheckpointError
 from scrapy_resilience.frontier.sqlite import SCHEMA, SQLiteStore
-from scrapy_resilience.frontier.store import Changes, Letter, MemoryStore
+from scrapy_resilience.frontier.store import Changes, Letter, MemoryStore, Row
 
 posix = pytest.mark.skipif(os.name != "posix", reason="file modes and SIGKILL are of POSIX")
 
@@ -162,7 +162,7 @@ def directory(path):
 def many_rows(path):
     """Make a store of some pages, closed."""
     store = SQLiteStore(path)
-    rows = [row(1, 0, number)._replace(data=b"x" * 300) for number in range(1, 500)]
+    rows = [Row(1, 0, number, b"x" * 300) for number in range(1, 500)]
     store.commit(Changes(inserts=rows, lanes={1: ("one", len(rows))}))
     store.close()
 
