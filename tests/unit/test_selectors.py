@@ -166,6 +166,31 @@ def test_sloppy_json_ld():
     assert value("jsonld:A.p", body.replace("<!--", "").replace("-->", "")) == "x y"
 
 
+def test_half_an_emoji():
+    """A text that was cut within a character can be written to a feed."""
+    body = '<script type="application/ld+json">{"@type": "A", "p": "é\\ud83d"}</script>'
+
+    assert value("jsonld:A.p", body) == "é?"
+
+
+def test_many_properties_deep_in_a_page():
+    """The way up to an item is gone once, not once for each property."""
+    body = "<div itemscope>" + "<div>" * 200 + "<b itemprop=name>x</b>" * 20_000
+    root = html.fromstring(body)
+
+    started = time.perf_counter()
+    (item,) = microdata(root)
+    assert time.perf_counter() - started < 1.5
+    assert len(item["name"]) == 20_000
+
+
+def test_properties_around_a_long_text():
+    """Each of many elements in one another holds a part of the text, not a copy."""
+    root = html.fromstring("<p itemscope>" + "<b itemprop=x>" * 100 + "y" * 1_000_000)
+
+    assert sum(map(len, microdata(root)[0]["x"])) == 100 * 100_000
+
+
 def test_deep_markup():
     """Elements nested a thousand times are no trouble for microdata."""
     body = "<div itemscope itemprop=a itemtype=x/A>" * 1000 + "<i itemprop=name>deep</i>"
@@ -246,6 +271,11 @@ def test_xml():
         ("regex:a*", "matches the empty text"),
         ("regex:(a+)+$", "backtracks without end"),
         (r"regex:(\w+\s?)+$", "backtracks without end"),
+        ("regex:" + "(" * 3000 + ")" * 3000, "nested too deep"),
+        ("css:" + "a>" * 3000 + "a", "nested too deep"),
+        ("xpath://a\0", "XPath"),
+        ("xpath:has-class()", "XPath"),
+        ("xpath:re:test('a', '[')", "XPath"),
     ],
 )
 def test_wrong_selectors(selector, words):
@@ -253,6 +283,16 @@ def test_wrong_selectors(selector, words):
     with pytest.raises(SelectorError, match=words) as caught:
         made({"x": selector})
     assert "mug 1.0.0, field x" in str(caught.value)
+
+
+@pytest.mark.parametrize("condition", ["nope(.)", "has-class()", "re:test(., '[')", "$x"])
+def test_a_wrong_condition(condition):
+    """What shows only where the path leads is an error of selectors too, with the XPath."""
+    selectors = made({"x": f"xpath://h1[{condition}]"})
+
+    assert selectors.extract(page("<p>no heading</p>")) == {"x": None}
+    with pytest.raises(SelectorError, match=r"the XPath .*h1\[.* is wrong"):
+        selectors.extract(page())
 
 
 def test_a_regex_is_bounded():
@@ -369,6 +409,13 @@ def test_an_extraction_is_an_item():
         assert other.provenance == found.provenance
 
 
+@pytest.mark.parametrize("other", [None, MUG, page().selector])
+def test_what_is_no_response(other):
+    """A text or a Selector is refused: it would be a page on which nothing is found."""
+    with pytest.raises(TypeError, match="mug extracts from a response, not from "):
+        made({"x": "css:h1"}).extract(other)
+
+
 class Mug(Item):
     """An item that lacks the set's rating and image."""
 
@@ -464,10 +511,12 @@ def test_a_new_version_is_a_later_one(version):
 
 
 def test_versions_are_ordered_by_their_numbers():
-    """1.10 comes after 1.9, and a promotion after the version that it came from."""
-    names = ["1.10", "1.9", "1.9.p2", "1.9.p1", "2", "1.9.1"]
+    """1.10 is after 1.9, a promotion after what it came from, a candidate before 1.9."""
+    names = ["1.10", "1.9", "1.9.p2", "1.9-rc2", "1.9-rc10", "1.9.p1", "2", "1.9.1"]
 
-    assert sorted(names, key=order) == ["1.9", "1.9.p1", "1.9.p2", "1.9.1", "1.10", "2"]
+    assert sorted(names, key=order) == [
+        "1.9-rc2", "1.9-rc10", "1.9", "1.9.p1", "1.9.p2", "1.9.1", "1.10", "2",
+    ]  # fmt: skip
 
 
 def test_versions_cant_be_changed():
