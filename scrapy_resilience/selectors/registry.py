@@ -145,7 +145,7 @@ class Registry:
         return SelectorSet(
             name,
             list(versions.values()),
-            active=files.read_active(own) if own else None,
+            active=files.read_active(own, versions) if own else None,
             folder=own,
             fixtures=folders,
             parent=self.version,

@@ -248,6 +248,7 @@ def _other(folder):
         ("1.0.0", 'extends = "shop"\n' + DRAFT, "extends must name a set and a version"),
         ("1.0.0", 'extends = "shop@9"\n' + DRAFT, "no set shop with a version '9'"),
         ("1.0.0", "#" * 1_000_001, "larger than"),
+        ("1.0.0", DRAFT.replace('"price"', '["price"]'), "type must be one of"),
     ],
 )
 def test_wrong_files(folder, name, text, words):
@@ -275,16 +276,30 @@ def test_circles(folder):
         Registry(folder).get("a")
 
 
-@pytest.mark.parametrize(
-    ("text", "words"), [("9.9\n", "no version '9.9'"), ("../x", "a version has letters")]
-)
-def test_a_wrong_pointer(add, folder, text, words):
-    """A choice of a version that is not there, or is a path, is refused."""
+@pytest.mark.parametrize("text", [b"9.9\n", b"../x", b"", b"\n", b"\xff\x00"])
+def test_a_wrong_pointer(add, folder, text):
+    """A choice of no version that is there is refused, by its file, with the way out."""
     add()
-    (folder / "shop" / "active").write_text(text)
+    path = folder / "shop" / "active"
+    path.write_bytes(text)
 
-    with pytest.raises(SelectorError, match=words):
+    with pytest.raises(
+        SelectorError, match=r"chooses .* but there are 1\.0\.0: remove it"
+    ) as got:
         Registry(folder).get("shop")
+    assert str(path) in str(got.value)
+
+
+def test_a_pointer_that_is_a_folder(add, folder):
+    """It can't be read nor removed, and both are said as an error of selectors."""
+    add()
+    selectors = Registry(folder).get("shop")
+    (folder / "shop" / "active").mkdir()
+
+    with pytest.raises(SelectorError, match=r"shop/active can't be read: Is a directory$"):
+        Registry(folder).get("shop")
+    with pytest.raises(SelectorError, match=r"shop/active can't be removed: .*still chooses"):
+        selectors.add_version("1.1.0", {"title": "css:h2"}, "")
 
 
 def test_a_folder_that_cant_be_written(add, folder):
@@ -341,7 +356,8 @@ def test_a_promotion_is_tested(add, folder):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", '{"url": "https://a.test/"}', '{"expected": {}, "url": 5}', "{"]
+    "text",
+    ["", "[]", '{"url": "https://a.test/"}', '{"expected": {}, "url": 5}', "{", "[" * 10**5],
 )
 def test_broken_fixtures(add, folder, text):
     """A fixture that is not whole is named."""
