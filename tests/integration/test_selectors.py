@@ -233,6 +233,7 @@ def test_command_regressions(project, tmp_path):
         (["show", "amazon_product", "9"], 1, "no version '9'"),
         (["add", "nothing.toml"], 1, "can't be read"),
         (["rollback", "amazon_product"], 1, "is the oldest version"),
+        (["add", "shelf.toml", "-s", "RESILIENCE_SELECTORS_DIR="], 1, "set RESILIENCE_SEL"),
         (["diff", "amazon_product"], 2, "use one of: selectors list"),
         (["frob"], 2, "use one of: selectors list"),
         ([], 2, "use one of: "),
