@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "check_active",
     "clear_active",
     "read_active",
     "read_draft",
@@ -136,21 +137,24 @@ def write_version(folder: Path, version: Version) -> Path:
     return path
 
 
-def read_active(folder: Path, versions: Collection[str]) -> str | None:
-    """The version that a rollback chose, one of *versions*."""
+def read_active(folder: Path) -> str | None:
+    """The version that a rollback chose, as the file has it; see :func:`check_active`."""
     path = folder / _ACTIVE
     try:
-        chosen = path.read_text("utf-8", "replace").strip()
+        return path.read_text("utf-8", "replace").strip()
     except FileNotFoundError:
         return None
     except OSError as error:
         raise SelectorError(f"{path} can't be read: {error.strerror}") from None
+
+
+def check_active(folder: Path, chosen: str, versions: Collection[str]) -> None:
+    """Whether what :func:`read_active` gave is a version. Raises :exc:`SelectorError`."""
     if chosen not in versions:
         raise SelectorError(
-            f"{path} chooses the version {chosen[:40]!r}, but there are "
+            f"{folder / _ACTIVE} chooses the version {chosen[:40]!r}, but there are "
             f"{', '.join(versions)}: remove it, and the newest version counts"
         )
-    return chosen
 
 
 def write_active(folder: Path, version: str) -> None:

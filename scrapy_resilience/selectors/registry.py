@@ -131,6 +131,9 @@ class Registry:
 
     def _load(self, name: str) -> SelectorSet:
         folders = [folder / name for folder in self._folders()]
+        own = self._folder / name if self._folder else None
+        # Read first: what another process chooses later may not be among the versions yet.
+        active = files.read_active(own) if own else None
         versions = {
             version: self._read_version(folder, version)
             for folder in folders
@@ -141,11 +144,12 @@ class Registry:
                 f"there is no selector set {name!r}, but {', '.join(self.names())}; "
                 f"RESILIENCE_SELECTORS_DIR is {str(self._folder or '')!r}"
             )
-        own = self._folder / name if self._folder else None
+        if own is not None and active is not None:
+            files.check_active(own, active, versions)
         return SelectorSet(
             name,
             list(versions.values()),
-            active=files.read_active(own, versions) if own else None,
+            active=active,
             folder=own,
             fixtures=folders,
             parent=self.version,

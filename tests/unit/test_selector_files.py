@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from scrapy_resilience.exceptions import SelectorError
-from scrapy_resilience.selectors import Registry
+from scrapy_resilience.selectors import Registry, files
 from scrapy_resilience.selectors.registry import BUILTIN
 
 DRAFT = """set = "shop"
@@ -405,6 +405,26 @@ def test_one_version_is_added_once(add, folder):
     assert all("choose a later one" in text for text in refused)
     assert Registry(folder).get("shop").hash == done[0].hash
     assert not list((folder / "shop").glob(".*"))
+
+
+def test_a_choice_that_is_made_meanwhile(add, folder, monkeypatch):
+    """Who reads a set while another adds a version and chooses it sees it before or after."""
+    add()
+    version_names = files.version_names
+
+    def names_and_more(place):
+        found = version_names(place)
+        if place == folder / "shop":
+            monkeypatch.undo()
+            Registry(folder).get("shop").add_version("2", {"title": "css:h2"}, "")
+            Registry(folder).get("shop").rollback("2")
+        return found
+
+    reader = Registry(folder)
+    monkeypatch.setattr(files, "version_names", names_and_more)
+
+    assert reader.get("shop").version == "1.0.0"
+    assert Registry(folder).get("shop").version == "2"
 
 
 _WRITER = """
