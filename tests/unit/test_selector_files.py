@@ -80,6 +80,18 @@ def test_a_set_comes_back_as_it_was(add, folder):
     assert Registry(folder).match("https://shop.test/1").name == "shop"
 
 
+def test_matches_do_not_look_at_the_folder(folder, tmp_path, monkeypatch):
+    """It is read once, not for each page, and what this registry adds is matched."""
+    own = Registry(folder)
+    assert own.match("https://shop.test/1") is None
+    (tmp_path / "draft.toml").write_text(DRAFT, encoding="utf-8")
+    own.add_file(tmp_path / "draft.toml")
+    assert own.match("https://shop.test/1").name == "shop"
+
+    monkeypatch.setattr(files, "set_names", lambda _: pytest.fail("read again"))
+    assert own.match("https://shop.test/1").name == "shop"
+
+
 def test_new_versions_and_rollbacks_are_files(add, folder):
     """A version is a file, a rollback is a word in another; no file of a version changes."""
     add()
