@@ -223,7 +223,10 @@ def test_command_regressions(project, tmp_path):
     assert project("test", "shelf").code == 0
     assert project("add", "shelf.toml", "--force").code == 0
     run = project("test", "shelf")
-    assert (run.code, "title is None" in run.log) == (1, True)
+    assert (run.code, "title is None" in run.out) == (1, True)
+    run = project("test", "--json")
+    assert run.code == 1
+    assert json.loads(run.out)[-1]["failures"] == ["a: title is None, not 'Shelf 1'"]
 
 
 @pytest.mark.parametrize(
