@@ -719,6 +719,25 @@ def test_candidates():
     assert all(0 < each.score <= 0.5 for each in found)
 
 
+@pytest.mark.parametrize("name", ['id="prices\nx"', 'class="md:price"', "itemprop='pric\"e'"])
+def test_names_that_are_no_css(name):
+    """A name that can't stand in a selector is no candidate, and breaks no line of the log."""
+    assert _price_candidates(f"<p {name}>5 €</p>") == []
+
+
+def test_candidates_of_a_hostile_page():
+    """Neither long names nor many elements around a long text take a long time."""
+    started = time.perf_counter()
+    assert _price_candidates(f'<p id="{"price" * 500_000}">5 €</p>') == []
+    assert _price_candidates("<p class=price>" + "<b class=price>" * 500 + "y" * 500_000) == []
+    assert time.perf_counter() - started < 1
+
+
+def _price_candidates(body):
+    selectors = made({"price": {"selectors": ["css:.product-price"], "type": "price"}})
+    return candidates(Page(page(body)), "price", selectors.fields["price"])
+
+
 def test_candidates_of_a_large_page():
     """A hundred thousand elements and names take no long time."""
     body = "".join(f'<p class="prices{n}">{n}</p>' for n in range(100_000))
