@@ -35,7 +35,7 @@ _LEAST_DROP: Final = 0.1
 _FORGET: Final = 100_000
 """Outcomes in a baseline, beyond which it is halved: what is old counts less and less."""
 _TOLD: Final = 100
-"""Outcomes that a fill rate which the set states is worth."""
+"""Outcomes that a fill rate which the set states is worth at least."""
 _LEARN: Final = 20
 """Filled pages by which the usual selector of a field is known."""
 
@@ -211,7 +211,8 @@ class DriftMonitor:
         state = known.get(seen.field)
         if state is None:
             told = seen.expected_fill
-            first = Series(told * _TOLD, _TOLD) if told is not None else Series()
+            worth = max(_TOLD, self.baseline)
+            first = Series(told * worth, worth) if told is not None else Series()
             state = known[seen.field] = _Field(seen.ident, first)
         elif state.ident != seen.ident:
             state.ident, state.usual, state.places = seen.ident, -1, {}

@@ -156,6 +156,7 @@ def test_a_stated_fill_rate():
     monitor = DriftMonitor()
 
     assert len(feed(monitor, 20, None, fill=0.95)) == 1
+    assert len(feed(DriftMonitor(baseline=500), 20, None, fill=0.95)) == 1
     assert feed(DriftMonitor(), 20, None) == []
 
 
