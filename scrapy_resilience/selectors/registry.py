@@ -129,7 +129,7 @@ class Registry:
         check_name(name)
         if name in self._registered and version in self._sets[name].versions:
             return self._sets[name].versions[version]
-        for folder in self._folders():
+        for folder in reversed(self._folders()):  # the project's own version, as in a set
             if version in files.version_names(folder / name):
                 return self._read_version(folder / name, version)
         raise SelectorError(f"there is no set {name} with a version {version!r}")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from scrapy_resilience.exceptions import SelectorError
-from scrapy_resilience.selectors import Registry, files
+from scrapy_resilience.selectors import Registry, files, registry
 from scrapy_resilience.selectors.registry import BUILTIN
 
 DRAFT = """set = "shop"
@@ -123,6 +123,19 @@ def test_built_in_sets_are_never_written(folder):
     assert Registry(folder).get("amazon_product").version == "1.0.0"
     assert list(Registry(folder).get("amazon_product").versions) == ["1.0.0", "1.1.0"]
     assert list(Registry(None).get("amazon_product").versions) == ["1.0.0"]
+
+
+def test_a_project_has_a_version_before_the_package(add, folder, tmp_path, monkeypatch):
+    """What extends the project's version is whole when the package brings one of its name."""
+    add()
+    add(DRAFT.replace('"shop"', '"inn"').replace("urls", 'extends = "shop@1.0.0"\nurls'))
+    package = Registry(tmp_path / "package")
+    (tmp_path / "other.toml").write_text(DRAFT.replace("css:h1", "css:h6"), encoding="utf-8")
+    package.add_file(tmp_path / "other.toml")
+    monkeypatch.setattr(registry, "BUILTIN", package.folder)
+
+    assert Registry(folder).get("shop").get_selectors("title")[0] == "css:h1"
+    assert Registry(folder).get("inn").version == "1.0.0"
 
 
 def test_any_text_survives_the_file(add, folder):
