@@ -89,6 +89,8 @@ def _text(found: Any) -> str:
     if isinstance(found, str):
         return found
     if etree.iselement(found):
+        if not isinstance(found.tag, str):  # a comment, which lxml's XPath does not take
+            return found.text or ""
         return str(_string(found))
     return str(found)
 

@@ -87,6 +87,7 @@ def value(selector, body=MUG):
         ('xpath://li[has-class("tag")]', "red", "semantic"),
         (r'xpath://li[re:test(., "^l")]', "large", "semantic"),
         ("xpath:count(//li)", "3.0", "semantic"),
+        ("xpath://h1/comment()", "note", "semantic"),
         ("jsonld:Product.name", "Mug (ld)", "structured"),
         ("jsonld:Product.offers.price", "12.50", "structured"),
         ("jsonld:Product.brand.name", "Clay", "structured"),
