@@ -123,27 +123,22 @@ _XPATH_ERRORS: Final = (etree.XPathError, ValueError, re.error)
 
 
 def _xpath(expression: str) -> Finder:
-    def find(page: Page) -> Iterable[Any]:
-        return found_in(page.root)
-
-    def found_in(root: _Element) -> Iterable[Any]:
-        try:
-            found = compiled(root)
-        except _XPATH_ERRORS as error:  # within a predicate it shows on a page that gets there
-            raise wrong(error) from None
-        if isinstance(found, list):
-            return found
-        return () if found is False else (found,)
-
-    def wrong(error: Exception) -> SelectorError:
-        return SelectorError(f"the XPath {expression!r} is wrong: {error}")
-
     try:
         compiled = etree.XPath(expression, namespaces=_NAMESPACES, smart_strings=False)
     except _XPATH_ERRORS as error:
-        raise wrong(error) from None
-    found_in(etree.Element("html"))  # unknown functions show when it runs
-    return find
+        raise SelectorError(f"the XPath {expression!r} is wrong: {error}") from None
+    _found(compiled, etree.Element("html"))  # unknown functions show when it runs
+    return lambda page: _found(compiled, page.root)
+
+
+def _found(xpath: etree.XPath, root: _Element) -> Iterable[Any]:
+    try:
+        found = xpath(root)
+    except _XPATH_ERRORS as error:  # within a condition it shows on a page that gets there
+        raise SelectorError(f"the XPath {xpath.path!r} is wrong: {error}") from None
+    if isinstance(found, list):
+        return found
+    return () if found is False else (found,)
 
 
 def _meta(name: str) -> Finder:
