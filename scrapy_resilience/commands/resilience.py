@@ -155,6 +155,8 @@ class Command(ScrapyCommand):
         done = run_selectors(folder, list(args), force=self._force)
         if done is None:
             raise UsageError(f"use one of: {SELECTORS_USAGE}", print_help=False)
+        if args[0] == "test" and any(row["failures"] for row in done[0]):
+            self.exitcode = 1
         return done
 
     def _layered(self) -> BaseSettings:

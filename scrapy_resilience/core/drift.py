@@ -35,7 +35,7 @@ _LEAST_DROP: Final = 0.1
 _FORGET: Final = 100_000
 """Outcomes in a baseline, beyond which it is halved: what is old counts less and less."""
 _TOLD: Final = 100
-"""Outcomes that a fill rate which the set states is worth."""
+"""Outcomes that a fill rate which the set states is worth at least."""
 _LEARN: Final = 20
 """Filled pages by which the usual selector of a field is known."""
 
@@ -171,7 +171,8 @@ class DriftMonitor:
         self.baseline = baseline
         self.domains = domains
         self._fields: OrderedDict[tuple[str, str], dict[str, _Field]] = OrderedDict()
-        self._changed: set[tuple[str, str]] = set()
+        self._changed: set[tuple[str, str]] | None = None
+        """None while nobody has stored anything: all is new then, and nothing to forget."""
 
     def observe(
         self, name: str, version: str, domain: str, observations: Iterable[Observation]
@@ -195,21 +196,23 @@ class DriftMonitor:
         ]
 
     def _known(self, name: str, domain: str) -> dict[str, _Field]:
-        key = (name, domain)
-        self._changed.add(key)
+        key, gone = (name, domain), None
         if key in self._fields:
             self._fields.move_to_end(key)
         else:
             self._fields[key] = {}
             if len(self._fields) > self.domains:
-                self._changed.add(self._fields.popitem(last=False)[0])
+                gone = self._fields.popitem(last=False)[0]
+        if self._changed is not None:
+            self._changed |= {key, gone} if gone else {key}
         return self._fields[key]
 
     def _take(self, known: dict[str, _Field], seen: Observation) -> list[tuple[str, Series]]:
         state = known.get(seen.field)
         if state is None:
             told = seen.expected_fill
-            first = Series(told * _TOLD, _TOLD) if told is not None else Series()
+            worth = max(_TOLD, self.baseline)
+            first = Series(told * worth, worth) if told is not None else Series()
             state = known[seen.field] = _Field(seen.ident, first)
         elif state.ident != seen.ident:
             state.ident, state.usual, state.places = seen.ident, -1, {}
@@ -250,7 +253,8 @@ class DriftMonitor:
 
     def changed(self) -> dict[tuple[str, str], list[Any] | None]:
         """What changed since the last call, by set and domain; None for a forgotten one."""
-        changed, self._changed = self._changed, set()
+        changed = set(self._fields) if self._changed is None else self._changed
+        self._changed = set()
         return {
             key: [[name, *self._packed(state)] for name, state in self._fields[key].items()]
             if key in self._fields
@@ -260,6 +264,7 @@ class DriftMonitor:
 
     def restore(self, saved: Mapping[Any, Any]) -> None:
         """Go on from what :meth:`changed` gave; a window of another length begins anew."""
+        self._changed = set()
         for (name, domain), known in saved.items():
             self._known(name, domain).update(
                 {key: self._unpacked(*packed) for key, *packed in known}

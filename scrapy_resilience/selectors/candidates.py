@@ -28,6 +28,11 @@ _ELEMENTS: Final = 5000
 _NAMES: Final = 400
 """Different names on a page that are compared: some milliseconds."""
 _SHOWN: Final = 80
+_LOOKED_AT: Final = 10_000
+"""Characters of an element, which may hold the whole page, as many others may."""
+
+_IDENTIFIER: Final = re.compile(r"[^\W\d][\w-]{0,63}")
+"""What CSS takes as it stands; a page may have names of any length, and with line breaks."""
 
 _IN_SELECTOR: Final = re.compile(r"""[.#]([A-Za-z][\w-]*)|=["']?([A-Za-z][\w-]*)""")
 _ATTRIBUTES: Final = {
@@ -56,7 +61,7 @@ def candidates(page: Page, name: str, field: Field, most: int = 3) -> list[Candi
             if token not in scores and len(scores) < _NAMES:
                 scores[token] = _score(token, wanted)
             if scores.get(token) and selector not in found:
-                text = " ".join("".join(element.itertext()).split())[:201]
+                text = " ".join("".join(element.itertext())[:_LOOKED_AT].split())[:201]
                 if text and is_valid(field.kind, text):
                     found[selector] = Candidate(selector, text[:_SHOWN], scores[token])
     return sorted(found.values(), key=lambda each: -each.score)[:most]
@@ -72,11 +77,11 @@ def _wanted(name: str, field: Field) -> list[str]:
 def _tokens(element: Any) -> Iterator[tuple[str, str]]:
     if not isinstance(element.tag, str):
         return
-    for token in (element.get("class") or "").split():
-        yield token.lower(), f"css:{element.tag}.{token}"
-    for attribute, pattern in _ATTRIBUTES.items():
-        if value := element.get(attribute):
-            yield value.lower(), f"css:{element.tag}{pattern.format(value)}"
+    named = [(token, ".{}") for token in (element.get("class") or "").split()]
+    named += [(element.get(key) or "", pattern) for key, pattern in _ATTRIBUTES.items()]
+    for token, pattern in named:
+        if _IDENTIFIER.fullmatch(token):
+            yield token.lower(), f"css:{element.tag}{pattern.format(token)}"
 
 
 def _score(token: str, wanted: list[str]) -> float:

@@ -14,7 +14,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final
 
 from scrapy_resilience.exceptions import SelectorError
-from scrapy_resilience.selectors.version import Version, check_version, make_version, order
+from scrapy_resilience.selectors.version import Version, make_version, order
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -22,10 +22,11 @@ else:
     import tomli as tomllib
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
 __all__ = [
+    "check_active",
     "clear_active",
     "read_active",
     "read_draft",
@@ -137,15 +138,23 @@ def write_version(folder: Path, version: Version) -> Path:
 
 
 def read_active(folder: Path) -> str | None:
-    """The version that a rollback chose."""
+    """The version that a rollback chose, as the file has it; see :func:`check_active`."""
+    path = folder / _ACTIVE
     try:
-        return check_version((folder / _ACTIVE).read_text("utf-8").strip())
+        return path.read_text("utf-8", "replace").strip()
     except FileNotFoundError:
         return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SelectorError(f"{folder / _ACTIVE} can't be read: {error}") from None
-    except SelectorError as error:
-        raise SelectorError(f"{folder / _ACTIVE}: {error}") from None
+    except OSError as error:
+        raise SelectorError(f"{path} can't be read: {error.strerror}") from None
+
+
+def check_active(folder: Path, chosen: str, versions: Collection[str]) -> None:
+    """Whether what :func:`read_active` gave is a version. Raises :exc:`SelectorError`."""
+    if chosen not in versions:
+        raise SelectorError(
+            f"{folder / _ACTIVE} chooses the version {chosen[:40]!r}, but there are "
+            f"{', '.join(versions)}: remove it, and the newest version counts"
+        )
 
 
 def write_active(folder: Path, version: str) -> None:
@@ -156,7 +165,13 @@ def write_active(folder: Path, version: str) -> None:
 
 def clear_active(folder: Path) -> None:
     """The newest version counts again."""
-    (folder / _ACTIVE).unlink(missing_ok=True)
+    path = folder / _ACTIVE
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise SelectorError(
+            f"{path} can't be removed: {error.strerror}; it still chooses the version"
+        ) from None
 
 
 @contextmanager

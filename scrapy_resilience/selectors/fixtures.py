@@ -65,7 +65,7 @@ def _read(path: Path) -> Fixture:
         return Fixture(path.stem, HtmlResponse(url, body=page.read_bytes()), expected)
     except OSError as error:
         raise SelectorError(f"{error.filename} can't be read: {error.strerror}") from None
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         raise SelectorError(
             f"{path} is no fixture: it needs a JSON object with url and expected"
         ) from None

@@ -16,6 +16,7 @@ Without a prefix, what begins with ``/``, ``./`` or ``(`` is XPath and all else 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
@@ -31,6 +32,8 @@ from scrapy_resilience.selectors.structured import texts_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    from lxml.etree import _Element
 
     from scrapy_resilience.selectors.page import Page
 
@@ -86,6 +89,8 @@ def _text(found: Any) -> str:
     if isinstance(found, str):
         return found
     if etree.iselement(found):
+        if not isinstance(found.tag, str):  # a comment, which lxml's XPath does not take
+            return found.text or ""
         return str(_string(found))
     return str(found)
 
@@ -100,7 +105,10 @@ def parse(source: str) -> Selector:
     rest = rest.strip()
     if not rest:
         raise SelectorError(f"the selector {source!r} is empty after its kind")
-    return Selector(f"{kind}:{rest}", kind, _COMPILERS[kind](rest))
+    try:
+        return Selector(f"{kind}:{rest}", kind, _COMPILERS[kind](rest))
+    except RecursionError:
+        raise SelectorError(f"the selector {source[:60]!r}... is nested too deep") from None
 
 
 def _css(expression: str) -> Finder:
@@ -110,20 +118,27 @@ def _css(expression: str) -> Finder:
         raise SelectorError(f"the CSS selector {expression!r} is wrong: {error}") from None
 
 
+_XPATH_ERRORS: Final = (etree.XPathError, ValueError, re.error)
+"""Also what parsel's and lxml's functions raise: has-class(), re:test()."""
+
+
 def _xpath(expression: str) -> Finder:
     try:
         compiled = etree.XPath(expression, namespaces=_NAMESPACES, smart_strings=False)
-        compiled(etree.Element("html"))  # unknown functions show when it runs
-    except etree.XPathError as error:
+    except _XPATH_ERRORS as error:
         raise SelectorError(f"the XPath {expression!r} is wrong: {error}") from None
+    _found(compiled, etree.Element("html"))  # unknown functions show when it runs
+    return lambda page: _found(compiled, page.root)
 
-    def find(page: Page) -> Iterable[Any]:
-        found = compiled(page.root)
-        if isinstance(found, list):
-            return found
-        return () if found is False else (found,)
 
-    return find
+def _found(xpath: etree.XPath, root: _Element) -> Iterable[Any]:
+    try:
+        found = xpath(root)
+    except _XPATH_ERRORS as error:  # within a condition it shows on a page that gets there
+        raise SelectorError(f"the XPath {xpath.path!r} is wrong: {error}") from None
+    if isinstance(found, list):
+        return found
+    return () if found is False else (found,)
 
 
 def _meta(name: str) -> Finder:

@@ -36,6 +36,7 @@ class Registry:
         self._folder = Path(folder) if folder else None
         self._sets: dict[str, SelectorSet] = {}
         self._registered: set[str] = set()
+        self._matched: set[str] | None = None
         self._read: dict[Path, Version] = {}
         self._reading: list[str] = []
 
@@ -50,11 +51,11 @@ class Registry:
             self._folder = chosen
             self._sets = {name: self._sets[name] for name in self._registered}
             self._read.clear()
+            self._matched = None
 
     def names(self) -> list[str]:
         """All sets that :meth:`get` finds."""
-        found = {name for folder in self._folders() for name in files.set_names(folder)}
-        return sorted(found | self._registered)
+        return sorted(self._stored() | self._registered)
 
     def get(self, name: str) -> SelectorSet:
         """A set with its active version. Raises :exc:`SelectorError`."""
@@ -63,8 +64,14 @@ class Registry:
         return self._sets[name]
 
     def match(self, url: str) -> SelectorSet | None:
-        """The first set, by name, whose active version has a pattern for this URL."""
-        return next((each for each in map(self.get, self.names()) if each.matches(url)), None)
+        """The first set, by name, whose active version has a pattern for this URL.
+
+        The folders are looked through once, and not for each page.
+        """
+        if self._matched is None:
+            self._matched = self._stored()
+        names = sorted(self._matched | self._registered)
+        return next((each for each in map(self.get, names) if each.matches(url)), None)
 
     def register(
         self,
@@ -109,6 +116,7 @@ class Registry:
                 raise SelectorError("set RESILIENCE_SELECTORS_DIR: a new version goes there")
             check_regressions(None, made, [self._folder / made.name], force=force)
             files.write_version(self._folder / made.name, made)
+            self._matched = None
         return self.get(made.name)
 
     def version(self, extends: str) -> Version:
@@ -121,16 +129,22 @@ class Registry:
         check_name(name)
         if name in self._registered and version in self._sets[name].versions:
             return self._sets[name].versions[version]
-        for folder in self._folders():
+        for folder in reversed(self._folders()):  # the project's own version, as in a set
             if version in files.version_names(folder / name):
                 return self._read_version(folder / name, version)
         raise SelectorError(f"there is no set {name} with a version {version!r}")
+
+    def _stored(self) -> set[str]:
+        return {name for folder in self._folders() for name in files.set_names(folder)}
 
     def _folders(self) -> list[Path]:
         return [BUILTIN, *([self._folder] if self._folder else [])]
 
     def _load(self, name: str) -> SelectorSet:
         folders = [folder / name for folder in self._folders()]
+        own = self._folder / name if self._folder else None
+        # Read first: what another process chooses later may not be among the versions yet.
+        active = files.read_active(own) if own else None
         versions = {
             version: self._read_version(folder, version)
             for folder in folders
@@ -141,11 +155,12 @@ class Registry:
                 f"there is no selector set {name!r}, but {', '.join(self.names())}; "
                 f"RESILIENCE_SELECTORS_DIR is {str(self._folder or '')!r}"
             )
-        own = self._folder / name if self._folder else None
+        if own is not None and active is not None:
+            files.check_active(own, active, versions)
         return SelectorSet(
             name,
             list(versions.values()),
-            active=files.read_active(own) if own else None,
+            active=active,
             folder=own,
             fixtures=folders,
             parent=self.version,

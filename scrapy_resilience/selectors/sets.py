@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from itemadapter import ItemAdapter
+from scrapy.http import Response
 
 from scrapy_resilience.exceptions import SelectorError
 from scrapy_resilience.selectors import files
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from scrapy.http import Response
     from scrapy.loader import ItemLoader
 
     from scrapy_resilience.selectors.version import Field
@@ -100,6 +100,9 @@ class SelectorSet:
 
     def extract(self, response: Response) -> Extraction:
         """All fields of a page, with provenance; a field that is not there is None."""
+        if not isinstance(response, Response):  # a Selector would be as good as no page
+            kind = type(response).__name__  # type: ignore[unreachable] # for those without mypy
+            raise TypeError(f"{self.name} extracts from a response, not from {kind}")
         extraction = self._active.extract(Page(response))
         tell(response, extraction, self)
         return extraction

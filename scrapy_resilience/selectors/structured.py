@@ -25,6 +25,9 @@ Node = dict[str, Any]
 _marked: Final = etree.XPath("//*[@itemscope or @itemprop]")
 _string: Final = etree.XPath("string()", smart_strings=False)
 
+_LONGEST: Final = 100_000
+"""Characters of a property: nested ones would each hold the rest of the page."""
+
 _DEPTH: Final = 30
 """Levels of nodes in nodes; what is deeper is left out."""
 
@@ -67,23 +70,31 @@ def _typed(data: Any, depth: int = 0) -> Iterator[Node]:
 
 def microdata(root: _Element) -> list[Node]:
     """Every element with ``itemscope``, with its properties; a nested one is a value too."""
-    items: dict[_Element, Node] = {}
+    items: list[Node] = []
+    owners: dict[_Element | None, Node | None] = {None: None}
     for element in _marked(root):
-        owner = _owner(element, items)
+        names = (element.get("itemprop") or "").split()
+        owner = _owner(element.getparent(), owners) if names else None
         value: Any = None
         if element.get("itemscope") is not None:
-            value = items[element] = {"@type": (element.get("itemtype") or "").split()}
+            value = owners[element] = {"@type": (element.get("itemtype") or "").split()}
+            items.append(value)
         if owner is not None:
-            for name in (element.get("itemprop") or "").split():
-                owner.setdefault(name, []).append(value or _property(element))
-    return list(items.values())
+            value = value or _property(element)
+            for name in names:
+                owner.setdefault(name, []).append(value)
+    return items
 
 
-def _owner(element: _Element, items: dict[_Element, Node]) -> Node | None:
-    """The item that an element is a property of."""
-    if not element.get("itemprop"):
-        return None
-    return next((items[above] for above in element.iterancestors() if above in items), None)
+def _owner(element: _Element | None, owners: dict[_Element | None, Node | None]) -> Node | None:
+    """The nearest item at or above an element; the way there is remembered for others."""
+    way = []
+    while element not in owners:
+        way.append(element)
+        element = element.getparent()  # type: ignore[union-attr] # None is in owners
+    owner = owners[element]
+    owners.update(dict.fromkeys(way, owner))
+    return owner
 
 
 def _property(element: _Element) -> str:
@@ -94,7 +105,7 @@ def _property(element: _Element) -> str:
     )
     if name is not None and (value := element.get(name)) is not None:
         return str(value)
-    return str(_string(element))
+    return str(_string(element))[:_LONGEST]
 
 
 def by_type(nodes: Iterable[Node]) -> dict[str, list[Node]]:
@@ -115,7 +126,8 @@ def _types(node: Node) -> list[str]:
 def texts_at(nodes: Iterable[Node], path: tuple[str, ...]) -> Iterator[str]:
     """Texts at *path* in each node, such as ``("offers", "price")``.
 
-    Lists are gone through; what ends in a node and not in a text is no value.
+    Lists are gone through; what ends in a node and not in a text is no value. Half an emoji,
+    as a page has that cuts its JSON by length, is a question mark: no feed could write it.
     """
     for node in nodes:
         yield from _texts(node, path)
@@ -132,4 +144,4 @@ def _texts(value: Any, path: tuple[str, ...], depth: int = 0) -> Iterator[str]:
     elif isinstance(value, bool):
         yield str(value).lower()
     elif isinstance(value, str):
-        yield value
+        yield value if value.isascii() else value.encode("utf-8", "replace").decode()

@@ -20,7 +20,7 @@ from scrapy_resilience.selectors.language import Selector, parse
 if TYPE_CHECKING:
     from scrapy_resilience.selectors.page import Page
 
-__all__ = ["Field", "Version", "check_name", "check_version", "make_version", "order"]
+__all__ = ["Field", "Version", "check_name", "make_version", "order"]
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,31}")
@@ -143,7 +143,7 @@ def make_version(
     have are those of *parent*. Raises :exc:`SelectorError`.
     """
     check_name(name)
-    check_version(version)
+    _check_version(version)
     if not isinstance(changelog, str):
         raise SelectorError(f"{name} {version}: changelog must be a text")
     if isinstance(urls, str) or not all(isinstance(url, str) for url in urls):
@@ -181,7 +181,7 @@ def _field(where: str, raw: Any) -> Field:
     if not (isinstance(sources, Sequence) and sources):
         raise SelectorError(f"{where}: selectors must be a list with at least one selector")
     kind, many, fill = raw.get("type", "text"), raw.get("many", False), raw.get("fill")
-    if kind not in KINDS:
+    if not (isinstance(kind, str) and kind in KINDS):
         raise SelectorError(f"{where}: type must be one of {', '.join(KINDS)}, not {kind!r}")
     if not isinstance(many, bool):
         raise SelectorError(f"{where}: many must be true or false")
@@ -208,17 +208,21 @@ def check_name(name: Any) -> str:
     return name
 
 
-def check_version(version: Any) -> str:
+def _check_version(version: Any) -> None:
     """A version that may be a file's name."""
     if not (isinstance(version, str) and _VERSION.fullmatch(version)):
         raise SelectorError(
-            f"a version has letters, digits, '.', '+', '-' and '_' only, "
+            f"a version has letters, digits, '.', '+', '-' and '_' only, and at most 32, "
             f"such as 1.2.0: {version!r}"
         )
-    return version
 
 
-def order(version: str) -> tuple[tuple[int, int, str], ...]:
-    """Key by which versions are sorted: 1.10 comes after 1.9."""
-    parts = re.findall(r"\d+|[A-Za-z]+", version)
-    return tuple((1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts)
+def order(version: str) -> tuple[Any, ...]:
+    """Key by which versions are sorted: 1.10 comes after 1.9, and 1.0-rc1 before 1.0."""
+    release, _, draft = version.partition("-")
+    return _parts(release), not draft, _parts(draft)
+
+
+def _parts(text: str) -> list[tuple[int, int, str]]:
+    parts = re.findall(r"\d+|[A-Za-z]+", text)
+    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts]

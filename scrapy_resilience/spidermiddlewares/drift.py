@@ -78,7 +78,8 @@ class DriftMiddleware:
         self, alarm: Alarm, response: Response, extraction: Extraction, selectors: SelectorSet
     ) -> None:
         page = Page(response)
-        found = candidates(page, alarm.field, selectors.fields[alarm.field])
+        field = selectors.versions[alarm.version].fields[alarm.field]
+        found = candidates(page, alarm.field, field)
         if len(self.alarms) < _REPORTED:
             self.alarms.append((alarm, found))
         self.crawler.stats.inc_value(names.STAT_DRIFT_ALARMS)

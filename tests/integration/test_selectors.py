@@ -223,7 +223,10 @@ def test_command_regressions(project, tmp_path):
     assert project("test", "shelf").code == 0
     assert project("add", "shelf.toml", "--force").code == 0
     run = project("test", "shelf")
-    assert (run.code, "title is None" in run.log) == (1, True)
+    assert (run.code, "title is None" in run.out) == (1, True)
+    run = project("test", "--json")
+    assert run.code == 1
+    assert json.loads(run.out)[-1]["failures"] == ["a: title is None, not 'Shelf 1'"]
 
 
 @pytest.mark.parametrize(
@@ -233,6 +236,7 @@ def test_command_regressions(project, tmp_path):
         (["show", "amazon_product", "9"], 1, "no version '9'"),
         (["add", "nothing.toml"], 1, "can't be read"),
         (["rollback", "amazon_product"], 1, "is the oldest version"),
+        (["add", "shelf.toml", "-s", "RESILIENCE_SELECTORS_DIR="], 1, "set RESILIENCE_SEL"),
         (["diff", "amazon_product"], 2, "use one of: selectors list"),
         (["frob"], 2, "use one of: selectors list"),
         ([], 2, "use one of: "),

@@ -156,6 +156,7 @@ def test_a_stated_fill_rate():
     monitor = DriftMonitor()
 
     assert len(feed(monitor, 20, None, fill=0.95)) == 1
+    assert len(feed(DriftMonitor(baseline=500), 20, None, fill=0.95)) == 1
     assert feed(DriftMonitor(), 20, None) == []
 
 
@@ -182,11 +183,25 @@ def test_other_selectors_begin_anew():
 def test_memory_is_bounded():
     """The domain not seen for longest is forgotten, in the job too."""
     monitor = DriftMonitor(domains=2)
-    for domain in ("a.test", "b.test", "a.test", "c.test"):
+    for domain in ("a.test", "b.test"):
         feed(monitor, 1, 0, domain=domain)
+    other = DriftMonitor(domains=2)
+    other.restore(monitor.changed())
+    for each in (monitor, other):
+        for domain in ("a.test", "c.test"):
+            feed(each, 1, 0, domain=domain)
 
-    assert {row["domain"] for row in monitor.rates()} == {"a.test", "c.test"}
-    assert monitor.changed()["shop", "b.test"] is None
+        assert {row["domain"] for row in each.rates()} == {"a.test", "c.test"}
+        assert each.changed()["shop", "b.test"] is None
+
+
+def test_memory_is_bounded_without_a_job():
+    """Where nobody stores it, no trace is kept of domains that were forgotten."""
+    monitor = DriftMonitor(domains=2)
+    for number in range(100):
+        feed(monitor, 1, 0, domain=f"{number}.test")
+
+    assert sorted(monitor.changed()) == [("shop", "98.test"), ("shop", "99.test")]
 
 
 @given(st.lists(st.tuples(st.sampled_from([None, 0, 1]), st.booleans()), max_size=300))

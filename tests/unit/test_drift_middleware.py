@@ -89,6 +89,19 @@ def test_rollback(selectors):
     assert stat(middleware, "changes") == 1
 
 
+def test_rollback_of_a_page_with_two_alarms():
+    """The version after the first alarm need not have the second one's field."""
+    old = Registry(None).register("shop", {"title": ["css:h2"]})
+    old.add_version("1.1.0", {"title": "css:h1", "price": "css:.price"}, "")
+
+    middleware = drift("rollback")
+    show(middleware, old, BEFORE, 200)
+    show(middleware, old, b"<h2>Mug</h2>", 20)
+
+    assert old.version == "1.0.0"
+    assert (stat(middleware, "alarms"), stat(middleware, "changes")) == (2, 1)
+
+
 def test_rollback_to_nothing(selectors):
     """When no older version finds the field, the active one stays."""
     selectors.add_version("1.1.0", {"title": "css:h1"}, "")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from scrapy_resilience.exceptions import SelectorError
-from scrapy_resilience.selectors import Registry
+from scrapy_resilience.selectors import Registry, files, registry
 from scrapy_resilience.selectors.registry import BUILTIN
 
 DRAFT = """set = "shop"
@@ -80,6 +80,18 @@ def test_a_set_comes_back_as_it_was(add, folder):
     assert Registry(folder).match("https://shop.test/1").name == "shop"
 
 
+def test_matches_do_not_look_at_the_folder(folder, tmp_path, monkeypatch):
+    """It is read once, not for each page, and what this registry adds is matched."""
+    own = Registry(folder)
+    assert own.match("https://shop.test/1") is None
+    (tmp_path / "draft.toml").write_text(DRAFT, encoding="utf-8")
+    own.add_file(tmp_path / "draft.toml")
+    assert own.match("https://shop.test/1").name == "shop"
+
+    monkeypatch.setattr(files, "set_names", lambda _: pytest.fail("read again"))
+    assert own.match("https://shop.test/1").name == "shop"
+
+
 def test_new_versions_and_rollbacks_are_files(add, folder):
     """A version is a file, a rollback is a word in another; no file of a version changes."""
     add()
@@ -111,6 +123,19 @@ def test_built_in_sets_are_never_written(folder):
     assert Registry(folder).get("amazon_product").version == "1.0.0"
     assert list(Registry(folder).get("amazon_product").versions) == ["1.0.0", "1.1.0"]
     assert list(Registry(None).get("amazon_product").versions) == ["1.0.0"]
+
+
+def test_a_project_has_a_version_before_the_package(add, folder, tmp_path, monkeypatch):
+    """What extends the project's version is whole when the package brings one of its name."""
+    add()
+    add(DRAFT.replace('"shop"', '"inn"').replace("urls", 'extends = "shop@1.0.0"\nurls'))
+    package = Registry(tmp_path / "package")
+    (tmp_path / "other.toml").write_text(DRAFT.replace("css:h1", "css:h6"), encoding="utf-8")
+    package.add_file(tmp_path / "other.toml")
+    monkeypatch.setattr(registry, "BUILTIN", package.folder)
+
+    assert Registry(folder).get("shop").get_selectors("title")[0] == "css:h1"
+    assert Registry(folder).get("inn").version == "1.0.0"
 
 
 def test_any_text_survives_the_file(add, folder):
@@ -248,6 +273,7 @@ def _other(folder):
         ("1.0.0", 'extends = "shop"\n' + DRAFT, "extends must name a set and a version"),
         ("1.0.0", 'extends = "shop@9"\n' + DRAFT, "no set shop with a version '9'"),
         ("1.0.0", "#" * 1_000_001, "larger than"),
+        ("1.0.0", DRAFT.replace('"price"', '["price"]'), "type must be one of"),
     ],
 )
 def test_wrong_files(folder, name, text, words):
@@ -275,16 +301,30 @@ def test_circles(folder):
         Registry(folder).get("a")
 
 
-@pytest.mark.parametrize(
-    ("text", "words"), [("9.9\n", "no version '9.9'"), ("../x", "a version has letters")]
-)
-def test_a_wrong_pointer(add, folder, text, words):
-    """A choice of a version that is not there, or is a path, is refused."""
+@pytest.mark.parametrize("text", [b"9.9\n", b"../x", b"", b"\n", b"\xff\x00"])
+def test_a_wrong_pointer(add, folder, text):
+    """A choice of no version that is there is refused, by its file, with the way out."""
     add()
-    (folder / "shop" / "active").write_text(text)
+    path = folder / "shop" / "active"
+    path.write_bytes(text)
 
-    with pytest.raises(SelectorError, match=words):
+    with pytest.raises(
+        SelectorError, match=r"chooses .* but there are 1\.0\.0: remove it"
+    ) as got:
         Registry(folder).get("shop")
+    assert str(path) in str(got.value)
+
+
+def test_a_pointer_that_is_a_folder(add, folder):
+    """It can't be read nor removed, and both are said as an error of selectors."""
+    add()
+    selectors = Registry(folder).get("shop")
+    (folder / "shop" / "active").mkdir()
+
+    with pytest.raises(SelectorError, match=r"shop/active can't be read: Is a directory$"):
+        Registry(folder).get("shop")
+    with pytest.raises(SelectorError, match=r"shop/active can't be removed: .*still chooses"):
+        selectors.add_version("1.1.0", {"title": "css:h2"}, "")
 
 
 def test_a_folder_that_cant_be_written(add, folder):
@@ -341,7 +381,8 @@ def test_a_promotion_is_tested(add, folder):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", '{"url": "https://a.test/"}', '{"expected": {}, "url": 5}', "{"]
+    "text",
+    ["", "[]", '{"url": "https://a.test/"}', '{"expected": {}, "url": 5}', "{", "[" * 10**5],
 )
 def test_broken_fixtures(add, folder, text):
     """A fixture that is not whole is named."""
@@ -389,6 +430,26 @@ def test_one_version_is_added_once(add, folder):
     assert all("choose a later one" in text for text in refused)
     assert Registry(folder).get("shop").hash == done[0].hash
     assert not list((folder / "shop").glob(".*"))
+
+
+def test_a_choice_that_is_made_meanwhile(add, folder, monkeypatch):
+    """Who reads a set while another adds a version and chooses it sees it before or after."""
+    add()
+    version_names = files.version_names
+
+    def names_and_more(place):
+        found = version_names(place)
+        if place == folder / "shop":
+            monkeypatch.undo()
+            Registry(folder).get("shop").add_version("2", {"title": "css:h2"}, "")
+            Registry(folder).get("shop").rollback("2")
+        return found
+
+    reader = Registry(folder)
+    monkeypatch.setattr(files, "version_names", names_and_more)
+
+    assert reader.get("shop").version == "1.0.0"
+    assert Registry(folder).get("shop").version == "2"
 
 
 _WRITER = """

@@ -87,6 +87,7 @@ def value(selector, body=MUG):
         ('xpath://li[has-class("tag")]', "red", "semantic"),
         (r'xpath://li[re:test(., "^l")]', "large", "semantic"),
         ("xpath:count(//li)", "3.0", "semantic"),
+        ("xpath://h1/comment()", "note", "semantic"),
         ("jsonld:Product.name", "Mug (ld)", "structured"),
         ("jsonld:Product.offers.price", "12.50", "structured"),
         ("jsonld:Product.brand.name", "Clay", "structured"),
@@ -164,6 +165,31 @@ def test_sloppy_json_ld():
     )
     assert value("jsonld:A.p", body.replace("; -->", " -->")) == "x y"
     assert value("jsonld:A.p", body.replace("<!--", "").replace("-->", "")) == "x y"
+
+
+def test_half_an_emoji():
+    """A text that was cut within a character can be written to a feed."""
+    body = '<script type="application/ld+json">{"@type": "A", "p": "é\\ud83d"}</script>'
+
+    assert value("jsonld:A.p", body) == "é?"
+
+
+def test_many_properties_deep_in_a_page():
+    """The way up to an item is gone once, not once for each property."""
+    body = "<div itemscope>" + "<div>" * 200 + "<b itemprop=name>x</b>" * 20_000
+    root = html.fromstring(body)
+
+    started = time.perf_counter()
+    (item,) = microdata(root)
+    assert time.perf_counter() - started < 1.5
+    assert len(item["name"]) == 20_000
+
+
+def test_properties_around_a_long_text():
+    """Each of many elements in one another holds a part of the text, not a copy."""
+    root = html.fromstring("<p itemscope>" + "<b itemprop=x>" * 100 + "y" * 1_000_000)
+
+    assert sum(map(len, microdata(root)[0]["x"])) == 100 * 100_000
 
 
 def test_deep_markup():
@@ -246,6 +272,11 @@ def test_xml():
         ("regex:a*", "matches the empty text"),
         ("regex:(a+)+$", "backtracks without end"),
         (r"regex:(\w+\s?)+$", "backtracks without end"),
+        ("regex:" + "(" * 3000 + ")" * 3000, "nested too deep"),
+        ("css:" + "a>" * 3000 + "a", "nested too deep"),
+        ("xpath://a\0", "XPath"),
+        ("xpath:has-class()", "XPath"),
+        ("xpath:re:test('a', '[')", "XPath"),
     ],
 )
 def test_wrong_selectors(selector, words):
@@ -253,6 +284,16 @@ def test_wrong_selectors(selector, words):
     with pytest.raises(SelectorError, match=words) as caught:
         made({"x": selector})
     assert "mug 1.0.0, field x" in str(caught.value)
+
+
+@pytest.mark.parametrize("condition", ["nope(.)", "has-class()", "re:test(., '[')", "$x"])
+def test_a_wrong_condition(condition):
+    """What shows only where the path leads is an error of selectors too, with the XPath."""
+    selectors = made({"x": f"xpath://h1[{condition}]"})
+
+    assert selectors.extract(page("<p>no heading</p>")) == {"x": None}
+    with pytest.raises(SelectorError, match=r"the XPath .*h1\[.* is wrong"):
+        selectors.extract(page())
 
 
 def test_a_regex_is_bounded():
@@ -369,6 +410,13 @@ def test_an_extraction_is_an_item():
         assert other.provenance == found.provenance
 
 
+@pytest.mark.parametrize("other", [None, MUG, page().selector])
+def test_what_is_no_response(other):
+    """A text or a Selector is refused: it would be a page on which nothing is found."""
+    with pytest.raises(TypeError, match="mug extracts from a response, not from "):
+        made({"x": "css:h1"}).extract(other)
+
+
 class Mug(Item):
     """An item that lacks the set's rating and image."""
 
@@ -464,10 +512,12 @@ def test_a_new_version_is_a_later_one(version):
 
 
 def test_versions_are_ordered_by_their_numbers():
-    """1.10 comes after 1.9, and a promotion after the version that it came from."""
-    names = ["1.10", "1.9", "1.9.p2", "1.9.p1", "2", "1.9.1"]
+    """1.10 is after 1.9, a promotion after what it came from, a candidate before 1.9."""
+    names = ["1.10", "1.9", "1.9.p2", "1.9-rc2", "1.9-rc10", "1.9.p1", "2", "1.9.1"]
 
-    assert sorted(names, key=order) == ["1.9", "1.9.p1", "1.9.p2", "1.9.1", "1.10", "2"]
+    assert sorted(names, key=order) == [
+        "1.9-rc2", "1.9-rc10", "1.9", "1.9.p1", "1.9.p2", "1.9.1", "1.10", "2",
+    ]  # fmt: skip
 
 
 def test_versions_cant_be_changed():
@@ -668,6 +718,25 @@ def test_candidates():
     ]
     assert [each.text for each in found] == ["7 €", "now 5 €", "6 €"]
     assert all(0 < each.score <= 0.5 for each in found)
+
+
+@pytest.mark.parametrize("name", ['id="prices\nx"', 'class="md:price"', "itemprop='pric\"e'"])
+def test_names_that_are_no_css(name):
+    """A name that can't stand in a selector is no candidate, and breaks no line of the log."""
+    assert _price_candidates(f"<p {name}>5 €</p>") == []
+
+
+def test_candidates_of_a_hostile_page():
+    """Neither long names nor many elements around a long text take a long time."""
+    started = time.perf_counter()
+    assert _price_candidates(f'<p id="{"price" * 500_000}">5 €</p>') == []
+    assert _price_candidates("<p class=price>" + "<b class=price>" * 500 + "y" * 500_000) == []
+    assert time.perf_counter() - started < 1
+
+
+def _price_candidates(body):
+    selectors = made({"price": {"selectors": ["css:.product-price"], "type": "price"}})
+    return candidates(Page(page(body)), "price", selectors.fields["price"])
 
 
 def test_candidates_of_a_large_page():
