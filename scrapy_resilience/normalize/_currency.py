@@ -17,6 +17,7 @@ __all__ = ["ENGLISH", "Meaning", "Symbols", "decimal_sign", "symbols"]
 
 _ALIASES = {
     "AED": "Dhs Dhs.",
+    "BBD": "BDS$ Bds$",
     "BHD": "BD",
     "BGN": "лв",
     "BTC": "BTC XBT ₿",
@@ -27,7 +28,9 @@ _ALIASES = {
     "GBP": "pound pounds Pounds stg",
     "HUF": "ft forint",
     "IDR": "Rp.",
+    "GYD": "GY$",
     "ILS": "NIS שח ש״ח",
+    "JMD": "J$ JA$",
     "JOD": "JD",
     "JPY": "円 日元 yen Yen",
     "KES": "KSh Kshs KSh.",
@@ -42,6 +45,7 @@ _ALIASES = {
     "RUB": "руб руб. Руб. РУБ р р. Р рублей рубля",
     "THB": "บาท",
     "TRY": "TL TL.",
+    "TTD": "TT$",
     "TWD": "NTD NT",
     "UAH": "грн грн. ГРН гривень",
     "UZS": "сум",
@@ -56,6 +60,7 @@ _SHARED = {
 }
 _SHARED_MORE = {
     "Rs": ("LKR", "NPR"),
+    "FCFA": ("XOF", "XAF"),
     "kr": ("ISK",),
     "SR": ("SAR", "SCR"),
     "ريال": ("SAR", "QAR", "YER", "OMR"),
@@ -146,7 +151,8 @@ def _everywhere() -> dict[str, Meaning]:
     meanings = {symbol: Meaning(code, frozenset({code})) for symbol, code in found.items()}
     for symbol in {**table["shared"], **_SHARED_MORE}:
         codes = {*table["shared"].get(symbol, ()), *_SHARED_MORE.get(symbol, ())}
-        meaning = Meaning(table["symbols"].get(symbol), frozenset(codes))
+        usual = None if symbol in _SHARED_MORE else table["symbols"].get(symbol)
+        meaning = Meaning(usual, frozenset(codes))
         for name in (symbol, *_SHARED.get(symbol, "").split()):
             meanings[name] = meaning
     for minor, whole in _MINOR.items():
