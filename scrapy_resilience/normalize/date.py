@@ -16,6 +16,8 @@ from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.normalize._common import normalizer, plain
 from scrapy_resilience.normalize._dateparser import absolute_day, distance
 from scrapy_resilience.normalize._day import (
+    FIRST,
+    LAST,
     Day,
     Hints,
     hints_of,
@@ -130,9 +132,10 @@ _TIME = re.compile(
 
 def _iso_day(text: str) -> Day | None:
     try:
-        return Day(dt.date.fromisoformat(text))
+        day = dt.date.fromisoformat(text)
     except ValueError:
         return None
+    return Day(day) if FIRST <= day.year <= LAST else None
 
 
 def _clock(parts: Sequence[str | None], half: str | None = None) -> dt.time | None:
@@ -200,8 +203,8 @@ def _moment(moment: datetime, *, ambiguous: bool = False) -> dict[str, Any]:
 # --- relative to the fetch -------------------------------------------------------------
 
 _AGO = re.compile(
-    r"\b(\d{1,4}|an?|one) ?(s|sec|m|min|h|hr|d|w|wk|mo|y|yr|second|minute|hour|day|week|month"
-    r"|year)s?\.? ago\b|\b(just now|today|yesterday)\b",
+    r"(?<![-\d])\b(\d{1,4}|an?|one) ?(s|sec|m|min|h|hr|d|w|wk|mo|y|yr|second|minute|hour|day"
+    r"|week|month|year)s?\.? ago\b|\b(just now|today|yesterday)\b",
     re.IGNORECASE,
 )
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}

@@ -346,7 +346,7 @@ def _is_in(city: City, state: State) -> bool:
 
 
 def _rivals(each: _Reading, best: _Reading) -> bool:
-    """Whether *each* is as likely: of a size, or the city of *Ontario, CA*, if not in Canada."""
+    """Whether *each* is as likely: of the size, or the city of the two of *Ontario, CA*."""
     is_state = best.parts > 0 and best.city is None and each.country != best.country
     return is_state or each.size >= best.size - 1
 

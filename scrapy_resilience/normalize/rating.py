@@ -48,8 +48,12 @@ _NOT_SAID: Final = re.compile(
     r"|of \d+ (?:people|persons|users|customers|reviewers|reviews|pages)\b"
     r"|\b(?:found|recommend\w*|off|rabatt|discount)\b"
     rf"|^\d\s?{_STAR}\s\d{{1,3}}\s?%$"
+    r"|\b(?:page|image|photo|picture|slide|step|item|part|episode|season|chapter|level|seite|bild"
+    r"|schritt|página|imagen|paso|étape|foto|diapositiva)\s\d+\s?(?:/|of\b|von\b|de\b|sur\b|di\b)"
+    r"|^\d+ of \d+$|\b(?:in stock|left|available)$"
 )
-"""An amount, something negative, ``8 of 10 people``, ``20% off``, ``5 star 67%`` of a chart."""
+"""An amount, something negative, ``8 of 10 people``, ``20% off``, ``5 star 67%`` of a chart,
+``image 1 of 5``."""
 
 _COUNTED: Final = (
     r"(?:reviews?|ratings?|votes?|opinions?|bewertung\w*|rezension\w*|stimmen|avis|notes"
@@ -85,7 +89,8 @@ _WORDS: Final = {
     word: number for number, word in enumerate(("zero", "one", "two", "three", "four", "five"))
 }
 _IN_WORDS: Final = re.compile(
-    rf"star\S*\s({'|'.join(_WORDS)})\b|\b({'|'.join(_WORDS)})\b(?:[\s-]out of five)?[\s-]stars?"
+    rf"star\S*\s({'|'.join(_WORDS)})\b"
+    rf"|(?<!of )\b({'|'.join(_WORDS)})\b(?:[\s-]out of five)?[\s-]stars?"
 )
 _FRACTIONS: Final = str.maketrans({"½": ".5", "¼": ".25", "¾": ".75", "٫": ".", "’": "'"})
 
