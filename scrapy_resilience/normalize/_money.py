@@ -112,7 +112,7 @@ class Reader:
         meaning = self.known.meanings.get(prefix or suffix)
         if meaning is None or (prefix and suffix) or prefix in ENGLISH:
             return None
-        amount, code = self._value(_GAP.sub("", token), 0, meaning)
+        amount, code = self._value(_GAP.sub("", token) if " " in token else token, 0, meaning)
         return {"amount": amount, "currency": code}
 
     def numbers(self) -> list[Number]:

@@ -24,6 +24,7 @@ from scrapy_resilience.normalize._day import (
     known_word,
     named_day,
     only_words,
+    other_day,
     read_day,
 )
 from scrapy_resilience.normalize._zones import UTC, named_zone, zone_of
@@ -90,7 +91,7 @@ def _read(text: str, now: datetime | float | None, zone: dt.tzinfo, hints: Hints
     if at:
         return _timed(text, at, now, zone, hints)
     return (
-        _result(read_day(text, hints), None, None, zone)
+        _result(other_day(text, hints), None, None, zone)
         or _relative(text, now, zone, hints)
         or _result(absolute_day(text, hints), None, None, zone)
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from scrapy_resilience.normalize._common import normalizer, plain
-from scrapy_resilience.normalize._places import fold, meanings, of_code
+from scrapy_resilience.normalize._places import CACHED, fold, meanings, of_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -110,11 +111,11 @@ def normalize_location(text: str, *, region: str | None = None) -> dict[str, Any
         return None
     parts = _parts(line)
     readings = list(_readings(parts))
+    if not readings:
+        return None
     if near:
         readings = [each._replace(near=each.country == near) for each in readings]
     readings.sort(key=lambda each: (each.rank, each.size), reverse=True)
-    if not readings:
-        return None
     best = readings[0]
     if any(_is_elsewhere(part, best) for part in parts[: len(parts) - best.parts]):
         return None
@@ -269,8 +270,11 @@ def _areas(parts: list[str]) -> Iterator[_Area]:
     for state in named.states:
         is_city = any(_is_in(city, state) for city in _cities(last))
         yield _Area(rest, state.country, state, 1, sure=state.country == "US" or not is_city)
+    homes = {city.country for city in _cities(rest[-1])} if rest else set()
     for state in coded.states:
-        yield _Area(rest, state.country, state, 1, sure=_is_written(state))
+        sure = _is_written(state)
+        if sure or state.country in homes:
+            yield _Area(rest, state.country, state, 1, sure=sure)
 
 
 def _in_area(area: _Area) -> Iterator[_Reading]:
@@ -283,13 +287,13 @@ def _in_area(area: _Area) -> Iterator[_Reading]:
     found: list[_Reading] = []
     for place, part in enumerate(reversed(area.rest)):  # Boston, Lincolnshire, England
         found = [
-            _of_city(city, level=1 if place else 2, parts=area.parts)
+            _of_city(city, level=1 if place else 2, parts=area.parts, state=state)
             for city in _cities(part)
             if city.country == area.country and (not area.state or _is_in(city, area.state))
         ]
         if found:
             break
-    yield from (reading._replace(state=state or reading.state) for reading in found)
+    yield from found
     if area.state is None and len(area.rest) == 1:
         for reading in _as_states(area.rest[0]):
             if reading.country == area.country:
@@ -302,10 +306,12 @@ def _in_area(area: _Area) -> Iterator[_Reading]:
         yield _Reading(0, area.parts, 0, area.rest[-1], state, area.country)
 
 
-def _of_city(city: City, *, level: int, parts: int = 0) -> _Reading:
-    return _Reading(level, parts, city.size, city.name, city.group or None, city.country)
+def _of_city(city: City, *, level: int, parts: int = 0, state: str | None = None) -> _Reading:
+    state = state or city.group or None
+    return _Reading(level, parts, city.size, city.name, state, city.country)
 
 
+@lru_cache(CACHED)
 def _cities(part: str) -> tuple[City, ...]:
     """Return the cities of a name, the largest first; ``LA`` is one, ``la`` is a word."""
     if len(part) <= len("LA") and part.isascii() and not part.isupper():

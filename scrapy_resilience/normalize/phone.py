@@ -104,7 +104,7 @@ def _first_number(phonenumbers: ModuleType, line: str, hint: str | None) -> Phon
         elif line.startswith("00"):
             line = "+" + line.removeprefix("00")
     whole = _whole(phonenumbers, line, hint)
-    if whole is not None and not _is_spelled(phonenumbers, whole, line):
+    if whole is not None and not _is_spelled(whole, line):
         return whole
     found = phonenumbers.PhoneNumberMatcher(line, hint, leniency=phonenumbers.Leniency.POSSIBLE)
     numbers = (each.number for each in found if _is_possible(phonenumbers, each.number))
@@ -131,10 +131,9 @@ def _is_possible(phonenumbers: ModuleType, number: PhoneNumber) -> bool:
     )
 
 
-def _is_spelled(phonenumbers: ModuleType, number: PhoneNumber, line: str) -> bool:
+def _is_spelled(number: PhoneNumber, line: str) -> bool:
     """Tell whether letters were taken for digits: ``1-800-FLOWERS``, or ``10115 Berlin``."""
-    digits = len(phonenumbers.national_significant_number(number))
-    return sum(map(str.isdigit, line)) < digits
+    return sum(map(str.isdigit, line)) < len(str(number.national_number))
 
 
 def _is_valid(phonenumbers: ModuleType, number: PhoneNumber, country: str) -> bool:

@@ -53,12 +53,17 @@ def normalize_price(
     found = reader.simple() or _read(reader)
     if found is None:
         return None
-    if not decimal:
-        found |= {key: exact(found[key]) for key in _AMOUNTS if found.get(key) is not None}
-    return None if any(found.get(key, 0) is None for key in _AMOUNTS) else found
+    for key in _AMOUNTS & found.keys():
+        amount = found[key]
+        if amount is not None and not decimal:
+            amount = exact(amount)
+        if amount is None:
+            return None
+        found[key] = amount
+    return found
 
 
-_AMOUNTS = ("amount", "amount_max", "amount_regular")
+_AMOUNTS = frozenset({"amount", "amount_max", "amount_regular"})
 _FREE = {
     "free", "gratis", "kostenlos", "umsonst", "gratuit", "gratuito", "grátis", "gratuite",
     "бесплатно", "безкоштовно", "za darmo", "zdarma", "ingyenes", "ilmainen", "ücretsiz",
