@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -12,6 +13,7 @@ from typing import Any, Final
 
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.normalize._common import chain, library
+from scrapy_resilience.normalize._places import of_code
 
 __all__ = ["ALL", "KINDS", "MAIN", "Rule", "make_rule", "make_rules", "normalizer_of"]
 
@@ -82,7 +84,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _has_content(value: Any) -> bool:
-    return bool(value.strip()) if isinstance(value, str) else _is_number(value)
+    return bool(str.strip(value)) if isinstance(value, str) else _is_number(value)
 
 
 def normalizer_of(kind: str) -> Callable[..., dict[str, Any] | None]:
@@ -108,6 +110,9 @@ def make_rules(where: str, raw: Mapping[str, Any]) -> dict[str, Rule]:
     fields = dict(raw)
     common = fields.pop(ALL, {})
     _check_common(f"{where}[{ALL!r}]", common)
+    for name in fields:
+        if not _is_text(name):
+            raise ConfigurationError(f"{where}: {name!r} is not the name of a field")
     return {name: make_rule(f"{where}[{name!r}]", fields[name], common) for name in fields}
 
 
@@ -160,20 +165,24 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
+def _is_language(value: Any) -> bool:
+    return value in library("dateparser.data.languages_info").language_order
+
+
 _SHAPES: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
     "locale": (
         lambda value: value == "und" or (_is_text(value) and bool(chain(value))),
         "one that the CLDR knows, such as 'de-CH'",
     ),
     "region": (
-        lambda value: _is_text(value) and value.isalpha() and len(value) == len("DE"),
-        "a code of ISO 3166, such as 'DE'",
+        lambda value: _is_text(value) and bool(of_code(value.casefold()).countries),
+        "a code of ISO 3166, such as 'DE' or 'GB'",
     ),
     "languages": (
-        lambda value: isinstance(value, tuple) and all(map(_is_text, value)),
-        "a list of codes, such as ['de', 'fr']",
+        lambda value: isinstance(value, tuple) and all(map(_is_language, value)),
+        "a list of codes that dateparser knows, such as ['de', 'fr']",
     ),
-    "max": (lambda value: _is_number(value) and value > 0, "a number above 0"),
+    "max": (lambda value: _is_number(value) and 0 < value < math.inf, "a number above 0"),
     "decimal": (lambda value: isinstance(value, bool), "True or False"),
 }
 _TEXT: Final = (_is_text, "a text")
