@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -71,7 +70,7 @@ class Rule:
             hints = {**hints, **{name: page[name] for name in self.needs}}
         if isinstance(value, str):
             return self.function(value, **hints)
-        if not _is_number(value):
+        if not _is_written(value):
             return None
         if self.kind == "price":
             hints = {**hints, "locale": "und"}  # Python's point is one of decimals
@@ -79,8 +78,16 @@ class Rule:
         return None if found is None else {**found, "raw": value}
 
 
+_LARGEST: Final = 1e300
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_written(value: Any) -> bool:
+    """Whether it is a number with a text: not NaN, which would be the name of a town."""
+    return _is_number(value) and -_LARGEST < value < _LARGEST
 
 
 def _has_content(value: Any) -> bool:
@@ -182,7 +189,7 @@ _SHAPES: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
         lambda value: isinstance(value, tuple) and all(map(_is_language, value)),
         "a list of codes that dateparser knows, such as ['de', 'fr']",
     ),
-    "max": (lambda value: _is_number(value) and 0 < value < math.inf, "a number above 0"),
+    "max": (lambda value: _is_written(value) and value > 0, "a number above 0"),
     "decimal": (lambda value: isinstance(value, bool), "True or False"),
 }
 _TEXT: Final = (_is_text, "a text")

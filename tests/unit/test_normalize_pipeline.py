@@ -180,6 +180,15 @@ def test_what_is_left_alone(value):
     assert stats(made) == {}
 
 
+@pytest.mark.parametrize("kind", ["price", "location", "company", "rating"])
+def test_numbers_without_a_text(kind):
+    """NaN is no town in Thailand, and a number of 5,000 digits costs no item."""
+    made = pipeline({"value": kind})
+    for number in (float("nan"), float("inf"), 10**5000):
+        assert made.process_item({"value": number})["value"] is number
+    assert stats(made) == {"unread/value": 3}
+
+
 def test_failures():
     """What can't be read stays as it is, is counted, and known to later pipelines."""
     made = pipeline({"price": "price", "was": {"type": "price", "to": "before"}})
