@@ -42,10 +42,12 @@ def clean(text: str) -> str:
     """*text* with ASCII digits and signs and single spaces; lines stay lines."""
     if not text.isascii():
         text = text.replace("\xa0", " ").replace("\u202f", " ")
-    if not _FAMILIAR.fullmatch(text):
-        # Cents in small figures: not to be taken for more digits.
-        text = _RAISED_CENTS.sub(r".\1", _FOOTNOTE.sub("", text))
-        text = plain(_RAISED.sub(r"\n\g<0>", text)).translate(_SIGNS)
+        if not _FAMILIAR.fullmatch(text):
+            # Cents in small figures: not to be taken for more digits.
+            text = _RAISED_CENTS.sub(r".\1", _FOOTNOTE.sub("", text))
+            text = plain(_RAISED.sub(r"\n\g<0>", text)).translate(_SIGNS)
+    if len(text.split(None, 1)) == 1:
+        return text
     if _UNEVEN.search(text):
         text = _LINES.sub("\n", _SPACE.sub(" ", text)).strip()
     return _SPLIT.sub(r"\1\2", text)  # $12 . 99, as pages with a span for each part have it

@@ -359,10 +359,15 @@ def _rivals(each: _Reading, best: _Reading) -> bool:
 
 def _merged(readings: list[_Reading]) -> dict[str, Any] | None:
     """Return the best reading, without what others that are as good contradict."""
-    best = readings[0]
-    equal = [each for each in readings if each.rank == best.rank and _rivals(each, best)]
-    state = best.state if all(each.state == best.state for each in equal) else None
-    country = best.country if all(each.country == best.country for each in equal) else None
+    best, *others = readings
+    state: str | None = best.state
+    country: str | None = best.country
+    for each in others:
+        if each.rank != best.rank:
+            break
+        if _rivals(each, best):
+            state = state if each.state == best.state else None
+            country = country if each.country == best.country else None
     if best.city is None and state is None and country is None:
         return None
     return {

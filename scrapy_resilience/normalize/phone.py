@@ -30,10 +30,11 @@ _OTHER_THING: Final = re.compile(
     r"(?<!\d)(?:19|20)\d\d([-/.])[01]?\d\1[0-3]?\d(?!\d)"  # 2024-01-15
     r"|(?<!\d)[0-3]?\d([-/.])[0-3]?\d\2(?:19|20)\d\d(?!\d)"  # 15.01.2024
     r"|(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?!\.?\d)"  # 192.168.100.200, but not 01.42.68.53.00
-    r"|\b[A-Z]{2}\d\d(?: ?[A-Z\d]{4}){3}"  # DE89 3704 0044 0532
     r"|[$€£¥₹%]|\d(?:,\d{3})+(?!\d)|^\d*\.\d\d?$"
 )
-"""Dates, addresses of computers, accounts and amounts, which phonenumbers reads as numbers."""
+"""Dates, addresses of computers and amounts, which phonenumbers reads as numbers."""
+_ACCOUNT: Final = re.compile(r"\b[A-Z]{2}\d\d(?: ?[A-Z\d]{4}){3}")
+"""An IBAN, as ``DE89 3704 0044 0532 0130 00``."""
 _HOURS: Final = re.compile(r"(?<![\d:])\d{1,2}:\d\d(?![\d:])")
 """Times of a day, as they stand beside numbers: ``Mon-Fri 9:00-18:00``."""
 
@@ -62,7 +63,7 @@ def normalize_phone(
     a film. ``extension`` and ``country`` (ISO 3166) are None when they are not known.
     """
     line = text[:_LONGEST].translate(_DASHES)
-    if _OTHER_THING.search(line):
+    if _OTHER_THING.search(line) or (_has_letters(line) and _ACCOUNT.search(line)):
         return None
     if ":" in line:
         line = _HOURS.sub(" ", line)
@@ -133,7 +134,12 @@ def _is_possible(phonenumbers: ModuleType, number: PhoneNumber) -> bool:
 
 def _is_spelled(number: PhoneNumber, line: str) -> bool:
     """Tell whether letters were taken for digits: ``1-800-FLOWERS``, or ``10115 Berlin``."""
-    return sum(map(str.isdigit, line)) < len(str(number.national_number))
+    digits = len(str(number.national_number))
+    return _has_letters(line) and sum(map(str.isdigit, line)) < digits
+
+
+def _has_letters(line: str) -> bool:
+    return line.upper() != line.lower()
 
 
 def _is_valid(phonenumbers: ModuleType, number: PhoneNumber, country: str) -> bool:
