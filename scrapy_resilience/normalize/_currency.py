@@ -5,6 +5,7 @@ The symbols come from the CLDR (``tools/cldr.py``); what shops write besides sta
 
 from __future__ import annotations
 
+import re
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -47,6 +48,7 @@ _ALIASES = {
     "TRY": "TL TL.",
     "TTD": "TT$",
     "TWD": "NTD NT",
+    "USD": "U$S U$D",
     "UAH": "грн грн. ГРН гривень",
     "UZS": "сум",
     "VND": "đ ₫ đồng VNĐ",
@@ -77,6 +79,10 @@ _LOWER = (
 )  # fmt: skip
 ENGLISH = {"ALL", "CUP", "TOP"}
 """Codes that are words too: currencies only after a number."""
+
+
+_INITIAL = re.compile(r"\.\w")
+"""Behind a letter that is no symbol: ``P.A.``."""
 
 
 class Meaning(NamedTuple):
@@ -114,7 +120,9 @@ class Symbols(NamedTuple):
             symbol = text[:length]
             if symbol in self.meanings:
                 after = text[length : length + 1]
-                if not (after and _letter(after) and _letter(symbol[-1])):
+                if not (after and _letter(after) and _letter(symbol[-1])) and not (
+                    length == 1 and _letter(symbol) and _INITIAL.match(text, 1)
+                ):
                     return symbol
         return None
 
@@ -146,6 +154,8 @@ def _everywhere() -> dict[str, Meaning]:
             found.setdefault(symbol[:-1], code)
         if symbol.endswith("$") and symbol[:-1].isalpha():
             found.setdefault(f"{symbol[:-1]} $", code)
+            if len(symbol) > 2:  # as in French; "$ A" may go on with a word
+                found.setdefault(f"$ {symbol[:-1]}", code)
     for code, words in _ALIASES.items():
         found |= dict.fromkeys(words.split(), code)
     meanings = {symbol: Meaning(code, frozenset({code})) for symbol, code in found.items()}

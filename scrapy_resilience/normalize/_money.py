@@ -165,6 +165,8 @@ class Reader:
         more = ceiling < len(self.text)
         if rest.lstrip().startswith("%") or _UNREADABLE.match(self.text, start):
             return None
+        if token[0] in ".," and self.known.ends(before + token[0]):
+            return None  # B/.49: of the symbol, or of the number
         halved = before == "/" and self.text[floor - 1].isdigit()
         if floor and (halved or self._is_glue(before)):
             return None

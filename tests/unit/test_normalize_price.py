@@ -117,6 +117,9 @@ def test_the_documented_table(text, hints, expected):
         ("£20.00 ex VAT", 20, "GBP"),
         ("J$ 2,000", 2000, "JMD"),
         ("5 000 FCFA", 5000, None),
+        ("49 $ CA", 49, "CAD"),
+        ("49,99 $ US", 49.99, "USD"),
+        ("U$S 49", 49, "USD"),
     ],
 )
 def test_one_price(text, amount, currency):
@@ -133,7 +136,7 @@ def test_one_price(text, amount, currency):
         "$" + "9" * 60, "$1·234", "$1:234",
         "1·234 €", "1/2 €", "½ €", "5 00 $", "$5 off", "5 € Rabatt", "zzgl. 5 €", "(123)",
         "Only $10, 200 left", "Preis 1, 299 €", "12 USD / 10 EUR", "10 €/20 €", "5,00- €",
-        "100 K €", "5 M €",
+        "100 K €", "5 M €", "B/.49", "5-7 Lacs P.A.",
     ],
 )  # fmt: skip
 def test_none_rather_than_a_guess(text):
