@@ -48,8 +48,10 @@ _NOT_SAID: Final = re.compile(
     r"|of \d+ (?:people|persons|users|customers|reviewers|reviews|pages)\b"
     r"|\b(?:found|recommend\w*|off|rabatt|discount)\b"
     rf"|^\d\s?{_STAR}\s\d{{1,3}}\s?%$"
+    rf"|\d\s?(?:[-–—]|to|or|bis|oder|ou|à|и|или)\s?\d(?:[.,]\d)?\s?-?{_STAR}"
 )
-"""An amount, something negative, ``8 of 10 people``, ``20% off``, ``5 star 67%`` of a chart."""
+"""An amount, something negative, ``8 of 10 people``, ``20% off``, ``5 star 67%`` of a chart,
+``3 to 5 stars``."""
 
 _IN_A_ROW: Final = re.compile(
     r"\b(?:page|image|photo|picture|slide|step|item|part|episode|season|chapter|level|seite|bild"
