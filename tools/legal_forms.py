@@ -50,9 +50,10 @@ LP|PJSC|OJSC|JSC|CJSC|QPSC|WLL|W.L.L.|FZE|FZCO|FZ-LLC|DMCC|SAOG|SAOC|K.K.|G.K.
 Y.K.|Co. Ltd.|Pvt. Ltd.|Pvt.|Private Limited|Pte. Ltd.|Pte.|Pty|Pty Ltd
 Sdn. Bhd.|Bhd.|Berhad|SARL|S.A.R.L.|Sàrl|S.à r.l.|SASU|EURL|SELARL|S.p.A.|S.r.l.
 S.n.c.|S.a.s.|S.L.U.|S.A.U.|Lda.|Ltda.|S/A|EIRELI|S.A.C.|S.A. de C.V.
-GmbH & Co. KG|GmbH & Co. OHG|AG & Co. KG|AG & Co. KGaA|SE & Co. KG|SE & Co. oHG
+GmbH & Co. KG|GmbH u. Co. KG|GmbH und Co. KG
+GmbH & Co. OHG|AG & Co. KG|AG & Co. KGaA|SE & Co. KG|SE & Co. oHG
 SE & Co. KGaA|UG|gUG|mbH|e.K.|eG|eGen|KdöR|AöR|B.V.|N.V.|V.O.F.|C.V.|BV|NV|BVBA
-AB|A/S|ApS|ASA|AS|Oy|Oyj|Oy Ab|Abp|ehf.|hf.|Sp. z o.o.|Sp. z.o.o.|S.A.|sp. j.
+AB|A/S|ApS|ASA|AS|Oy|Oyj|Oy Ab|Abp|ehf.|hf.|Sp. z o.o.|Sp. z.o.o.|spółka z o.o.|S.A.|sp. j.
 sp. k.|s.r.o.|spol. s r.o.|a.s.|k.s.|v.o.s.|d.o.o.|d.d.|j.d.o.o.|AD|Kft.|Zrt.
 Nyrt.|Bt.|SRL|SIA|UAB|OÜ|A.Ş.|Ltd. Şti.|Tic. Ltd. Şti.|San. ve Tic. A.Ş.
 San. ve Tic. Ltd. Şti.|S.A.E.|S.A.L.|PT|Tbk|EOOD|OOD|EAD|ЕООД|ООД|АД|ЕАД|ООО|OOO
@@ -83,17 +84,18 @@ def key(form: str) -> str:
 
 
 def table() -> list[str]:
-    """Return each form once; short ones in each spelling, since their case matters."""
+    """Return each form once for each last word; short ones in each spelling: case matters."""
     with SOURCE.open(encoding="utf-8-sig") as file:
         rows = [row for row in csv.DictReader(file) if row["ELF Status ACTV/INAC"] == "ACTV"]
     forms = {form.strip() for form in MORE.split("|")}
     forms |= {form for row in rows for form in spellings(row)}
     forms = {unicodedata.normalize("NFKC", form) for form in forms}
-    chosen: dict[str, str] = {}
+    chosen: dict[tuple[str, str], str] = {}
     for form in sorted(forms):
         short = re.sub(r"[\W_]", "", form)
-        if short and key(form) not in WORDS:
-            chosen.setdefault(short if len(short) <= 3 else key(form), form)
+        if short and (key(form) not in WORDS or form[0] == "("):
+            last = key(re.split(r"[\s,/]+", form)[-1])
+            chosen.setdefault((short if len(short) <= 3 else key(form), last), form)
     return sorted(chosen.values(), key=lambda form: (key(form), form))
 
 

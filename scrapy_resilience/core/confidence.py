@@ -138,7 +138,7 @@ class ConfidenceCalculator:
 
 
 def _checked(weights: dict[str, float]) -> dict[str, float]:
-    if unknown := sorted(set(weights) - set(WEIGHTS)):
+    if unknown := sorted(map(str, set(weights) - set(WEIGHTS))):
         raise ConfigurationError(
             f"no such factor of confidence: {', '.join(unknown)}."
             f" There are: {', '.join(WEIGHTS)}"

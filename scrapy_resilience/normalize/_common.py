@@ -47,8 +47,10 @@ def normalizer(function: Callable[_P, Found]) -> Callable[_P, Found]:
 
     @wraps(function)
     def normalize(text: Any, **hints: Any) -> Found:
-        if not isinstance(text, str):
-            return None
+        if type(text) is not str:
+            if not isinstance(text, str):
+                return None
+            text = str.__str__(text)  # markup and its like change what they are asked for
         short = text if len(text) <= MAX_LENGTH else text.strip()
         if len(short) > MAX_LENGTH:
             short = _whole_words(short[: MAX_LENGTH + 1])

@@ -5,6 +5,7 @@ The symbols come from the CLDR (``tools/cldr.py``); what shops write besides sta
 
 from __future__ import annotations
 
+import re
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,6 +18,7 @@ __all__ = ["ENGLISH", "Meaning", "Symbols", "decimal_sign", "symbols"]
 
 _ALIASES = {
     "AED": "Dhs Dhs.",
+    "BBD": "BDS$ Bds$",
     "BHD": "BD",
     "BGN": "лв",
     "BTC": "BTC XBT ₿",
@@ -27,7 +29,9 @@ _ALIASES = {
     "GBP": "pound pounds Pounds stg",
     "HUF": "ft forint",
     "IDR": "Rp.",
+    "GYD": "GY$",
     "ILS": "NIS שח ש״ח",
+    "JMD": "J$ JA$",
     "JOD": "JD",
     "JPY": "円 日元 yen Yen",
     "KES": "KSh Kshs KSh.",
@@ -42,7 +46,9 @@ _ALIASES = {
     "RUB": "руб руб. Руб. РУБ р р. Р рублей рубля",
     "THB": "บาท",
     "TRY": "TL TL.",
+    "TTD": "TT$",
     "TWD": "NTD NT",
+    "USD": "U$S U$D",
     "UAH": "грн грн. ГРН гривень",
     "UZS": "сум",
     "VND": "đ ₫ đồng VNĐ",
@@ -56,6 +62,7 @@ _SHARED = {
 }
 _SHARED_MORE = {
     "Rs": ("LKR", "NPR"),
+    "FCFA": ("XOF", "XAF"),
     "kr": ("ISK",),
     "SR": ("SAR", "SCR"),
     "ريال": ("SAR", "QAR", "YER", "OMR"),
@@ -72,6 +79,10 @@ _LOWER = (
 )  # fmt: skip
 ENGLISH = {"ALL", "CUP", "TOP"}
 """Codes that are words too: currencies only after a number."""
+
+
+_INITIAL = re.compile(r"\.\w")
+"""Behind a letter that is no symbol: ``P.A.``."""
 
 
 class Meaning(NamedTuple):
@@ -109,7 +120,9 @@ class Symbols(NamedTuple):
             symbol = text[:length]
             if symbol in self.meanings:
                 after = text[length : length + 1]
-                if not (after and _letter(after) and _letter(symbol[-1])):
+                if not (after and _letter(after) and _letter(symbol[-1])) and not (
+                    length == 1 and _letter(symbol) and _INITIAL.match(text, 1)
+                ):
                     return symbol
         return None
 
@@ -141,12 +154,15 @@ def _everywhere() -> dict[str, Meaning]:
             found.setdefault(symbol[:-1], code)
         if symbol.endswith("$") and symbol[:-1].isalpha():
             found.setdefault(f"{symbol[:-1]} $", code)
+            if len(symbol) > 2:  # as in French; "$ A" may go on with a word
+                found.setdefault(f"$ {symbol[:-1]}", code)
     for code, words in _ALIASES.items():
         found |= dict.fromkeys(words.split(), code)
     meanings = {symbol: Meaning(code, frozenset({code})) for symbol, code in found.items()}
     for symbol in {**table["shared"], **_SHARED_MORE}:
         codes = {*table["shared"].get(symbol, ()), *_SHARED_MORE.get(symbol, ())}
-        meaning = Meaning(table["symbols"].get(symbol), frozenset(codes))
+        usual = None if symbol in _SHARED_MORE else table["symbols"].get(symbol)
+        meaning = Meaning(usual, frozenset(codes))
         for name in (symbol, *_SHARED.get(symbol, "").split()):
             meanings[name] = meaning
     for minor, whole in _MINOR.items():

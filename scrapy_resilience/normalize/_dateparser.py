@@ -44,6 +44,10 @@ _MAX_LENGTH = 64
 _BASE = datetime(2001, 3, 15, 12)  # noqa: DTZ001 - only differences to it count
 _SPAN = re.compile(r"(?:\d+ ?[^\W\d_\u2e80-\uffff]+\.?,? ?)+")
 """Two days, but neither ago nor to come; Chinese and its like have the word attached."""
+_RANGE = re.compile(r"\d ?[-–—~] ?\d|^ ?[-–—−] ?\d")
+"""1-3 days ago, and a sign before a distance that has its direction."""
+_EITHER_WAY = {"कल", "परसों"}
+"""Yesterday or tomorrow, by the verb of the sentence."""
 _NAMES = re.compile(r"^[^$€£¥₹%@]*[^\W\d_]{2}[^$€£¥₹%@]*$")
 
 
@@ -63,7 +67,9 @@ def _parser(languages: tuple[str, ...], kind: str) -> Any:
 def distance(text: str, hints: Hints) -> tuple[int, timedelta] | None:
     """How far back a relative date is: months, and the rest."""
     text = _LABEL.sub("", text)
-    if len(text) > _MAX_LENGTH or _SPAN.fullmatch(text):
+    if len(text) > _MAX_LENGTH or text in _EITHER_WAY:
+        return None
+    if _SPAN.fullmatch(text) or _RANGE.search(text):
         return None
     return _distance(text, hints.languages or _languages(text))
 

@@ -22,6 +22,7 @@ __all__ = [
     "known_word",
     "named_day",
     "only_words",
+    "other_day",
     "read_day",
 ]
 
@@ -138,9 +139,12 @@ def named_day(text: str, hints: Hints) -> Day | None:
 
 def read_day(text: str, hints: Hints) -> Day | None:
     """The day of a text without a time, in plain form (`plain`)."""
-    return (
-        named_day(text, hints) or _numeric(text, hints) or _other(text) or _worded(text, hints)
-    )
+    return named_day(text, hints) or other_day(text, hints)
+
+
+def other_day(text: str, hints: Hints) -> Day | None:
+    """The day of a text for which `named_day` has none."""
+    return _numeric(text, hints) or _other(text) or _worded(text, hints)
 
 
 def _day(year: str | int, month: str | int, day: str | int) -> Day | None:

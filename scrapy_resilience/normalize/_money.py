@@ -42,10 +42,12 @@ def clean(text: str) -> str:
     """*text* with ASCII digits and signs and single spaces; lines stay lines."""
     if not text.isascii():
         text = text.replace("\xa0", " ").replace("\u202f", " ")
-    if not _FAMILIAR.fullmatch(text):
-        # Cents in small figures: not to be taken for more digits.
-        text = _RAISED_CENTS.sub(r".\1", _FOOTNOTE.sub("", text))
-        text = plain(_RAISED.sub(r"\n\g<0>", text)).translate(_SIGNS)
+        if not _FAMILIAR.fullmatch(text):
+            # Cents in small figures: not to be taken for more digits.
+            text = _RAISED_CENTS.sub(r".\1", _FOOTNOTE.sub("", text))
+            text = plain(_RAISED.sub(r"\n\g<0>", text)).translate(_SIGNS)
+    if len(text.split(None, 1)) == 1:
+        return text
     if _UNEVEN.search(text):
         text = _LINES.sub("\n", _SPACE.sub(" ", text)).strip()
     return _SPLIT.sub(r"\1\2", text)  # $12 . 99, as pages with a span for each part have it
@@ -62,7 +64,7 @@ _LARGEST = 18
 _LONGEST = 28
 """Characters of a number: the digits that arithmetic with Decimal keeps by default."""
 
-_UNREADABLE = re.compile(r"\d+/\d|[\d.,]*[.,]\d\d-\s*$")
+_UNREADABLE = re.compile(r"\d+/\d|[\d.,]*[.,]\d\d-\s*\D{0,3}$")
 """A fraction, and a minus behind: a reduction for accountants, an open range for others."""
 
 _ZEROS = re.compile(r"0\d")
@@ -71,9 +73,10 @@ _GLUE = re.compile(r"\w+|[^\w\s~/+-]")
 
 _SIMPLE = re.compile(
     r"(?:([^\d\s.,'+\-()/%]{1,4}) ?)?"
-    r"(\d{1,3}(?:[ ,.']\d{2,3})*[ ,.']\d{3}(?:[.,]\d{1,3})?|\d+(?:[.,]\d+)?)"
+    r"(\d{1,3}(?:(?:[,.'] ?| )\d{2,3})*(?:[,.'] ?| )\d{3}(?:[.,]\d{1,3})?|\d+(?:[.,]\d+)?)"
     r"(?: ?([^\d\s.,'+\-()/%a-zA-Z]|[^\d\s.,'+\-()/%]{2,5}))?"
 )
+_GAP = re.compile(r"(?<=[,.']) ")
 _MIL = {"ca": 3, "en": 6, "es": 3, "gl": 3, "pt": 3}
 _LAKH = 5
 
@@ -111,7 +114,7 @@ class Reader:
         meaning = self.known.meanings.get(prefix or suffix)
         if meaning is None or (prefix and suffix) or prefix in ENGLISH:
             return None
-        amount, code = self._value(token, 0, meaning)
+        amount, code = self._value(_GAP.sub("", token) if " " in token else token, 0, meaning)
         return {"amount": amount, "currency": code}
 
     def numbers(self) -> list[Number]:
@@ -162,20 +165,23 @@ class Reader:
         more = ceiling < len(self.text)
         if rest.lstrip().startswith("%") or _UNREADABLE.match(self.text, start):
             return None
-        if floor and (before == "/" or self._is_glue(before)):
+        if token[0] in ".," and self.known.ends(before + token[0]):
+            return None  # B/.49: of the symbol, or of the number
+        halved = before == "/" and self.text[floor - 1].isdigit()
+        if floor and (halved or self._is_glue(before)):
             return None
-        prefix, left, negative = self._before(before)
+        prefix, left, negative = self._before(before, first=not floor)
         local = self._powers(prefix)
         power, scale_end = scale_of(rest, priced=prefix is not None, local=local)
-        if power is None:
-            return None
         suffix, right = self._after(rest[scale_end:], more=more, prefix=prefix)
         if suffix or scale_end:
             end = match.end() + scale_end + right
         elif more and self._is_glue(rest):
             return None
-        if suffix and not prefix and _ZEROS.match(token):
-            return None  # of 5 00 $
+        cents = suffix and not prefix and _ZEROS.match(token)  # of 5 00 $
+        unit = floor and before.strip() == "/" and (not suffix or _is_unit(suffix))  # 100 g
+        if power is None or cents or unit:
+            return None
         symbol = self._clearer(prefix, suffix) if prefix and suffix else prefix or suffix
         return Number(token, start - left, end, symbol, power, negative)
 
@@ -189,7 +195,7 @@ class Reader:
             found["l"] = _LAKH
         return found
 
-    def _before(self, text: str) -> tuple[str | None, int, bool]:
+    def _before(self, text: str, *, first: bool) -> tuple[str | None, int, bool]:
         """The symbol before a number, the length that belongs to it, and whether it is less."""
         outer = text.rstrip(" ")
         minus = outer.endswith("-")
@@ -197,7 +203,11 @@ class Reader:
             outer = outer[:-1]
         symbol = self.known.ends(outer.rstrip(" :")) if outer else None
         if symbol is None:
-            return None, len(text) - len(outer) if minus else 0, minus and _opens(outer, text)
+            return (
+                None,
+                len(text) - len(outer) if minus else 0,
+                minus and _opens(outer, text, first=first),
+            )
         inner = outer = outer.rstrip(" :")[: -len(symbol)]
         code = self.known.ends(outer.rstrip(" "))
         if code and self._clearer(symbol, code) == code:  # CAD $5
@@ -205,7 +215,7 @@ class Reader:
             inner = outer = outer.rstrip(" ")[: -len(code)]
         if not minus and outer.rstrip(" ").endswith("-"):
             outer = outer.rstrip(" ")[:-1]
-            if _opens(outer, inner):
+            if _opens(outer, inner, first=first):
                 return symbol, len(text) - len(outer), True
         return symbol, len(text) - len(inner), minus
 
@@ -227,6 +237,13 @@ class Reader:
         return suffix if two < one else prefix
 
 
-def _opens(outer: str, inner: str) -> bool:
+def _is_unit(symbol: str) -> bool:
+    """Whether a symbol is a unit of weight or volume as well: ``L``."""
+    return symbol.isascii() and symbol.isalpha() and len(symbol) == 1
+
+
+def _opens(outer: str, inner: str, *, first: bool) -> bool:
     """Whether a minus between *outer* and the end of *inner* is a sign, not a dash."""
-    return not outer.strip() or (outer[-1] in " \n(:" and not inner.endswith(" "))
+    if first and not outer.strip():
+        return True
+    return outer[-1:] in {" ", "\n", "(", ":"} and not inner.endswith(" ")

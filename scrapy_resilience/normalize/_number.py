@@ -11,8 +11,12 @@ if TYPE_CHECKING:
 
 __all__ = ["NUMBER", "exact", "read_number", "scale_of"]
 
-NUMBER = re.compile(r"\d{1,3}(?: \d{3})+(?!\d)(?:[.,]\d+)?|\d[\d.,']*|(?<![^\W_])[.,]\d+")
-"""A number with all its signs, and those that may follow it."""
+NUMBER = re.compile(
+    r"\d{1,3}(?: \d{3})+(?!\d)(?:[.,]\d+)?|\d[\d.,']*(?:(?<=[.,]) (?=\d)[\d.,']+)*"
+    r"|(?<![^\W_])[.,]\d+"
+)
+"""A number with all its signs, and those that may follow it. ``10, 200`` is one that can't be
+read: it is a thousand, or two numbers."""
 
 _GROUPED = {
     sign: re.compile(rf"\d{{1,3}}(?:{re.escape(sign)}\d{{2,3}})*{re.escape(sign)}\d{{3}}")
@@ -108,7 +112,8 @@ def scale_of(
     after = text[found.end() : found.end() + 1]
     alone = len(word) == 1 and text[0] == " " and after not in _ATTACHED
     if alone and not (priced and found[1].isupper()):
-        return 0, 0
+        more = text[found.end() :].lstrip()[:1]
+        return (None if word in _POWERS and more in _ATTACHED else 0), 0
     power = local[word] if word in local else _POWERS.get(word, 0)
     return (0, 0) if power == 0 else (power, found.end() + (len(word) > 1 and after == "."))
 

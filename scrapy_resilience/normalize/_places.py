@@ -13,9 +13,9 @@ from typing import Final, NamedTuple
 
 import zstandard
 
-__all__ = ["City", "Country", "Meanings", "State", "fold", "meanings", "of_code"]
+__all__ = ["CACHED", "City", "Country", "Meanings", "State", "fold", "meanings", "of_code"]
 
-_CACHED: Final = 4096
+CACHED: Final = 4096
 _DROPPED: Final = re.compile(r"[.'’`ʻʼ]+")
 _SPACES: Final = re.compile(r"[\W_]+")
 _SAINTS: Final = re.compile(r"\b(?:saint|fort|mount)\b")
@@ -52,7 +52,7 @@ class Meanings(NamedTuple):
     cities: tuple[City, ...] = ()
 
 
-@lru_cache(_CACHED)
+@lru_cache(CACHED)
 def fold(name: str) -> str:
     """*name* as it is looked up: no accents, no marks, ``st`` for ``Saint``."""
     if not name.isascii():
@@ -62,7 +62,7 @@ def fold(name: str) -> str:
     return _SAINTS.sub(_short, name) if "t" in name else name
 
 
-@lru_cache(_CACHED)
+@lru_cache(CACHED)
 def meanings(name: str) -> Meanings:
     """What a folded *name* can mean."""
     entry = _table().get(name)

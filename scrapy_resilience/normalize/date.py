@@ -16,12 +16,15 @@ from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.normalize._common import normalizer, plain
 from scrapy_resilience.normalize._dateparser import absolute_day, distance
 from scrapy_resilience.normalize._day import (
+    FIRST,
+    LAST,
     Day,
     Hints,
     hints_of,
     known_word,
     named_day,
     only_words,
+    other_day,
     read_day,
 )
 from scrapy_resilience.normalize._zones import UTC, named_zone, zone_of
@@ -88,7 +91,7 @@ def _read(text: str, now: datetime | float | None, zone: dt.tzinfo, hints: Hints
     if at:
         return _timed(text, at, now, zone, hints)
     return (
-        _result(read_day(text, hints), None, None, zone)
+        _result(other_day(text, hints), None, None, zone)
         or _relative(text, now, zone, hints)
         or _result(absolute_day(text, hints), None, None, zone)
     )
@@ -130,9 +133,10 @@ _TIME = re.compile(
 
 def _iso_day(text: str) -> Day | None:
     try:
-        return Day(dt.date.fromisoformat(text))
+        day = dt.date.fromisoformat(text)
     except ValueError:
         return None
+    return Day(day) if FIRST <= day.year <= LAST else None
 
 
 def _clock(parts: Sequence[str | None], half: str | None = None) -> dt.time | None:
@@ -200,8 +204,8 @@ def _moment(moment: datetime, *, ambiguous: bool = False) -> dict[str, Any]:
 # --- relative to the fetch -------------------------------------------------------------
 
 _AGO = re.compile(
-    r"\b(\d{1,4}|an?|one) ?(s|sec|m|min|h|hr|d|w|wk|mo|y|yr|second|minute|hour|day|week|month"
-    r"|year)s?\.? ago\b|\b(just now|today|yesterday)\b",
+    r"(?<![-\d])\b(\d{1,4}|an?|one) ?(s|sec|m|min|h|hr|d|w|wk|mo|y|yr|second|minute|hour|day"
+    r"|week|month|year)s?\.? ago\b|\b(just now|today|yesterday)\b",
     re.IGNORECASE,
 )
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from scrapy_resilience.normalize._common import normalizer, plain
-from scrapy_resilience.normalize._places import fold, meanings, of_code
+from scrapy_resilience.normalize._places import CACHED, fold, meanings, of_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from scrapy_resilience.normalize._places import City, State
+    from scrapy_resilience.normalize._places import City, Meanings, State
 
 __all__ = ["normalize_location"]
 
@@ -27,6 +28,11 @@ _STATE_SIZE: Final = 20
 _METROPOLIS: Final = 5
 """So much larger, as a power of two, is one that rivals with another of its name."""
 
+_SUBURB: Final = 2
+_DISTRICT: Final = 4
+"""So much smaller, as a power of two, is a part of the city beside it: one of a name that the
+city's state has, and any."""
+
 _WITH_CODES: Final = frozenset({"US", "CA", "AU", "BR", "IN", "IT", "MX"})
 """Countries whose addresses have the codes of states."""
 _CITY_STATES: Final = frozenset({"GI", "HK", "MC", "MO", "SG", "VA"})
@@ -35,13 +41,17 @@ _EAST_ASIA: Final = "\u2e80"
 """From here on texts have no spaces between words, and the country stands first."""
 _LONGEST_NAME: Final = 12
 _BETWEEN: Final = re.compile(r"[,;|/()\[\]·•،、\n]|\s[-–—]\s")
+_LISTED: Final = re.compile(
+    r"\s*[;&、・]\s*|\s(?:and|or|und|oder|et|ou|y|o|e|i|и|или|og|och|ve)\s", re.IGNORECASE
+)
 _POSTAL: Final = re.compile(
     r"\b(?:[A-Z]{1,2}-)?\d{4,6}(?:-\d{3,4})?\b(?:\s[A-Z]{2}$)?"  # 10115, 62701-1234, 1012 AB
     r"|\b[A-Z]{1,2}\d[A-Z\d]?\s?\d[A-Z]{2}\b"  # SW1A 1AA
     r"|\b[A-Z]\d[A-Z]\s?\d[A-Z]\d\b"  # M5V 2T6
 )
 _NO_PLACE: Final = re.compile(
-    r"\b(?:remote|hybrid|on-?site|anywhere|worldwide|global|location:?)(?:\s+(?:in|from))?\b"
+    r"\b(?:remote|hybrid|on-?site|anywhere|worldwide|global|location:?"
+    r"|asia(?:[\s-]pacific)?|apac|emea|mena)(?:\s+(?:in|from))?\b"
     r"|\b[гм]\.\s?(?=[а-яёґєії])",  # "city of" in Russian and Ukrainian
     re.IGNORECASE,
 )
@@ -66,7 +76,8 @@ class _Reading(NamedTuple):
     """One way to read a text."""
 
     level: int
-    """3: all of it is a country; 2: a known city; 1: no city is named; 0: an unknown one."""
+    """3: all of it is a country; 2: a known city; 1: no city is named, or not beside its area;
+    0: an unknown one."""
     parts: int
     """Parts of the text that say which area it is."""
     size: int
@@ -92,19 +103,77 @@ def normalize_location(text: str, *, region: str | None = None) -> dict[str, Any
     its city is in. A state that is not named is that of the city. What two readings differ in
     is None and ``ambiguous`` is true (``"Springfield, USA"``), unless one of them is in
     *region*, an ISO 3166-1 code. A city that is not in the table is kept as it is written
-    when its state or country is known.
+    when its state or country is known. None for a text with two places (``"London / Paris"``).
     """
     line = _NO_PLACE.sub(" ", plain(text[:_LONGEST]))
     near = region.strip().upper() if region else None
-    readings = list(_readings(_parts(line)))
+    if _is_list(line):
+        return None
+    parts = _parts(line)
+    readings = list(_readings(parts))
+    if not readings:
+        return None
     if near:
         readings = [each._replace(near=each.country == near) for each in readings]
     readings.sort(key=lambda each: (each.rank, each.size), reverse=True)
-    return _merged(readings) if readings else None
+    best = readings[0]
+    if any(_is_elsewhere(part, best) for part in parts[: len(parts) - best.parts]):
+        return None
+    return _merged(readings)
+
+
+def _is_list(line: str) -> bool:
+    """Whether a text names several cities: ``Chicago, IL and Austin, TX``."""
+    if not _LISTED.search(line):
+        return False
+    if any(_is_known(part) for part in _BETWEEN.split(line) if _LISTED.search(part)):
+        return False  # Trinidad and Tobago
+    return sum(map(_names_city, _LISTED.split(line)[:_MOST_PARTS])) > 1
+
+
+def _names_city(line: str) -> bool:
+    return any(reading.city and reading.level > 1 for reading in _readings(_parts(line)))
+
+
+def _is_elsewhere(part: str, best: _Reading) -> bool:
+    """Whether a part is a place that neither is, has nor is in what *best* says."""
+    found, cities = meanings(fold(part)), _cities(part)
+    if not (found.countries or found.states or cities) or _is_area(
+        found, best, alone=not cities
+    ):
+        return False
+    if cities and cities[0].size + _DISTRICT <= best.size:
+        return False
+    return part != best.city and not any(_is_within(city, best) for city in cities)
+
+
+def _is_area(found: Meanings, best: _Reading, *, alone: bool) -> bool:
+    """Whether a name is that of the country or of a state in it.
+
+    Of one that is not *alone*, as cities have its name, only of the state that was read.
+    """
+    if any(country == best.country for (country,) in found.countries):
+        return True
+    return any(
+        state.country == best.country
+        and (alone or best.state in {None, state.code, state.group})
+        for state in found.states
+    )
+
+
+def _is_within(city: City, best: _Reading) -> bool:
+    """Whether *city* is the one that was read, or may be a part of it."""
+    if city.country != best.country:
+        return False
+    if best.city in {None, city.name}:
+        return True
+    return best.state in {None, city.group} and city.size + _SUBURB <= best.size
 
 
 def _parts(line: str) -> list[str]:
     """Cut an address into its parts, the most general last, without postal codes."""
+    if "(" in line and _is_known(line):  # Frankfurt (Oder)
+        return [line.strip()]
     found: list[str] = []
     for part in _BETWEEN.split(line)[-_MOST_PARTS:]:
         bare = " ".join(_POSTAL.sub(" ", part).split()).strip(" .:-")
@@ -201,8 +270,11 @@ def _areas(parts: list[str]) -> Iterator[_Area]:
     for state in named.states:
         is_city = any(_is_in(city, state) for city in _cities(last))
         yield _Area(rest, state.country, state, 1, sure=state.country == "US" or not is_city)
+    homes = {city.country for city in _cities(rest[-1])} if rest else set()
     for state in coded.states:
-        yield _Area(rest, state.country, state, 1, sure=_is_written(state))
+        sure = _is_written(state)
+        if sure or state.country in homes:
+            yield _Area(rest, state.country, state, 1, sure=sure)
 
 
 def _in_area(area: _Area) -> Iterator[_Reading]:
@@ -212,12 +284,16 @@ def _in_area(area: _Area) -> Iterator[_Reading]:
         if area.sure:
             yield _Reading(1, area.parts, 0, None, state, area.country)
         return
-    found = [
-        _of_city(city, level=2, parts=area.parts)
-        for city in _cities(area.rest[-1])
-        if city.country == area.country and (not area.state or _is_in(city, area.state))
-    ]
-    yield from (reading._replace(state=state or reading.state) for reading in found)
+    found: list[_Reading] = []
+    for place, part in enumerate(reversed(area.rest)):  # Boston, Lincolnshire, England
+        found = [
+            _of_city(city, level=1 if place else 2, parts=area.parts, state=state)
+            for city in _cities(part)
+            if city.country == area.country and (not area.state or _is_in(city, area.state))
+        ]
+        if found:
+            break
+    yield from found
     if area.state is None and len(area.rest) == 1:
         for reading in _as_states(area.rest[0]):
             if reading.country == area.country:
@@ -230,10 +306,12 @@ def _in_area(area: _Area) -> Iterator[_Reading]:
         yield _Reading(0, area.parts, 0, area.rest[-1], state, area.country)
 
 
-def _of_city(city: City, *, level: int, parts: int = 0) -> _Reading:
-    return _Reading(level, parts, city.size, city.name, city.group or None, city.country)
+def _of_city(city: City, *, level: int, parts: int = 0, state: str | None = None) -> _Reading:
+    state = state or city.group or None
+    return _Reading(level, parts, city.size, city.name, state, city.country)
 
 
+@lru_cache(CACHED)
 def _cities(part: str) -> tuple[City, ...]:
     """Return the cities of a name, the largest first; ``LA`` is one, ``la`` is a word."""
     if len(part) <= len("LA") and part.isascii() and not part.isupper():
@@ -273,12 +351,23 @@ def _is_in(city: City, state: State) -> bool:
     return city.country == state.country and city.group in {"", state.group}
 
 
+def _rivals(each: _Reading, best: _Reading) -> bool:
+    """Whether *each* is as likely: of the size, or the city of the two of *Ontario, CA*."""
+    is_state = best.parts > 0 and best.city is None and each.country != best.country
+    return is_state or each.size >= best.size - 1
+
+
 def _merged(readings: list[_Reading]) -> dict[str, Any] | None:
     """Return the best reading, without what others that are as good contradict."""
-    best = readings[0]
-    equal = [each for each in readings if each.rank == best.rank and each.size >= best.size - 1]
-    state = best.state if all(each.state == best.state for each in equal) else None
-    country = best.country if all(each.country == best.country for each in equal) else None
+    best, *others = readings
+    state: str | None = best.state
+    country: str | None = best.country
+    for each in others:
+        if each.rank != best.rank:
+            break
+        if _rivals(each, best):
+            state = state if each.state == best.state else None
+            country = country if each.country == best.country else None
     if best.city is None and state is None and country is None:
         return None
     return {

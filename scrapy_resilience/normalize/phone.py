@@ -20,7 +20,7 @@ _LONGEST: Final = 120
 _NORTH_AMERICAN: Final = re.compile(
     r"(?<![\d+])(?<!\d[\s.-])(?:1[\s.-]?)?"
     r"(?:\([2-9]\d\d\)\s?\d{3}[\s.-]\d{4}|[2-9]\d\d([.-])\d{3}\1\d{4})(?!\d)"
-    r"(?:[\s,;]*(?:#|x|ext(?:ension)?)[\s.:]*\d{1,7})?"
+    r"(?:[\s,;]*(?:#|x|ext(?:ension)?)[\s.:=]*\d{1,7})?"
     r"|(?<![\d+])1-8\d\d-(?=[\d-]*[A-Z])[A-Z\d-]{7,12}",
     re.IGNORECASE,
 )
@@ -33,6 +33,10 @@ _OTHER_THING: Final = re.compile(
     r"|[$€£¥₹%]|\d(?:,\d{3})+(?!\d)|^\d*\.\d\d?$"
 )
 """Dates, addresses of computers and amounts, which phonenumbers reads as numbers."""
+_ACCOUNT: Final = re.compile(r"\b[A-Z]{2}\d\d(?: ?[A-Z\d]{4}){3}")
+"""An IBAN, as ``DE89 3704 0044 0532 0130 00``."""
+_HOURS: Final = re.compile(r"(?<![\d:])\d{1,2}:\d\d(?![\d:])")
+"""Times of a day, as they stand beside numbers: ``Mon-Fri 9:00-18:00``."""
 
 _NO_COUNTRY: Final = "001"
 """phonenumbers' region of numbers of the whole world, as +800."""
@@ -59,8 +63,10 @@ def normalize_phone(
     a film. ``extension`` and ``country`` (ISO 3166) are None when they are not known.
     """
     line = text[:_LONGEST].translate(_DASHES)
-    if _OTHER_THING.search(line):
+    if _OTHER_THING.search(line) or (_has_letters(line) and _ACCOUNT.search(line)):
         return None
+    if ":" in line:
+        line = _HOURS.sub(" ", line)
     phonenumbers = library("phonenumbers")
     hint = region.strip().upper() if region else region_of(domain)
     number = _first_number(phonenumbers, line, hint)
@@ -98,16 +104,23 @@ def _first_number(phonenumbers: ModuleType, line: str, hint: str | None) -> Phon
             line, hint = north_american[0], "US"
         elif line.startswith("00"):
             line = "+" + line.removeprefix("00")
+    whole = _whole(phonenumbers, line, hint)
+    if whole is not None and not _is_spelled(whole, line):
+        return whole
+    found = phonenumbers.PhoneNumberMatcher(line, hint, leniency=phonenumbers.Leniency.POSSIBLE)
+    numbers = (each.number for each in found if _is_possible(phonenumbers, each.number))
+    if whole is None:
+        return next(numbers, None)
+    return next(filter(phonenumbers.is_valid_number, (*numbers, whole)), None)
+
+
+def _whole(phonenumbers: ModuleType, line: str, hint: str | None) -> PhoneNumber | None:
+    """Return what *line* is when nothing in it is left out."""
     try:
         number: PhoneNumber = phonenumbers.parse(line, hint)
-        if _is_possible(phonenumbers, number):
-            return number
     except phonenumbers.NumberParseException:
-        pass
-    found = phonenumbers.PhoneNumberMatcher(line, hint, leniency=phonenumbers.Leniency.POSSIBLE)
-    return next(
-        (each.number for each in found if _is_possible(phonenumbers, each.number)), None
-    )
+        return None
+    return number if _is_possible(phonenumbers, number) else None
 
 
 def _is_possible(phonenumbers: ModuleType, number: PhoneNumber) -> bool:
@@ -117,6 +130,16 @@ def _is_possible(phonenumbers: ModuleType, number: PhoneNumber) -> bool:
         reason == phonenumbers.ValidationResult.IS_POSSIBLE
         or phonenumbers.is_valid_number(number)  # some are shorter than their country's others
     )
+
+
+def _is_spelled(number: PhoneNumber, line: str) -> bool:
+    """Tell whether letters were taken for digits: ``1-800-FLOWERS``, or ``10115 Berlin``."""
+    digits = len(str(number.national_number))
+    return _has_letters(line) and sum(map(str.isdigit, line)) < digits
+
+
+def _has_letters(line: str) -> bool:
+    return line.upper() != line.lower()
 
 
 def _is_valid(phonenumbers: ModuleType, number: PhoneNumber, country: str) -> bool:

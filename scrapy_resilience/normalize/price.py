@@ -53,12 +53,17 @@ def normalize_price(
     found = reader.simple() or _read(reader)
     if found is None:
         return None
-    if not decimal:
-        found |= {key: exact(found[key]) for key in _AMOUNTS if found.get(key) is not None}
-    return None if any(found.get(key, 0) is None for key in _AMOUNTS) else found
+    for key in _AMOUNTS & found.keys():
+        amount = found[key]
+        if amount is not None and not decimal:
+            amount = exact(amount)
+        if amount is None:
+            return None
+        found[key] = amount
+    return found
 
 
-_AMOUNTS = ("amount", "amount_max", "amount_regular")
+_AMOUNTS = frozenset({"amount", "amount_max", "amount_regular"})
 _FREE = {
     "free", "gratis", "kostenlos", "umsonst", "gratuit", "gratuito", "grátis", "gratuite",
     "бесплатно", "безкоштовно", "za darmo", "zdarma", "ingyenes", "ilmainen", "ücretsiz",
@@ -114,6 +119,8 @@ def _with_cents(text: str, numbers: list[Number]) -> list[Number]:
 def _are_cents(text: str, last: Number, number: Number) -> bool:
     if not _CENTS.fullmatch(number.token) or not _WHOLE.fullmatch(last.token):
         return False
+    if text[number.start] == "-":  # $10 - 20
+        return False
     between = text[last.end : number.start]
     return between in {" ", "\n"} or (not between and not text[last.end - 1].isdigit())
 
@@ -147,7 +154,8 @@ _LABELS = {
     "|our price|offer price|special|deal",
     "off": "save|saving|savings|off|discount|rabatt|sparen|économisez|ahorra|ahorras"
     "|risparmi|скидка|shipping|delivery|postage|versand|versandkosten|livraison|envío|envio"
-    r"|spedizione|tax|vat|deposit|zzgl|plus|\+",
+    r"|spedizione|(?<!ex )(?<!inc )(?<!incl )(?<!excl )(?<!\. )(?:tax|vat)|deposit"
+    r"|zzgl|plus|\+",
 }
 _LABEL = re.compile(
     rf"(?<!\w)(?:{'|'.join(f'(?P<{name}>{words})' for name, words in _LABELS.items())})(?!\w)",
@@ -179,7 +187,7 @@ def _offers(reader: Reader, numbers: Sequence[Number]) -> list[_Offer]:
         number = numbers[place]
         after = numbers[place + 1] if place + 1 < len(numbers) else None
         label = _label(reader.text[floor : number.start])
-        symbol = number.symbol or (after and after.symbol)
+        symbol = number.symbol or (after and _behind(reader.text, after))
         if after and symbol and _is_range(reader.text, number, after):
             found.append(_range(reader, number, after, symbol, label))
             place += 1
@@ -188,6 +196,11 @@ def _offers(reader: Reader, numbers: Sequence[Number]) -> list[_Offer]:
         place += 1
         floor = numbers[place - 1].end
     return found
+
+
+def _behind(text: str, number: Number) -> str | None:
+    """The symbol behind a number, which is that of a range; in ``6 - $12`` it is not."""
+    return None if text[number.end - 1].isdigit() else number.symbol
 
 
 def _is_range(text: str, number: Number, after: Number) -> bool:
@@ -207,6 +220,11 @@ def _range(reader: Reader, low: Number, high: Number, symbol: str, label: str | 
 # --- the one that counts ---------------------------------------------------------------
 
 _UNIT = re.compile(r"\s*(?:/|per\b|pro\b|je\b|par\b|por\b|la\b)\s*\d*\s*[^\W\d]", re.IGNORECASE)
+_NET = re.compile(
+    r"\s*\(?(?:ex|exc|excl|excluding|without|plus|hors|ohne|zzgl|sin|senza|esclusa)\.?\s"
+    r"\W*(?:\d+\s?% ?)?(?:vat|tax(?:es)?|gst|mwst|tva|iva)\b",
+    re.IGNORECASE,
+)
 _FOR = re.compile(r"\s*(?:for|für|pour|por|per|voor|för|за|za)\s*", re.IGNORECASE)
 
 
@@ -241,11 +259,19 @@ def _is_off(text: str, offer: _Offer) -> bool:
 
 
 def _distinct(text: str, offers: list[_Offer]) -> list[_Offer]:
-    """Each offer once, and those per pound or litre only where all are."""
+    """Each offer once, and those per pound or without tax only where all are."""
     if len(offers) < 2:
         return offers
-    whole = [offer for offer in offers if not _UNIT.match(text, offer.end)]
+    starts = {offer.price.start for offer in offers}
+    whole = [offer for offer in offers if not _is_part(text, offer.end, starts)]
     return list({offer.value: offer for offer in whole or offers}.values())
+
+
+def _is_part(text: str, end: int, starts: set[int]) -> bool:
+    """Whether an amount that ends there is per unit, or without the tax."""
+    if unit := _UNIT.match(text, end):  # but 12 USD / 10 EUR are two prices
+        return starts.isdisjoint(range(end, unit.end()))
+    return bool(_NET.match(text, end))
 
 
 def _reduced(offers: list[_Offer]) -> tuple[list[_Offer], Number | None]:

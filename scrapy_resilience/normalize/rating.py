@@ -48,8 +48,18 @@ _NOT_SAID: Final = re.compile(
     r"|of \d+ (?:people|persons|users|customers|reviewers|reviews|pages)\b"
     r"|\b(?:found|recommend\w*|off|rabatt|discount)\b"
     rf"|^\d\s?{_STAR}\s\d{{1,3}}\s?%$"
+    rf"|\d\s?(?:[-–—]|to|or|bis|oder|ou|à|и|или)\s?\d(?:[.,]\d)?\s?-?{_STAR}"
 )
-"""An amount, something negative, ``8 of 10 people``, ``20% off``, ``5 star 67%`` of a chart."""
+"""An amount, something negative, ``8 of 10 people``, ``20% off``, ``5 star 67%`` of a chart,
+``3 to 5 stars``."""
+
+_IN_A_ROW: Final = re.compile(
+    r"\b(?:page|image|photo|picture|slide|step|item|part|episode|season|chapter|level|seite|bild"
+    r"|schritt|página|imagen|paso|étape|foto|diapositiva)\s$"
+)
+"""Before ``1 of 5``: there are so many, and this is one of them."""
+_IN_STOCK: Final = re.compile(r"\s(?:in stock|left|available)\b")
+_BARE_OF: Final = re.compile(r"\d+ of \d+")
 
 _COUNTED: Final = (
     r"(?:reviews?|ratings?|votes?|opinions?|bewertung\w*|rezension\w*|stimmen|avis|notes"
@@ -85,7 +95,8 @@ _WORDS: Final = {
     word: number for number, word in enumerate(("zero", "one", "two", "three", "four", "five"))
 }
 _IN_WORDS: Final = re.compile(
-    rf"star\S*\s({'|'.join(_WORDS)})\b|\b({'|'.join(_WORDS)})\b(?:[\s-]out of five)?[\s-]stars?"
+    rf"star\S*\s({'|'.join(_WORDS)})\b"
+    rf"|(?<!of )\b({'|'.join(_WORDS)})\b(?:[\s-]out of five)?[\s-]stars?"
 )
 _FRACTIONS: Final = str.maketrans({"½": ".5", "¼": ".25", "¾": ".75", "٫": ".", "’": "'"})
 
@@ -121,10 +132,21 @@ def _out_of(line: str) -> tuple[tuple[float, float] | None, str]:
     if match := _MAX_FIRST.search(line):
         scale, value = match.groups()
     elif match := _PAIR.search(line):
+        if _counts(line, match):
+            return None, ""
         value, scale = match.groups()
     else:
         return None, line
     return (_number(value), _number(scale)), f"{line[: match.start()]} | {line[match.end() :]}"
+
+
+def _counts(line: str, pair: re.Match[str]) -> bool:
+    """Tell whether a pair counts things: ``image 1 of 5``, ``1 of 10``, ``2/5 left``."""
+    return bool(
+        _IN_A_ROW.search(line, 0, pair.start())
+        or _IN_STOCK.match(line, pair.end())
+        or _BARE_OF.fullmatch(line)
+    )
 
 
 def _count(line: str) -> tuple[int | None, str]:

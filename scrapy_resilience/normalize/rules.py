@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.normalize._common import chain, library
+from scrapy_resilience.normalize._places import of_code
 
 __all__ = ["ALL", "KINDS", "MAIN", "Rule", "make_rule", "make_rules", "normalizer_of"]
 
@@ -69,7 +70,7 @@ class Rule:
             hints = {**hints, **{name: page[name] for name in self.needs}}
         if isinstance(value, str):
             return self.function(value, **hints)
-        if not _is_number(value):
+        if not _is_written(value):
             return None
         if self.kind == "price":
             hints = {**hints, "locale": "und"}  # Python's point is one of decimals
@@ -77,12 +78,20 @@ class Rule:
         return None if found is None else {**found, "raw": value}
 
 
+_LARGEST: Final = 1e300
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+def _is_written(value: Any) -> bool:
+    """Whether it is a number with a text: not NaN, which would be the name of a town."""
+    return _is_number(value) and -_LARGEST < value < _LARGEST
+
+
 def _has_content(value: Any) -> bool:
-    return bool(value.strip()) if isinstance(value, str) else _is_number(value)
+    return bool(str.strip(value)) if isinstance(value, str) else _is_number(value)
 
 
 def normalizer_of(kind: str) -> Callable[..., dict[str, Any] | None]:
@@ -108,6 +117,9 @@ def make_rules(where: str, raw: Mapping[str, Any]) -> dict[str, Rule]:
     fields = dict(raw)
     common = fields.pop(ALL, {})
     _check_common(f"{where}[{ALL!r}]", common)
+    for name in fields:
+        if not _is_text(name):
+            raise ConfigurationError(f"{where}: {name!r} is not the name of a field")
     return {name: make_rule(f"{where}[{name!r}]", fields[name], common) for name in fields}
 
 
@@ -160,20 +172,24 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
+def _is_language(value: Any) -> bool:
+    return value in library("dateparser.data.languages_info").language_order
+
+
 _SHAPES: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
     "locale": (
         lambda value: value == "und" or (_is_text(value) and bool(chain(value))),
         "one that the CLDR knows, such as 'de-CH'",
     ),
     "region": (
-        lambda value: _is_text(value) and value.isalpha() and len(value) == len("DE"),
-        "a code of ISO 3166, such as 'DE'",
+        lambda value: _is_text(value) and bool(of_code(value.casefold()).countries),
+        "a code of ISO 3166, such as 'DE' or 'GB'",
     ),
     "languages": (
-        lambda value: isinstance(value, tuple) and all(map(_is_text, value)),
-        "a list of codes, such as ['de', 'fr']",
+        lambda value: isinstance(value, tuple) and all(map(_is_language, value)),
+        "a list of codes that dateparser knows, such as ['de', 'fr']",
     ),
-    "max": (lambda value: _is_number(value) and value > 0, "a number above 0"),
+    "max": (lambda value: _is_written(value) and value > 0, "a number above 0"),
     "decimal": (lambda value: isinstance(value, bool), "True or False"),
 }
 _TEXT: Final = (_is_text, "a text")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from itemadapter import ItemAdapter, is_item
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ConfidencePipeline", "DoubtfulItems", "TrustedItems"]
 
+logger = logging.getLogger(__name__)
+
 
 class ConfidencePipeline:
     """Weighs what the crawl knows of each item. Order 900: after what changes the values."""
@@ -34,6 +37,7 @@ class ConfidencePipeline:
         self._calculator = ConfidenceCalculator(config.confidence_weights)
         self._writer = Writer(config.confidence_field)
         self._stats: Any = crawler.stats
+        self._failed: set[type] = set()
         self._known = 0
         self._sum = 0.0
 
@@ -55,7 +59,11 @@ class ConfidencePipeline:
         if passage.response is None or not is_item(item):
             return item  # nothing is known of it
         values = ItemAdapter(item)
-        found = self._judge(item, values, passage.response, passage.unread)
+        try:
+            found = self._judge(item, values, passage.response, passage.unread)
+        except Exception as error:  # noqa: BLE001 - an item's own code never costs the item
+            self._report(type(item), error)
+            return item
         self._count(found)
         passage.doubtful = found.overall < self._config.confidence_minimum
         if passage.doubtful:
@@ -81,6 +89,12 @@ class ConfidencePipeline:
             f"{name} differs from the structured data" for name in evidence.differ
         )
         return found
+
+    def _report(self, kind: type, error: Exception) -> None:
+        """Say once for a class of items that they fail."""
+        if kind not in self._failed:
+            self._failed.add(kind)
+            logger.error("%s is not weighed: it can't be read", kind.__name__, exc_info=error)
 
     def _count(self, found: Confidence) -> None:
         self._known += 1

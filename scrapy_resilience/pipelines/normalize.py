@@ -58,6 +58,7 @@ class NormalizePipeline:
         self.crawler = crawler
         self._rules = rules
         self._steps: dict[type, tuple[_Step, ...]] = {}
+        self._failed: set[tuple[type, str]] = set()
         self._stats: Any = crawler.stats
 
     @classmethod
@@ -126,18 +127,36 @@ class NormalizePipeline:
         page = _Page(passage.response)
         unread = []
         for step in steps:
-            value = item.get(step.field)
-            if value is None:
-                continue
-            result, good, bad = step.rule.read(value, page)
-            if good and not put(item, step.target, result):
-                good, bad = 0, good + bad
+            try:
+                good, bad = _take(item, step, page)
+            except Exception as error:  # noqa: BLE001 - an item's own code never costs the item
+                good, bad = 0, 1
+                self._report(type(item.item), step.field, error)
             if good:
                 self._stats.inc_value(step.good, good)
             if bad:
                 self._stats.inc_value(step.bad, bad)
                 unread.append(step.field)
         passage.unread = tuple(unread)
+
+    def _report(self, kind: type, field: str, error: Exception) -> None:
+        """Say once for a field of a class that it fails."""
+        if (kind, field) not in self._failed:
+            self._failed.add((kind, field))
+            logger.error(
+                "%s.%s stays as it is: it can't be read", kind.__name__, field, exc_info=error
+            )
+
+
+def _take(item: ItemAdapter, step: _Step, page: _Page) -> tuple[int, int]:
+    """Do a step, and return how many values were read and how many were not."""
+    value = item.get(step.field)
+    if value is None:
+        return 0, 0
+    result, good, bad = step.rule.read(value, page)
+    if good and not put(item, step.target, result):
+        return 0, good + bad
+    return good, bad
 
 
 class _Page(dict[str, Any]):

@@ -255,7 +255,7 @@ def test_weights():
     assert weighed(GOOD, made=made)["overall"] == 1
 
 
-@pytest.mark.parametrize("weights", [{"luck": 1}, {"speed": -1}, {"speed": "fast"}])
+@pytest.mark.parametrize("weights", [{"luck": 1}, {5: 1}, {"speed": -1}, {"speed": "fast"}])
 def test_wrong_weights(weights, caplog):
     """Weights that are none are one line in the log, and the crawl does not begin."""
     with pytest.raises(ConfigurationError, match="RESILIENCE_CONFIDENCE_WEIGHTS"):
@@ -273,6 +273,21 @@ def test_items_without_the_field(caplog):
         "Bare can't take confidence: give it such a field that holds a dict"
     ]
     assert stats(made)["high"] == 2
+
+
+def test_items_that_fail(caplog):
+    """An item whose own code fails is not weighed, and not lost."""
+
+    class Broken(dict):
+        def __getitem__(self, name):
+            raise LookupError(name)
+
+    made, item = pipeline(RESILIENCE_CONFIDENCE_ACTION="drop"), Broken(price="49,90 €")
+    for _ in range(2):
+        with passing(page()):
+            assert made.process_item(item) is item
+    assert caplog.messages == ["Broken is not weighed: it can't be read"]
+    assert stats(made) == {}
 
 
 def test_items_without_a_response():

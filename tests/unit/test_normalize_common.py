@@ -149,3 +149,21 @@ def test_nothing_loads_before_it_is_needed():
 
     loaded = json.loads(run.stdout)
     assert not {"price_parser", "dateparser", "phonenumbers", "babel", "scrapy"} & {*loaded}
+
+
+class Odd(str):
+    """A text whose methods are not those of texts."""
+
+    __slots__ = ()
+
+    def strip(self, *_):
+        """Fail."""
+        raise LookupError
+
+
+@pytest.mark.parametrize("name", normalize.__all__)
+def test_texts_of_another_class(name):
+    """A class of texts, such as markup, does not change what is read."""
+    function = getattr(normalize, name)
+
+    assert function(Odd("4.5/5 €")) == function("4.5/5 €")

@@ -71,6 +71,7 @@ SPELLINGS = (
     """
 Inc|Inc.|inc.|INC|LLC|Llc|L.L.C.|Ltd|GmbH|GMBH|gmbh|S.p.A.|SpA|S.A.|SA|s.r.o.|Sp. z o.o.
 A/S|Pty Ltd|(Pty) Ltd|Sdn. Bhd.|Co., Ltd.|Co. Ltd|GmbH & Co. KG|Limited Liability Company
+GmbH u. Co. KG|GmbH und Co. KG|spol. s r.o.|spółka z o.o.
 A.Ş.|Oyj
 """.strip()
     .replace("\n", "|")
@@ -114,6 +115,8 @@ def test_no_name(text):
         ("Foo (Bar GmbH) AG", "Foo (Bar GmbH)", "AG"),
         ("Aldi Einkauf SE & Co. oHG", "Aldi Einkauf", "SE & Co. oHG"),
         ("OOO Romashka", "Romashka", "OOO"),
+        ("㈱ソニー", "ソニー", "(株)"),
+        ("ソニー(株)", "ソニー", "(株)"),
         ("The Limited", "The Limited", None),
         ("Bank Mandiri (Persero) Tbk, PT", "Bank Mandiri", "(Persero) Tbk PT"),
         ("Grupo Bimbo, S.A.B. de C.V.", "Grupo Bimbo", "S.A.B. de C.V."),

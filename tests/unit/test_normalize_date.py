@@ -98,7 +98,8 @@ def test_fractions():
         "1705276800", "۱۴۰۲/۱۰/۲۵", "2 days", "3 hours", "01 02 2024", "555-123-4567",
         "Add to cart",
         "2024-W54-1", "5 Jan 2024 | 6 Jan 2024", "15/01/2567", "2024-01-15 10:00 XYZ",
-        "5 listopada 2024",
+        "5 listopada 2024", "0001-01-01", "9999-12-31T23:59:59Z", "1-3 days ago", "-3 days ago",
+        "vor 2-3 Tagen", "कल",
     ],
 )  # fmt: skip
 def test_none_rather_than_a_guess(text):

@@ -156,12 +156,48 @@ def test_regions(text, region, found):
 
 @pytest.mark.parametrize(
     "text",
-    ["Georgia", "CA", "DE", "Remote", "Anywhere", "N/A", "contact us", "Apply now", "12345",
-     "la", "in", "Nowhereville", "Nowhereville, Nothingham", "$45,000", "---", ", ,"],
+    ["Georgia", "CA", "DE", "Remote", "Asia", "APAC", "Anywhere", "N/A", "contact us",
+     "Apply now", "12345", "la", "in", "Nowhereville", "Nowhereville, Nothingham", "$45,000",
+     "---", ", ,"],
 )  # fmt: skip
 def test_no_place(text):
     """Words, and names that could as well be another place, are None."""
     assert parts(text) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["London / Paris", "Paris, London", "London, Paris, Berlin", "Berlin | München",
+     "Berlin/Hamburg", "Chicago, IL and Austin, TX", "Austin, TX, Chicago, IL",
+     "New York, NY / San Francisco, CA", "New York, NY; San Francisco, CA",
+     "Springfield, IL or Chicago, IL", "Dallas/Fort Worth, TX", "Berlin, Germany; London, UK",
+     "Paris, France, London, UK", "Zürich / Bern", "München oder Berlin", "Москва, Казань",
+     "東京・大阪", "北京、上海", "Ontario, CA"],
+)  # fmt: skip
+def test_several_places(text):
+    """Of two places neither is taken, whatever stands between them."""
+    assert parts(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Camden, London", ("London", "ENG", "GB")),
+        ("Kadıköy/İstanbul", ("Istanbul", "34", "TR")),
+        ("Cambridge, Boston, MA", ("Boston", "MA", "US")),
+        ("Puebla, Puebla, México", ("Puebla", "PUE", "MX")),
+        ("León, Guanajuato, México", ("León de los Aldama", "GUA", "MX")),
+        ("Athens, Georgia, USA", ("Athens", "GA", "US")),
+        ("Boston, Lincolnshire, England", ("Boston", "ENG", "GB")),
+        ("San Diego, CA or Remote", ("San Diego", "CA", "US")),
+        ("Port of Spain, Trinidad and Tobago", ("Port of Spain", "POS", "TT")),
+        ("Valladolid, Castilla y León", ("Valladolid", "CL", "ES")),
+        ("Frankfurt (Oder)", ("Frankfurt (Oder)", "BB", "DE")),
+    ],
+)
+def test_places_with_what_they_are_in(text, found):
+    """A district, a county and a state are no other place than their city."""
+    assert parts(text) == found
 
 
 @pytest.mark.parametrize(

@@ -101,13 +101,37 @@ def test_no_numbers(text, hints):
     assert normalize_phone(text, **hints) is None
 
 
+@pytest.mark.parametrize(
+    "text", ["10115 Berlin", "12:30-13:30", "IBAN DE89 3704 0044 0532 0130 00"]
+)
+def test_no_numbers_of_a_country(text):
+    """Neither are postal codes with a town, times and accounts, where they could be one."""
+    assert normalize_phone(text, region="DE") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "region", "number"),
+    [
+        ("030 1234567 (Mo-Fr 9:00-18:00)", "DE", "+49301234567"),
+        ("020 7946 0958 Mon to Fri", "GB", "+442079460958"),
+        ("0800 REVERSE", "GB", "+448007383773"),
+        ("1-800-Flowers", "US", "+18003569377"),
+    ],
+)
+def test_letters_beside_a_number(text, region, number):
+    """Letters are digits only where there is no number without them."""
+    assert normalize_phone(text, region=region)["e164"] == number
+
+
 def test_an_unknown_region():
     """A region that does not exist helps nothing and harms nothing."""
     assert normalize_phone("020 7946 0958", region="nowhere") is None
     assert normalize_phone("+442079460958", region="nowhere")["country"] == "GB"
 
 
-@pytest.mark.parametrize("extension", ["ext. 12", "x12", "ext 12", "#12", "extension 12"])
+@pytest.mark.parametrize(
+    "extension", ["ext. 12", ";ext=12", "x12", "ext 12", "#12", "extension 12"]
+)
 def test_extensions(extension):
     """An extension stands apart from the number."""
     result = normalize_phone(f"(212) 555-0123 {extension}")

@@ -70,6 +70,33 @@ class Validating(pydantic.BaseModel):
     price: str
 
 
+class RefusalError(Exception):
+    """What a validator of a project raises."""
+
+
+def refuse(_item, _attribute, value):
+    """Take no dict."""
+    if isinstance(value, dict):
+        raise RefusalError
+
+
+@attrs.define
+class Refusing:
+    """One that refuses a dict with an error of its own."""
+
+    price: object = attrs.field(validator=refuse)
+
+
+class Broken(dict):
+    """One whose field is code that fails."""
+
+    def __getitem__(self, name):
+        """Fail for the price."""
+        if name == "price":
+            raise RefusalError
+        return super().__getitem__(name)
+
+
 @dataclass
 class Wrong:
     """One with metadata that is wrong, beside some that is right."""
@@ -153,6 +180,15 @@ def test_what_is_left_alone(value):
     assert stats(made) == {}
 
 
+@pytest.mark.parametrize("kind", ["price", "location", "company", "rating"])
+def test_numbers_without_a_text(kind):
+    """NaN is no town in Thailand, and a number of 5,000 digits costs no item."""
+    made = pipeline({"value": kind})
+    for number in (float("nan"), float("inf"), 10**5000):
+        assert made.process_item({"value": number})["value"] is number
+    assert stats(made) == {"unread/value": 3}
+
+
 def test_failures():
     """What can't be read stays as it is, is counted, and known to later pipelines."""
     made = pipeline({"price": "price", "was": {"type": "price", "to": "before"}})
@@ -171,12 +207,32 @@ def test_lists():
     assert stats(made) == {"read/price": 2, "unread/price": 1}
 
 
-@pytest.mark.parametrize("kind", [Frozen, Validating], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", [Frozen, Validating, Refusing], ids=lambda kind: kind.__name__)
 def test_items_that_take_no_dict(kind):
     """An item that refuses the result keeps its text, and the failure is counted."""
     made = pipeline({"price": "price"})
     assert made.process_item(kind(price="$5")).price == "$5"
     assert stats(made) == {"unread/price": 1}
+
+
+def endless():
+    """Return a list that holds itself."""
+    values = ["$5"]
+    values.append(values)
+    return values
+
+
+@pytest.mark.parametrize(
+    "item", [Broken(price="$5", rating="4/5"), {"price": endless(), "rating": "4/5"}]
+)
+def test_items_that_fail(item, caplog):
+    """A field that can't even be read costs neither the item nor its other fields."""
+    made = pipeline({"price": "price", "rating": "rating"})
+    for _ in range(2):
+        assert made.process_item(item) is item
+        assert item["rating"]["percent"] == 80
+    assert caplog.messages == [f"{type(item).__name__}.price stays as it is: it can't be read"]
+    assert stats(made) == {"read/rating": 1, "unread/price": 2}
 
 
 def test_wrong_metadata(caplog):

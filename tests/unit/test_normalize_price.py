@@ -105,6 +105,21 @@ def test_the_documented_table(text, hints, expected):
         ("12,99¹² €", 12.99, "EUR"),
         ("€ 12 , 99", 12.99, "EUR"),
         ("1.299 , 99 €", 1299.99, "EUR"),
+        # pages with a span for each group
+        ("$ 1, 299", 1299, "USD"),
+        ("€ 1. 299,00", 1299, "EUR"),
+        # what stands beside the price
+        ("Pack of 6 - $12", 12, "USD"),
+        ("A4 - £5", 5, "GBP"),
+        ("3,99 € / 1 L", 3.99, "EUR"),
+        ("£20.00 ex VAT £24.00 inc VAT", 24, "GBP"),
+        ("£24.00 inc VAT (£20.00 excl. VAT)", 24, "GBP"),
+        ("£20.00 ex VAT", 20, "GBP"),
+        ("J$ 2,000", 2000, "JMD"),
+        ("5 000 FCFA", 5000, None),
+        ("49 $ CA", 49, "CAD"),
+        ("49,99 $ US", 49.99, "USD"),
+        ("U$S 49", 49, "USD"),
     ],
 )
 def test_one_price(text, amount, currency):
@@ -120,6 +135,8 @@ def test_one_price(text, amount, currency):
         "KWD 1,234", "$1.5 mil", "$4½", "$20 - $10", "$99999999999999999999.99", "$1,23,45",
         "$" + "9" * 60, "$1·234", "$1:234",
         "1·234 €", "1/2 €", "½ €", "5 00 $", "$5 off", "5 € Rabatt", "zzgl. 5 €", "(123)",
+        "Only $10, 200 left", "Preis 1, 299 €", "12 USD / 10 EUR", "10 €/20 €", "5,00- €",
+        "100 K €", "5 M €", "B/.49", "5-7 Lacs P.A.",
     ],
 )  # fmt: skip
 def test_none_rather_than_a_guess(text):
@@ -127,7 +144,10 @@ def test_none_rather_than_a_guess(text):
     assert read(text) is None
 
 
-@pytest.mark.parametrize("text", ["$10 - $20", "$10-20", "US $10-US $20", "10–20 $", "$10~$20"])
+@pytest.mark.parametrize(
+    "text",
+    ["$10 - $20", "$10-20", "US $10-US $20", "10–20 $", "$10~$20", "$10 - 20", "USD 10 – 20"],
+)
 def test_ranges(text):
     """A range keeps both its ends."""
     assert read(text) == {"amount": 10, "currency": "USD", "amount_max": 20}

@@ -93,7 +93,9 @@ def test_a_number_alone(text):
     "text",
     ["6/5", "5.1 out of 5", "120%", "1,234 reviews", "No reviews yet", "$4.50", "4,50 €",
      "-4.5/5", "-20%", "20% off", "8 of 10 people found this helpful", "4/5/2024", "24/7",
-     "12/31", "5 star 67%", "4 Sterne 12 %", "1 of 2", "iPhone 5",
+     "12/31", "5 star 67%", "4 Sterne 12 %", "1 of 2", "1 of 10",
+     "Image 1 of 5", "Slide 3/5", "2 / 10 in stock", "4.5 out of five stars",
+     "4–5 stars", "3 to 5 stars", "iPhone 5",
      "2024", "N/A", "12 345", "v1.2.3"],
 )  # fmt: skip
 def test_no_ratings(text):

@@ -133,7 +133,10 @@ def test_a_list_as_a_hint():
         ({"type": "price", "currency": "kr"}, "currency='kr' is not one currency"),
         ({"type": "price", "decimal": "yes"}, "decimal='yes' is not True or False"),
         ({"type": "phone", "region": "Germany"}, "region='Germany' is not a code of ISO 3166"),
+        ({"type": "phone", "region": "UK"}, "region='UK' is not a code of ISO 3166"),
+        ({"type": "date", "languages": ["xx"]}, "languages=('xx',) is not a list of codes"),
         ({"type": "rating", "max": 0}, "max=0 is not a number above 0"),
+        ({"type": "rating", "max": float("inf")}, "max=inf is not a number above 0"),
     ],
 )
 def test_wrong_rules(raw, words):
@@ -141,6 +144,13 @@ def test_wrong_rules(raw, words):
     with pytest.raises(ConfigurationError) as caught:
         make_rules("here", {"f": raw})
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [5, None, "", " "])
+def test_wrong_fields(name):
+    """What is no name of a field is refused before it costs an item."""
+    with pytest.raises(ConfigurationError, match="is not the name of a field"):
+        make_rules("here", {name: "price"})
 
 
 @pytest.mark.parametrize(
