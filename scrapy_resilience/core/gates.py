@@ -190,8 +190,9 @@ class Gate:
         self._gates.breaker_changed(self, old, new, event)
 
     def rate(self, now: float) -> float:
-        """Requests a second, of late."""
-        return max(self.sent / max(now - self.counted_from, 1.0), self.rate_before)
+        """Requests a second, of late; one request alone tells nothing, and without more it is 0."""
+        lately = self.sent / max(now - self.counted_from, 1.0) if self.sent > 1 else 0.0
+        return max(lately, self.rate_before)
 
 
 class Gates:
@@ -396,7 +397,9 @@ class Gates:
         if not self.config.adaptive:
             return
         if gate.pace is None:
-            gate.pace = Pace(gate.rate(now), now)
+            if not (rate := gate.rate(now)):
+                return
+            gate.pace = Pace(rate, now)
         if gate.pace.throttled(sent_at, now):
             self._mark(gate)
 
