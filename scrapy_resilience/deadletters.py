@@ -13,8 +13,14 @@ from scrapy.utils.httpobj import urlparse_cached
 from scrapy_resilience.core.deadletter import About
 from scrapy_resilience.frontier.codec import RequestCodec, UnserializableError, ValueCodec
 from scrapy_resilience.frontier.store import Letter
-from scrapy_resilience.names import SCRAPY_RETRY_TIMES, STAT_DEAD_LETTERS, STAT_INCOMPLETE
+from scrapy_resilience.names import (
+    META_FAILED_AT,
+    SCRAPY_RETRY_TIMES,
+    STAT_DEAD_LETTERS,
+    STAT_INCOMPLETE,
+)
 from scrapy_resilience.requests import host_of
+from scrapy_resilience.settings import Config
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
@@ -43,7 +49,10 @@ class Told(TypedDict):
     """Of the last response."""
     exception: NotRequired[BaseException | str | None]
     first: NotRequired[float | None]
-    """When it failed for the first time, in seconds since 1970; now by default."""
+    """When it failed for the first time, in seconds since 1970.
+
+    By default the time of its first retry, where that is known, else now.
+    """
 
 
 class Letters:
@@ -54,6 +63,7 @@ class Letters:
     """
 
     def __init__(self, crawler: Crawler) -> None:
+        self._enabled = Config.from_settings(crawler.settings).deadletters_enabled
         self._stats: Any = crawler.stats
         self._ledger: Ledger | None = None
         self._noted: WeakSet[Request] = WeakSet()
@@ -74,7 +84,10 @@ class Letters:
         *anew*. Nothing is written when a stop has cut the request off: the next run does it
         again.
         """
+        if not self._enabled:
+            return
         told.setdefault("attempts", request.meta.get(SCRAPY_RETRY_TIMES, 0) + 1)
+        told.setdefault("first", request.meta.get(META_FAILED_AT))
         about = _about(request.url, urlparse_cached(request).hostname or "", told)
         if self._ledger is not None:
             told_of = _plain.encode(about.row())
@@ -90,7 +103,8 @@ class Letters:
         The letter is in the next commit: whoever takes the row away in the same turn of the
         event loop neither loses nor doubles it.
         """
-        self._write(_about(url, host_of(url), told), data)
+        if self._enabled:
+            self._write(_about(url, host_of(url), told), data)
 
     def contribute(self, changes: Changes) -> None:
         """Count the letters that the next commit writes."""

@@ -190,7 +190,7 @@ class Gate:
         self._gates.breaker_changed(self, old, new, event)
 
     def rate(self, now: float) -> float:
-        """Requests a second, of late; one request alone tells nothing, and without more it is 0."""
+        """Requests a second, of late; one request alone is no rate: 0."""
         lately = self.sent / max(now - self.counted_from, 1.0) if self.sent > 1 else 0.0
         return max(lately, self.rate_before)
 

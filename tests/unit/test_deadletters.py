@@ -122,6 +122,24 @@ def test_what_is_told_of_a_request(letters):
     assert about.last > 5.0
 
 
+def test_the_first_failure_is_that_of_the_first_retry(letters):
+    """The retry middleware has noted it in the request."""
+    letters.add(Request(URL, meta={"resilience_failed_at": 7.0}), **TOLD)
+
+    assert letters.kept[0].first == 7.0
+    assert letters.kept[0].last > 7.0
+
+
+def test_letters_can_be_off():
+    """No component records one then."""
+    letters = letters_of(get_crawler(Spider, {"RESILIENCE_DEADLETTERS_ENABLED": False}))
+
+    letters.add(Request(URL), **TOLD)
+    letters.add_encoded(None, url=URL, **TOLD)
+
+    assert (list(letters.kept), letters.count) == ([], 0)
+
+
 def test_in_a_job_a_letter_waits_for_its_request(crawler, job, letters):
     """It is counted in the commit in which the request is done, with the bytes of its row."""
     request = Request(URL, meta={"a": 1})
