@@ -18,13 +18,14 @@ BREAKER = BreakerConfig(failure_threshold=3, recovery_timeout=10.0, jitter=0.0)
 A = "a.test"
 
 
-def make(breaker=BREAKER, limits=None, **config):
+def make(breaker=BREAKER, limits=None, max_trips=5, **config):
     """Gates that note what they call."""
     gates = Gates(
         GateConfig(**{"slow_start": 1.0, "probation_slots": 2, **config}),
         lambda: 0.5,
         breaker_of=lambda _: breaker,
         limit_of=(limits or {}).get,
+        max_trips_of=lambda _: max_trips,
         on_change=lambda gate, _old, new, _event: gates.log.append((gate.domain, new)),
         on_free=lambda gate: gates.freed.append(gate.domain),
         on_give_up=lambda gate: gates.given_up.append(gate.domain),
