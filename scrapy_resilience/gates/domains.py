@@ -116,6 +116,8 @@ def _domain_function(value: str) -> Callable[[Request], str]:
         return _registered
     try:
         found: Callable[[Request], str] = load_object(value)
+        if not callable(found):
+            raise ValueError("it is none")  # noqa: TRY004, TRY301 - as for a wrong path
     except (ImportError, NameError, ValueError) as error:
         raise ConfigurationError(
             f"{PREFIX}BREAKER_DOMAIN={value!r}: use host, registered, or the import path of a "

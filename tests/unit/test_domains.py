@@ -48,6 +48,13 @@ def test_a_trial_may_take_twice_the_timeout_of_downloads():
     assert (found.action("a.test"), found.action("b.test")) == ("hold", "fail")
 
 
+@pytest.mark.parametrize("path", ["no.such", "os.sep", "x"])
+def test_the_function_of_domains_is_one(path):
+    """Another path is refused at the start, not found out with each request."""
+    with pytest.raises(ConfigurationError, match=r"BREAKER_DOMAIN=.*the import path"):
+        domains(breaker_domain=path)
+
+
 def test_a_domain_may_be_given_up_sooner():
     """Or never; the others are as the setting says."""
     own = {"a.test": {"max_trips": 0}, "b.test": {"max_trips": -1}}
