@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 from weakref import WeakKeyDictionary, WeakSet
 
 from scrapy import Request
+from scrapy.http.request import NO_CALLBACK
 from scrapy.utils.httpobj import urlparse_cached
 
 from scrapy_resilience.core.deadletter import About
@@ -120,7 +121,12 @@ class Letters:
             self._ledger.add_letter(Letter(0, data, _plain.encode(about.row())))
 
     def _encoded(self, request: Request) -> bytes | None:
-        """None for a request that can live in memory only: it is listed, not replayed."""
+        """None for a request that can't be replayed: it is listed only.
+
+        It can live in memory only, or a media pipeline waits for its answer, and no callback.
+        """
+        if request.callback is NO_CALLBACK:
+            return None
         try:
             return self._codec.encode(request)
         except UnserializableError:

@@ -7,6 +7,7 @@ from scrapy import Request, Spider
 from scrapy.downloadermiddlewares import robotstxt
 from scrapy.exceptions import IgnoreRequest, NotConfigured
 from scrapy.http import Response
+from scrapy.http.request import NO_CALLBACK
 from scrapy.spidermiddlewares.httperror import HttpError
 from scrapy.utils.test import get_crawler
 from twisted.python.failure import Failure
@@ -167,9 +168,10 @@ def test_a_request_that_bypasses_the_scheduler(job, letters):
     assert job.commit() == []
 
 
-def test_a_request_that_can_not_be_stored_is_listed_all_the_same(job, letters):
-    """Its letter has no bytes."""
-    letters.add(Request(URL, callback=lambda _: None), **TOLD)
+@pytest.mark.parametrize("callback", [lambda _: None, NO_CALLBACK])
+def test_a_request_that_can_not_be_replayed_is_listed_all_the_same(job, letters, callback):
+    """Its letter has no bytes: nothing can be stored, or no callback waits for the answer."""
+    letters.add(Request(URL, callback=callback), **TOLD)
 
     assert [letter.request for letter in job.commit()] == [None]
 
