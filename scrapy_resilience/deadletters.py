@@ -20,7 +20,7 @@ from scrapy_resilience.names import (
     STAT_DEAD_LETTERS,
     STAT_INCOMPLETE,
 )
-from scrapy_resilience.requests import host_of
+from scrapy_resilience.requests import host_of, is_robots
 from scrapy_resilience.settings import Config
 
 if TYPE_CHECKING:
@@ -81,11 +81,13 @@ class Letters:
     def add(self, request: Request, *, anew: bool = False, **told: Unpack[Told]) -> None:
         """Give up *request*: only the first letter of a request object counts.
 
+        Not a robots.txt: Scrapy goes on without it, and no page is missing.
+
         A replay leaves out what the request had put out before it failed, or repeats it with
         *anew*. Nothing is written when a stop has cut the request off: the next run does it
         again.
         """
-        if not self._enabled:
+        if not self._enabled or is_robots(request):
             return
         told.setdefault("attempts", request.meta.get(SCRAPY_RETRY_TIMES, 0) + 1)
         told.setdefault("first", request.meta.get(META_FAILED_AT))

@@ -17,6 +17,7 @@ from scrapy_resilience.core.ratelimit import Rate
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.exceptions import CircuitOpenError
 from scrapy_resilience.gates.gatekeeper import HeldBack, gatekeeper_of
+from scrapy_resilience.requests import is_robots
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -85,7 +86,7 @@ class CircuitBreakerMiddleware(Refusing):
     async def _admit(self, request: Request) -> None:
         """Wait for the domain, for a bounded time: a callback may be waiting, too."""
         url, obeys = urlparse_cached(request), not request.meta.get("dont_obey_robotstxt")
-        if _is_robots(request):
+        if is_robots(request):
             await self._admit_robots(request, url.netloc)
             return
         if obeys and url.netloc in self._without_robots:
@@ -139,7 +140,7 @@ class CircuitBreakerMiddleware(Refusing):
         domain, now = self._keeper.domain(request), time.monotonic()
         gate = self._keeper.gates.gate(domain, now)
         error = CircuitOpen(domain, gate.breaker.retry_after(now))
-        if request.errback is None and not _is_robots(request):
+        if request.errback is None:
             self._letters.add(  # who waits for an image may say nothing
                 request,
                 kind="ignored",
@@ -149,12 +150,6 @@ class CircuitBreakerMiddleware(Refusing):
                 exception=error,
             )
         raise error
-
-
-def _is_robots(request: Request) -> bool:
-    """Whether Scrapy asks for a robots.txt, and not the spider."""
-    asked = request.meta.get("dont_obey_robotstxt")
-    return bool(asked) and urlparse_cached(request).path == "/robots.txt"
 
 
 def _is_beyond(until: float, now: float, limit: float) -> bool:

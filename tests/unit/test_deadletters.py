@@ -141,6 +141,16 @@ def test_letters_can_be_off():
     assert (list(letters.kept), letters.count) == ([], 0)
 
 
+def test_a_robots_txt_is_no_letter(letters):
+    """Scrapy goes on without it, so that no page is missing; the spider's own is one."""
+    robots = "http://a.test/robots.txt"
+    letters.add(Request(robots, meta={"dont_obey_robotstxt": True}), **TOLD)
+    assert letters.count == 0
+
+    letters.add(Request(robots), **TOLD)
+    assert letters.count == 1
+
+
 def test_in_a_job_a_letter_waits_for_its_request(crawler, job, letters):
     """It is counted in the commit in which the request is done, with the bytes of its row."""
     request = Request(URL, meta={"a": 1})
