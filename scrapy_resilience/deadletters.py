@@ -89,7 +89,8 @@ class Letters:
         """
         if not self._enabled or is_robots(request):
             return
-        told.setdefault("attempts", request.meta.get(SCRAPY_RETRY_TIMES, 0) + 1)
+        retries = request.meta.get(SCRAPY_RETRY_TIMES)
+        told.setdefault("attempts", retries + 1 if isinstance(retries, int) else 1)
         told.setdefault("first", request.meta.get(META_FAILED_AT))
         about = _about(request.url, urlparse_cached(request).hostname or "", told)
         if self._ledger is not None:

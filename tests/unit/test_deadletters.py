@@ -131,6 +131,13 @@ def test_the_first_failure_is_that_of_the_first_retry(letters):
     assert letters.kept[0].last > 7.0
 
 
+def test_a_meta_key_of_another_kind(letters):
+    """A user's mistake in the meta costs no letter."""
+    letters.add(Request(URL, meta={"retry_times": "two"}), **TOLD)
+
+    assert letters.kept[0].attempts == 1
+
+
 def test_letters_can_be_off():
     """No component records one then."""
     letters = letters_of(get_crawler(Spider, {"RESILIENCE_DEADLETTERS_ENABLED": False}))
