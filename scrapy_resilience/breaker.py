@@ -7,7 +7,6 @@ and the listeners.
 from __future__ import annotations
 
 import functools
-import inspect
 import logging
 import random
 import time
@@ -19,7 +18,8 @@ from weakref import WeakValueDictionary
 
 from scrapy_resilience.core.breaker import Breaker, Event, Outcome, State
 from scrapy_resilience.core.breakerconfig import BreakerConfig
-from scrapy_resilience.exceptions import CircuitOpenError
+from scrapy_resilience.exceptions import CircuitOpenError, ConfigurationError
+from scrapy_resilience.functions import check_function, is_async
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,6 +120,12 @@ class CircuitBreaker:
     ) -> None:
         self.name = name
         self.config = BreakerConfig(**settings)
+        try:
+            issubclass(Exception, exceptions)
+        except TypeError:
+            raise ConfigurationError(
+                f"exceptions={exceptions!r}: use a class of exceptions, or a tuple of them."
+            ) from None
         self._exceptions = exceptions
         self._clock = clock
         self._listeners: tuple[Callable[[BreakerEvent], object], ...] = ()
@@ -139,10 +145,9 @@ class CircuitBreaker:
         Raises :exc:`TypeError` for a generator function: it has done nothing yet when it
         returns.
         """
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise TypeError(f"{function!r} is a generator: guard what it calls")
+        check_function(function)
         wrapper: Any
-        if inspect.iscoroutinefunction(function):
+        if is_async(function):
 
             @functools.wraps(function)
             async def wrapper(*args: Any, **kwargs: Any) -> Any:

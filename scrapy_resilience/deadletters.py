@@ -8,13 +8,20 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 from weakref import WeakKeyDictionary, WeakSet
 
 from scrapy import Request
+from scrapy.http.request import NO_CALLBACK
 from scrapy.utils.httpobj import urlparse_cached
 
 from scrapy_resilience.core.deadletter import About
 from scrapy_resilience.frontier.codec import RequestCodec, UnserializableError, ValueCodec
 from scrapy_resilience.frontier.store import Letter
-from scrapy_resilience.names import SCRAPY_RETRY_TIMES, STAT_DEAD_LETTERS, STAT_INCOMPLETE
-from scrapy_resilience.requests import host_of
+from scrapy_resilience.names import (
+    META_FAILED_AT,
+    SCRAPY_RETRY_TIMES,
+    STAT_DEAD_LETTERS,
+    STAT_INCOMPLETE,
+)
+from scrapy_resilience.requests import host_of, is_robots
+from scrapy_resilience.settings import Config
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
@@ -43,7 +50,10 @@ class Told(TypedDict):
     """Of the last response."""
     exception: NotRequired[BaseException | str | None]
     first: NotRequired[float | None]
-    """When it failed for the first time, in seconds since 1970; now by default."""
+    """When it failed for the first time, in seconds since 1970.
+
+    By default the time of its first retry, where that is known, else now.
+    """
 
 
 class Letters:
@@ -54,6 +64,7 @@ class Letters:
     """
 
     def __init__(self, crawler: Crawler) -> None:
+        self._enabled = Config.from_settings(crawler.settings).deadletters_enabled
         self._stats: Any = crawler.stats
         self._ledger: Ledger | None = None
         self._noted: WeakSet[Request] = WeakSet()
@@ -70,11 +81,17 @@ class Letters:
     def add(self, request: Request, *, anew: bool = False, **told: Unpack[Told]) -> None:
         """Give up *request*: only the first letter of a request object counts.
 
+        Not a robots.txt: Scrapy goes on without it, and no page is missing.
+
         A replay leaves out what the request had put out before it failed, or repeats it with
         *anew*. Nothing is written when a stop has cut the request off: the next run does it
         again.
         """
-        told.setdefault("attempts", request.meta.get(SCRAPY_RETRY_TIMES, 0) + 1)
+        if not self._enabled or is_robots(request):
+            return
+        retries = request.meta.get(SCRAPY_RETRY_TIMES)
+        told.setdefault("attempts", retries + 1 if isinstance(retries, int) else 1)
+        told.setdefault("first", request.meta.get(META_FAILED_AT))
         about = _about(request.url, urlparse_cached(request).hostname or "", told)
         if self._ledger is not None:
             told_of = _plain.encode(about.row())
@@ -90,7 +107,8 @@ class Letters:
         The letter is in the next commit: whoever takes the row away in the same turn of the
         event loop neither loses nor doubles it.
         """
-        self._write(_about(url, host_of(url), told), data)
+        if self._enabled:
+            self._write(_about(url, host_of(url), told), data)
 
     def contribute(self, changes: Changes) -> None:
         """Count the letters that the next commit writes."""
@@ -106,7 +124,12 @@ class Letters:
             self._ledger.add_letter(Letter(0, data, _plain.encode(about.row())))
 
     def _encoded(self, request: Request) -> bytes | None:
-        """None for a request that can live in memory only: it is listed, not replayed."""
+        """None for a request that can't be replayed: it is listed only.
+
+        It can live in memory only, or a media pipeline waits for its answer, and no callback.
+        """
+        if request.callback is NO_CALLBACK:
+            return None
         try:
             return self._codec.encode(request)
         except UnserializableError:

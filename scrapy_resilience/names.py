@@ -9,8 +9,10 @@ META_DELAY: Final = "resilience_delay"
 """Seconds (int or float) that a request waits in the frontier before its first hand-out."""
 SCRAPY_RETRY_TIMES: Final = "retry_times"
 """Scrapy's: how often a request was tried again."""
-ATTEMPT_STATE: Final = (SCRAPY_RETRY_TIMES, "redirect_times", "redirect_ttl")
-"""Meta keys that count tries: a replay begins without them."""
+META_FAILED_AT: Final = "resilience_failed_at"
+"""When a request that is tried again failed for the first time, in seconds since 1970."""
+ATTEMPT_STATE: Final = (SCRAPY_RETRY_TIMES, META_FAILED_AT, "redirect_times", "redirect_ttl")
+"""Meta keys that tell of tries: a replay begins without them."""
 
 META_OPEN_ACTION: Final = "resilience_open_action"
 """``"hold"`` or ``"fail"``: what becomes of the request while its breaker is open."""

@@ -7,13 +7,15 @@ from math import isfinite, nan
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from scrapy.utils.httpobj import urlparse_cached
+
 from scrapy_resilience.frontier.outputs import content_key
 from scrapy_resilience.names import META_DELAY
 
 if TYPE_CHECKING:
     from scrapy import Request
 
-__all__ = ["host_of", "pop_delay", "request_key"]
+__all__ = ["host_of", "is_robots", "pop_delay", "request_key"]
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +41,12 @@ def request_key(request: Request) -> int:
     return content_key(
         request.method.encode(), request.url.encode(), request.body, callback.encode()
     )
+
+
+def is_robots(request: Request) -> bool:
+    """Whether Scrapy asks for a robots.txt, and not the spider."""
+    asked = request.meta.get("dont_obey_robotstxt")
+    return bool(asked) and urlparse_cached(request).path == "/robots.txt"
 
 
 def host_of(url: str) -> str:

@@ -27,6 +27,7 @@ from scrapy_resilience.exceptions import (
     MaxRetriesExceededError,
     PermanentFailureError,
 )
+from scrapy_resilience.functions import check_function, is_async
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,6 +62,8 @@ def retry(policy: Any = _DEFAULT, /, **options: Any) -> Any:
     retries = _Retries.of(policy, **options)
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        check_function(function)
+
         @wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> Any:
             return retries.run(partial(function, *args, **kwargs), function)
@@ -69,7 +72,7 @@ def retry(policy: Any = _DEFAULT, /, **options: Any) -> Any:
         async def call_async(*args: P.args, **kwargs: P.kwargs) -> Any:
             return await retries.run(partial(function, *args, **kwargs), function)
 
-        return call_async if _is_async(function) else call  # type: ignore[return-value]
+        return call_async if is_async(function) else call  # type: ignore[return-value]
 
     return decorate
 
@@ -93,6 +96,7 @@ def execute_with_retry(
     policy's patterns call an error permanent; its cause is the last error. An open circuit
     breaker is never retried: its ``CircuitOpenError`` is raised at once.
     """
+    check_function(fn)
     return _Retries.of(policy, **options).run(fn, fn)
 
 
@@ -118,14 +122,18 @@ class _Retries:
         sleep: Callable[[float], Any] | None = None,
         random: Callable[[], float] = random_module.random,
     ) -> _Retries:
-        chosen = _policy_named(policy) if isinstance(policy, str) else policy
+        chosen = policy if isinstance(policy, RetryPolicy) else _policy_named(policy)
+        if not (callable(on) or isinstance(on, tuple)):
+            raise ConfigurationError(
+                f"on={on!r}: use a class of exceptions, a tuple of them, or a function."
+            )
         if max_delay is not None:
             base = min(chosen.base, max_delay)
             chosen = replace(chosen, base=base, max_delay=max_delay)
         return cls(chosen, on, on_retry, sleep, random)
 
     def run(self, fn: Callable[[], Any], named: Any) -> Any:
-        run = self._run_async if _is_async(named) else self._run
+        run = self._run_async if is_async(named) else self._run
         return run(fn, getattr(named, "__qualname__", repr(named)))
 
     def _run(self, fn: Callable[[], Any], name: str) -> Any:
@@ -178,16 +186,10 @@ class _Retries:
         return self.on_retry(attempt, error, delay)
 
 
-def _policy_named(name: str) -> RetryPolicy:
-    """Look up a policy; raises ConfigurationError for an unknown name."""
-    if name not in POLICIES:
+def _policy_named(name: Any) -> RetryPolicy:
+    """Look up a policy; raises ConfigurationError for an unknown name, and for no name."""
+    if not isinstance(name, str) or name not in POLICIES:
         raise ConfigurationError(
             f"{name!r} is no retry policy: use one of {', '.join(POLICIES)}, or a RetryPolicy."
         )
     return POLICIES[name]
-
-
-def _is_async(function: Any) -> bool:
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004 - an object with async __call__
-    )

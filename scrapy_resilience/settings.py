@@ -435,7 +435,8 @@ def _list(name: str, kind: Any, raw: Any, shown: str) -> tuple[Any, ...]:
     try:
         return tuple(kind(value) for value in _structure(name, raw, shown, list))
     except (TypeError, ValueError):
-        raise ConfigurationError(f"{name}={shown}: use a list of whole numbers.") from None
+        what = "whole numbers" if kind is int else "texts"
+        raise ConfigurationError(f"{name}={shown}: use a list of {what}.") from None
 
 
 def _number(name: str, kind: type, bounds: Mapping[str, Any], raw: Any, shown: str) -> Any:

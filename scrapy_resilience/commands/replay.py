@@ -56,7 +56,7 @@ def replay(path: str, wanted: Wanted) -> tuple[Any, str]:
 
 
 def _push(letter: Letter, frontier: Frontier) -> Row | None:
-    """None for a request that lived in memory only, or that can't be read."""
+    """None for a request that is listed only, or that can't be read."""
     found: dict[str, Any] = {}
 
     def begin_anew(request: dict[str, Any]) -> None:
@@ -83,9 +83,7 @@ def _reopen(meta: dict[str, Any], replayed: int, pending: int) -> None:
 def _told(data: dict[str, Any], spider: str) -> list[str]:
     lines = [f"replayed {data['replayed']} requests, {data['dead_letters']} dead letters left"]
     if data["kept"]:
-        lines.append(
-            f"{data['kept']} requests can't be stored and so not be replayed: they stay here"
-        )
+        lines.append(f"{data['kept']} requests can't be replayed: they stay here")
     if data["replayed"]:
         lines.append(f"the next `scrapy crawl {printable(spider)}` fetches them")
     return lines

@@ -51,8 +51,6 @@ class GateConfig:
     slow_start: float = 1.0
     """Seconds; 0 turns slow start and probation off."""
     probation_slots: int = 4
-    max_trips: int = 5
-    """Reopenings in a row after which a domain is given up; -1 for never."""
     adaptive: bool = True
     """Whether throttling slows a domain down."""
     max_gates: int = 100_000
@@ -190,17 +188,18 @@ class Gate:
         self._gates.breaker_changed(self, old, new, event)
 
     def rate(self, now: float) -> float:
-        """Requests a second, of late."""
-        return max(self.sent / max(now - self.counted_from, 1.0), self.rate_before)
+        """Requests a second, of late; one request alone is no rate: 0."""
+        lately = self.sent / max(now - self.counted_from, 1.0) if self.sent > 1 else 0.0
+        return max(lately, self.rate_before)
 
 
 class Gates:
     """All gates of a crawl. They are made when they are needed, and idle ones are forgotten.
 
     *rng* gives a random number from 0 to 1, *breaker_of* a domain's configuration of its
-    breaker, *limit_of* its rate limit. *on_change* is called with (gate, old, new, event)
-    after a breaker has changed, *on_free* when what waits for a gate should ask again,
-    *on_give_up* when a domain has reopened :attr:`GateConfig.max_trips` times in a row.
+    breaker, *limit_of* its rate limit, *max_trips_of* how many reopenings in a row give it up,
+    -1 for none. *on_change* is called with (gate, old, new, event) after a breaker has changed,
+    *on_free* when what waits for a gate should ask again, *on_give_up* when one is given up.
     """
 
     def __init__(
@@ -210,6 +209,7 @@ class Gates:
         *,
         breaker_of: Callable[[str], BreakerConfig] = lambda _: BreakerConfig(),
         limit_of: Callable[[str], Rate | None] = lambda _: None,
+        max_trips_of: Callable[[str], int] = lambda _: 5,
         on_change: Callable[[Gate, State, State, Event], None] = lambda *_: None,
         on_free: Callable[[Gate], None] = lambda _: None,
         on_give_up: Callable[[Gate], None] = lambda _: None,
@@ -218,6 +218,7 @@ class Gates:
         self._rng = rng
         self._breaker_of = breaker_of
         self._limit_of = limit_of
+        self._max_trips_of = max_trips_of
         self._on_change = on_change
         self._on_free = on_free
         self._on_give_up = on_give_up
@@ -388,7 +389,7 @@ class Gates:
         if new is State.OPEN:
             gate.proven = False
         self._on_change(gate, old, new, event)
-        if new is State.OPEN and 0 <= self.config.max_trips <= gate.breaker.trips:
+        if new is State.OPEN and 0 <= self._max_trips_of(gate.domain) <= gate.breaker.trips:
             gate.given_up = True
             self._on_give_up(gate)
 
@@ -396,7 +397,9 @@ class Gates:
         if not self.config.adaptive:
             return
         if gate.pace is None:
-            gate.pace = Pace(gate.rate(now), now)
+            if not (rate := gate.rate(now)):
+                return
+            gate.pace = Pace(rate, now)
         if gate.pace.throttled(sent_at, now):
             self._mark(gate)
 

@@ -67,6 +67,7 @@ def _rule(value: Any, where: str) -> Rule:
     _check_range(f"{where} probability", rule.probability, 0, 1)
     if rule.status is not None:
         _check_range(f"{where} status", rule.status, 200, 599)
+        _check_answer(value, where)
     if rule.delay is not None:
         _check_range(f"{where} delay", rule.delay, 0, _SECONDS)
     try:
@@ -76,6 +77,16 @@ def _rule(value: Any, where: str) -> Rule:
             f"{where}: {rule.pattern!r} is no regular expression: {error}."
         ) from None
     return rule
+
+
+def _check_answer(value: dict[str, Any], where: str) -> None:
+    status, headers, body = value["status"], value.get("headers") or {}, value.get("body", "")
+    if not isinstance(status, int):
+        raise ConfigurationError(f"{where} status={status!r}: use a whole number.")
+    if not isinstance(headers, dict) or not all(isinstance(v, str) for v in headers.values()):
+        raise ConfigurationError(f"{where} headers={headers!r}: use a dict of texts.")
+    if not isinstance(body, str):
+        raise ConfigurationError(f"{where} body={body!r}: use a text.")
 
 
 def _check_range(where: str, value: Any, least: float, most: float) -> None:

@@ -79,9 +79,9 @@ class RetryPolicy:
 
 
 _LEAST: Final = {
+    "max_delay": 0.001,  # first: max_delay= of a decorator may lower base to itself
     "base": 0.001,
     "multiplier": 1,
-    "max_delay": 0.001,
     "jitter": 0,
     "throttled_base": 0.001,
 }

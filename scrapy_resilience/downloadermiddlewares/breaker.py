@@ -14,8 +14,10 @@ from scrapy.utils.httpobj import urlparse_cached
 from scrapy_resilience import names
 from scrapy_resilience._scrapy import Refusing, forget_failed_robots, is_closing
 from scrapy_resilience.core.ratelimit import Rate
+from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.exceptions import CircuitOpenError
 from scrapy_resilience.gates.gatekeeper import HeldBack, gatekeeper_of
+from scrapy_resilience.requests import is_robots
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -48,6 +50,7 @@ class CircuitBreakerMiddleware(Refusing):
         self.crawler = crawler
         self._keeper: Gatekeeper = gatekeeper_of(crawler)
         self._keeper.active = True
+        self._letters = letters_of(crawler)
         self._without_robots: set[str] = set()
         """Hosts and ports whose robots.txt was refused."""
         crawler.signals.connect(self._robots_parsed, signals.robots_parsed)
@@ -83,7 +86,7 @@ class CircuitBreakerMiddleware(Refusing):
     async def _admit(self, request: Request) -> None:
         """Wait for the domain, for a bounded time: a callback may be waiting, too."""
         url, obeys = urlparse_cached(request), not request.meta.get("dont_obey_robotstxt")
-        if not obeys and url.path == "/robots.txt":
+        if is_robots(request):
             await self._admit_robots(request, url.netloc)
             return
         if obeys and url.netloc in self._without_robots:
@@ -136,7 +139,17 @@ class CircuitBreakerMiddleware(Refusing):
         stats.inc_value(names.STAT_BREAKER_REJECTED)
         domain, now = self._keeper.domain(request), time.monotonic()
         gate = self._keeper.gates.gate(domain, now)
-        raise CircuitOpen(domain, gate.breaker.retry_after(now))
+        error = CircuitOpen(domain, gate.breaker.retry_after(now))
+        if request.errback is None:
+            self._letters.add(  # who waits for an image may say nothing
+                request,
+                kind="ignored",
+                failure_class="ignored",
+                reason=str(error),
+                attempts=request.meta.get(names.SCRAPY_RETRY_TIMES, 0),
+                exception=error,
+            )
+        raise error
 
 
 def _is_beyond(until: float, now: float, limit: float) -> bool:

@@ -215,6 +215,7 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
         )
         if new is None:
             return self._give_up(failure)
+        new.meta.setdefault(names.META_FAILED_AT, time.time())
         if not failure.counts:
             new.meta["retry_times"] = failure.attempts - 1
         elif failure.retries != _NO_LIMIT:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import fields, replace
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from scrapy.utils.httpobj import urlparse_cached
 from scrapy.utils.misc import load_object
@@ -53,6 +53,14 @@ def _registered(request: Request) -> str:
     return f"{found.domain}.{found.suffix}" if found.suffix else host(request)
 
 
+class _Own(NamedTuple):
+    """What one domain has."""
+
+    breaker: BreakerConfig
+    open_action: str
+    max_trips: int
+
+
 class Domains:
     """Raises :exc:`ConfigurationError` for a setting that no breaker or limit can have."""
 
@@ -65,10 +73,13 @@ class Domains:
             "CONCURRENT_REQUESTS_PER_IP"
         )
         """Whether a request without meta has its host as domain and as download slot."""
-        self._action = config.breaker_open_action
-        self._breaker = _breaker(config, crawler.settings.getfloat("DOWNLOAD_TIMEOUT"))
+        self._default = default = _Own(
+            _breaker(config, crawler.settings.getfloat("DOWNLOAD_TIMEOUT")),
+            config.breaker_open_action,
+            config.breaker_max_trips,
+        )
         self._others = {
-            key(domain): _override(domain, values, self._breaker, self._action)
+            key(domain): _override(domain, values, default)
             for domain, values in config.breaker_domains.items()
         }
         self._rates = {
@@ -76,12 +87,14 @@ class Domains:
         }
 
     def breaker(self, domain: str) -> BreakerConfig:
-        found = self._others.get(domain)
-        return self._breaker if found is None else found[0]
+        return self._others.get(domain, self._default).breaker
 
     def action(self, domain: str) -> str:
-        found = self._others.get(domain)
-        return self._action if found is None else found[1]
+        return self._others.get(domain, self._default).open_action
+
+    def max_trips(self, domain: str) -> int:
+        """Reopenings in a row after which it is given up; -1 for never."""
+        return self._others.get(domain, self._default).max_trips
 
     def rate(self, domain: str) -> Rate | None:
         """The rate limit of the settings."""
@@ -103,6 +116,8 @@ def _domain_function(value: str) -> Callable[[Request], str]:
         return _registered
     try:
         found: Callable[[Request], str] = load_object(value)
+        if not callable(found):
+            raise ValueError("it is none")  # noqa: TRY004, TRY301 - as for a wrong path
     except (ImportError, NameError, ValueError) as error:
         raise ConfigurationError(
             f"{PREFIX}BREAKER_DOMAIN={value!r}: use host, registered, or the import path of a "
@@ -148,21 +163,22 @@ def _named(error: ConfigurationError) -> str:
     return name.upper() + sign + rest
 
 
-def _override(
-    domain: str, values: Any, base: BreakerConfig, action: str
-) -> tuple[BreakerConfig, str]:
+def _override(domain: str, values: Any, base: _Own) -> _Own:
     setting = f"{PREFIX}BREAKER_DOMAINS: {domain}"
-    known = {field.name for field in fields(BreakerConfig)} | {"open_action"}
+    known = {field.name for field in fields(BreakerConfig)} | {"open_action", "max_trips"}
     if not isinstance(values, dict) or (unknown := values.keys() - known):
         what = sorted(unknown) if isinstance(values, dict) else repr(values)
         allowed = ", ".join(sorted(known))
         raise ConfigurationError(f"{setting}: {what}: use a table of {allowed}.")
     values = dict(values)
-    action = values.pop("open_action", action)
+    action = values.pop("open_action", base.open_action)
     if action not in ACTIONS:
         raise ConfigurationError(f"{setting}: open_action={action!r}: use hold or fail.")
+    trips = values.pop("max_trips", base.max_trips)
+    if not isinstance(trips, int) or isinstance(trips, bool) or trips < -1:
+        raise ConfigurationError(f"{setting}: max_trips={trips!r}: use a whole number from -1.")
     try:
-        return replace(base, **values), action
+        return _Own(replace(base.breaker, **values), action, trips)
     except ConfigurationError as error:
         raise ConfigurationError(f"{setting}: {error}") from None
 

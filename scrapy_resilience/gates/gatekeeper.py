@@ -71,12 +71,12 @@ class Gatekeeper:
             GateConfig(
                 slow_start=config.slow_start,
                 probation_slots=max(crawler.settings.getint("CONCURRENT_REQUESTS") // 4, 1),
-                max_trips=config.breaker_max_trips,
                 adaptive=config.adaptive_rate,
             ),
             random.random,
             breaker_of=self.domains.breaker,
             limit_of=self.domains.rate,
+            max_trips_of=self.domains.max_trips,
             on_change=self._breaker_changed,
             on_free=self._free,
             on_give_up=self._give_up,

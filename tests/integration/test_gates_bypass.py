@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from functools import cache
@@ -111,6 +112,8 @@ def test_images_of_an_open_domain_fail_fast(tmp_path):
 
     assert (run.reason, len(job.items())) == ("finished", 40)
     assert run.stats["resilience/breaker/rejected"] >= 25
+    letters = json.loads(job.run("resilience", "deadletters", "job", "--json").out)
+    assert len({letter["url"] for letter in letters}) == len(letters) == 40
     assert run.stats["elapsed_time_seconds"] < 12
 
 

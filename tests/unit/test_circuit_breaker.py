@@ -125,8 +125,37 @@ async def async_generator():
 @pytest.mark.parametrize("function", [generator, async_generator])
 def test_a_generator_is_refused(breaker, function):
     """A generator function has done nothing when it returns, so it can't be guarded."""
-    with pytest.raises(TypeError, match="is a generator: guard what it calls"):
+    with pytest.raises(TypeError, match="is a generator: decorate what it calls"):
         breaker(function)
+
+
+@pytest.mark.parametrize("function", [classmethod(len), 5])
+def test_what_is_no_function_is_refused(breaker, function):
+    """When it is decorated, and not when it is called."""
+    with pytest.raises(TypeError, match="can't be called"):
+        breaker(function)
+
+
+def test_an_object_whose_call_is_async(breaker):
+    """What its coroutine raises is a failure, as with a coroutine function."""
+
+    class Client:
+        async def __call__(self):
+            raise OSError("no answer")
+
+    guarded = breaker(Client())
+    for _ in range(2):
+        with pytest.raises(OSError, match="no answer"):
+            run(guarded())
+
+    assert breaker.state is State.OPEN
+
+
+@pytest.mark.parametrize("exceptions", [5, [OSError], "OSError", None])
+def test_exceptions_are_classes(exceptions):
+    """Anything else would hide the failure itself when one comes."""
+    with pytest.raises(ConfigurationError, match="exceptions="):
+        CircuitBreaker("shop", exceptions=exceptions)
 
 
 def test_an_async_context_manager(breaker):

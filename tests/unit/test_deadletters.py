@@ -7,6 +7,7 @@ from scrapy import Request, Spider
 from scrapy.downloadermiddlewares import robotstxt
 from scrapy.exceptions import IgnoreRequest, NotConfigured
 from scrapy.http import Response
+from scrapy.http.request import NO_CALLBACK
 from scrapy.spidermiddlewares.httperror import HttpError
 from scrapy.utils.test import get_crawler
 from twisted.python.failure import Failure
@@ -122,6 +123,41 @@ def test_what_is_told_of_a_request(letters):
     assert about.last > 5.0
 
 
+def test_the_first_failure_is_that_of_the_first_retry(letters):
+    """The retry middleware has noted it in the request."""
+    letters.add(Request(URL, meta={"resilience_failed_at": 7.0}), **TOLD)
+
+    assert letters.kept[0].first == 7.0
+    assert letters.kept[0].last > 7.0
+
+
+def test_a_meta_key_of_another_kind(letters):
+    """A user's mistake in the meta costs no letter."""
+    letters.add(Request(URL, meta={"retry_times": "two"}), **TOLD)
+
+    assert letters.kept[0].attempts == 1
+
+
+def test_letters_can_be_off():
+    """No component records one then."""
+    letters = letters_of(get_crawler(Spider, {"RESILIENCE_DEADLETTERS_ENABLED": False}))
+
+    letters.add(Request(URL), **TOLD)
+    letters.add_encoded(None, url=URL, **TOLD)
+
+    assert (list(letters.kept), letters.count) == ([], 0)
+
+
+def test_a_robots_txt_is_no_letter(letters):
+    """Scrapy goes on without it, so that no page is missing; the spider's own is one."""
+    robots = "http://a.test/robots.txt"
+    letters.add(Request(robots, meta={"dont_obey_robotstxt": True}), **TOLD)
+    assert letters.count == 0
+
+    letters.add(Request(robots), **TOLD)
+    assert letters.count == 1
+
+
 def test_in_a_job_a_letter_waits_for_its_request(crawler, job, letters):
     """It is counted in the commit in which the request is done, with the bytes of its row."""
     request = Request(URL, meta={"a": 1})
@@ -149,9 +185,10 @@ def test_a_request_that_bypasses_the_scheduler(job, letters):
     assert job.commit() == []
 
 
-def test_a_request_that_can_not_be_stored_is_listed_all_the_same(job, letters):
-    """Its letter has no bytes."""
-    letters.add(Request(URL, callback=lambda _: None), **TOLD)
+@pytest.mark.parametrize("callback", [lambda _: None, NO_CALLBACK])
+def test_a_request_that_can_not_be_replayed_is_listed_all_the_same(job, letters, callback):
+    """Its letter has no bytes: nothing can be stored, or no callback waits for the answer."""
+    letters.add(Request(URL, callback=callback), **TOLD)
 
     assert [letter.request for letter in job.commit()] == [None]
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from scrapy import Spider
 from scrapy.utils.test import get_crawler
 
 from scrapy_resilience.core.ratelimit import Rate
+from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.gates.domains import Domains
 from scrapy_resilience.settings import Config
 
@@ -44,6 +46,28 @@ def test_a_trial_may_take_twice_the_timeout_of_downloads():
         9,
     )
     assert (found.action("a.test"), found.action("b.test")) == ("hold", "fail")
+
+
+@pytest.mark.parametrize("path", ["no.such", "os.sep", "x"])
+def test_the_function_of_domains_is_one(path):
+    """Another path is refused at the start, not found out with each request."""
+    with pytest.raises(ConfigurationError, match=r"BREAKER_DOMAIN=.*the import path"):
+        domains(breaker_domain=path)
+
+
+def test_a_domain_may_be_given_up_sooner():
+    """Or never; the others are as the setting says."""
+    own = {"a.test": {"max_trips": 0}, "b.test": {"max_trips": -1}}
+    found = domains(breaker_max_trips=3, breaker_domains=own)
+
+    assert [found.max_trips(f"{name}.test") for name in "abc"] == [0, -1, 3]
+
+
+@pytest.mark.parametrize("value", [-2, True, 1.5, "3", None])
+def test_trips_are_a_whole_number(value):
+    """The error names the domain."""
+    with pytest.raises(ConfigurationError, match=r"BREAKER_DOMAINS: a\.test: max_trips="):
+        domains(breaker_domains={"a.test": {"max_trips": value}})
 
 
 def test_the_star_is_for_each_other_domain():

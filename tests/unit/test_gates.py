@@ -18,13 +18,14 @@ BREAKER = BreakerConfig(failure_threshold=3, recovery_timeout=10.0, jitter=0.0)
 A = "a.test"
 
 
-def make(breaker=BREAKER, limits=None, **config):
+def make(breaker=BREAKER, limits=None, max_trips=5, **config):
     """Gates that note what they call."""
     gates = Gates(
         GateConfig(**{"slow_start": 1.0, "probation_slots": 2, **config}),
         lambda: 0.5,
         breaker_of=lambda _: breaker,
         limit_of=(limits or {}).get,
+        max_trips_of=lambda _: max_trips,
         on_change=lambda gate, _old, new, _event: gates.log.append((gate.domain, new)),
         on_free=lambda gate: gates.freed.append(gate.domain),
         on_give_up=lambda gate: gates.given_up.append(gate.domain),
@@ -328,9 +329,32 @@ def test_throttling_slows_down_once():
 def test_throttling_need_not_slow_down():
     """adaptive=False leaves the rate alone."""
     gates = make(adaptive=False)
-    ask(gates, A, 0.0, Outcome.THROTTLED)
+    ask(gates, A, 0.0, Outcome.SUCCESS)
+    ask(gates, A, 0.5, Outcome.THROTTLED)
 
     assert gates.gate(A, 1.0).pace is None
+
+
+def test_one_request_is_no_rate():
+    """A domain that throttles its very first request has no rate to be halved."""
+    gates = make()
+    ask(gates, A, 50.0, Outcome.THROTTLED)
+    assert gates.gate(A, 51.0).pace is None
+
+    ask(gates, A, 51.0, Outcome.SUCCESS)
+    ask(gates, A, 52.0, Outcome.THROTTLED)
+    assert gates.gate(A, 53.0).pace.peak == pytest.approx(1.5, rel=0.1)
+
+
+def test_a_slow_crawl_is_slowed_from_its_own_rate():
+    """One request in 20 seconds that is throttled does not count as one a second."""
+    gates = make()
+    for now in (20.0, 40.0, 60.0):
+        ask(gates, A, now, Outcome.SUCCESS)
+
+    ask(gates, A, 80.0, Outcome.THROTTLED)
+
+    assert gates.gate(A, 81.0).pace.peak == pytest.approx(1 / 20)
 
 
 # --- what a refused request takes ----------------------------------------------------
@@ -409,6 +433,7 @@ def test_nothing_is_forgotten_that_is_needed():
     gates = make(max_gates=1, limits={"limited": Rate(0.001)})
     gates.hold("held", 1e6, "Retry-After", 0.0)
     ask(gates, "limited", 0.0, Outcome.SUCCESS)
+    ask(gates, "slow", 0.0, Outcome.SUCCESS)
     ask(gates, "slow", 0.0, Outcome.THROTTLED)
     gates.acquire("busy", 0.0)
     for number in range(200):
@@ -451,6 +476,7 @@ def test_what_a_checkpoint_holds():
     gates, saved = make(), {}
     fail(gates, "open")
     gates.hold("held", 100.0, "Retry-After", 0.0)
+    ask(gates, "slow", 0.0, Outcome.SUCCESS)
     ask(gates, "slow", 0.0, Outcome.THROTTLED)
     ask(gates, "well", 0.0, Outcome.SUCCESS)
     saved.update(gates.changed(1.0, 1001.0))

@@ -326,7 +326,7 @@ def test_what_has_no_bytes_stays(job, say):
     out = say("replay", folder)
 
     assert "replayed 1 requests, 3 dead letters left" in out
-    assert "3 requests can't be stored" in out
+    assert "3 requests can't be replayed" in out
     with opened(folder) as store:
         assert [left.number for left in store.letters(0, 9)] == [1, 2, 3]
 

@@ -254,3 +254,36 @@ def test_an_unknown_policy():
     """The error lists the policies that there are."""
     with pytest.raises(ConfigurationError, match=r"'fast' is no retry policy.*conservative"):
         retry("fast")
+
+
+@pytest.mark.parametrize("policy", [5, None, ["aggressive"], classmethod(len)])
+def test_what_is_no_policy_is_refused(policy):
+    """At once, and not with the first failure."""
+    with pytest.raises(ConfigurationError, match="is no retry policy"):
+        retry(policy)
+
+
+def generator():
+    """Yield nothing."""
+    yield
+
+
+def test_a_generator_is_refused():
+    """It has done nothing when it returns: no failure would be seen."""
+    for use in (retry, retry("aggressive"), execute_with_retry):
+        with pytest.raises(TypeError, match="is a generator: decorate what it calls"):
+            use(generator)
+
+
+@pytest.mark.parametrize("on", [[OSError], "OSError", 5])
+def test_a_filter_is_one(on):
+    """Anything else would hide the failure itself when one comes."""
+    with pytest.raises(ConfigurationError, match="on="):
+        retry(on=on)
+
+
+@pytest.mark.parametrize("delay", [0, -1])
+def test_the_largest_delay_is_more_than_nothing(delay):
+    """The error names what was asked for."""
+    with pytest.raises(ConfigurationError, match=f"max_delay={delay}: use a number"):
+        retry(max_delay=delay)

@@ -83,6 +83,8 @@ class Time:
         """The seconds."""
         return self.now
 
+    time = monotonic
+
     async def sleep(self, seconds):
         """Wait without waiting."""
         self.now += seconds
@@ -415,6 +417,17 @@ def test_a_sick_domain_takes_no_tries(bench):
         new = b.answer(503, request)
         assert new.meta.get("retry_times", 0) == request.meta.get("retry_times", 0)
     assert b.letters == []
+
+
+def test_the_first_failure_is_remembered(bench):
+    """Later retries of the request keep its time."""
+    b = bench()
+
+    first = b.answer(503)
+    b.time.now += 60.0
+    second = b.answer(503, first)
+
+    assert second.meta["resilience_failed_at"] == 1_000.0
 
 
 # --- throttling -------------------------------------------------------------------------
