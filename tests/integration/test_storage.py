@@ -273,6 +273,17 @@ def test_a_disk_that_is_read_only(crawl, disk):
     job.run().check_refused("can't be used as JOBDIR", "Read-only file system")
 
 
+def test_a_disk_without_room_for_a_job(crawl, disk):
+    """A JOBDIR in which no store can be made is refused in one line, and works with room."""
+    disk.remount("size=64k")  # enough for the lock
+    job = crawl(SHOP, **on_disk(disk))
+
+    job.run().check_refused("can't be used as JOBDIR", "disk is full")
+
+    disk.remount("size=50m")
+    assert job.run().code == 0
+
+
 ORDER = """
     import os
     from pathlib import Path
