@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.checkpoint.job import Job
 
-__all__ = ["ResilientFeedExporter"]
+__all__ = ["ResilientFeedExporter", "warn_of_missing"]
 
 logger = logging.getLogger(__name__)
 
@@ -180,10 +180,7 @@ class ResilientFeedExporter(FeedExporter):
                     self._resumable.remove(record)
                     self._go_on_storing(record, spider)
             else:
-                logger.warning(
-                    "The feed %s of the last run is not in FEEDS any more: it stays as it is",
-                    mask_uri(record.uri),
-                )
+                warn_of_missing(record)
 
     def _go_on_storing(self, record: FeedRecord, spider: Spider) -> None:
         """A full batch that the last run had not stored yet."""
@@ -216,7 +213,7 @@ class ResilientFeedExporter(FeedExporter):
             if batch_id == 1:
                 _warn(slot)
             return slot
-        kind = self._kind_to_go_on(kind, uri_template)
+        kind = self._kind_to_go_on(kind, slot)
         record = self._take(uri_template, spooled=kind is SpooledSlot)
         try:
             if kind is SpooledSlot:
@@ -238,16 +235,23 @@ class ResilientFeedExporter(FeedExporter):
     def _fail(self) -> None:
         exit_with_failure(self.crawler)
 
-    def _kind_to_go_on(self, kind: type[FeedSlot], template: str) -> type[FeedSlot]:
+    def _kind_to_go_on(self, kind: type[FeedSlot], slot: FeedSlot) -> type[FeedSlot]:
         """How a feed is written whose format may not be that of the last run."""
-        earlier = {record.spooled for record in self._resumable if record.template == template}
-        if kind is SpooledSlot and False in earlier:
-            self._give_up(
-                REASON_STORAGE,
-                f"the feed {mask_uri(template)} was JSON Lines or CSV in the last run, and its "
-                "items are in it: give it that format again, or start anew in another JOBDIR",
-            )
-        return SpooledSlot if True in earlier else kind
+        earlier = [each for each in self._resumable if each.template == slot.uri_template]
+        for record in earlier:
+            if not record.spooled and (kind is SpooledSlot or self._differs(record, slot)):
+                self._give_up(
+                    REASON_STORAGE,
+                    f"the feed {mask_uri(slot.uri_template)} was JSON Lines or CSV in the last "
+                    "run, and its items are in it: give it that format again, or start anew in "
+                    "another JOBDIR",
+                )
+        return SpooledSlot if any(record.spooled for record in earlier) else kind
+
+    def _differs(self, record: FeedRecord, slot: FeedSlot) -> bool:
+        """Whether lines of one format would come behind those of another."""
+        known = self.exporters.get(record.format or slot.format)
+        return known is not self.exporters[slot.format]
 
     def _take(self, template: str, *, spooled: bool) -> FeedRecord | None:
         """The record with which a feed of the last run goes on: its last committed batch.
@@ -368,6 +372,14 @@ class ResilientFeedExporter(FeedExporter):
             self.slots = [other for other in self.slots if other is not slot]
 
 
+def warn_of_missing(record: FeedRecord) -> None:
+    """A feed of the last run is none of this one."""
+    logger.warning(
+        "The feed %s of the last run is not in FEEDS any more: it stays as it is",
+        mask_uri(record.uri),
+    )
+
+
 def _discard(file: IO[bytes], record: FeedRecord) -> None:
     """Close an empty feed that is not to be stored."""
     file.close()
@@ -427,6 +439,7 @@ def _new_record(slot: FeedSlot, path: str, *, overwrite: bool) -> FeedRecord:
         existed=existed,
         overwrite=overwrite,
         batch_id=slot.batch_id,
+        format=slot.format,
     )
 
 
@@ -449,6 +462,12 @@ def _continued(feed_options: dict[str, Any], record: FeedRecord) -> dict[str, An
     """Options that write no second CSV header, and the columns of the first run."""
     if record.fields is None:
         return feed_options
+    wanted = feed_options["fields"]
+    if wanted and list(wanted) != record.fields:
+        logger.warning(
+            "The feed %s keeps the columns of its first run: %s",
+            mask_uri(record.uri),
+            ", ".join(record.fields),
+        )
     kwargs = {**feed_options["item_export_kwargs"], "include_headers_line": False}
-    fields = feed_options["fields"] or record.fields
-    return {**feed_options, "fields": fields, "item_export_kwargs": kwargs}
+    return {**feed_options, "fields": record.fields, "item_export_kwargs": kwargs}

@@ -219,8 +219,9 @@ async def test_a_resume_in_another_folder(tmp_path, monkeypatch, kind, key, name
     assert list((tmp_path / "two").iterdir()) == []
 
 
-def test_lines_do_not_become_a_feed_that_replaces_them(tmp_path):
-    """Lines of the last run are not overwritten by a feed of another format."""
+@pytest.mark.parametrize("changed", ["json", "csv"])
+def test_lines_do_not_become_another_feed(tmp_path, changed):
+    """Lines of the last run are neither overwritten nor continued in another format."""
     feed = tmp_path / "feed"
     first = Exporting(tmp_path, {str(feed): {"format": "jsonlines", "overwrite": True}})
     first.scrape(1)
@@ -228,7 +229,42 @@ def test_lines_do_not_become_a_feed_that_replaces_them(tmp_path):
     first.kill()
 
     with pytest.raises(CloseSpider):
-        Exporting(tmp_path, {str(feed): {"format": "json", "overwrite": True}}, first)
+        Exporting(tmp_path, {str(feed): {"format": changed, "overwrite": True}}, first)
+    assert feed.read_bytes() == b'{"n": 1}\n'
+
+
+def test_lines_by_another_name(tmp_path):
+    """``jsonl`` is what ``jsonlines`` is."""
+    feed = tmp_path / "feed"
+    first = Exporting(tmp_path, {str(feed): {"format": "jsonlines"}})
+    first.scrape(1)
+    first.commit()
+    first.kill()
+
+    second = Exporting(tmp_path, {str(feed): {"format": "jsonl"}}, first)
+    second.scrape(2)
+    second.commit()
+    second.kill()
+
+    assert feed.read_bytes() == b'{"n": 1}\n{"n": 2}\n'
+
+
+def test_columns_that_change(tmp_path, caplog):
+    """A CSV file has one header: the columns of its first run stay, and a warning says so."""
+    feed = tmp_path / "feed"
+    first = Exporting(tmp_path, {str(feed): {"format": "csv", "fields": ["n", "m"]}})
+    first.scrape(1)
+    first.commit()
+    first.kill()
+
+    changed = {str(feed): {"format": "csv", "fields": ["m", "n"]}}
+    second = Exporting(tmp_path, changed, first)
+    second.scrape(2)
+    second.commit()
+    second.kill()
+
+    assert feed.read_text().split() == ["n,m", "1,", "2,"]
+    assert "keeps the columns of its first run: n, m" in caplog.text
 
 
 def test_what_overwrite_was_when_the_feed_was_opened(tmp_path):
