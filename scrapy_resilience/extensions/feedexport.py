@@ -9,7 +9,7 @@ from dataclasses import asdict
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from scrapy import signals
 from scrapy.exceptions import CloseSpider
@@ -37,6 +37,7 @@ from scrapy_resilience.extensions.spooledfeed import (
     part_of,
     target_base,
 )
+from scrapy_resilience.extensions.waitingslot import WaitingSlot
 from scrapy_resilience.frontier.store import Changes
 from scrapy_resilience.names import REASON_FEED_LOCKED, REASON_STORAGE
 
@@ -79,6 +80,8 @@ class ResilientFeedExporter(FeedExporter):
         self._waiting: list[SpooledSlot] = []
         """Full batches that may be stored once only: no sooner than they are committed."""
         self._sealed: list[SpooledSlot] = []
+        self._unopened: list[WaitingSlot] = []
+        """The next one of a feed's batches, and full ones that could not be opened before."""
         self._lost = False
         """Whether items were not written: no commit may cover them."""
 
@@ -131,13 +134,14 @@ class ResilientFeedExporter(FeedExporter):
                         lock_feed(file, path)
 
     def contribute(self, changes: Changes) -> None:
-        """Flush every feed and record its length, as part of a commit.
+        """Open batches that wait, flush every feed and record its length: part of a commit.
 
         Raises OSError while a disk is full, :exc:`StorageError` when items were lost.
         """
         assert self._job is not None
         if self._lost:
             raise StorageError("a batch can't be opened, so items were not written")
+        self._open_waiting()
         self._over, self._sealed = [], []
         changes.state.update(dict.fromkeys(self._let_go))
         for slot, record in self._records.items():
@@ -215,19 +219,43 @@ class ResilientFeedExporter(FeedExporter):
             return slot
         kind = self._kind_to_go_on(kind, slot)
         record = self._take(uri_template, spooled=kind is SpooledSlot)
-        try:
+
+        def open_slot() -> FeedSlot:
             if kind is SpooledSlot:
                 return self._spool(slot, record, feed_options)
+            opened = slot
             if record is not None:
-                slot = self._new_slot(record, _continued(feed_options, record), spider)
-            self._open(slot, record)
+                opened = self._new_slot(record, _continued(feed_options, record), spider)
+            self._open(opened, record)
+            return opened
+
+        try:
+            return open_slot()
         except JobLockedError as error:
             self._give_up(REASON_FEED_LOCKED, str(error))
         except OSError as error:
-            self._give_up(REASON_STORAGE, f"the feed {mask_uri(uri)} can't be opened: {error}")
-        return slot
+            if batch_id == 1:
+                why = f"the feed {mask_uri(uri)} can't be opened: {error}"
+                self._give_up(REASON_STORAGE, why)
+        waiting = WaitingSlot(slot, open_slot, self._job.values)
+        self._unopened.append(waiting)
+        return waiting
 
-    def _give_up(self, reason: str, why: str) -> None:
+    def _open_waiting(self) -> None:
+        """Raises OSError while a batch can't be opened."""
+        while self._unopened:
+            waiting = self._unopened[0]
+            try:
+                slot = waiting.open(self._empty)
+            except JobLockedError as error:
+                raise StorageError(str(error)) from error
+            self._unopened.pop(0)
+            if waiting in self.slots:
+                self.slots[self.slots.index(waiting)] = slot
+            else:  # it is full
+                self._schedule_slot_close(slot, slot.spider)
+
+    def _give_up(self, reason: str, why: str) -> NoReturn:
         logger.error("Can't run this job: %s", why)
         self.crawler.signals.connect(self._fail, signals.spider_closed)
         raise CloseSpider(reason) from None
@@ -276,7 +304,6 @@ class ResilientFeedExporter(FeedExporter):
     def _open(self, slot: FeedSlot, record: FeedRecord | None) -> None:
         storage: Any = slot.storage
         record = record or _new_record(slot, storage.path, overwrite=storage.write_mode == "wb")
-        storage.write_mode = "ab"
         slot.itemcount = record.items
         self._make_known(record)
         Path(storage.path).absolute().parent.mkdir(parents=True, exist_ok=True)
@@ -326,9 +353,10 @@ class ResilientFeedExporter(FeedExporter):
 
     def _empty(self, slot: FeedSlot) -> None:
         """What ``-O`` means, as late as Scrapy does it: at the first item."""
-        self._truncate.discard(slot)
-        assert slot.file is not None
-        slot.file.truncate(0)
+        if slot in self._truncate:
+            self._truncate.discard(slot)
+            assert slot.file is not None
+            slot.file.truncate(0)
 
     # --- closing ---
 
@@ -336,17 +364,21 @@ class ResilientFeedExporter(FeedExporter):
         for slot in self._unstored:  # batches whose storage was away
             self._schedule_slot_close(slot, spider)
         self._unstored = []
+        if self._unopened:  # the last commit but one has tried, and nobody closes them later
+            self._lost = True
         await super().close_spider(spider)
         if self._job is not None and self._unstored:
             self._job.incomplete = True
 
     async def _close_slot(self, slot: FeedSlot, spider: Spider) -> None:
+        if isinstance(slot, WaitingSlot):
+            return
         stored = bool(slot.itemcount or (slot.store_empty and slot.batch_id == 1))
         if isinstance(slot, SpooledSlot):
             await self._close_spool(slot, spider, stored=stored)
             return
         record = self._records.get(slot)
-        if slot in self._truncate and stored:
+        if stored:
             self._empty(slot)
         await super()._close_slot(slot, spider)
         if record is not None and not stored and slot.file is not None:

@@ -32,8 +32,16 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.checkpoint.feeds import FeedRecord
     from scrapy_resilience.checkpoint.job import Job
+    from scrapy_resilience.frontier.codec import ValueCodec
 
-__all__ = ["SpooledSlot", "local_path", "mask_uri", "part_of", "target_base"]
+__all__ = [
+    "SpooledSlot",
+    "encode_item",
+    "local_path",
+    "mask_uri",
+    "part_of",
+    "target_base",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -69,10 +77,10 @@ class SpooledSlot(FeedSlot):
         self.local = local_path(target)
         self.replaces = _replaces(target.storage, self.local)
         """Whether storing the feed once more leaves it there once."""
-        self._guard = None if self.local is None else _lock(part_of(self.local), self.local)
         self.itemcount = record.items
         self.spool = folder / record.path
         self.file: Any = spool.open_spool(self.spool)
+        self._guard = None if self.local is None else _lock(part_of(self.local), self.local)
         self.exporter: Any = self  # export_item() is all that is called
 
     def start_exporting(self) -> None:
@@ -82,13 +90,7 @@ class SpooledSlot(FeedSlot):
         """The spool has no end."""
 
     def export_item(self, item: Any) -> None:
-        spool.append(self.file, self._encode(item))
-
-    def _encode(self, item: Any) -> bytes:
-        try:
-            return self._values.encode(item)
-        except UnserializableError:  # an item class that may not be pickled
-            return self._values.encode(ItemAdapter(item).asdict())
+        spool.append(self.file, encode_item(self._values, item))
 
     async def produce(self, store: Callable[[FeedSlot], Awaitable[None]]) -> None:
         """Export all items to a new target, and await *store*, which finishes and stores it."""
@@ -154,6 +156,14 @@ class SpooledSlot(FeedSlot):
         for file in (self.file, self._guard):
             if file is not None:
                 file.close()
+
+
+def encode_item(values: ValueCodec, item: Any) -> bytes:
+    """Items come back as what they were, but for those of a class that may not be pickled."""
+    try:
+        return values.encode(item)
+    except UnserializableError:
+        return values.encode(ItemAdapter(item).asdict())
 
 
 def _abandon(target: FeedSlot) -> None:
