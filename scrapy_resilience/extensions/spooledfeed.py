@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
+import os
 import shutil
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -181,6 +183,8 @@ def part_of(local: Path) -> Path:
 
 def _lock(part: Path, local: Path) -> IO[bytes]:
     """Keep other jobs off a local file that is not there yet."""
+    if local.is_dir():  # which no file can replace
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(local))
     part.parent.mkdir(parents=True, exist_ok=True)
     file = part.open("ab")
     lock_feed(file, local)
@@ -243,11 +247,14 @@ def _replaces(storage: Any, local: Path | None) -> bool:
 
 
 def local_path(slot: FeedSlot) -> Path | None:
-    """The local file that a feed becomes: None for remote ones, pipes and the like."""
+    """The local file that a feed becomes: None for remote ones, pipes and the like.
+
+    A folder of that name is no pipe: nothing can be written there, and opening it says so.
+    """
     if type(slot.storage) is not FileFeedStorage:
         return None
     path = Path(slot.storage.path).resolve()  # a link stays one
-    return path if path.is_file() or not path.exists() else None
+    return path if path.is_file() or path.is_dir() or not path.exists() else None
 
 
 def target_base(slot: FeedSlot) -> int:

@@ -123,6 +123,17 @@ async def test_a_commit_that_fails_forgets_no_full_batch(tmp_path, monkeypatch):
     run.kill()
 
 
+@pytest.mark.parametrize("kind", ["jsonlines", "json"])
+def test_a_folder_is_no_feed(tmp_path, kind, caplog):
+    """A feed whose name is that of a folder ends the crawl before it loses all items."""
+    (tmp_path / "feed").mkdir()
+
+    with pytest.raises(CloseSpider):
+        Exporting(tmp_path, {str(tmp_path / "feed"): {"format": kind}})
+
+    assert "can't be opened: [Errno 21] Is a directory" in caplog.text
+
+
 def batches(folder, kind):
     """Batches of two, each in a folder of its own, in which the first one is written."""
     feeds = {f"{folder}/%(batch_id)d/feed": {"format": kind, "batch_item_count": 2}}
