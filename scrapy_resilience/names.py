@@ -28,7 +28,11 @@ REASON_ABORT_HANDLER: Final = "resilience_abort_handler"
 REASON_FEED_LOCKED: Final = "resilience_feed_locked"
 REASON_UNREADABLE: Final = "resilience_unreadable"
 REASON_HELD: Final = "resilience_held"
-FAILURES: Final = frozenset({REASON_STORAGE, REASON_FEED_LOCKED, REASON_UNREADABLE})
+REASON_START_ERROR: Final = "start_error"
+"""Scrapy's own, when ``start()`` has raised an exception."""
+FAILURES: Final = frozenset(
+    {REASON_STORAGE, REASON_FEED_LOCKED, REASON_UNREADABLE, REASON_START_ERROR}
+)
 """Close reasons with which the process ends with exit code 1."""
 RESUMABLE: Final = frozenset(
     {"shutdown", "memusage_exceeded", REASON_HELD, REASON_ABORT_HANDLER}

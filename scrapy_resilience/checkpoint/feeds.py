@@ -41,7 +41,8 @@ class FeedRecord:
     length that the file had before us, *existed* whether it was there at all; *ending* is
     what :func:`ending_of` gave at the offset. The path of a *spooled* feed is that of its
     spool, within the JOBDIR; *target_base* is then the length of the local file that the
-    feed will be appended to, and *produced* whether that was begun.
+    feed will be appended to, and *produced* whether that was begun. *format* is that of lines
+    that are in the file, None where an earlier version did not write it down.
     """
 
     template: str
@@ -58,6 +59,7 @@ class FeedRecord:
     spooled: bool = False
     target_base: int = 0
     produced: bool = False
+    format: str | None = None
 
     @property
     def name(self) -> str:

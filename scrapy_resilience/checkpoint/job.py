@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import stat
 import time
 from pathlib import Path
@@ -231,7 +232,7 @@ def job_of(crawler: Crawler) -> Job | None:
         name = crawler.spider.name if crawler.spider else crawler.spidercls.name
         try:
             job = _jobs[crawler] = Job(Path(path), name, config, crawler.spider)
-        except OSError as error:
+        except (OSError, sqlite3.Error) as error:
             raise CheckpointError(f"{path} can't be used as JOBDIR: {error}") from error
     except ResilienceError as error:
         fail_quietly(crawler, error)

@@ -75,8 +75,8 @@ def mark_damaged(jobdir: Path, why: object) -> None:
 def _go_back(jobdir: Path, config: Config, why: DamagedError) -> None:
     try:
         restored = restore_locked(jobdir, store_of(config, jobdir))
-    except SnapshotKeyError:
-        raise
+    except SnapshotKeyError as error:
+        raise SnapshotKeyError(f"{why}; {error}") from error
     except (SnapshotError, OSError) as error:
         raise DamagedError(
             f"{why}; no snapshot can take its place ({error}): to start anew, remove the "

@@ -47,7 +47,7 @@ class Restored:
     """Where the old store is now."""
     meta: dict[str, Any]
     feeds: dict[str, int]
-    """Path → bytes to which the next crawl cuts a feed back."""
+    """Path → bytes to which the next crawl cuts a feed back; others are produced anew."""
 
 
 def restore(jobdir: Path, snapshots: SnapshotStore, ident: str | None = None) -> Restored:
@@ -122,7 +122,8 @@ def _prepare(draft: Path, old: Path) -> tuple[dict[str, Any], dict[str, int]]:
         meta["clean"] = False  # or a longer feed would be refused as changed
         known = {record.name: values.encode(asdict(record)) for record in later}
         store.commit(Changes(state={META: values.encode(meta), **known}))
-    return meta, {record.path: _length(record) for record in feeds + later}
+    cuts = {record.path: _length(record) for record in feeds + later if not record.spooled}
+    return meta, cuts
 
 
 def _length(record: FeedRecord) -> int:

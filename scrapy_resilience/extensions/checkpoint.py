@@ -23,7 +23,7 @@ from scrapy_resilience.checkpoint.quarantine import mark_damaged
 from scrapy_resilience.checkpoint.sinks import Sinks
 from scrapy_resilience.checkpoint.state import OWN
 from scrapy_resilience.exceptions import CheckpointError, DamagedError, StorageError
-from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
+from scrapy_resilience.extensions.feedexport import ResilientFeedExporter, warn_of_missing
 from scrapy_resilience.snapshots import verification
 
 if TYPE_CHECKING:
@@ -89,6 +89,9 @@ class Checkpoint(JobComponent):
             exporter.attach(self.job, committer.write_now, item_written)
             committer.contributors.insert(0, exporter.contribute)
             committer.on_written.append(exporter.committed)
+        elif exporter is None:  # there is no feed at all
+            for record in self.job.feeds:
+                warn_of_missing(record)
         self._task = asyncio.ensure_future(self._run())
         self._verification = asyncio.ensure_future(self._verify(self.job.store.path))
 

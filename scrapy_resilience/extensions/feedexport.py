@@ -9,7 +9,7 @@ from dataclasses import asdict
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from scrapy import signals
 from scrapy.exceptions import CloseSpider
@@ -37,6 +37,7 @@ from scrapy_resilience.extensions.spooledfeed import (
     part_of,
     target_base,
 )
+from scrapy_resilience.extensions.waitingslot import WaitingSlot
 from scrapy_resilience.frontier.store import Changes
 from scrapy_resilience.names import REASON_FEED_LOCKED, REASON_STORAGE
 
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.checkpoint.job import Job
 
-__all__ = ["ResilientFeedExporter"]
+__all__ = ["ResilientFeedExporter", "warn_of_missing"]
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +80,8 @@ class ResilientFeedExporter(FeedExporter):
         self._waiting: list[SpooledSlot] = []
         """Full batches that may be stored once only: no sooner than they are committed."""
         self._sealed: list[SpooledSlot] = []
+        self._unopened: list[WaitingSlot] = []
+        """The next one of a feed's batches, and full ones that could not be opened before."""
         self._lost = False
         """Whether items were not written: no commit may cover them."""
 
@@ -131,13 +134,14 @@ class ResilientFeedExporter(FeedExporter):
                         lock_feed(file, path)
 
     def contribute(self, changes: Changes) -> None:
-        """Flush every feed and record its length, as part of a commit.
+        """Open batches that wait, flush every feed and record its length: part of a commit.
 
         Raises OSError while a disk is full, :exc:`StorageError` when items were lost.
         """
         assert self._job is not None
         if self._lost:
             raise StorageError("a batch can't be opened, so items were not written")
+        self._open_waiting()
         self._over, self._sealed = [], []
         changes.state.update(dict.fromkeys(self._let_go))
         for slot, record in self._records.items():
@@ -180,10 +184,7 @@ class ResilientFeedExporter(FeedExporter):
                     self._resumable.remove(record)
                     self._go_on_storing(record, spider)
             else:
-                logger.warning(
-                    "The feed %s of the last run is not in FEEDS any more: it stays as it is",
-                    mask_uri(record.uri),
-                )
+                warn_of_missing(record)
 
     def _go_on_storing(self, record: FeedRecord, spider: Spider) -> None:
         """A full batch that the last run had not stored yet."""
@@ -216,21 +217,45 @@ class ResilientFeedExporter(FeedExporter):
             if batch_id == 1:
                 _warn(slot)
             return slot
-        kind = self._kind_to_go_on(kind, uri_template)
+        kind = self._kind_to_go_on(kind, slot)
         record = self._take(uri_template, spooled=kind is SpooledSlot)
-        try:
+
+        def open_slot() -> FeedSlot:
             if kind is SpooledSlot:
                 return self._spool(slot, record, feed_options)
+            opened = slot
             if record is not None:
-                slot = self._new_slot(record, _continued(feed_options, record), spider)
-            self._open(slot, record)
+                opened = self._new_slot(record, _continued(feed_options, record), spider)
+            self._open(opened, record)
+            return opened
+
+        try:
+            return open_slot()
         except JobLockedError as error:
             self._give_up(REASON_FEED_LOCKED, str(error))
         except OSError as error:
-            self._give_up(REASON_STORAGE, f"the feed {mask_uri(uri)} can't be opened: {error}")
-        return slot
+            if batch_id == 1:
+                why = f"the feed {mask_uri(uri)} can't be opened: {error}"
+                self._give_up(REASON_STORAGE, why)
+        waiting = WaitingSlot(slot, open_slot, self._job.values)
+        self._unopened.append(waiting)
+        return waiting
 
-    def _give_up(self, reason: str, why: str) -> None:
+    def _open_waiting(self) -> None:
+        """Raises OSError while a batch can't be opened."""
+        while self._unopened:
+            waiting = self._unopened[0]
+            try:
+                slot = waiting.open(self._empty)
+            except JobLockedError as error:
+                raise StorageError(str(error)) from error
+            self._unopened.pop(0)
+            if waiting in self.slots:
+                self.slots[self.slots.index(waiting)] = slot
+            else:  # it is full
+                self._schedule_slot_close(slot, slot.spider)
+
+    def _give_up(self, reason: str, why: str) -> NoReturn:
         logger.error("Can't run this job: %s", why)
         self.crawler.signals.connect(self._fail, signals.spider_closed)
         raise CloseSpider(reason) from None
@@ -238,16 +263,23 @@ class ResilientFeedExporter(FeedExporter):
     def _fail(self) -> None:
         exit_with_failure(self.crawler)
 
-    def _kind_to_go_on(self, kind: type[FeedSlot], template: str) -> type[FeedSlot]:
+    def _kind_to_go_on(self, kind: type[FeedSlot], slot: FeedSlot) -> type[FeedSlot]:
         """How a feed is written whose format may not be that of the last run."""
-        earlier = {record.spooled for record in self._resumable if record.template == template}
-        if kind is SpooledSlot and False in earlier:
-            self._give_up(
-                REASON_STORAGE,
-                f"the feed {mask_uri(template)} was JSON Lines or CSV in the last run, and its "
-                "items are in it: give it that format again, or start anew in another JOBDIR",
-            )
-        return SpooledSlot if True in earlier else kind
+        earlier = [each for each in self._resumable if each.template == slot.uri_template]
+        for record in earlier:
+            if not record.spooled and (kind is SpooledSlot or self._differs(record, slot)):
+                self._give_up(
+                    REASON_STORAGE,
+                    f"the feed {mask_uri(slot.uri_template)} was JSON Lines or CSV in the last "
+                    "run, and its items are in it: give it that format again, or start anew in "
+                    "another JOBDIR",
+                )
+        return SpooledSlot if any(record.spooled for record in earlier) else kind
+
+    def _differs(self, record: FeedRecord, slot: FeedSlot) -> bool:
+        """Whether lines of one format would come behind those of another."""
+        known = self.exporters.get(record.format or slot.format)
+        return known is not self.exporters[slot.format]
 
     def _take(self, template: str, *, spooled: bool) -> FeedRecord | None:
         """The record with which a feed of the last run goes on: its last committed batch.
@@ -272,7 +304,6 @@ class ResilientFeedExporter(FeedExporter):
     def _open(self, slot: FeedSlot, record: FeedRecord | None) -> None:
         storage: Any = slot.storage
         record = record or _new_record(slot, storage.path, overwrite=storage.write_mode == "wb")
-        storage.write_mode = "ab"
         slot.itemcount = record.items
         self._make_known(record)
         Path(storage.path).absolute().parent.mkdir(parents=True, exist_ok=True)
@@ -322,9 +353,10 @@ class ResilientFeedExporter(FeedExporter):
 
     def _empty(self, slot: FeedSlot) -> None:
         """What ``-O`` means, as late as Scrapy does it: at the first item."""
-        self._truncate.discard(slot)
-        assert slot.file is not None
-        slot.file.truncate(0)
+        if slot in self._truncate:
+            self._truncate.discard(slot)
+            assert slot.file is not None
+            slot.file.truncate(0)
 
     # --- closing ---
 
@@ -332,17 +364,21 @@ class ResilientFeedExporter(FeedExporter):
         for slot in self._unstored:  # batches whose storage was away
             self._schedule_slot_close(slot, spider)
         self._unstored = []
+        if self._unopened:  # the last commit but one has tried, and nobody closes them later
+            self._lost = True
         await super().close_spider(spider)
         if self._job is not None and self._unstored:
             self._job.incomplete = True
 
     async def _close_slot(self, slot: FeedSlot, spider: Spider) -> None:
+        if isinstance(slot, WaitingSlot):
+            return
         stored = bool(slot.itemcount or (slot.store_empty and slot.batch_id == 1))
         if isinstance(slot, SpooledSlot):
             await self._close_spool(slot, spider, stored=stored)
             return
         record = self._records.get(slot)
-        if slot in self._truncate and stored:
+        if stored:
             self._empty(slot)
         await super()._close_slot(slot, spider)
         if record is not None and not stored and slot.file is not None:
@@ -366,6 +402,14 @@ class ResilientFeedExporter(FeedExporter):
         if over and (slot.stored or not stored):
             slot.close()
             self.slots = [other for other in self.slots if other is not slot]
+
+
+def warn_of_missing(record: FeedRecord) -> None:
+    """A feed of the last run is none of this one."""
+    logger.warning(
+        "The feed %s of the last run is not in FEEDS any more: it stays as it is",
+        mask_uri(record.uri),
+    )
 
 
 def _discard(file: IO[bytes], record: FeedRecord) -> None:
@@ -427,6 +471,7 @@ def _new_record(slot: FeedSlot, path: str, *, overwrite: bool) -> FeedRecord:
         existed=existed,
         overwrite=overwrite,
         batch_id=slot.batch_id,
+        format=slot.format,
     )
 
 
@@ -449,6 +494,12 @@ def _continued(feed_options: dict[str, Any], record: FeedRecord) -> dict[str, An
     """Options that write no second CSV header, and the columns of the first run."""
     if record.fields is None:
         return feed_options
+    wanted = feed_options["fields"]
+    if wanted and list(wanted) != record.fields:
+        logger.warning(
+            "The feed %s keeps the columns of its first run: %s",
+            mask_uri(record.uri),
+            ", ".join(record.fields),
+        )
     kwargs = {**feed_options["item_export_kwargs"], "include_headers_line": False}
-    fields = feed_options["fields"] or record.fields
-    return {**feed_options, "fields": fields, "item_export_kwargs": kwargs}
+    return {**feed_options, "fields": record.fields, "item_export_kwargs": kwargs}

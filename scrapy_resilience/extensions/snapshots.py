@@ -201,7 +201,9 @@ class Snapshots:
             if type(error).__name__ not in self._known_errors:
                 self._known_errors.add(type(error).__name__)
                 logger.error(  # noqa: TRY400 - one line
-                    "A snapshot can't be made (%r): the crawl goes on without it", error
+                    "A snapshot can't be made in %s (%r): the crawl goes on without it",
+                    self._store.place,
+                    error,
                 )
 
     async def _commit(self) -> None:

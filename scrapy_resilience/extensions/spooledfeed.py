@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
+import os
 import shutil
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -32,8 +34,16 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.checkpoint.feeds import FeedRecord
     from scrapy_resilience.checkpoint.job import Job
+    from scrapy_resilience.frontier.codec import ValueCodec
 
-__all__ = ["SpooledSlot", "local_path", "mask_uri", "part_of", "target_base"]
+__all__ = [
+    "SpooledSlot",
+    "encode_item",
+    "local_path",
+    "mask_uri",
+    "part_of",
+    "target_base",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -69,10 +79,10 @@ class SpooledSlot(FeedSlot):
         self.local = local_path(target)
         self.replaces = _replaces(target.storage, self.local)
         """Whether storing the feed once more leaves it there once."""
-        self._guard = None if self.local is None else _lock(part_of(self.local), self.local)
         self.itemcount = record.items
         self.spool = folder / record.path
         self.file: Any = spool.open_spool(self.spool)
+        self._guard = None if self.local is None else _lock(part_of(self.local), self.local)
         self.exporter: Any = self  # export_item() is all that is called
 
     def start_exporting(self) -> None:
@@ -82,13 +92,7 @@ class SpooledSlot(FeedSlot):
         """The spool has no end."""
 
     def export_item(self, item: Any) -> None:
-        spool.append(self.file, self._encode(item))
-
-    def _encode(self, item: Any) -> bytes:
-        try:
-            return self._values.encode(item)
-        except UnserializableError:  # an item class that may not be pickled
-            return self._values.encode(ItemAdapter(item).asdict())
+        spool.append(self.file, encode_item(self._values, item))
 
     async def produce(self, store: Callable[[FeedSlot], Awaitable[None]]) -> None:
         """Export all items to a new target, and await *store*, which finishes and stores it."""
@@ -156,6 +160,14 @@ class SpooledSlot(FeedSlot):
                 file.close()
 
 
+def encode_item(values: ValueCodec, item: Any) -> bytes:
+    """Items come back as what they were, but for those of a class that may not be pickled."""
+    try:
+        return values.encode(item)
+    except UnserializableError:
+        return values.encode(ItemAdapter(item).asdict())
+
+
 def _abandon(target: FeedSlot) -> None:
     """Close the file of a feed that will not be whole."""
     for file in (target.file, getattr(target.file, "file", None)):  # a compressor's, and its
@@ -171,6 +183,8 @@ def part_of(local: Path) -> Path:
 
 def _lock(part: Path, local: Path) -> IO[bytes]:
     """Keep other jobs off a local file that is not there yet."""
+    if local.is_dir():  # which no file can replace
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(local))
     part.parent.mkdir(parents=True, exist_ok=True)
     file = part.open("ab")
     lock_feed(file, local)
@@ -233,11 +247,14 @@ def _replaces(storage: Any, local: Path | None) -> bool:
 
 
 def local_path(slot: FeedSlot) -> Path | None:
-    """The local file that a feed becomes: None for remote ones, pipes and the like."""
+    """The local file that a feed becomes: None for remote ones, pipes and the like.
+
+    A folder of that name is no pipe: nothing can be written there, and opening it says so.
+    """
     if type(slot.storage) is not FileFeedStorage:
         return None
     path = Path(slot.storage.path).resolve()  # a link stays one
-    return path if path.is_file() or not path.exists() else None
+    return path if path.is_file() or path.is_dir() or not path.exists() else None
 
 
 def target_base(slot: FeedSlot) -> int:

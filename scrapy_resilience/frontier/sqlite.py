@@ -144,6 +144,7 @@ class SQLiteStore:
             connection = sqlite3.connect(
                 uri, uri=True, isolation_level=None, check_same_thread=False
             )
+            connection.text_factory = _text
             self._check(connection)
         except BaseException as error:
             if connection is not None:
@@ -393,6 +394,11 @@ def _schema_of(connection: sqlite3.Connection) -> int:
 def _may_pass(error: Exception) -> bool:
     """Whether it is a lock, a missing permission, a full disk, and not the file itself."""
     return isinstance(error, sqlite3.OperationalError)
+
+
+def _text(data: bytes) -> str:
+    """Damaged text too: the row's check finds that, sqlite3 would take it for a trouble."""
+    return data.decode(errors="replace")
 
 
 _PAGE: Final = 1000

@@ -106,6 +106,16 @@ def test_a_damaged_store_gives_way_to_a_snapshot(job, damage):
     job.check_items()
 
 
+def test_a_snapshot_whose_key_is_missing(job):
+    """The refusal says what is wrong with the store, and that a key is needed."""
+    for path in snapshots(job):
+        path.unlink()
+    job.finish(env={"RESILIENCE_ENCRYPTION_KEY": "correct horse battery"})
+    torn(job)
+
+    job.run().check_refused(f"{STORE} can't be read as a job", "is encrypted: set")
+
+
 def test_generation_by_generation(job):
     """A newest snapshot that is damaged as well is passed over."""
     flipped(job)

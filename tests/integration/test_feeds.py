@@ -294,3 +294,15 @@ def test_a_second_feed_in_the_second_run(crawl):
     assert {item["sku"] for item in job.items("more.jsonl")} < {
         item["sku"] for item in job.items()
     }
+
+
+def test_no_feed_any_more(crawl):
+    """A feed that is missed on a resume is named, also when it was the only one."""
+    job = crawl(SHOP, FEEDS={"items.jsonl": {"format": "jsonlines"}})
+    job.run_until(commits=2)
+    job.configure(FEEDS={})
+
+    run = job.run()
+
+    assert run.code == 0, run
+    assert "The feed items.jsonl of the last run is not in FEEDS any more" in run.log

@@ -288,7 +288,7 @@ def test_a_place_that_fails(plain_crawl):
 
     assert (run.code, run.reason) == (0, "finished")
     assert len(run.errors) == 1
-    assert "A snapshot can't be made" in run.errors[0]
+    assert "A snapshot can't be made in spider.py (" in run.errors[0]
     assert run.stats["resilience/snapshots/errors"] > 1
     job.check_items()
 

@@ -188,7 +188,7 @@ def test_start_that_raises(plain_crawl):
     second = job.run()
 
     assert "no more" in first.log
-    assert first.code == 0
+    assert (first.code, first.reason) == (1, "start_error")  # crawl && upload must not upload
     second.check_finished()
     job.check_items(numbered(job.site, 40))
 

@@ -183,6 +183,29 @@ def test_batches_that_end_on_a_full_disk(crawl, disk, kind):
     check_same(skus(found), skus(job.site.expected_items()))
 
 
+def test_batches_that_can_not_begin(crawl, disk):
+    """A disk without room for another file is waited for as one without room for bytes."""
+    kinds = {"jsonl": "jsonlines", "json": "json"}
+    feeds = {
+        str(disk.path / f"batch-%(batch_id)03d.{end}"): {"format": kind, "batch_item_count": 40}
+        for end, kind in kinds.items()
+    }
+    disk.remount("size=20m,nr_inodes=7")
+    job = crawl(SHOP, FEEDS=feeds)
+
+    with job.process() as process:
+        wait_until(lambda: TROUBLE in job.last().log)
+        wait_until(lambda: quiet(job))
+        disk.remount("nr_inodes=1000")
+        run = job.ended(process)
+
+    assert (run.code, run.reason) == (0, "finished"), run
+    lines = [item for path in disk.path.glob("batch-*.jsonl") for item in job.items(path)]
+    whole = [each for path in disk.path.glob("*.json") for each in json.loads(path.read_text())]
+    check_same(skus(lines), skus(job.site.expected_items()))
+    check_same(skus(whole), skus(job.site.expected_items()))
+
+
 def test_a_kill_on_a_full_disk(crawl, disk):
     """A job that is killed while its disk is full goes on from its last commit."""
     job = crawl(BIG, **on_disk(disk))
@@ -271,6 +294,17 @@ def test_a_disk_that_is_read_only(crawl, disk):
     disk.remount("ro")
 
     job.run().check_refused("can't be used as JOBDIR", "Read-only file system")
+
+
+def test_a_disk_without_room_for_a_job(crawl, disk):
+    """A JOBDIR in which no store can be made is refused in one line, and works with room."""
+    disk.remount("size=64k")  # enough for the lock
+    job = crawl(SHOP, **on_disk(disk))
+
+    job.run().check_refused("can't be used as JOBDIR", "disk is full")
+
+    disk.remount("size=50m")
+    assert job.run().code == 0
 
 
 ORDER = """

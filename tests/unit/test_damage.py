@@ -130,6 +130,18 @@ def test_each_flip_in_what_is_stored_is_found(whole):
         assert check(whole, damaged)
 
 
+@pytest.mark.parametrize("text", [b"namevalue", b"lane1", b"last_number"])
+def test_text_that_is_none(whole, text):
+    """Bytes that are no text are damage, not a trouble that passes."""
+    path, data, _ = whole
+    damaged = bytearray(data)
+    damaged[data.rindex(text)] = 0xFF
+    path.write_bytes(damaged)
+
+    with pytest.raises(DamagedError):
+        content(path)
+
+
 @pytest.mark.parametrize(
     "statement",
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -89,8 +90,9 @@ class Exporting:
 
     def kill(self):
         """End as a kill does: locks are gone, what was flushed is there."""
-        for slot in self.exporter.slots:
-            slot.close() if hasattr(slot, "close") else slot.file.close()
+        for slot in {*self.exporter.slots, *self.exporter._records}:
+            if file := slot if hasattr(slot, "close") else slot.file:
+                file.close()
 
 
 def disk_is_full(*_):
@@ -121,15 +123,80 @@ async def test_a_commit_that_fails_forgets_no_full_batch(tmp_path, monkeypatch):
     run.kill()
 
 
-def test_a_batch_that_can_not_be_opened(tmp_path):
-    """Items that come after a batch could not be opened are never committed as written."""
-    feeds = {f"{tmp_path}/%(batch_id)d/lines": {"format": "jsonlines", "batch_item_count": 1}}
-    run = Exporting(tmp_path, feeds)
+@pytest.mark.parametrize("kind", ["jsonlines", "json"])
+def test_a_folder_is_no_feed(tmp_path, kind, caplog):
+    """A feed whose name is that of a folder ends the crawl before it loses all items."""
+    (tmp_path / "feed").mkdir()
+
+    with pytest.raises(CloseSpider):
+        Exporting(tmp_path, {str(tmp_path / "feed"): {"format": kind}})
+
+    assert "can't be opened: [Errno 21] Is a directory" in caplog.text
+
+
+def batches(folder, kind):
+    """Batches of two, each in a folder of its own, in which the first one is written."""
+    feeds = {f"{folder}/%(batch_id)d/feed": {"format": kind, "batch_item_count": 2}}
+    return Exporting(folder, feeds)
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("kind", ["jsonlines", "csv", "json"])
+async def test_batches_that_can_not_be_opened_yet(tmp_path, kind):
+    """No commit is made without their items, which are all there once they can be opened."""
+    run = batches(tmp_path, kind)
     (tmp_path / "2").write_text("in the way")
+    run.scrape(*range(1, 4))
+    run.scrape(4, 5)  # the second batch is full, and the third one opens
+    with pytest.raises(OSError, match=re.escape(f"'{tmp_path}/2")):
+        run.commit()
 
-    run.scrape(1, 2)
+    (tmp_path / "2").unlink()
+    run.commit()
+    run.scrape(6, 7)
+    await run.close(all_done=True)
 
+    found = [(tmp_path / str(n) / "feed").read_text() for n in range(1, 5)]
+    numbers = [[int(n) for n in re.findall(r"\d", text)] for text in found]
+    assert numbers == [[1, 2], [3, 4], [5, 6], [7]]
+    run.kill()
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("kind", ["jsonlines", "json"])
+async def test_a_batch_that_can_never_be_opened(tmp_path, kind):
+    """After the close nothing is committed as written, and the next run goes on before it."""
+    run = batches(tmp_path, kind)
+    (tmp_path / "2").write_text("in the way")
+    run.scrape(1)
+    run.commit()
+    run.scrape(2, 3)
+    with pytest.raises(OSError, match="/2"):
+        run.commit()
+    await run.close()
+
+    (tmp_path / "2").unlink()
     with pytest.raises(StorageError, match="can't be opened"):
+        run.commit()
+
+    run.kill()
+    second = Exporting(tmp_path, run.exporter.settings["FEEDS"], run)
+    second.scrape(2, 3)
+    await second.close(all_done=True)
+    found = [(tmp_path / str(n) / "feed").read_text() for n in (1, 2)]
+    assert [re.findall(r"\d", text) for text in found] == [["1", "2"], ["3"]]
+    second.kill()
+
+
+def test_a_batch_that_another_job_has(tmp_path, monkeypatch):
+    """A batch that is locked by the time it can be opened closes the crawl."""
+    run = batches(tmp_path, "jsonlines")
+    (tmp_path / "2").write_text("in the way")
+    run.scrape(1, 2, 3)
+    (tmp_path / "2").unlink()
+    monkeypatch.setattr("scrapy_resilience.checkpoint.feeds.lock_fd", lambda _: False)
+
+    with pytest.raises(StorageError, match="another job writes to"):
         run.commit()
     run.kill()
 
@@ -219,8 +286,9 @@ async def test_a_resume_in_another_folder(tmp_path, monkeypatch, kind, key, name
     assert list((tmp_path / "two").iterdir()) == []
 
 
-def test_lines_do_not_become_a_feed_that_replaces_them(tmp_path):
-    """Lines of the last run are not overwritten by a feed of another format."""
+@pytest.mark.parametrize("changed", ["json", "csv"])
+def test_lines_do_not_become_another_feed(tmp_path, changed):
+    """Lines of the last run are neither overwritten nor continued in another format."""
     feed = tmp_path / "feed"
     first = Exporting(tmp_path, {str(feed): {"format": "jsonlines", "overwrite": True}})
     first.scrape(1)
@@ -228,7 +296,42 @@ def test_lines_do_not_become_a_feed_that_replaces_them(tmp_path):
     first.kill()
 
     with pytest.raises(CloseSpider):
-        Exporting(tmp_path, {str(feed): {"format": "json", "overwrite": True}}, first)
+        Exporting(tmp_path, {str(feed): {"format": changed, "overwrite": True}}, first)
+    assert feed.read_bytes() == b'{"n": 1}\n'
+
+
+def test_lines_by_another_name(tmp_path):
+    """``jsonl`` is what ``jsonlines`` is."""
+    feed = tmp_path / "feed"
+    first = Exporting(tmp_path, {str(feed): {"format": "jsonlines"}})
+    first.scrape(1)
+    first.commit()
+    first.kill()
+
+    second = Exporting(tmp_path, {str(feed): {"format": "jsonl"}}, first)
+    second.scrape(2)
+    second.commit()
+    second.kill()
+
+    assert feed.read_bytes() == b'{"n": 1}\n{"n": 2}\n'
+
+
+def test_columns_that_change(tmp_path, caplog):
+    """A CSV file has one header: the columns of its first run stay, and a warning says so."""
+    feed = tmp_path / "feed"
+    first = Exporting(tmp_path, {str(feed): {"format": "csv", "fields": ["n", "m"]}})
+    first.scrape(1)
+    first.commit()
+    first.kill()
+
+    changed = {str(feed): {"format": "csv", "fields": ["m", "n"]}}
+    second = Exporting(tmp_path, changed, first)
+    second.scrape(2)
+    second.commit()
+    second.kill()
+
+    assert feed.read_text().split() == ["n,m", "1,", "2,"]
+    assert "keeps the columns of its first run: n, m" in caplog.text
 
 
 def test_what_overwrite_was_when_the_feed_was_opened(tmp_path):

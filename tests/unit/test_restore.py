@@ -305,6 +305,32 @@ def cut_back(tmp_path, store):
     return recover(state, tmp_path, clean=state.load(META)["clean"])
 
 
+def test_only_feeds_are_named(tmp_path, store):
+    """What a restore says is cut are the user's files, not the spools of the job."""
+    feed, spool = tmp_path / "items.jsonl", tmp_path / "spool" / "one"
+    feed.write_bytes(b"1\n2\n")
+    spool.parent.mkdir()
+    spool.write_bytes(b"committed")
+    store.unlink()
+    record = FeedRecord(
+        template="j",
+        uri="j",
+        path="spool/one",
+        base=0,
+        existed=False,
+        overwrite=False,
+        batch_id=1,
+        offset=9,
+        spooled=True,
+    )
+    spooled = {record.name: ValueCodec().encode(asdict(record))}
+    make_store(tmp_path, state={**feed_record(feed, 4), **spooled})
+    snapshots = snapshots_of(tmp_path)
+    snapshots.create(store, about)
+
+    assert restore(tmp_path, snapshots).feeds == {str(feed): 4}
+
+
 def test_a_feed_goes_back_to_the_snapshot(tmp_path, store):
     """A feed that has grown since a clean end is cut, and what is cut off is kept."""
     feed = tmp_path / "items.jsonl"

@@ -1,0 +1,63 @@
+"""A batch of a feed that can't be opened yet, on a full disk for example."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from scrapy.extensions.feedexport import FeedSlot
+
+from scrapy_resilience.extensions.spooledfeed import encode_item, mask_uri
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scrapy_resilience.frontier.codec import ValueCodec
+
+__all__ = ["WaitingSlot"]
+
+logger = logging.getLogger(__name__)
+
+
+class WaitingSlot(FeedSlot):
+    """Takes the place of a slot until *open_slot* gives it: its items wait in memory.
+
+    No commit can be made meanwhile, so the crawl soon asks for nothing new.
+    """
+
+    def __init__(
+        self, slot: FeedSlot, open_slot: Callable[[], FeedSlot], values: ValueCodec
+    ) -> None:
+        vars(self).update(vars(slot))
+        self._open_slot = open_slot
+        self._values = values
+        self._items: list[bytes] = []
+        self.exporter: Any = self  # export_item() is all that is called
+
+    def start_exporting(self) -> None:
+        """There is no file."""
+
+    def export_item(self, item: Any) -> None:
+        self._items.append(encode_item(self._values, item))
+
+    def open(self, empty: Callable[[FeedSlot], None]) -> FeedSlot:
+        """The slot that goes on; raises OSError while there is none.
+
+        *empty* is called with it before its first item.
+        """
+        slot = self._open_slot()
+        if self._items:
+            empty(slot)
+        slot.start_exporting()
+        for data in self._items:
+            self._write(slot, data)
+        return slot
+
+    def _write(self, slot: FeedSlot, data: bytes) -> None:
+        exporter: Any = slot.exporter
+        try:
+            exporter.export_item(self._values.decode(data))
+        except Exception:
+            logger.exception("An item can't be written to %s", mask_uri(self.uri))
+        else:
+            slot.itemcount += 1
