@@ -369,6 +369,11 @@ class ResilientScheduler(Refusing, BaseScheduler):
     def _collect_some(self) -> None:
         if len(self.ledger.under_way) > self._collect_at:
             self._collect()
+            self._commit_if_full()
+
+    def _commit_if_full(self) -> None:
+        if self.frontier.changed >= self._max_changes:
+            self.on_full()
 
     def _collect(self) -> None:
         done = self.ledger.collect(under_way(self.crawler.engine))
@@ -409,8 +414,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
             origin.parent.put_out(origin.key)
         elif origin.parent is None and self.ledger.repeats:
             self.ledger.hand_on(self._being_replaced(), row)
-        if self.frontier.changed >= self._max_changes:
-            self.on_full()
+        self._commit_if_full()
 
     def _delay_of(self, request: Request, lane: str) -> float:
         delay = pop_delay(request)

@@ -99,7 +99,7 @@ class Checkpoint(JobComponent):
         """A store that was too large to be read before the crawl began."""
         if self.job.resumed and not verification.is_small(path):
             try:
-                await asyncio.to_thread(verification.verify, path)
+                await asyncio.to_thread(verification.verify_beside, path)
             except DamagedError as error:
                 self._damaged(error)
             except CheckpointError:

@@ -23,7 +23,7 @@ from scrapy_resilience.frontier.checks import (
 from scrapy_resilience.frontier.store import Letter, Row
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
     from scrapy_resilience.frontier.store import Changes
 
@@ -261,29 +261,32 @@ class SQLiteStore:
         (last,) = self._reader.execute("SELECT max(number) FROM letters").fetchone()
         return last or 0
 
-    def verify(self) -> None:
+    def verify(self, rest: Callable[[], object] = lambda: None) -> None:
         """Read all of it. Raises :exc:`DamagedError`. About 5 s for a million requests.
 
-        May be called in another thread, of a store that is opened there to read only.
+        May be called in another thread, of a store that is opened there to read only; *rest*
+        is called each few hundred rows.
         """
         pinned = self._reader.in_transaction
         try:
             self.pin()  # all of it as of one moment
             try:
-                self._verify()
+                self._verify(rest)
             finally:
                 if not pinned:
                     self.unpin()
         except (sqlite3.Error, TypeError, ValueError, AttributeError) as error:
             raise self._damaged(error) from error
 
-    def _verify(self) -> None:
+    def _verify(self, rest: Callable[[], object]) -> None:
         (answer,) = self._reader.execute("PRAGMA quick_check(1)").fetchone()
         if answer != "ok":
             raise self._damaged(answer.splitlines()[-1])
         counted: Counter[int] = Counter()
         waiting = []
-        for values in self._reader.execute(_ROWS):
+        for number, values in enumerate(self._reader.execute(_ROWS)):
+            if number % _PAGE == 0:
+                rest()
             row = self._row(values)
             counted[row.lane] += 1
             if row.due is not None:
@@ -294,10 +297,12 @@ class SQLiteStore:
             raise self._damaged("requests are missing")
         start: bytes | None = b""
         while start is not None:
+            rest()
             page = self.fingerprints(start, _PAGE)
             start = page[-1] + b"\0" if len(page) == _PAGE else None
         after = 0
         while letters := self.letters(after, _PAGE):
+            rest()
             after = letters[-1].number
         deque(self.start_keys(), maxlen=0)
         self.outputs(), self.state(), self.last_number()
@@ -401,8 +406,8 @@ def _text(data: bytes) -> str:
     return data.decode(errors="replace")
 
 
-_PAGE: Final = 1000
-"""Fingerprints that are verified at a time."""
+_PAGE: Final = 200
+"""Rows that are verified at a time."""
 _CHUNK: Final = 600
 """Rows a statement: few enough to bind their values in some milliseconds."""
 _INSERT_FINGERPRINTS: Final = """

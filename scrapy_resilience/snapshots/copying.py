@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from scrapy_resilience.exceptions import DamagedError, SnapshotError
-from scrapy_resilience.snapshots.verification import is_small, verify
+from scrapy_resilience.snapshots.verification import is_small, verify_beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,7 +38,7 @@ def copy_store(source: Path, target: Path, look: Callable[[dict[str, bytes]], _T
     """
     try:
         if is_small(source):
-            verify(source)
+            verify_beside(source)
         with closing(_connect(source, "mode=ro")) as reader:
             reader.execute("BEGIN")  # what is read and what is copied are of one moment
             seen = look(dict(reader.execute("SELECT name, data FROM state")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
@@ -10,9 +11,11 @@ from scrapy_resilience.frontier.sqlite import SQLiteStore
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["is_small", "verify"]
+__all__ = ["is_small", "verify", "verify_beside"]
 
 _SMALL: Final = 8_000_000
+_REST: Final = 2
+"""Seconds of rest for each of work."""
 
 
 def is_small(path: Path) -> bool:
@@ -24,3 +27,23 @@ def verify(path: Path) -> None:
     """Read a store through a connection of its own. Raises :exc:`DamagedError`."""
     with closing(SQLiteStore(path, read_only=True)) as store:
         store.verify()
+
+
+def verify_beside(path: Path) -> None:
+    """The same in a thread beside a crawl: it takes thrice as long.
+
+    Whenever the event loop lets go of Python's lock to read a row, this thread takes it.
+    """
+    with closing(SQLiteStore(path, read_only=True)) as store:
+        store.verify(_Rest())
+
+
+class _Rest:
+    """Sleeps for some of the time that this thread has worked since."""
+
+    def __init__(self) -> None:
+        self._since = time.thread_time()
+
+    def __call__(self) -> None:
+        time.sleep(_REST * (time.thread_time() - self._since))
+        self._since = time.thread_time()
