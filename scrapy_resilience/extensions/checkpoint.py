@@ -7,6 +7,7 @@ import contextlib
 import gc
 import logging
 import sqlite3
+import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -62,6 +63,7 @@ class Checkpoint(JobComponent):
         self._stats: Any = crawler.stats
         self._due = asyncio.Event()
         self._stop = False
+        self._ended = threading.Event()
         self._skip = self._skips = 0
         self._state: Any = job.spider_state(_SPIDER_STATE) or {}
         job.on_open.append(self._opened)
@@ -99,11 +101,11 @@ class Checkpoint(JobComponent):
         """A store that was too large to be read before the crawl began."""
         if self.job.resumed and not verification.is_small(path):
             try:
-                await asyncio.to_thread(verification.verify_beside, path)
+                await asyncio.to_thread(verification.verify_beside, path, self._ended)
             except DamagedError as error:
                 self._damaged(error)
             except CheckpointError:
-                logger.debug("The store was closed before it was verified", exc_info=True)
+                logger.debug("The crawl has ended before its store was verified", exc_info=True)
 
     def _damaged(self, error: Exception) -> None:
         """Stop as a kill would: what was sealed since is not worth more than what was read."""
@@ -130,6 +132,7 @@ class Checkpoint(JobComponent):
 
     async def _closing(self) -> None:
         self._stop = True
+        self._ended.set()
         self._due.set()
         await self._task
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing, contextmanager
+from threading import Event
 from typing import TYPE_CHECKING, TypeVar
 
 from scrapy_resilience.exceptions import DamagedError, SnapshotError
@@ -38,7 +39,7 @@ def copy_store(source: Path, target: Path, look: Callable[[dict[str, bytes]], _T
     """
     try:
         if is_small(source):
-            verify_beside(source)
+            verify_beside(source, Event())
         with closing(_connect(source, "mode=ro")) as reader:
             reader.execute("BEGIN")  # what is read and what is copied are of one moment
             seen = look(dict(reader.execute("SELECT name, data FROM state")))

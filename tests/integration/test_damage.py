@@ -209,3 +209,14 @@ def test_damage_that_is_found_while_the_crawl_runs(job):
     assert (run.code, run.reason) == (0, "finished"), run
     assert not (job.job / DAMAGED).exists()
     job.check_items()
+
+
+def test_a_crawl_does_not_wait_for_a_verification(job):
+    """One that ends before its large store was read ends at once."""
+    forever = LARGE + "\n    verification._REST = 1e6\n"
+    job.write("spider.py", forever.replace("\n    ", "\n"))
+
+    run = job.run(limit=15)
+
+    assert (run.code, run.reason) == (0, "finished"), run
+    job.check_items()
