@@ -11,7 +11,15 @@ SCRAPY_RETRY_TIMES: Final = "retry_times"
 """Scrapy's: how often a request was tried again."""
 META_FAILED_AT: Final = "resilience_failed_at"
 """When a request that is tried again failed for the first time, in seconds since 1970."""
-ATTEMPT_STATE: Final = (SCRAPY_RETRY_TIMES, META_FAILED_AT, "redirect_times", "redirect_ttl")
+META_ANSWERS_BEFORE: Final = "resilience_answers_before"
+"""How often its domain had answered when a request failed: a number of one run only."""
+ATTEMPT_STATE: Final = (
+    SCRAPY_RETRY_TIMES,
+    META_FAILED_AT,
+    META_ANSWERS_BEFORE,
+    "redirect_times",
+    "redirect_ttl",
+)
 """Meta keys that tell of tries: a replay begins without them."""
 
 META_OPEN_ACTION: Final = "resilience_open_action"

@@ -392,6 +392,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
             payload,
             priority=request.priority,
             start=bool(request.meta.get("is_start_request")),
+            fifo=names.META_FAILED_AT in request.meta,
             fingerprint=origin.fingerprint,
             delay=delay,
             now=_clock.monotonic() if delay else 0.0,

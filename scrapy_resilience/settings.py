@@ -156,11 +156,14 @@ class Config:
     )
     breaker_enabled: bool = _setting(True, "Circuit breakers for each domain.")
     breaker_failure_threshold: int = _setting(
-        5, "Failures in a row that open a breaker; 0 turns this off.", minimum=0
+        5,
+        "Failures in a row that open a breaker, at least: of a domain that is flaky, and "
+        "answers all the same, more. 0 turns this off.",
+        minimum=0,
     )
     breaker_failure_rate: float = _setting(
-        0.5,
-        "Share of failures in the window that opens a breaker; 0 turns this off.",
+        0.0,
+        "Share of failures in the window that opens a breaker as well; 0 turns this off.",
         minimum=0,
         maximum=1,
     )
@@ -168,21 +171,32 @@ class Config:
         60.0, "Seconds of which shares of failures and slow calls are taken.", minimum=0.01
     )
     breaker_min_calls: int = _setting(
-        10, "Requests in the window below which no share counts.", minimum=1
+        20, "Requests in the window below which no share counts.", minimum=1
+    )
+    breaker_first_trial: float = _setting(
+        1.0,
+        "Seconds after which an open breaker makes its first trial request; each that fails "
+        "makes the wait half as long again. 0 waits for RESILIENCE_BREAKER_RECOVERY_TIMEOUT "
+        "at once.",
+        minimum=0,
     )
     breaker_recovery_timeout: float = _setting(
         300.0,
-        "Seconds that a breaker stays open for the first time; each reopening doubles them.",
+        "Seconds between two trial requests at most. Without early trials: before the first "
+        "one, and each that fails doubles them.",
         minimum=0.001,
     )
     breaker_max_recovery_timeout: float = _setting(
-        3600.0, "Seconds that a breaker stays open at most.", minimum=0.001
+        3600.0, "Seconds between two trial requests at most, without early trials.", minimum=0.001
     )
     breaker_half_open_max: int = _setting(
         3, "Trial requests of a half-open breaker, one at a time.", minimum=1
     )
     breaker_success_threshold: int = _setting(
-        2, "Trial requests that must succeed for a breaker to close.", minimum=1
+        1, "Trial requests that must succeed for a breaker to close.", minimum=1
+    )
+    breaker_trial_timeout: float = _setting(
+        20.0, "Seconds after which a trial request without an answer has failed.", minimum=0.001
     )
     breaker_open_action: str = _setting(
         "hold",
@@ -190,10 +204,16 @@ class Config:
         "CircuitOpenError.",
         choices=("hold", "fail"),
     )
+    breaker_give_up_after: tuple[float, ...] = _setting(
+        (60.0, 3600.0),
+        "Seconds after which the requests of a domain that is down go to the dead letters: of "
+        "one that has never answered, and of one that has. One number is for both.",
+        minimum=0,
+    )
     breaker_max_trips: int = _setting(
-        5,
+        -1,
         "How often in a row a domain may reopen before its requests go to the dead letters; "
-        "0 gives it up when it opens for the first time, -1 never.",
+        "0 gives it up when it opens for the first time, -1 for any number.",
         minimum=-1,
     )
     breaker_statuses: tuple[int, ...] = _setting(
@@ -234,7 +254,7 @@ class Config:
         dict, 'Domain → rate, such as "60/m" or "60/m burst 10"; "*" is for all others.'
     )
     adaptive_rate: bool = _setting(
-        True, "Ask a domain that throttles at half the rate, and faster again in time."
+        True, "Ask a domain that throttles as fast as it answers, and faster again in time."
     )
     crawl_delay_max: float = _setting(
         60.0,
@@ -268,8 +288,8 @@ class Config:
         5, "How many retries are downloaded at a time; those that wait don't count.", minimum=1
     )
     retry_budget: float = _setting(
-        0.2,
-        "Retries of a domain for each of its requests, above which retries wait longer; "
+        3.0,
+        "Retries of a domain for each of its answers, above which retries wait longer; "
         "0 for no budget.",
         minimum=0,
     )
@@ -426,17 +446,21 @@ def _structure(name: str, raw: Any, shown: str, kind: type) -> Any:
     return raw
 
 
+_PLAIN: Final = {int: "whole numbers", float: "numbers", str: "texts"}
+
+
 def _list(name: str, kind: Any, raw: Any, shown: str) -> tuple[Any, ...]:
     """A list; of numbers and texts also with commas."""
-    if kind not in {int, str}:
+    if kind not in _PLAIN:
         return tuple(_structure(name, raw, shown, list))
+    if kind is float and isinstance(raw, (int, float)):
+        raw = [raw]
     if isinstance(raw, str) and not raw.lstrip().startswith("["):
         raw = [part.strip() for part in raw.split(",") if part.strip()]
     try:
         return tuple(kind(value) for value in _structure(name, raw, shown, list))
     except (TypeError, ValueError):
-        what = "whole numbers" if kind is int else "texts"
-        raise ConfigurationError(f"{name}={shown}: use a list of {what}.") from None
+        raise ConfigurationError(f"{name}={shown}: use a list of {_PLAIN[kind]}.") from None
 
 
 def _number(name: str, kind: type, bounds: Mapping[str, Any], raw: Any, shown: str) -> Any:

@@ -10,27 +10,32 @@ States
     admits and does not count, metrics only admits and counts.
 
 Opening
-    A closed breaker opens after ``failure_threshold`` failures in a row, or when at least
-    ``min_calls`` calls of the window are known and the share of failures, or of slow calls,
-    reaches its rate. It looks at that when a call has failed or was slow: a fast success
-    opens nothing.
+    A breaker guards against a domain that is *down*: to refuse calls to one that is flaky, and
+    still answers, gains nothing. So a closed breaker opens after a run of failures that is
+    implausible for the usual share of failures (:mod:`.usual`), the run included, and of
+    ``failure_threshold`` at least; one that has never seen a success opens after just that.
+    Optionally it also opens when at least ``min_calls`` calls of the window are known and the
+    share of failures, or of slow calls, reaches a rate. It looks at that when a call has
+    failed or was slow: a fast success opens nothing.
 
 How long
-    ``recovery_timeout`` · 2ⁿ, give or take the jitter, and never more than
-    ``max_recovery_timeout``. Each opening adds one to n, and each window that the breaker then
-    spends closed takes one off, so a domain that flaps is asked less and less often.
+    Trials come early, because most outages are short and a trial costs one call:
+    ``first_trial`` · 1.5ⁿ, give or take the jitter, at most ``recovery_timeout``; *n* counts
+    the reopenings in a row. With ``first_trial=0`` as classical breakers do it:
+    ``recovery_timeout`` · 2ⁿ, at most ``max_recovery_timeout``.
 
 Half-open
     A trial that fails, or is slow, opens again. ``success_threshold`` successes close. A trial
     that is throttled (429) proves neither: the breaker stays open for as long as the answer
     asks, and nothing is escalated. A trial that is ignored or cancelled gives its place to
-    another one. One without an outcome after ``trial_timeout`` ends the round as a failure.
+    another one. One without an outcome after ``trial_timeout`` ends the round as a failure;
+    should it succeed later on, the other side is slow, not down: that closes, too.
 
 Eras
     A permit names the era in which it was given, and each transition begins a new one. An
     outcome of an earlier era is dropped: a call that was admitted before the breaker opened
-    can neither decide a trial nor prolong the open time. The permit of a trial is unique, and
-    ends with its outcome, so it can't be given back twice.
+    can neither decide a trial nor prolong the open time, nor change the usual share. The
+    permit of a trial is unique, and ends with its outcome, so it can't be given back twice.
 
 Time
     There is no timer. Open turns half-open when somebody asks, which is also when a late
@@ -47,7 +52,8 @@ from enum import Enum
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
-from scrapy_resilience.core.breakerconfig import LEVEL_MAX, BreakerConfig
+from scrapy_resilience.core.breakerconfig import BreakerConfig
+from scrapy_resilience.core.usual import UsualShare
 from scrapy_resilience.core.window import Counts, Window
 
 if TYPE_CHECKING:
@@ -78,6 +84,7 @@ class Event(Enum):
     TRIAL_FAILED = "trial failed"
     TRIAL_THROTTLED = "trial throttled"
     TRIAL_LATE = "trial late"
+    LATE_TRIAL_PASSED = "late trial passed"
     FORCE_OPEN = "force open"
     DISABLE = "disable"
     METRICS_ONLY = "metrics only"
@@ -112,6 +119,8 @@ TRANSITIONS: Final[Mapping[tuple[State, Event], State]] = {
     (State.HALF_OPEN, Event.TRIAL_FAILED): State.OPEN,
     (State.HALF_OPEN, Event.TRIAL_THROTTLED): State.OPEN,
     (State.HALF_OPEN, Event.TRIAL_LATE): State.OPEN,
+    (State.OPEN, Event.LATE_TRIAL_PASSED): State.CLOSED,
+    (State.HALF_OPEN, Event.LATE_TRIAL_PASSED): State.CLOSED,
     **{(old, event): new for event, new in _BY_HAND.items() for old in State if old != new},
     **{(old, Event.RESET): State.CLOSED for old in State},
 }
@@ -158,8 +167,9 @@ class Breaker:
     """
 
     __slots__ = (
-        "_era", "_failed", "_level", "_on_transition", "_open_time", "_out", "_rng", "_round",
-        "_since", "_window", "config", "last_failure", "opened_until", "state", "trips",
+        "_era", "_failed", "_late", "_on_transition", "_open_time", "_out", "_rng", "_round",
+        "_usual", "_well", "_window", "answered", "config", "failing_since", "last_failure",
+        "opened_at", "opened_until", "state", "trips",
     )  # fmt: skip
 
     def __init__(
@@ -171,16 +181,19 @@ class Breaker:
         self.config = config
         self.state = _CLOSED
         self.trips = 0  # reopenings in a row
-        self.opened_until = 0.0
+        self.opened_at = self.opened_until = 0.0
         self.last_failure = ""
+        self.answered = False  # whether a call has ever succeeded
+        self.failing_since = inf  # the first of the present failures in a row
         self._rng = rng
         self._on_transition = on_transition
         self._era = 0  # even; one more is the permit of the latest trial
         self._out = 0  # permits of this era without an outcome
         self._failed = 0  # failures in a row
-        self._level = 0  # of escalation
-        self._since = 0.0  # when it closed
+        self._late = -1  # the permit of the latest trial that was late
         self._open_time = 0.0  # the length of the latest open state
+        self._well = 0  # successes, counted until the first failure
+        self._usual: UsualShare | None = None  # made by the first failure
         self._window: Window | None = None  # made by the first call that counts
         self._round: _Round | None = None  # while half-open
 
@@ -232,6 +245,8 @@ class Breaker:
         if permit != self._era or self._round is not None:
             self._refresh(now)
             if self._round is None or permit not in self._round.under_way:
+                if permit == self._late and outcome is _SUCCESS:
+                    self._fire(Event.LATE_TRIAL_PASSED, now)
                 return  # of an era that is over
         failed = outcome is _FAILURE
         slow = 0.0 < self.config.slow_call_duration <= duration
@@ -247,20 +262,40 @@ class Breaker:
                 self._count(now, failed=failed, slow=slow)
 
     def _count(self, now: float, *, failed: bool, slow: bool) -> None:
-        window = self._window
-        if window is None:
-            window = self._window = Window(self.config.window, now)
-        window.add(now, failed=failed, slow=slow)
-        self._failed = self._failed + 1 if failed else 0
+        if failed:
+            self._failed += 1
+            if self._failed == 1:
+                self.failing_since = now
+            if self._usual is None:
+                self._usual = UsualShare.after(self._well)
+        else:
+            self._failed = 0
+            self._well += 1
+            self.answered = True
+            self.failing_since = inf
+        if self._usual is not None:
+            self._usual.add(failed=failed)
+        if self._looks_at_rates:
+            self._note(now, failed=failed, slow=slow)
         if failed or slow:
-            event = self._reason_to_open(window.read(now))
+            event = self._reason_to_open(now)
             if event is not None:
                 self._fire(event, now)
 
-    def _reason_to_open(self, counts: Counts) -> Event | None:
+    @property
+    def _looks_at_rates(self) -> bool:
+        return self.config.failure_rate > 0 or self.config.slow_call_duration > 0
+
+    def _note(self, now: float, *, failed: bool, slow: bool) -> None:
+        if self._window is None:
+            self._window = Window(self.config.window, now)
+        self._window.add(now, failed=failed, slow=slow)
+
+    def _reason_to_open(self, now: float) -> Event | None:
         config = self.config
-        if 0 < config.failure_threshold <= self._failed:
+        if 0 < config.failure_threshold <= self._failed and self._is_implausible():
             return Event.FAILURES_IN_A_ROW
+        counts = self.counts(now)
         if counts.calls < config.min_calls:
             return None
         if 0 < config.failure_rate <= counts.failures / counts.calls:
@@ -268,6 +303,12 @@ class Breaker:
         if config.slow_call_duration and counts.slow / counts.calls >= config.slow_call_rate:
             return Event.SLOW_CALL_RATE
         return None
+
+    def _is_implausible(self) -> bool:
+        """Whether a run is too long for a domain that is as flaky as usual."""
+        if not self.answered or self._usual is None:
+            return True
+        return self._failed >= self._usual.implausible_run
 
     def _end_trial(self, permit: int, outcome: Outcome, now: float, retry_after: float) -> None:
         trials = self._round
@@ -325,7 +366,7 @@ class Breaker:
         return (
             self.state is _CLOSED
             and not self._out
-            and not self._level_at(now)
+            and not self._failed
             and not self.counts(now).failures
         )
 
@@ -338,6 +379,7 @@ class Breaker:
             if self.opened_until <= now:
                 self._fire(Event.RECOVERY_DUE, now)
         elif self._round is not None and self._round.is_late(now, self.config.trial_timeout):
+            self._late = next(iter(self._round.under_way))
             self._fire(Event.TRIAL_LATE, now)
 
     def _fire(self, event: Event, now: float, open_time: float = 0.0) -> None:
@@ -350,10 +392,7 @@ class Breaker:
         else:
             self.opened_until = inf if new is State.FORCED_OPEN else 0.0
         if new is _CLOSED:
-            self._level = 0 if event is Event.RESET else self._level
-            self._since = now
-            self.trips = 0
-            self.last_failure = ""
+            self._close(event)
         self._round = _Round() if new is State.HALF_OPEN else None
         self._window = None
         self._out = self._failed = 0
@@ -365,18 +404,27 @@ class Breaker:
 
     def _open(self, event: Event, now: float, open_time: float) -> None:
         if event is not Event.TRIAL_THROTTLED:
-            level = self._level_at(now)
-            open_time = self.config.open_time(level, self._rng())
-            self._level = min(level + 1, LEVEL_MAX)
             self.trips = 0 if self.state is _CLOSED else self.trips + 1
+            open_time = self.config.open_time(self.trips, self._rng())
+        self.failing_since = min(self.failing_since, now)
         self._open_time = open_time
+        self.opened_at = now
         self.opened_until = now + open_time
 
-    def _level_at(self, now: float) -> int:
-        if not self._level or self.state is not _CLOSED:
-            return self._level
-        healthy = max(now - self._since, 0.0) // self.config.window
-        return int(max(self._level - healthy, 0))
+    def _close(self, event: Event) -> None:
+        self.trips = 0
+        self.last_failure = ""
+        self.failing_since = inf
+        self._late = -1
+        if event is Event.RESET:
+            self._usual, self._well = None, 0
+        else:
+            self.answered = True
+
+    def wait_no_longer(self, until: float) -> None:
+        """Let a trial come at *until*, when it is open for longer."""
+        if self.state is State.OPEN:
+            self.opened_until = min(self.opened_until, until)
 
     # --- storage --------------------------------------------------------------------
 
@@ -388,7 +436,6 @@ class Breaker:
         """
         state = State.OPEN if self.state is State.HALF_OPEN else self.state
         data: dict[str, Any] = {
-            "level": self._level_at(now),
             "trips": self.trips,
             "failures": self._failed if state is _CLOSED else 0,
         }
@@ -398,6 +445,8 @@ class Breaker:
         data = {name: value for name, value in data.items() if value}
         if state is _CLOSED and not data:
             return None
+        if self._usual is not None and self.answered:
+            data["usual"] = self._usual.dump()
         if self.last_failure:
             data["last_failure"] = self.last_failure
         return {"state": state.value, **data}
@@ -422,15 +471,18 @@ class Breaker:
         with suppress(ValueError):
             breaker.state = State(data.get("state"))
         breaker.trips = int(_number(data, "trips", 2**31))
-        breaker._level = int(_number(data, "level", LEVEL_MAX))
-        breaker._since = now
+        if "usual" in data:
+            breaker.answered = True
+            breaker._usual = UsualShare.load(data["usual"])
         breaker.last_failure = str(data.get("last_failure", ""))[:_TEXT_MAX]
         if breaker.state is _CLOSED:
             breaker._failed = int(_number(data, "failures", 2**31))
+            breaker.failing_since = now if breaker._failed else inf
         elif breaker.state is State.FORCED_OPEN:
             breaker.opened_until = inf
         elif breaker.state in {State.OPEN, State.HALF_OPEN}:
             breaker.state = State.OPEN
+            breaker.failing_since = now  # a new run has a new patience
             breaker._open_time = _number(data, "open_time", config.max_recovery_timeout)
             left = _number(data, "until", inf) - wall
             breaker.opened_until = now + min(max(left, 0.0), breaker._open_time)

@@ -4,7 +4,7 @@ A :class:`Gate` is what is known of one domain; it combines
 
 - its circuit breaker,
 - a hold, which a ``Retry-After`` or a ban has set,
-- a rate limit of the settings or of robots.txt, and a pace that follows throttling,
+- a rate limit of the settings or of robots.txt, and a pace that follows what it throttles,
 - a slow start: a domain that has not answered yet gets one request, and others only after
   :attr:`GateConfig.slow_start` seconds without an answer (TCP's first time-out is the model,
   RFC 6298); one whose first answer was a failure gets one at a time until it succeeds.
@@ -13,7 +13,18 @@ A domain is *on probation* after a failure without a success, when its first req
 answer and it gets another one, and while its breaker is not closed. Domains on probation have
 :attr:`GateConfig.probation_slots` requests under way together, so that a hundred dead hosts
 leave room for a healthy one; who finds no room waits in a queue. When nobody else has work,
-:meth:`Gates.excuse` lets the next one through.
+:meth:`Gates.excuse` lets the next one through. Where that many domains wait for their first
+answer, the first request of another one is a *probe*: it has :attr:`GateConfig.slow_start`
+seconds, and all the time of its downloader when it is tried again, on probation.
+
+Trials alternate between a page that has failed and an untried one from the other end of the
+queue, which :data:`FROM_THE_END` asks for: one section of bad pages neither keeps the breaker
+open nor takes the healthy pages behind it along.
+
+A domain is *given up* when it has failed for too long (``give_up_after``, by whether it has
+ever answered), or after too many reopenings in a row. A failure costs a page one of its tries
+only when the domain has answered somebody since that page's last failure
+(:meth:`Gates.costs_a_try`): an outage costs each page one.
 
 Nothing here knows Scrapy or a clock: *now* is an argument, in seconds of a clock that never
 goes back, *wall* the time of day.
@@ -24,24 +35,42 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from scrapy_resilience.core.breaker import Breaker, Event, Outcome, State
 from scrapy_resilience.core.breakerconfig import BreakerConfig
-from scrapy_resilience.core.ratelimit import Pace, Rate, TokenBucket
+from scrapy_resilience.core.pace import Pace
+from scrapy_resilience.core.ratelimit import Rate, TokenBucket
+from scrapy_resilience.core.retry import RetryChances
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Gate", "GateConfig", "Gates", "Ticket"]
+__all__ = ["FROM_THE_END", "Gate", "GateConfig", "Gates", "Patience", "Ticket"]
 
+FROM_THE_END: Final = -1.0
+"""A time in the past that also says which request is to go: the last one of the queue."""
+
+_HALF_OPEN: Final = State.HALF_OPEN
 _ON_TRIAL: Final = frozenset({State.OPEN, State.HALF_OPEN})
 _NOT_CLOSED: Final = _ON_TRIAL | {State.FORCED_OPEN}
 _SUCCESS: Final = Outcome.SUCCESS  # a member costs several times as much to look up
+_ANSWERS: Final = frozenset({Outcome.SUCCESS, Outcome.FAILURE, Outcome.THROTTLED})
 _LOOKED_AT: Final = 16
 """Gates that one eviction looks at."""
-_MEASURED: Final = 10.0
-"""Seconds over which a domain's own rate is measured."""
+_LATELY: Final = 30.0
+"""Seconds for which a domain that has answered is taken to be up."""
+
+
+class Patience(NamedTuple):
+    """When a domain is given up."""
+
+    never_answered: float = 60.0
+    """Seconds since its first request."""
+    answered: float = 3600.0
+    """Seconds since the first of its failures in a row."""
+    trips: int = -1
+    """Reopenings in a row; -1 for any number."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +80,8 @@ class GateConfig:
     slow_start: float = 1.0
     """Seconds; 0 turns slow start and probation off."""
     probation_slots: int = 4
+    retry_slots: int = 5
+    """Retries under way at a time."""
     adaptive: bool = True
     """Whether throttling slows a domain down."""
     max_gates: int = 100_000
@@ -60,16 +91,23 @@ class GateConfig:
 class Ticket:
     """One request that was let through, until its outcome is known."""
 
-    __slots__ = ("gate", "open", "permit", "probation", "sent_at")
+    __slots__ = (
+        "gate", "is_retry", "open", "permit", "probation", "probe", "sent_at", "starts",
+    )  # fmt: skip
 
-    def __init__(
-        self, gate: Gate, permit: int | None, sent_at: float, *, probation: bool
+    def __init__(  # noqa: PLR0917 - one for each request: keywords cost time
+        self, gate: Gate, permit: int | None, sent_at: float, probation: bool, is_retry: bool  # noqa: FBT001
     ) -> None:
         self.gate = gate
         self.permit = permit
         """None for a request that goes although the breaker refuses it."""
         self.sent_at = sent_at
         self.probation = probation
+        self.starts = False
+        """Whether it is the first one of its domain."""
+        self.probe = False
+        """Whether it is to have little time: see the head of this module."""
+        self.is_retry = is_retry
         self.open = True
 
 
@@ -77,17 +115,22 @@ class Gate:
     """What is known of one domain."""
 
     __slots__ = (
-        "_gates", "asked", "breaker", "bucket", "counted_from", "domain", "excused", "failed",
-        "failure_class",
-        "first_at", "given_up", "held_for", "held_until", "hold_reason", "lanes", "pace",
-        "proven", "rate_before", "sent", "under_way",
+        "_gates", "answered_at", "answers", "asked", "breaker", "bucket", "chances", "domain",
+        "excused", "failed", "failure_class", "first_at", "given_up", "held_for", "held_until",
+        "hold_reason", "known_since", "lanes", "pace", "proven", "trial", "under_way",
     )  # fmt: skip
 
     breaker: Breaker
 
-    def __init__(self, domain: str, gates: Gates) -> None:
+    def __init__(self, domain: str, gates: Gates, now: float) -> None:
         self.domain = domain
         self._gates = gates
+        self.known_since = now
+        self.answers = 0
+        self.answered_at = -inf
+        self.chances: RetryChances | None = None
+        """Of its retries, when there were any."""
+        self.trial: Ticket | None = None
         self.bucket: TokenBucket | None = None
         self.pace: Pace | None = None
         self.asked: Rate | None = None
@@ -102,11 +145,8 @@ class Gate:
         """Whether what waits is not worth the wait: until its next success."""
         self.under_way = 0
         self.first_at = 0.0
-        self.sent = 0
-        self.rate_before = 0.0
         self.failure_class = ""
         """Of the last failure that counted; its user sets it."""
-        self.counted_from = 0.0
         self.lanes: set[str] | None = None
         """Whatever waits for this gate, by names that its user chooses."""
 
@@ -153,9 +193,14 @@ class Gate:
             until = max(until, self.bucket.ready_at(now))
         if self.pace is not None:
             until = max(until, self.pace.ready_at(now))
-        if self.under_way and not self.proven and slow_start:
+        if self.under_way and not self.proven:
             until = max(until, self._starts_at(slow_start))
         return until
+
+    @property
+    def tries_untried(self) -> bool:
+        """Whether the next trial is to be a page that has not failed yet."""
+        return self.breaker.state is _HALF_OPEN and self.breaker.trips % 2 == 1
 
     @property
     def is_starting(self) -> bool:
@@ -165,6 +210,8 @@ class Gate:
     def _starts_at(self, slow_start: float) -> float:
         if self.proven or not self.under_way or not slow_start:
             return 0.0
+        if self.breaker.state in _ON_TRIAL:
+            return 0.0  # the breaker lets one through, whatever hangs since before it opened
         return inf if self.failed else self.first_at + slow_start
 
     def took(self, now: float, *, sent: bool = True) -> None:
@@ -178,27 +225,32 @@ class Gate:
             self.bucket.take(now)
         if self.pace is not None:
             self.pace.take(now)
-        if now - self.counted_from > _MEASURED:
-            self.rate_before = self.sent / (now - self.counted_from)
-            self.counted_from, self.sent = now, 0
-        self.sent += 1
 
     def changed(self, old: State, new: State, event: Event) -> None:
         """The breaker has another state."""
         self._gates.breaker_changed(self, old, new, event)
 
-    def rate(self, now: float) -> float:
-        """Requests a second, of late; one request alone is no rate: 0."""
-        lately = self.sent / max(now - self.counted_from, 1.0) if self.sent > 1 else 0.0
-        return max(lately, self.rate_before)
+    def is_paced(self, now: float) -> bool:
+        """Whether it waits for its turn, which comes at a known time."""
+        buckets = (self.bucket, self.pace)
+        return any(each is not None and each.ready_at(now) > now for each in buckets)
+
+    def answers_lately(self, now: float) -> bool:
+        """Whether it is up, as far as is known: one that is new is taken to be."""
+        return now - max(self.answered_at, self.known_since) < _LATELY
+
+    def failing_for(self, now: float) -> float:
+        """Seconds for which no request of it has succeeded, as far as it was asked."""
+        if self.breaker.answered:
+            return max(now - self.breaker.failing_since, 0.0)
+        return now - self.known_since
 
 
 class Gates:
     """All gates of a crawl. They are made when they are needed, and idle ones are forgotten.
 
     *rng* gives a random number from 0 to 1, *breaker_of* a domain's configuration of its
-    breaker, *limit_of* its rate limit, *max_trips_of* how many reopenings in a row give it up,
-    -1 for none. *on_change* is called with (gate, old, new, event) after a breaker has changed,
+    breaker, *limit_of* its rate limit, *patience_of* when it is given up. *on_change* is called with (gate, old, new, event) after a breaker has changed,
     *on_free* when what waits for a gate should ask again, *on_give_up* when one is given up.
     """
 
@@ -209,7 +261,7 @@ class Gates:
         *,
         breaker_of: Callable[[str], BreakerConfig] = lambda _: BreakerConfig(),
         limit_of: Callable[[str], Rate | None] = lambda _: None,
-        max_trips_of: Callable[[str], int] = lambda _: 5,
+        patience_of: Callable[[str], Patience] = lambda _: Patience(),
         on_change: Callable[[Gate, State, State, Event], None] = lambda *_: None,
         on_free: Callable[[Gate], None] = lambda _: None,
         on_give_up: Callable[[Gate], None] = lambda _: None,
@@ -218,7 +270,7 @@ class Gates:
         self._rng = rng
         self._breaker_of = breaker_of
         self._limit_of = limit_of
-        self._max_trips_of = max_trips_of
+        self._patience_of = patience_of
         self._on_change = on_change
         self._on_free = on_free
         self._on_give_up = on_give_up
@@ -227,7 +279,10 @@ class Gates:
         self._stored: set[str] = set()
         self._queue: OrderedDict[Gate, None] = OrderedDict()
         self._on_probation = 0
+        self._starting = 0
         self._starting_until = 0.0
+        self._retrying = 0
+        self._retry_queue: OrderedDict[Gate, None] = OrderedDict()
         self.successes = 0
 
     def __len__(self) -> int:
@@ -238,18 +293,30 @@ class Gates:
 
     # --- before a request ---
 
-    def ready_at(self, domain: str, now: float, *, heed_breaker: bool = True) -> float:
-        """Not after *now* when a request may go, else when to ask again; inf: when told."""
+    def ready_at(
+        self, domain: str, now: float, *, heed_breaker: bool = True, is_retry: bool = False
+    ) -> float:
+        """Not after *now* when a request may go, else when to ask again; inf: when told.
+
+        :data:`FROM_THE_END` when the last request of the queue is to go.
+        """
         gate = self._gates.get(domain)
         if gate is None:
             return 0.0
         config = self.config
         until = gate.ready_at(now, config.slow_start, heed_breaker=heed_breaker)
-        if until <= now and self._on_probation >= config.probation_slots and config.slow_start:
+        if until > now:
+            if gate.is_starting:
+                answer_by = gate.first_at + config.slow_start  # a hold may last much longer
+                self._starting_until = max(self._starting_until, answer_by)
+            return until
+        if self._on_probation >= config.probation_slots and config.slow_start:
             until = self._take_turn(gate, now)
-        elif until > now and gate.is_starting:
-            answer_by = gate.first_at + config.slow_start  # a hold may last much longer
-            self._starting_until = max(self._starting_until, answer_by)
+        if is_retry and until <= now and self._retrying >= config.retry_slots:
+            self._retry_queue[gate] = None
+            return inf
+        if until <= now and gate.tries_untried:
+            return FROM_THE_END
         return until
 
     def _take_turn(self, gate: Gate, now: float) -> float:
@@ -270,24 +337,42 @@ class Gates:
         self._on_free(gate)
         return True
 
-    def acquire(self, domain: str, now: float) -> Ticket:
+    def acquire(self, domain: str, now: float, *, is_retry: bool = False) -> Ticket:
         """A request goes now. Whoever asked :meth:`ready_at` before gets a permit."""
         gate = self.gate(domain, now)
         permit = gate.breaker.acquire(now)
         probation = gate.on_probation
+        starts = not (gate.under_way or gate.proven or gate.failed)
         gate.took(now, sent=permit is not None)
         if permit is None:
-            return Ticket(gate, permit, now, probation=False)
+            return Ticket(gate, permit, now, False, False)  # noqa: FBT003 - see there
         gate.excused = False
         if self._queue:
             self._queue.pop(gate, None)
         self._on_probation += probation
-        return Ticket(gate, permit, now, probation=probation)
+        self._retrying += is_retry
+        ticket = Ticket(gate, permit, now, probation, is_retry)
+        if starts:
+            ticket.probe = self._starting >= self.config.probation_slots
+            self._starting += 1
+            ticket.starts = True
+        elif gate.breaker.state is _HALF_OPEN:
+            gate.trial = ticket
+        return ticket
 
     def is_closed(self, domain: str) -> bool:
         """Whether the breaker of *domain* lets everything through."""
         gate = self._gates.get(domain)
         return gate is None or gate.breaker.state not in _NOT_CLOSED
+
+    def is_half_open(self, domain: str) -> bool:
+        """Whether the next request of *domain* is a trial."""
+        gate = self._gates.get(domain)
+        return gate is not None and gate.breaker.state is _HALF_OPEN
+
+    def has(self, gate: Gate) -> bool:
+        """Whether *gate* is one of these."""
+        return self._gates.get(gate.domain) is gate
 
     def is_given_up(self, domain: str) -> bool:
         """Whether *domain* has reopened too often, and not succeeded since."""
@@ -318,7 +403,7 @@ class Gates:
         if gate is None:
             if len(self._gates) >= self.config.max_gates:
                 self._evict(now)
-            gate = self._gates[domain] = Gate(domain, self)
+            gate = self._gates[domain] = Gate(domain, self, now)
             gate.breaker = self._breaker(gate, {}, now, 0.0)
             self._limit(gate, self._limit_of(domain), now)
         return gate
@@ -348,15 +433,20 @@ class Gates:
         duration: float = 0.0,
         retry_after: float = 0.0,
         failure: str = "",
+        *,
+        pushback: bool = False,
     ) -> None:
-        """What became of a request, as :meth:`.Breaker.record`; the first word counts."""
+        """What became of a request, as :meth:`.Breaker.record`; the first word counts.
+
+        :param pushback: whether the domain may have meant that it is asked too fast
+        """
         if not ticket.open:
             return
         ticket.open = False
         gate = ticket.gate
         gate.under_way -= 1
-        if ticket.probation:
-            self._make_room()
+        self._leave(ticket)
+        on_trial = gate.breaker.state in _NOT_CLOSED
         if ticket.permit is not None:
             gate.breaker.record(ticket.permit, outcome, now, duration, retry_after, failure)
         if outcome is _SUCCESS:
@@ -364,18 +454,44 @@ class Gates:
         elif outcome is Outcome.FAILURE:
             gate.failed = True
             self._mark(gate)
-        elif outcome is Outcome.THROTTLED:
-            self._slow_down(gate, ticket.sent_at, now)
+        if outcome in _ANSWERS:
+            if ticket.is_retry and not on_trial:  # an outage says nothing of retries
+                gate.chances = gate.chances or RetryChances()
+                gate.chances.add(succeeded=outcome is _SUCCESS)
+            self._follow(gate, ticket.sent_at, now, pushback=pushback)
         if gate.lanes:
             self._on_free(gate)
 
+    def _leave(self, ticket: Ticket) -> None:
+        if ticket.gate.trial is ticket:
+            ticket.gate.trial = None
+        self._starting -= ticket.starts
+        if ticket.probation:
+            self._make_room()
+        if ticket.is_retry:
+            self._retrying -= 1
+            if self._retry_queue:
+                gate, _ = self._retry_queue.popitem(last=False)
+                self._on_free(gate)
+
     def _succeeded(self, gate: Gate, now: float) -> None:
         self.successes += 1
+        gate.answers += 1
+        gate.answered_at = now
         gate.proven, gate.failed, gate.given_up = True, False, False
-        if gate.pace is not None and gate.pace.healthy(now):
-            gate.pace = None
         if gate.domain in self._stored:
             self._mark(gate)
+
+    def _follow(self, gate: Gate, sent_at: float, now: float, *, pushback: bool) -> None:
+        """Let the pace follow an answer."""
+        if gate.pace is None:
+            if not (pushback and self.config.adaptive):
+                return
+            gate.pace = Pace(now)
+        if gate.pace.answered(sent_at, now, pushback=pushback):
+            self._mark(gate)
+        elif not pushback and gate.pace.idle(now):
+            gate.pace = None
 
     def _make_room(self) -> None:
         self._on_probation -= 1
@@ -386,22 +502,60 @@ class Gates:
     def breaker_changed(self, gate: Gate, old: State, new: State, event: Event) -> None:
         """Called by the gate."""
         self._mark(gate)
+        if event is Event.TRIAL_LATE and gate.trial is not None:
+            self._excuse_late(gate.trial)
         if new is State.OPEN:
             gate.proven = False
         self._on_change(gate, old, new, event)
-        if new is State.OPEN and 0 <= self._max_trips_of(gate.domain) <= gate.breaker.trips:
+        if new is State.OPEN:
+            self._lose_patience(gate)
+
+    def _excuse_late(self, trial: Ticket) -> None:
+        """Others need the place of a trial that hangs."""
+        if trial.probation:
+            trial.probation = False
+            self._make_room()
+
+    def _lose_patience(self, gate: Gate) -> None:
+        """Give a domain up, or see to it that a last trial comes before that."""
+        breaker, patience = gate.breaker, self._patience_of(gate.domain)
+        limit = patience.answered if breaker.answered else patience.never_answered
+        failing = gate.failing_for(breaker.opened_at)
+        if failing >= limit or 0 <= patience.trips <= breaker.trips:
             gate.given_up = True
             self._on_give_up(gate)
+        else:
+            breaker.wait_no_longer(breaker.opened_at + limit - failing)
 
-    def _slow_down(self, gate: Gate, sent_at: float, now: float) -> None:
-        if not self.config.adaptive:
-            return
-        if gate.pace is None:
-            if not (rate := gate.rate(now)):
-                return
-            gate.pace = Pace(rate, now)
-        if gate.pace.throttled(sent_at, now):
-            self._mark(gate)
+    # --- retries ---
+
+    def costs_a_try(self, domain: str, answers: int | None) -> bool:
+        """Whether a failure costs a page one of its tries.
+
+        *answers* is what :meth:`answers` gave when the page failed before, None for the first
+        time. It costs when the domain has answered somebody since.
+        """
+        return self.answers(domain) > 0 if answers is None else self.answers(domain) != answers
+
+    def answers(self, domain: str) -> int:
+        """How often *domain* has answered in this run."""
+        gate = self._gates.get(domain)
+        return 0 if gate is None else gate.answers
+
+    def tries(self, domain: str) -> int:
+        """How often a page of *domain* is worth trying."""
+        gate = self._gates.get(domain)
+        return (RetryChances() if gate is None or gate.chances is None else gate.chances).tries
+
+    def answers_lately(self, domain: str, now: float) -> bool:
+        """Whether *domain* is up, as far as is known."""
+        gate = self._gates.get(domain)
+        return gate is None or gate.answers_lately(now)
+
+    def mostly_throttles(self, domain: str) -> bool:
+        """Whether most of the latest answers of *domain* were pushbacks."""
+        gate = self._gates.get(domain)
+        return gate is not None and gate.pace is not None and gate.pace.mostly_pushback
 
     # --- from outside ---
 
@@ -460,8 +614,8 @@ class Gates:
             data["held_until"] = wall + gate.held_until - now
             data["held_for"] = gate.held_for
             data["hold_reason"] = gate.hold_reason
-        if gate.pace is not None:
-            data["rate"], data["peak"] = gate.pace.rate, gate.pace.peak
+        if gate.pace is not None and gate.pace.rate is not None:
+            data["pace"] = gate.pace.dump()
         return data or None
 
     def restore(self, saved: dict[str, dict[str, Any]], now: float, wall: float) -> None:
@@ -475,7 +629,6 @@ class Gates:
                 wait = min(data["held_until"] - wall, data["held_for"])
                 gate.held_until, gate.held_for = now + max(wait, 0.0), data["held_for"]
                 gate.hold_reason = data["hold_reason"]
-            if "rate" in data:
-                gate.pace = Pace(data["peak"], now)
-                gate.pace.resume(data["rate"], now)
+            if "pace" in data:
+                gate.pace = Pace.load(data["pace"], now)
             self._stored.add(domain)

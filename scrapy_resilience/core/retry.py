@@ -1,11 +1,11 @@
-"""How often and how late something is tried again: policies, budgets, and a cap."""
+"""How often and how late something is tried again: policies, chances, budgets, and a cap."""
 
 from __future__ import annotations
 
 import difflib
 from collections import OrderedDict
 from dataclasses import dataclass, fields, replace
-from math import inf, log
+from math import ceil, inf, log
 from typing import TYPE_CHECKING, Any, Final
 
 from scrapy_resilience.core.failures import THROTTLED
@@ -17,7 +17,15 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.core.failures import Verdict
 
-__all__ = ["POLICIES", "RetryBudgets", "RetryPacer", "RetryPolicy", "policies_from"]
+__all__ = [
+    "POLICIES",
+    "RetryBudgets",
+    "RetryChances",
+    "RetryPacer",
+    "RetryPolicy",
+    "fast_backoff",
+    "policies_from",
+]
 
 
 @dataclass(frozen=True)
@@ -141,20 +149,69 @@ def _policy(base: RetryPolicy, values: dict[str, Any], where: str) -> RetryPolic
         raise ConfigurationError(f"{where}: {error}") from None
 
 
-# --- budgets ----------------------------------------------------------------------
+# --- what a domain is worth --------------------------------------------------------
+
+
+class RetryChances:
+    """The share of a domain's *retries* that succeed, and the tries that are worth it.
+
+    With as many tries as this, a page that can be had is missed once in 10,000 times. The
+    share of all requests would not do: a section of bad pages has no bearing on the others.
+    """
+
+    __slots__ = ("_all", "_succeeded")
+
+    def __init__(self) -> None:
+        self._succeeded = 1.0  # a half, until more is known
+        self._all = 2.0
+
+    def add(self, *, succeeded: bool) -> None:
+        """Count a retry; the last hundred count."""
+        self._succeeded = self._succeeded * _MEMORY + succeeded
+        self._all = self._all * _MEMORY + 1
+
+    @property
+    def tries(self) -> int:
+        """From 3 to 25, the first one included."""
+        share = self._succeeded / self._all
+        if share < _HOPELESS:
+            return _FEWEST
+        most_missed = log(_MISSED) / log(1 - min(share, 1 - _MISSED))
+        return int(min(max(ceil(most_missed), _FEWEST), _MOST_TRIES))
+
+
+_MEMORY: Final = 0.99
+_MISSED: Final = 1e-4
+_HOPELESS: Final = 0.15
+"""Share below which bad pages are more likely than bad luck."""
+_FEWEST: Final = 3
+_MOST_TRIES: Final = 25
+"""15 fail in 9 % of the crawls of a domain that fails 60 % of all requests, 25 in 0.06 %."""
+_FAST: Final = 0.1
+_FAST_MAX: Final = 1.6
+
+
+def fast_backoff(attempt: int, chance: float) -> float:
+    """Seconds after try number *attempt*, from 1, of a domain that is up: 0.1 · 2ⁿ, or 1.6.
+
+    Half of them are certain, the other half are *chance*, from 0 to 1.
+    """
+    grown = _FAST * 2.0 ** min(attempt - 1, 10)
+    return min(grown, _FAST_MAX) * (0.5 + chance / 2)
 
 
 class RetryBudgets:
     """A budget of retries for each domain, so that retries don't double a heavy load.
 
-    A token bucket, as in Finagle's RetryBudget: a request puts in *share* of a token, a
-    retry takes one out, and *reserve* tokens come each *ttl* seconds by themselves. A
-    retry that finds none waits. At most *most* domains are known, two numbers each: one
-    that was not heard of for long has a full reserve anyway.
+    A token bucket, as in Finagle's RetryBudget, but filled by answers: each puts in *share*
+    tokens, a retry takes one out, and *reserve* tokens come each *ttl* seconds by themselves.
+    A retry that finds none waits. So a domain that answers a third of its requests is never
+    slowed down, and one that answers none soon is. At most *most* domains are known, two
+    numbers each: one that was not heard of for long has a full reserve anyway.
     """
 
     def __init__(
-        self, share: float = 0.2, reserve: float = 10.0, ttl: float = 60.0, most: int = 10_000
+        self, share: float = 3.0, reserve: float = 10.0, ttl: float = 60.0, most: int = 10_000
     ) -> None:
         self._share = share
         self._reserve = reserve
@@ -166,9 +223,10 @@ class RetryBudgets:
     def __len__(self) -> int:
         return len(self._known)
 
-    def request(self, domain: str, now: float) -> None:
-        """Count a request that is no retry."""
-        self._set(domain, self._balance(domain, now) + self._share, now)
+    def answered(self, domain: str, now: float) -> None:
+        """Count an answer of a domain."""
+        if domain in self._known:
+            self._set(domain, self._balance(domain, now) + self._share, now)
 
     def retry(self, domain: str, now: float) -> float:
         """Take a token: the seconds until it is there, 0 when it is now."""

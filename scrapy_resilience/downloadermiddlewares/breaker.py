@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
 
 __all__ = ["CircuitBreakerMiddleware", "CircuitOpen"]
 
+logger = logging.getLogger(__name__)
+
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_TOLD_FROM: Final = 2.0
+"""Seconds of a wait from which the log says why nothing happens."""
+_TOLD_AGAIN: Final = 60.0
 _LOOK: Final = 0.1
 """Seconds between two looks at a gate that opens with an answer, not at a time."""
 
@@ -51,7 +58,9 @@ class CircuitBreakerMiddleware(Refusing):
         self._letters = letters_of(crawler)
         self._without_robots: set[str] = set()
         """Hosts and ports whose robots.txt was refused."""
+        self._told_at = -inf
         crawler.signals.connect(self._robots_parsed, signals.robots_parsed)
+        crawler.signals.connect(self._downloaded, signals.response_downloaded)
 
     def process_request(self, request: Request) -> Awaitable[None] | None:
         ticket = self._keeper.ticket(request)
@@ -59,7 +68,13 @@ class CircuitBreakerMiddleware(Refusing):
             return self._admit(request)
         if ticket.permit is None and self._keeper.open_action(request) == "fail":
             self._refuse(request)
+        self._keeper.limit_probe(request, ticket)
         return None
+
+    def _downloaded(self, response: Response, request: Request) -> None:
+        """A redirect is an answer, and goes on before any middleware of this order sees it."""
+        if response.status in _REDIRECTS:
+            self._keeper.answered(request, response)
 
     def process_response(self, request: Request, response: Response) -> Response:
         self._keeper.answered(request, response)
@@ -84,6 +99,8 @@ class CircuitBreakerMiddleware(Refusing):
     async def _admit(self, request: Request) -> None:
         """Wait for the domain, for a bounded time: a callback may be waiting, too."""
         url, obeys = urlparse_cached(request), not request.meta.get("dont_obey_robotstxt")
+        if self._keeper.rides_along(request):
+            return
         if is_robots(request):
             await self._admit_robots(request, url.netloc)
             return
@@ -119,7 +136,21 @@ class CircuitBreakerMiddleware(Refusing):
                 self._refuse(request)
             if _is_beyond(gate.held_until, now, began + self._patience_with_holds):
                 self._refuse(request)
+            if now - began >= keeper.config.bypass_timeout and not gate.is_paced(now):
+                return  # whoever it waits for may wait for this very request
+            self._tell(request, domain, now, began)
             await _clock.sleep(min(until - now, _LOOK))
+
+    def _tell(self, request: Request, domain: str, now: float, began: float) -> None:
+        if now - began >= _TOLD_FROM and now - self._told_at >= _TOLD_AGAIN:
+            self._told_at = now
+            logger.info(
+                "%s bypasses the scheduler, and has waited %.0f s for %s: %s",
+                request,
+                now - began,
+                domain,
+                self._keeper.gates.why(domain, now),
+            )
 
     def _patience(self, request: Request) -> float:
         """Seconds to wait for an open breaker."""

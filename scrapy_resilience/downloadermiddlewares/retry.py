@@ -17,7 +17,7 @@ from scrapy_resilience import _clock, names
 from scrapy_resilience._scrapy import Refusing, close_spider, is_closing
 from scrapy_resilience.core.classify import exception_text
 from scrapy_resilience.core.failures import BLOCKED, CONTENT, PERMANENT, THROTTLED
-from scrapy_resilience.core.retry import RetryBudgets
+from scrapy_resilience.core.retry import RetryBudgets, fast_backoff
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.exceptions import (
     MaxRetriesExceededError,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.core.classify import Verdict
     from scrapy_resilience.core.retry import RetryPolicy
+    from scrapy_resilience.gates.policies import Choice
     from scrapy_resilience.handlers import Answer
 
 __all__ = ["BannedError", "ClassifiedRetryMiddleware", "DroppedError"]
@@ -78,23 +79,30 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
         self._budgets = RetryBudgets(config.retry_budget) if config.retry_budget else None
         self._own_codes = _is_own("RETRY_HTTP_CODES", crawler)
         self._own_exceptions = _is_own("RETRY_EXCEPTIONS", crawler)
+        self._caches = crawler.settings.getbool("HTTPCACHE_ENABLED")
+        self._handlers.asked = True
         self._stats: Any = crawler.stats
 
     # --- Scrapy's hooks ---
 
     def process_request(self, request: Request) -> Awaitable[Request | None] | None:
-        if request.meta.get("retry_times"):
-            return self._queue.enter(request)
-        if self._budgets is not None:
-            self._budgets.request(self._gates.domain(request), _clock.monotonic())
-        return None
+        if names.META_FAILED_AT not in request.meta:
+            return None
+        ticket = self._gates.ticket(request)
+        if ticket is not None and ticket.is_retry:
+            return None  # the gates have seen to it that there is room
+        return self._queue.enter(request)
 
     def process_response(  # type: ignore[override]
         self, request: Request, response: Response
     ) -> Awaitable[Request | Response | None] | Response:
         self._queue.leave(request)
         verdict = self._gates.judge(request, response)
-        return self._failed(request, response, verdict) if verdict.failed else response
+        if verdict.failed:
+            return self._failed(request, response, verdict)
+        if self._budgets:
+            self._budgets.answered(self._gates.domain(request), _clock.monotonic())
+        return response
 
     def process_exception(  # type: ignore[override]
         self, request: Request, exception: Exception
@@ -111,12 +119,12 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
         failure = self._look_at(request, outcome, verdict)
         verdict = failure.verdict
         self._stats.inc_value(f"{names.STAT_FAILURES_PREFIX}{verdict.failure_class}")
-        if verdict.failure_class in {THROTTLED, BLOCKED}:
-            self._pause(failure)
         spider: Any = self.crawler.spider
         answer = await self._handlers.ask(request, verdict, failure.attempts, spider)
+        self._gates.settle(request, outcome, verdict, decided=answer is not None)
         if answer is not None:
             return await self._obey(failure, answer)
+        self._pause(failure)
         if not self._wants_retry(failure):
             return self._leave(failure)
         if not self._may_repeat(failure):
@@ -129,28 +137,52 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
     def _look_at(
         self, request: Request, outcome: Response | Exception, verdict: Verdict
     ) -> _Failure:
-        policy, retries = self._policies.of(request, self.crawler.spider)
-        verdict = policy.refine(verdict)
+        choice = self._policies.of(request, self.crawler.spider)
+        verdict = choice.policy.refine(verdict)
         attempts = request.meta.get("retry_times", 0) + 1
-        backoff = policy.delay(attempts, random, verdict.failure_class)
-        counts = not self._gates.blameless(request)
+        counts = self._gates.costs_a_try(request, outcome, verdict)
         return _Failure(
             request=request,
             outcome=outcome,
             verdict=verdict,
             attempts=attempts,
             counts=counts,
-            retries=retries if counts else _NO_LIMIT,
-            delay=max(backoff, verdict.retry_after or 0),
-            policy=policy,
+            retries=self._retries(request, choice, verdict) if counts else _NO_LIMIT,
+            delay=max(
+                self._backoff(request, choice, verdict, attempts), verdict.retry_after or 0
+            ),
+            policy=choice.policy,
         )
 
+    def _retries(self, request: Request, choice: Choice, verdict: Verdict) -> int:
+        if choice.retries is not None:
+            return choice.retries
+        if verdict.failure_class == BLOCKED:
+            return choice.policy.attempts - 1
+        return self._gates.tries(request) - 1
+
+    def _backoff(
+        self, request: Request, choice: Choice, verdict: Verdict, attempts: int
+    ) -> float:
+        """Short while the domain answers others, unless somebody has chosen a policy."""
+        is_up = verdict.failure_class != BLOCKED and self._gates.answers_lately(request)
+        if is_up and not choice.is_named:
+            return fast_backoff(attempts, random())
+        return choice.policy.delay(attempts, random, verdict.failure_class)
+
     def _pause(self, failure: _Failure) -> None:
-        """The whole domain is left alone, not this request only."""
-        asked = failure.verdict.retry_after
+        """Leave the whole domain alone, not this request only, where it means that."""
+        failure_class, asked = failure.verdict.failure_class, failure.verdict.retry_after
+        if failure_class not in {THROTTLED, BLOCKED}:
+            return
         if asked:
             self._stats.inc_value(names.STAT_RETRY_AFTER)
-        self._gates.hold(failure.request, asked or failure.delay, failure.verdict.reason)
+        if failure_class == BLOCKED or (asked and self._means_all(failure.request, asked)):
+            self._gates.hold(failure.request, asked or failure.delay, failure.verdict.reason)
+
+    def _means_all(self, request: Request, asked: float) -> bool:
+        """Whether ``Retry-After`` is about the domain rather than about one page."""
+        return asked > self._config.retry_after_max or self._gates.mostly_throttles(request)
 
     def _wants_retry(self, failure: _Failure) -> bool:
         if failure.request.meta.get("dont_retry", False):
@@ -209,19 +241,25 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
             spider=spider,
             reason=failure.stat_reason,
             max_retry_times=failure.retries,
-            priority_adjust=request.meta.get("priority_adjust", self.priority_adjust),
+            priority_adjust=request.meta.get("priority_adjust", self._adjust(request)),
             give_up_log_level=request.meta.get("give_up_log_level", self.give_up_log_level),
         )
         if new is None:
             return self._give_up(failure)
         new.meta.setdefault(names.META_FAILED_AT, _clock.wall())
+        new.meta[names.META_ANSWERS_BEFORE] = self._gates.answers(request)
         if not failure.counts:
             new.meta["retry_times"] = failure.attempts - 1
         elif failure.retries != _NO_LIMIT:
             self._wait_for_budget(failure)
-        if failure.verdict.failure_class == BLOCKED:
-            new.meta["dont_cache"] = True  # HTTPCACHE would give the ban page again
+        if self._caches:
+            new.meta["dont_cache"] = True  # or it would be given the failure again
         return await self._queue.delay(new, failure.delay, request)
+
+    def _adjust(self, request: Request) -> int:
+        """A lane of their own says when retries go, not a lower priority."""
+        has_lane = self._gates.retry_lanes and not self._queue.waits_here(request)
+        return 0 if has_lane else self.priority_adjust
 
     def _wait_for_budget(self, failure: _Failure) -> None:
         if self._budgets is None:
@@ -251,6 +289,10 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
 
     def _record(self, failure: _Failure, kind: str, reason: str = "") -> None:
         outcome, verdict = failure.outcome, failure.verdict
+        if failure.response is not None and self._gates.handled.reaches_callback(
+            failure.request, failure.response
+        ):
+            return  # the spider takes it for an answer
         self._letters.add(
             failure.request,
             kind=kind,

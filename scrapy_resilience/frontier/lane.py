@@ -28,10 +28,12 @@ class Order:
     lifo: bool = True
     start_lifo: bool | None = False
 
-    def place(self, number: int, priority: int, *, start: bool) -> tuple[int, int]:
-        """(rank, order) of a row; the smallest goes first."""
+    def place(
+        self, number: int, priority: int, *, start: bool, fifo: bool = False
+    ) -> tuple[int, int]:
+        """(rank, order) of a row; the smallest goes first. *fifo*: whatever the order is."""
         apart = start and self.start_lifo is not None
-        lifo = self.start_lifo if apart else self.lifo
+        lifo = not fifo and (self.start_lifo if apart else self.lifo)
         priority = min(max(priority, -_PRIORITY_MAX), _PRIORITY_MAX)
         return -2 * priority + apart, -number if lifo else number
 

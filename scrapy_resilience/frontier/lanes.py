@@ -23,7 +23,7 @@ from __future__ import annotations
 import heapq
 from collections import OrderedDict
 from math import inf
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from scrapy_resilience.frontier.lane import Lane, Order
@@ -39,6 +39,7 @@ _HEADS: Final = 65_536
 """Rows that all heads together aim to hold; a head gets its share, within limits."""
 _HEAD_MIN: Final = 4
 _HEAD_MAX: Final = 32
+_PLACE: Final = attrgetter("place")
 _ORDER: Final = itemgetter(2)
 """Of a key: in C, where the loop waits for thousands of them."""
 
@@ -55,7 +56,7 @@ class Frontier:
     clock that never goes back, *wall* the time of day; both in seconds. *gate* is asked
     for a slot before a request of it is handed out, with (slot, now): it answers when the
     slot may be asked again, or a time that is not after *now*. After :data:`math.inf` the
-    slot waits for :meth:`release`.
+    slot waits for :meth:`release`. Before a time below 0, the last request of the slot goes.
 
     A payload of bytes is durable: it is written at the next commit. Any other payload
     lives in memory until it is done.
@@ -158,18 +159,22 @@ class Frontier:
         *,
         priority: int = 0,
         start: bool = False,
+        fifo: bool = False,
         fingerprint: bytes | None = None,
         delay: float = 0.0,
         now: float = 0.0,
         wall: float = 0.0,
     ) -> Row:
-        """Add a request, to run *delay* seconds from *now* at the earliest."""
+        """Add a request, to run *delay* seconds from *now* at the earliest.
+
+        *fifo*: after those of its priority that are there, whatever the order is.
+        """
         if self._trims:
             self._trim(self._trims.pop())
         self._seen.learn()
         self._number += 1
         lane = self._lane(slot)
-        rank, order = self._order.place(self._number, priority, start=start)
+        rank, order = self._order.place(self._number, priority, start=start, fifo=fifo)
         times = (wall + delay, delay) if delay > 0 else ()
         row = Row(lane.ident, rank, order, payload, *times)
         durable = isinstance(payload, bytes)
@@ -199,10 +204,11 @@ class Frontier:
             while queue:
                 counter = next(iter(queue))
                 lane = counter.next_source()
+                due = 0.0
                 if self._gate is not None and (due := self._gate(lane.name, now)) > now:
                     self.hold(lane.name, due)
                     continue
-                row = self._next(lane)
+                row = self._next(lane) if due >= 0 else self._last(lane)
                 if row is not None:
                     self._pending -= 1
                     counter.busy += 1
@@ -272,6 +278,11 @@ class Frontier:
                 counter.guests.pop(lane, None)
             self._queue_up(counter)
 
+    def waiting(self, slot: str) -> int:
+        """How many requests of *slot* wait, delayed ones not included."""
+        lane = self._lanes.get(slot)
+        return 0 if lane is None else lane.waiting
+
     def busy(self, slot: str) -> int:
         return self._lanes[slot].busy if slot in self._lanes else 0
 
@@ -324,6 +335,10 @@ class Frontier:
         while self._timers and _is_stale(*self._timers[0]):
             heapq.heappop(self._timers)
         return self._timers[0][0] if self._timers else None
+
+    def next_is_delayed(self) -> bool:
+        """Whether what is due next is one request, not all of a slot."""
+        return self.next_due() is not None and not isinstance(self._timers[0][2], Lane)
 
     # --- commits ---
 
@@ -428,6 +443,36 @@ class Frontier:
         row = heapq.heappop(lane.head)
         self._take(row)
         return row
+
+    def _last(self, lane: Lane) -> Row | None:
+        """The worst row of a lane. Looks at all that are in memory."""
+        heap = lane.tail or lane.head
+        row = max(heap, key=_PLACE, default=None)
+        stored = self._last_spilled(lane)
+        if stored is not None and (row is None or stored.place > row.place):
+            lane.spilled -= 1
+            row = stored
+        elif row is not None:
+            heap.remove(row)
+            heapq.heapify(heap)
+        if row is None:
+            return self._next(lane)
+        self._take(row)
+        return row
+
+    def _last_spilled(self, lane: Lane) -> Row | None:
+        if not lane.spilled:
+            return None
+        rows = self._store.read_backwards(lane.ident)
+        waiting = (
+            row
+            for row in rows
+            if not (row.number in self._taken or row.number in self._sealed)
+            and (lane.bound is None or row.place >= lane.bound)
+        )
+        found = next(waiting, None)
+        rows.close()
+        return found
 
     def _take(self, row: Row) -> None:
         if isinstance(row.data, bytes):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from dataclasses import fields, replace
 from functools import cache
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from scrapy.utils.httpobj import urlparse_cached
 from scrapy.utils.misc import load_object
 
 from scrapy_resilience.core.breakerconfig import BreakerConfig
+from scrapy_resilience.core.gates import Patience
 from scrapy_resilience.core.ratelimit import Rate, parse_rate
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.settings import PREFIX
@@ -31,6 +33,8 @@ logger = logging.getLogger(__name__)
 ACTIONS: Final = ("hold", "fail")
 """What can become of requests while the breaker is open."""
 
+_TWO: Final = 2
+_OF_A_GATE: Final = frozenset({"give_up_after", "max_trips", "open_action"})
 _NEVER: Final = {"failure_threshold": 0, "failure_rate": 0.0, "slow_call_duration": 0.0}
 
 
@@ -58,7 +62,7 @@ class _Own(NamedTuple):
 
     breaker: BreakerConfig
     open_action: str
-    max_trips: int
+    patience: Patience
 
 
 class Domains:
@@ -74,9 +78,11 @@ class Domains:
         )
         """Whether a request without meta has its host as domain and as download slot."""
         self._default = default = _Own(
-            _breaker(config, crawler.settings.getfloat("DOWNLOAD_TIMEOUT")),
+            _breaker(config),
             config.breaker_open_action,
-            config.breaker_max_trips,
+            _patience(f"{PREFIX}BREAKER_GIVE_UP_AFTER", config.breaker_give_up_after)._replace(
+                trips=config.breaker_max_trips
+            ),
         )
         self._others = {
             key(domain): _override(domain, values, default)
@@ -92,9 +98,8 @@ class Domains:
     def action(self, domain: str) -> str:
         return self._others.get(domain, self._default).open_action
 
-    def max_trips(self, domain: str) -> int:
-        """Reopenings in a row after which it is given up; -1 for never."""
-        return self._others.get(domain, self._default).max_trips
+    def patience(self, domain: str) -> Patience:
+        return self._others.get(domain, self._default).patience
 
     def rate(self, domain: str) -> Rate | None:
         """The rate limit of the settings."""
@@ -143,7 +148,24 @@ def _guarded(function: Callable[[Request], Any]) -> Callable[[Request], str]:
     return domain
 
 
-def _breaker(config: Config, download_timeout: float) -> BreakerConfig:
+def _patience(setting: str, value: Any) -> Patience:
+    """Seconds for a domain that has never answered, and for one that has; or one for both."""
+    values = value if isinstance(value, (list, tuple)) else (value, value)
+    if len(values) == 1:
+        values = (*values, *values)
+    if len(values) != _TWO or not all(_is_duration(each) for each in values):
+        raise ConfigurationError(
+            f"{setting}={value!r}: use seconds, or two numbers of seconds: for a domain that has "
+            f"never answered, and for one that has."
+        )
+    return Patience(*map(float, values))
+
+
+def _is_duration(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < inf
+
+
+def _breaker(config: Config) -> BreakerConfig:
     values = {
         field.name: getattr(config, f"breaker_{field.name}")
         for field in fields(BreakerConfig)
@@ -152,7 +174,7 @@ def _breaker(config: Config, download_timeout: float) -> BreakerConfig:
     if not config.breaker_enabled:
         values |= _NEVER
     try:
-        return BreakerConfig(**values, trial_timeout=max(2 * download_timeout, 1.0))
+        return BreakerConfig(**values)
     except ConfigurationError as error:
         raise ConfigurationError(f"{PREFIX}BREAKER_{_named(error)}") from None
 
@@ -165,7 +187,7 @@ def _named(error: ConfigurationError) -> str:
 
 def _override(domain: str, values: Any, base: _Own) -> _Own:
     setting = f"{PREFIX}BREAKER_DOMAINS: {domain}"
-    known = {field.name for field in fields(BreakerConfig)} | {"open_action", "max_trips"}
+    known = {field.name for field in fields(BreakerConfig)} | _OF_A_GATE
     if not isinstance(values, dict) or (unknown := values.keys() - known):
         what = sorted(unknown) if isinstance(values, dict) else repr(values)
         allowed = ", ".join(sorted(known))
@@ -174,11 +196,14 @@ def _override(domain: str, values: Any, base: _Own) -> _Own:
     action = values.pop("open_action", base.open_action)
     if action not in ACTIONS:
         raise ConfigurationError(f"{setting}: open_action={action!r}: use hold or fail.")
-    trips = values.pop("max_trips", base.max_trips)
+    trips = values.pop("max_trips", base.patience.trips)
     if not isinstance(trips, int) or isinstance(trips, bool) or trips < -1:
         raise ConfigurationError(f"{setting}: max_trips={trips!r}: use a whole number from -1.")
+    patience = base.patience
+    if "give_up_after" in values:
+        patience = _patience(f"{setting}: give_up_after", values.pop("give_up_after"))
     try:
-        return _Own(replace(base.breaker, **values), action, trips)
+        return _Own(replace(base.breaker, **values), action, patience._replace(trips=trips))
     except ConfigurationError as error:
         raise ConfigurationError(f"{setting}: {error}") from None
 

@@ -1,26 +1,34 @@
 """The gates of a crawl: glue between requests, domains and the pure gates.
 
 A lane of the frontier is the requests of one download slot *and* one domain: limits belong
-to slots, gates to domains. Nearly always both are the host, and so is the lane's name.
+to slots, gates to domains. Nearly always both are the host, and so is the lane's name. Retries
+have a lane of their own beside it, which takes turns with it: a page that has failed is neither
+left to the end of the crawl nor tried before all others.
 """
 
 from __future__ import annotations
 
 import logging
 import random
+
+from contextvars import ContextVar
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 from weakref import ReferenceType, WeakKeyDictionary, ref
 
 from scrapy.exceptions import IgnoreRequest
 
+
 from scrapy_resilience import _clock, names, signals
 from scrapy_resilience._scrapy import take_back, wake
 from scrapy_resilience.checkpoint.layout import GATES
 from scrapy_resilience.core.breaker import Event, Outcome, State
-from scrapy_resilience.core.failures import THROTTLED
-from scrapy_resilience.core.gates import Gate, GateConfig, Gates
+from scrapy_resilience.core.failures import BLOCKED, CONTENT, THROTTLED
+from scrapy_resilience.core.gates import FROM_THE_END, Gate, GateConfig, Gates
 from scrapy_resilience.gates.domains import ACTIONS, Domains
+from scrapy_resilience.gates.handled import Handled
 from scrapy_resilience.gates.judge import Judge
+from scrapy_resilience.handlers import handlers_of
 from scrapy_resilience.settings import Config
 
 if TYPE_CHECKING:
@@ -40,9 +48,18 @@ __all__ = ["Gatekeeper", "HeldBack", "gatekeeper_of"]
 logger = logging.getLogger(__name__)
 
 _SEPARATOR: Final = "\t"
-_LANE_KEYS: Final = frozenset({names.META_OPEN_ACTION, "download_slot"})
+_RETRIES: Final = "\tretry"
+"""What the name of a lane of retries ends in."""
+_LANE_KEYS: Final = frozenset(
+    {names.META_OPEN_ACTION, "download_slot", names.META_FAILED_AT}
+)
+_OF_A_PAGE: Final = frozenset({BLOCKED, CONTENT})
+_ERROR: Final = 500
+_OVERLOADED: Final = 503
 _LATENCY: Final = "download_latency"
 """Scrapy's meta key: the downloader sets it when an answer comes."""
+_TIMEOUT: Final = "download_timeout"
+"""Scrapy's meta key."""
 _COMMIT_WITHIN: Final = 0.1
 """Seconds after which a hold is written down: it must survive a kill."""
 _STATS: Final = {
@@ -63,28 +80,35 @@ class Gatekeeper:
         self.crawler = crawler
         self.config = config = Config.from_settings(crawler.settings)
         self.domains = Domains(crawler, config)
+        self.handled = Handled(crawler)
+        self.handlers = handlers_of(crawler)
         self._judge = Judge(config)
         self._judged: tuple[Request, object, Verdict] | None = None
         self.gates = Gates(
             GateConfig(
                 slow_start=config.slow_start,
                 probation_slots=max(crawler.settings.getint("CONCURRENT_REQUESTS") // 4, 1),
+                retry_slots=config.retry_concurrency,
                 adaptive=config.adaptive_rate,
             ),
             random.random,
             breaker_of=self.domains.breaker,
             limit_of=self.domains.rate,
-            max_trips_of=self.domains.max_trips,
+            patience_of=self.domains.patience,
             on_change=self._breaker_changed,
             on_free=self._free,
             on_give_up=self._give_up,
         )
         self.active = False
         """Whether a middleware says what becomes of each request."""
+        self.retry_lanes = not crawler.settings.getpriority("RETRY_PRIORITY_ADJUST")
+        """Whether retries have lanes of their own; who says when they go says no."""
         self.scheduler: ResilientScheduler | None = None
         self.given_up: dict[str, Gate] = {}
         """Lanes whose requests are to be given up, and the gates that say so."""
         self._tickets: dict[Request, Ticket] = {}
+        self._timeouts: WeakKeyDictionary[Request, Any] = WeakKeyDictionary()
+        """Of probes: what they had."""
         self._stats: Any = crawler.stats
         self._commit_timer: Any = None
 
@@ -100,6 +124,11 @@ class Gatekeeper:
         """The lane of a request that goes through the download slot *slot*."""
         if self.domains.is_slot and request.meta.keys().isdisjoint(_LANE_KEYS):
             return slot
+        lane = self._lane(slot, request)
+        is_retry = self.retry_lanes and names.META_FAILED_AT in request.meta
+        return lane + _RETRIES if is_retry else lane
+
+    def _lane(self, slot: str, request: Request) -> str:
         domain, action = self.domain(request), self.open_action(request)
         wanted = request.meta.get(names.META_OPEN_ACTION)
         if wanted and wanted != action:
@@ -112,6 +141,7 @@ class Gatekeeper:
 
     def _split(self, lane: str) -> tuple[str, str]:
         """The domain of a lane, and what becomes of its requests while the breaker is open."""
+        lane = lane.removesuffix(_RETRIES)
         if _SEPARATOR not in lane:
             return lane, self.domains.action(lane)
         _, domain, action = lane.rsplit(_SEPARATOR, 2)
@@ -120,7 +150,15 @@ class Gatekeeper:
     def ready_at(self, lane: str, now: float) -> float:
         """When the next request of *lane* may go: see :meth:`.Gates.ready_at`."""
         domain, action = self._split(lane)
-        until = self.gates.ready_at(domain, now, heed_breaker=action == "hold")
+        is_retry = lane.endswith(_RETRIES)
+        until = self.gates.ready_at(
+            domain, now, heed_breaker=action == "hold", is_retry=is_retry
+        )
+        if until <= now:
+            if self._is_others_turn(lane, domain, until, is_retry=is_retry):
+                until = inf
+            elif is_retry:
+                return 0.0
         if until > now:
             gate = self.gates.gate(domain, now)
             gate.wait(lane)
@@ -128,13 +166,40 @@ class Gatekeeper:
                 self.given_up[lane] = gate
         return until
 
+    def _is_others_turn(self, lane: str, domain: str, until: float, *, is_retry: bool) -> bool:
+        """Whether the next trial is one of the retries, or of the pages untried, instead."""
+        if is_retry == (until != FROM_THE_END) or not self.gates.is_half_open(domain):
+            return False
+        other = lane.removesuffix(_RETRIES) if is_retry else lane + _RETRIES
+        return self.scheduler is not None and self.scheduler.frontier.waiting(other) > 0
+
     def is_given_up(self, lane: str) -> bool:
         """Whether requests of *lane* are given up when their turn comes."""
         return self.gates.is_given_up(self._split(lane)[0])
 
     def handed_out(self, request: Request, lane: str, now: float) -> None:
+        ticket = self.gates.acquire(
+            self._split(lane)[0], now, is_retry=lane.endswith(_RETRIES)
+        )
+        self._sent(request, ticket)
+
+    def _sent(self, request: Request, ticket: Ticket) -> None:
         request.meta.pop(_LATENCY, None)  # of an earlier try
-        self._tickets[request] = self.gates.acquire(self._split(lane)[0], now)
+        self._tickets[request] = ticket
+        _current.set(ticket)  # the engine makes the request's task in this very context
+
+    def rides_along(self, request: Request) -> bool:
+        """Whether a request under way downloads *request* for itself: a token, a login.
+
+        It has waited already, and what it waits for now must not wait for it.
+        """
+        ticket = _current.get()
+        return (
+            ticket is not None
+            and ticket.open
+            and ticket.gate.domain == self.domain(request)
+            and self.gates.has(ticket.gate)
+        )
 
     def sweep(self, busy: Container[Request]) -> bool:
         """Settle requests that ended on their way: redirected ones were answered."""
@@ -142,7 +207,7 @@ class Gatekeeper:
         for request in gone:
             answered = _LATENCY in request.meta
             outcome = Outcome.SUCCESS if answered else Outcome.CANCELLED
-            self._settle(self._tickets.pop(request), outcome)
+            self.gates.settle(self._tickets.pop(request), outcome, _clock.monotonic())
         return bool(gone)
 
     # --- the middlewares' side ---
@@ -161,11 +226,9 @@ class Gatekeeper:
     def ticket(self, request: Request) -> Ticket | None:
         return self._tickets.get(request)
 
-    def acquire(self, request: Request, now: float) -> Ticket:
+    def acquire(self, request: Request, now: float) -> None:
         """A request that did not come from the scheduler goes now."""
-        request.meta.pop(_LATENCY, None)
-        ticket = self._tickets[request] = self.gates.acquire(self.domain(request), now)
-        return ticket
+        self._sent(request, self.gates.acquire(self.domain(request), now))
 
     def judge(self, request: Request, result: Response | Exception) -> Verdict:
         """One judgement for two middlewares that ask in turn."""
@@ -179,29 +242,116 @@ class Gatekeeper:
 
     def answered(self, request: Request, result: Response | Exception) -> None:
         """What came back for a request; the first word about it counts."""
-        ticket = self._tickets.pop(request, None)
+        ticket = self._tickets.get(request)
         if ticket is None:
             return
         verdict = self.judge(request, result)
-        latency = request.meta.get(_LATENCY, 0.0)
-        wait = verdict.retry_after or 0.0
-        if verdict.counts_against_domain:
-            ticket.gate.failure_class = verdict.failure_class or ""
-        self._settle(ticket, _outcome(verdict, result), latency, wait, verdict.reason)
+        self._unlimit_probe(request, ticket)
+        if self.handlers.asked and verdict.failure_class in self.handlers:
+            return  # whoever asks the handler settles it
+        self.settle(request, result, verdict)
 
-    def _settle(
+    def limit_probe(self, request: Request, ticket: Ticket) -> None:
+        """The first request of one of many new domains has little time."""
+        if ticket.probe:
+            self._timeouts[request] = request.meta.get(_TIMEOUT)
+            own = request.meta.get(_TIMEOUT) or inf
+            request.meta[_TIMEOUT] = min(own, self.config.slow_start)
+
+    def _unlimit_probe(self, request: Request, ticket: Ticket) -> None:
+        if ticket.probe and request in self._timeouts:
+            request.meta[_TIMEOUT] = self._timeouts.pop(request)
+
+    def settle(
         self,
-        ticket: Ticket,
-        outcome: Outcome,
-        latency: float = 0.0,
-        retry_after: float = 0.0,
-        failure: str = "",
+        request: Request,
+        result: Response | Exception,
+        verdict: Verdict,
+        *,
+        decided: bool = False,
     ) -> None:
-        now = _clock.monotonic()
-        self.gates.settle(ticket, outcome, now, latency, retry_after, failure)
+        """Tell the gates; a failure that a handler has *decided* about is not the domain's."""
+        ticket = self._tickets.pop(request, None)
+        if ticket is None:
+            return
+        outcome = Outcome.IGNORED if decided else self._outcome(request, result, verdict)
+        if outcome is Outcome.FAILURE:
+            ticket.gate.failure_class = verdict.failure_class or ""
+        self.gates.settle(
+            ticket,
+            outcome,
+            _clock.monotonic(),
+            request.meta.get(_LATENCY, 0.0),
+            verdict.retry_after or 0.0,
+            verdict.reason,
+            pushback=outcome is Outcome.THROTTLED or _is_overloaded(result),
+        )
+
+    def _outcome(
+        self, request: Request, result: Response | Exception, verdict: Verdict
+    ) -> Outcome:
+        if isinstance(result, Exception):
+            if verdict.ignored or isinstance(result, IgnoreRequest):
+                return Outcome.IGNORED
+            if verdict.counts_against_domain:
+                return Outcome.FAILURE
+            throttled = verdict.failure_class == THROTTLED
+            return Outcome.THROTTLED if throttled else Outcome.IGNORED
+        if "cached" in result.flags:
+            return Outcome.IGNORED
+        if verdict.failure_class == THROTTLED:
+            return Outcome.THROTTLED
+        fails = verdict.counts_against_domain and not self.handled.is_answer(request, result)
+        return Outcome.FAILURE if fails else Outcome.SUCCESS
+
+    # --- retries ---
+
+    def costs_a_try(
+        self, request: Request, result: Response | Exception, verdict: Verdict
+    ) -> bool:
+        """Whether a failure uses up one of the tries of its page.
+
+        While nobody else gets an answer of the domain, the failure is the domain's. A
+        status of 500 is about the page (RFC 9110, section 15.6.1), as a ban or a page that
+        was cut off is. Where nobody holds the requests of a domain that is down, each try counts.
+        """
+        if not (verdict.counts_against_domain and self._holds(request)):
+            return True
+        if not isinstance(result, Exception):
+            about_the_page = verdict.failure_class in _OF_A_PAGE or result.status == _ERROR
+            if about_the_page or self.handled.is_answer(request, result):
+                return True
+        return self.gates.costs_a_try(
+            self.domain(request), request.meta.get(names.META_ANSWERS_BEFORE)
+        )
+
+    def _holds(self, request: Request) -> bool:
+        return (
+            self.active
+            and self.config.breaker_enabled
+            and self.scheduler is not None
+            and self.scheduler.issued(request)
+            and self.open_action(request) == "hold"
+        )
+
+    def answers(self, request: Request) -> int:
+        """How often the domain of *request* has answered in this run."""
+        return self.gates.answers(self.domain(request))
+
+    def tries(self, request: Request) -> int:
+        """How often *request* is worth trying, by what retries of its domain have brought."""
+        return self.gates.tries(self.domain(request))
+
+    def answers_lately(self, request: Request) -> bool:
+        """Whether the domain of *request* is up, as far as is known."""
+        return self.gates.answers_lately(self.domain(request), _clock.monotonic())
+
+    def mostly_throttles(self, request: Request) -> bool:
+        """Whether the domain of *request* throttles more than half of its requests."""
+        return self.gates.mostly_throttles(self.domain(request))
 
     def blameless(self, request: Request) -> bool:
-        """Whether a failure is the domain's: its breaker is not closed."""
+        """Whether the breaker of a request's domain is not closed."""
         return not self.gates.is_closed(self.domain(request))
 
     def hold(self, request: Request, seconds: float, reason: str) -> None:
@@ -253,7 +403,8 @@ class Gatekeeper:
         wake(self.crawler.engine)
 
     def _give_up(self, gate: Gate) -> None:
-        self.given_up.update(dict.fromkeys(gate.lanes or (gate.domain,), gate))
+        lanes = gate.lanes or (gate.domain, gate.domain + _RETRIES)
+        self.given_up.update(dict.fromkeys(lanes, gate))
 
     # --- the checkpoint ---
 
@@ -279,19 +430,12 @@ class Gatekeeper:
         self.scheduler = None
 
 
-def _outcome(verdict: Verdict, result: Response | Exception) -> Outcome:
-    if verdict.ignored or isinstance(result, IgnoreRequest) or _is_cached(result):
-        return Outcome.IGNORED
-    if verdict.counts_against_domain:
-        return Outcome.FAILURE
-    if verdict.failure_class == THROTTLED:
-        return Outcome.THROTTLED
-    return Outcome.IGNORED if isinstance(result, Exception) else Outcome.SUCCESS
+def _is_overloaded(result: Response | Exception) -> bool:
+    return not isinstance(result, Exception) and result.status == _OVERLOADED
 
 
-def _is_cached(result: Response | Exception) -> bool:
-    return not isinstance(result, Exception) and "cached" in result.flags
-
+_current: ContextVar[Ticket | None] = ContextVar("scrapy_resilience_ticket", default=None)
+"""Of the request whose middlewares and download run in this context."""
 
 _gatekeepers: WeakKeyDictionary[Crawler, ReferenceType[Gatekeeper]] = WeakKeyDictionary()
 # weak both ways: a gatekeeper knows its crawler

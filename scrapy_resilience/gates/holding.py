@@ -114,7 +114,8 @@ class Holding:
         if successes != self._keeper.gates.successes:
             successes, since = self._alone = self._keeper.gates.successes, now
         due = self._frontier.next_due()
-        if due is None or due > since + self._keeper.config.hold_timeout:
+        is_late = due is None or due > since + self._keeper.config.hold_timeout
+        if is_late and not self._frontier.next_is_delayed():
             self._alone = None
             logger.warning(
                 "%d requests are held for longer than RESILIENCE_HOLD_TIMEOUT: the next run "
@@ -122,7 +123,7 @@ class Holding:
                 self._frontier.held,
             )
             close_spider(self._crawler, names.REASON_HELD)
-        elif due - now >= _TOLD_FROM and now - self._told_at >= _TOLD_AGAIN:
+        elif due is not None and due - now >= _TOLD_FROM and now - self._told_at >= _TOLD_AGAIN:
             self._told_at = now
             logger.info(
                 "Nothing else to do: %d requests are held, the next one is due in %.0f s%s",

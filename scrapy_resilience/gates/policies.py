@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from scrapy.settings import SETTINGS_PRIORITIES
 
@@ -17,44 +17,59 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.settings import Config
 
-__all__ = ["PolicyChooser"]
+__all__ = ["Choice", "PolicyChooser"]
 
 logger = logging.getLogger(__name__)
 
 _SETTING: Final = "RESILIENCE_RETRY_POLICY"
 
 
+class Choice(NamedTuple):
+    """How a request is tried again."""
+
+    policy: RetryPolicy
+    retries: int | None
+    """How many the request may have in all; None for as many as its domain is worth."""
+    is_named: bool
+    """Whether somebody has chosen the policy: its delays count, too."""
+
+
 class PolicyChooser:
-    """Chooses by the request's meta, the spider, the user's ``RETRY_TIMES``, the setting."""
+    """Chooses by the request's meta, the spider, the user's ``RETRY_TIMES``, the setting.
+
+    What nobody has chosen follows the domain: :meth:`.Gates.tries`.
+    """
 
     def __init__(self, config: Config, settings: BaseSettings) -> None:
         self._known = policies_from(config.retry_policies, "RESILIENCE_RETRY_POLICIES")
         self._default = self._named(config.retry_policy, _SETTING)
         self._warned: set[str] = set()
-        self._retries = self._default.attempts - 1
+        is_named = bool(settings.getpriority(_SETTING))
+        retries = self._default.attempts - 1 if is_named else None
         if _decides("RETRY_TIMES", settings):
-            self._retries = settings.getint("RETRY_TIMES")
+            retries = settings.getint("RETRY_TIMES")
+        self._choice = Choice(self._default, retries, is_named)
 
-    def of(self, request: Request, spider: Any) -> tuple[RetryPolicy, int]:
-        """The policy, and how many retries the request may have in all."""
-        policy, retries = self._default, self._retries
+    def of(self, request: Request, spider: Any) -> Choice:
+        """The choice for a request."""
+        choice = self._choice
         name = request.meta.get(META_RETRY_POLICY)
         if name is None:
             name = getattr(spider, META_RETRY_POLICY, None)
         if name is not None:
-            policy, retries = self._by_name(name, policy, retries)
+            choice = self._by_name(name)
         limit = request.meta.get("max_retry_times")
-        return policy, retries if limit is None else limit
+        return choice if limit is None else choice._replace(retries=limit)
 
-    def _by_name(self, name: Any, policy: RetryPolicy, retries: int) -> tuple[RetryPolicy, int]:
+    def _by_name(self, name: Any) -> Choice:
         try:
             policy = self._named(name, META_RETRY_POLICY)
         except ConfigurationError as error:
             if str(error) not in self._warned:  # once for a name, not for each failure
                 self._warned.add(str(error))
                 logger.warning("%s The policy of the settings is used", error)
-            return policy, retries
-        return policy, policy.attempts - 1
+            return self._choice
+        return Choice(policy, policy.attempts - 1, is_named=True)
 
     def _named(self, name: Any, where: str) -> RetryPolicy:
         if isinstance(name, str) and name in self._known:

@@ -73,6 +73,10 @@ class RetryQueue:
         self._under_way[request] = _clock.monotonic()
         return None
 
+    def waits_here(self, request: Request) -> bool:
+        """Whether a retry of *request* waits in this process, not in our frontier."""
+        return not self._is_scheduled(request)
+
     def _is_scheduled(self, request: Request) -> bool:
         scheduler: Any = self._crawler.engine.scheduler
         return getattr(scheduler, "runs_jobs", False) and bool(scheduler.issued(request))
