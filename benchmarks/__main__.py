@@ -28,6 +28,7 @@ _NAMES = (
     "survive",
     "snapshots",
     "gates",
+    "flaky",
     "normalize",
     "drift",
 )
@@ -46,6 +47,7 @@ def main() -> int:
         runs=arguments.runs,
         kills=arguments.kills,
         only=arguments.only,
+        limit=arguments.limit,
     )
     header = {"seed": options.seed, "quick": options.quick, **environment()}
     print(", ".join(f"{key} {value}" for key, value in header.items()), flush=True)
@@ -70,7 +72,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--kills", type=int, help="how often to kill each job, or all jobs of survive"
     )
-    parser.add_argument("--only", default="", help="of the mixes, those with this in the name")
+    parser.add_argument(
+        "--only", default="", help="of mixes, gates and flaky, those with this in the name"
+    )
+    parser.add_argument(
+        "--limit", type=float, default=300.0, help="seconds after which flaky ends a crawl"
+    )
     parser.add_argument("--quick", action="store_true", help="small sizes: does it work?")
     parser.add_argument("--seed", type=int, help="of the moments of the kills")
     parser.add_argument("--json", type=Path, default=_JSON, help=f"default: {_JSON}")

@@ -11,6 +11,7 @@ import struct
 from functools import cache
 from io import BytesIO
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -112,6 +113,23 @@ class LocalAnswers:
         if parts.path.endswith(".png"):
             return Response(request.url, body=_picture(), request=request)
         return HtmlResponse(request.url, body=b"<h1>Local</h1>", request=request)
+
+
+class Proxies:
+    """Sends each request, and each retry, through one of ``BENCH_PROXIES`` at random."""
+
+    def __init__(self, proxies: list[str], seed: int) -> None:
+        self.proxies, self.rng = proxies, Random(seed)  # noqa: S311 - not secret
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        proxies = crawler.settings.getlist("BENCH_PROXIES")
+        if not proxies:
+            raise NotConfigured
+        return cls(proxies, crawler.settings.getint("BENCH_SEED"))
+
+    def process_request(self, request: Request) -> None:
+        request.meta["proxy"] = self.rng.choice(self.proxies)
 
 
 @cache

@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
@@ -38,6 +38,7 @@ ROOT = Path(__file__).resolve().parents[1]
 _POLL = 0.005
 _COMMIT_TIMEOUT = 120.0
 _CRAWL_TIMEOUT = 7200.0
+_STOP_TIMEOUT = 10.0
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Options:
     runs: int | None = None
     kills: int | None = None
     only: str = ""
+    limit: float = 300.0
 
     def of(self, full: int, quick: int) -> int:
         """A size of the work."""
@@ -149,17 +151,29 @@ def start(plan: Plan, folder: Path) -> subprocess.Popen[bytes]:
         )
 
 
-def finish(child: subprocess.Popen[bytes], folder: Path, started: float) -> Result:
-    """Wait for the end of a crawl."""
+def finish(
+    child: subprocess.Popen[bytes],
+    folder: Path,
+    started: float,
+    limit: float = _CRAWL_TIMEOUT,
+) -> Result:
+    """Wait for the end of a crawl; one that takes too long is stopped."""
     try:
-        code = child.wait(_CRAWL_TIMEOUT)
+        code = child.wait(limit)
     except subprocess.TimeoutExpired:
-        child.kill()
-        code = child.wait()
+        code = _stop(child)
     wall = time.perf_counter() - started
     report = folder / REPORT
     stats = json.loads(report.read_text(encoding="utf-8")) if report.exists() else {}
     return Result(code, wall, stats)
+
+
+def _stop(child: subprocess.Popen[bytes]) -> int:
+    for end in (child.terminate, child.terminate, child.kill):
+        end()
+        with suppress(subprocess.TimeoutExpired):
+            return child.wait(_STOP_TIMEOUT)
+    return child.wait()
 
 
 def crawl(plan: Plan, folder: Path) -> Result:
@@ -276,14 +290,15 @@ def _await_commit(
     """Return once this run has committed; False when it ended instead."""
     deadline = time.monotonic() + _COMMIT_TIMEOUT
     while child.poll() is None and time.monotonic() < deadline:
-        report = _report(folder)
+        report = job_report(folder)
         if report.get("runs") == run and report.get("last_checkpoint") not in {None, before}:
             return True
         time.sleep(_POLL)
     return False
 
 
-def _report(folder: Path) -> dict[str, Any]:
+def job_report(folder: Path) -> dict[str, Any]:
+    """What ``status`` says of a crawl's job; empty where there is none."""
     try:
         return read_report(folder / JOB)
     except (ResilienceError, sqlite3.Error, OSError):
@@ -291,17 +306,17 @@ def _report(folder: Path) -> dict[str, Any]:
 
 
 def _committed(folder: Path) -> float | None:
-    committed: float | None = _report(folder).get("last_checkpoint")
+    committed: float | None = job_report(folder).get("last_checkpoint")
     return committed
 
 
 def _pending(folder: Path) -> int:
-    return int(_report(folder).get("pending", 0))
+    return int(job_report(folder).get("pending", 0))
 
 
 def job_problems(folder: Path) -> list[str]:
     """Whether ``status`` says that the job is over and nothing is left."""
-    report = _report(folder)
+    report = job_report(folder)
     if report.get("state") == "finished" and report.get("pending") == 0:
         return []
     return [f"status says {report.get('state')!r} with {report.get('pending')} pending"]

@@ -479,3 +479,24 @@ class Listed(Spider):
         key = f"bench/last_item/{urlsplit(response.url).hostname}"
         self.crawler.stats.set_value(key, time.monotonic() - self.began)
         yield {"url": response.url}
+
+
+class Pages(Spider):
+    """The URLs of a file, in its order, and what they link to; an item a page."""
+
+    name = "pages"
+
+    def __init__(self, file: str, handled: str = "", **kwargs: Any) -> None:
+        """*handled* is a status that is an answer too."""
+        super().__init__(**kwargs)
+        self.file = Path(file)
+        if handled:
+            self.handle_httpstatus_list = [int(handled)]
+
+    async def start(self) -> AsyncIterator[Any]:
+        for url in self.file.read_text(encoding="utf-8").split():
+            yield Request(url)
+
+    def parse(self, response: Response, **_: Any) -> Iterator[Any]:
+        yield {"url": response.url}
+        yield from text_of(response).follow_all(css="a")

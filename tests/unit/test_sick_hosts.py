@@ -1,0 +1,67 @@
+"""The hosts of ``benchmarks flaky``, without a network."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.hosts import OK, Host, Kind, fails, kind_name
+
+PAGES = range(1000)
+
+
+def statuses(kind, times, page=0):
+    """The answers of a host that is asked for one page at these times."""
+    host = Host(kind, 1, "h0.test")
+    return [host.status(page, when) for when in times]
+
+
+@pytest.mark.parametrize("kind", [Kind(first=0.3), Kind(random=0.3)])
+def test_as_many_requests_fail_as_the_share_says(kind):
+    """30 % of the first requests fail, and the same ones each time."""
+    failed = [page for page in PAGES if fails(kind, 1, "h0.test", page, 0)]
+
+    assert len(failed) == pytest.approx(300, abs=45)
+    assert failed == [page for page in PAGES if fails(kind, 1, "h0.test", page, 0)]
+    assert failed != [page for page in PAGES if fails(kind, 2, "h0.test", page, 0)]
+
+
+def test_first_requests_fail_once():
+    """A page that fails on its first request is answered on the second."""
+    assert statuses(Kind(first=1), [0, 0, 0]) == [503, OK, OK]
+
+
+def test_random_failures_are_independent_of_earlier_ones():
+    """Of the pages that failed, the same share fails again."""
+    kind = Kind(random=0.5)
+    failed = [page for page in PAGES if fails(kind, 1, "h0.test", page, 0)]
+    again = [page for page in failed if fails(kind, 1, "h0.test", page, 1)]
+
+    assert len(again) / len(failed) == pytest.approx(0.5, abs=0.07)
+
+
+def test_bad_pages_fail_always():
+    """Pages within the range fail on each try, others never."""
+    kind = Kind(bad=(2, 4), status=500)
+
+    assert [statuses(kind, [0, 0], page)[1] for page in range(5)] == [OK, OK, 500, 500, OK]
+
+
+def test_a_rate_answers_a_burst_and_then_its_pace():
+    """Beyond the burst, a request fails until the pace allows another one."""
+    kind = Kind(rate=5, burst=2, status=429)
+
+    assert statuses(kind, [0, 0, 0, 0.1, 0.2, 0.3, 9, 9, 9]) == (
+        [OK, OK, 429, 429, OK, 429, OK, OK, 429]
+    )
+
+
+def test_an_outage_begins_in_mid_crawl_and_ends():
+    """From the third request on everything fails for ten seconds."""
+    kind = Kind(outage=10, outage_after=3)
+
+    assert statuses(kind, [0, 1, 2, 11, 12]) == [OK, OK, 503, 503, OK]
+
+
+def test_a_host_is_of_the_kind_in_its_name():
+    """The number of a host is no part of its kind."""
+    assert kind_name("silent12.test") == "silent"
