@@ -275,21 +275,13 @@ class Breaker:
             self.failing_since = inf
         if self._usual is not None:
             self._usual.add(failed=failed)
-        if self._looks_at_rates:
-            self._note(now, failed=failed, slow=slow)
+        if self._window is None:
+            self._window = Window(self.config.window, now)
+        self._window.add(now, failed=failed, slow=slow)
         if failed or slow:
             event = self._reason_to_open(now)
             if event is not None:
                 self._fire(event, now)
-
-    @property
-    def _looks_at_rates(self) -> bool:
-        return self.config.failure_rate > 0 or self.config.slow_call_duration > 0
-
-    def _note(self, now: float, *, failed: bool, slow: bool) -> None:
-        if self._window is None:
-            self._window = Window(self.config.window, now)
-        self._window.add(now, failed=failed, slow=slow)
 
     def _reason_to_open(self, now: float) -> Event | None:
         config = self.config
