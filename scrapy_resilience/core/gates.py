@@ -117,7 +117,7 @@ class Gate:
     __slots__ = (
         "_gates", "answered_at", "answers", "asked", "breaker", "bucket", "chances", "domain",
         "excused", "failed", "failure_class", "first_at", "given_up", "held_for", "held_until",
-        "hold_reason", "known_since", "lanes", "pace", "proven", "trial", "under_way",
+        "hold_reason", "known_page", "known_since", "lanes", "pace", "proven", "trial", "under_way",
     )  # fmt: skip
 
     breaker: Breaker
@@ -126,6 +126,8 @@ class Gate:
         self.domain = domain
         self._gates = gates
         self.known_since = now
+        self.known_page = ""
+        """The URL of a page that was answered; its user sets it."""
         self.answers = 0
         self.answered_at = -inf
         self.chances: RetryChances | None = None

@@ -116,6 +116,8 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
     async def _failed(
         self, request: Request, outcome: Response | Exception, verdict: Verdict
     ) -> Request | Response | None:
+        if self._gates.is_for_nobody(request):
+            return outcome if isinstance(outcome, Response) else None
         failure = self._look_at(request, outcome, verdict)
         verdict = failure.verdict
         self._stats.inc_value(f"{names.STAT_FAILURES_PREFIX}{verdict.failure_class}")

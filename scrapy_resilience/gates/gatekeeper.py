@@ -14,27 +14,30 @@ import random
 from contextvars import ContextVar
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
-from weakref import ReferenceType, WeakKeyDictionary, ref
+from weakref import ReferenceType, WeakKeyDictionary, WeakSet, ref
 
+from scrapy import Request
 from scrapy.exceptions import IgnoreRequest
+from scrapy.http.request import NO_CALLBACK
+from scrapy.utils.defer import deferred_from_coro
 
 
 from scrapy_resilience import _clock, names, signals
-from scrapy_resilience._scrapy import take_back, wake
+from scrapy_resilience._scrapy import take_back, under_way, wake
 from scrapy_resilience.checkpoint.layout import GATES
 from scrapy_resilience.core.breaker import Event, Outcome, State
 from scrapy_resilience.core.failures import BLOCKED, CONTENT, THROTTLED
-from scrapy_resilience.core.gates import FROM_THE_END, Gate, GateConfig, Gates
+from scrapy_resilience.core.gates import Gate, GateConfig, Gates
 from scrapy_resilience.gates.domains import ACTIONS, Domains
 from scrapy_resilience.gates.handled import Handled
 from scrapy_resilience.gates.judge import Judge
+from scrapy_resilience.gates.trials import RETRIES, Trials, is_of_retries
 from scrapy_resilience.handlers import handlers_of
 from scrapy_resilience.settings import Config
 
 if TYPE_CHECKING:
     from collections.abc import Container
 
-    from scrapy import Request
     from scrapy.crawler import Crawler
     from scrapy.http import Response
 
@@ -48,8 +51,6 @@ __all__ = ["Gatekeeper", "HeldBack", "gatekeeper_of"]
 logger = logging.getLogger(__name__)
 
 _SEPARATOR: Final = "\t"
-_RETRIES: Final = "\tretry"
-"""What the name of a lane of retries ends in."""
 _LANE_KEYS: Final = frozenset(
     {names.META_OPEN_ACTION, "download_slot", names.META_FAILED_AT}
 )
@@ -104,9 +105,11 @@ class Gatekeeper:
         self.retry_lanes = not crawler.settings.getpriority("RETRY_PRIORITY_ADJUST")
         """Whether retries have lanes of their own; who says when they go says no."""
         self.scheduler: ResilientScheduler | None = None
+        self._trials: Trials | None = None
         self.given_up: dict[str, Gate] = {}
         """Lanes whose requests are to be given up, and the gates that say so."""
         self._tickets: dict[Request, Ticket] = {}
+        self._for_nobody: WeakSet[Request] = WeakSet()
         self._timeouts: WeakKeyDictionary[Request, Any] = WeakKeyDictionary()
         """Of probes: what they had."""
         self._stats: Any = crawler.stats
@@ -117,6 +120,7 @@ class Gatekeeper:
     def attach(self, scheduler: ResilientScheduler) -> None:
         """Our scheduler is open: it asks the gates, and its job keeps what they know."""
         self.scheduler = scheduler
+        self._trials = Trials(scheduler.frontier, self._check)
         if scheduler.job is not None:
             scheduler.job.state.register_map(GATES, self._changed, self._restore)
 
@@ -126,7 +130,7 @@ class Gatekeeper:
             return slot
         lane = self._lane(slot, request)
         is_retry = self.retry_lanes and names.META_FAILED_AT in request.meta
-        return lane + _RETRIES if is_retry else lane
+        return lane + RETRIES if is_retry else lane
 
     def _lane(self, slot: str, request: Request) -> str:
         domain, action = self.domain(request), self.open_action(request)
@@ -141,7 +145,7 @@ class Gatekeeper:
 
     def _split(self, lane: str) -> tuple[str, str]:
         """The domain of a lane, and what becomes of its requests while the breaker is open."""
-        lane = lane.removesuffix(_RETRIES)
+        lane = lane.removesuffix(RETRIES)
         if _SEPARATOR not in lane:
             return lane, self.domains.action(lane)
         _, domain, action = lane.rsplit(_SEPARATOR, 2)
@@ -150,15 +154,14 @@ class Gatekeeper:
     def ready_at(self, lane: str, now: float) -> float:
         """When the next request of *lane* may go: see :meth:`.Gates.ready_at`."""
         domain, action = self._split(lane)
-        is_retry = lane.endswith(_RETRIES)
+        is_retry = is_of_retries(lane)
         until = self.gates.ready_at(
             domain, now, heed_breaker=action == "hold", is_retry=is_retry
         )
-        if until <= now:
-            if self._is_others_turn(lane, domain, until, is_retry=is_retry):
+        if until <= now and action == "hold" and self.gates.is_half_open(domain):
+            gate = self.gates.gate(domain, now)
+            if self._trials is not None and not self._trials.has_turn(lane, gate, until):
                 until = inf
-            elif is_retry:
-                return 0.0
         if until > now:
             gate = self.gates.gate(domain, now)
             gate.wait(lane)
@@ -166,20 +169,13 @@ class Gatekeeper:
                 self.given_up[lane] = gate
         return until
 
-    def _is_others_turn(self, lane: str, domain: str, until: float, *, is_retry: bool) -> bool:
-        """Whether the next trial is one of the retries, or of the pages untried, instead."""
-        if is_retry == (until != FROM_THE_END) or not self.gates.is_half_open(domain):
-            return False
-        other = lane.removesuffix(_RETRIES) if is_retry else lane + _RETRIES
-        return self.scheduler is not None and self.scheduler.frontier.waiting(other) > 0
-
     def is_given_up(self, lane: str) -> bool:
         """Whether requests of *lane* are given up when their turn comes."""
         return self.gates.is_given_up(self._split(lane)[0])
 
     def handed_out(self, request: Request, lane: str, now: float) -> None:
         ticket = self.gates.acquire(
-            self._split(lane)[0], now, is_retry=lane.endswith(_RETRIES)
+            self._split(lane)[0], now, is_retry=is_of_retries(lane)
         )
         self._sent(request, ticket)
 
@@ -203,7 +199,11 @@ class Gatekeeper:
 
     def sweep(self, busy: Container[Request]) -> bool:
         """Settle requests that ended on their way: redirected ones were answered."""
-        gone = [request for request in self._tickets if request not in busy]
+        gone = [
+            request
+            for request in self._tickets
+            if request not in busy and request not in self._for_nobody
+        ]
         for request in gone:
             answered = _LATENCY in request.meta
             outcome = Outcome.SUCCESS if answered else Outcome.CANCELLED
@@ -229,6 +229,27 @@ class Gatekeeper:
     def acquire(self, request: Request, now: float) -> None:
         """A request that did not come from the scheduler goes now."""
         self._sent(request, self.gates.acquire(self.domain(request), now))
+
+    def _check(self, url: str) -> None:
+        """Ask for a page to hear whether its domain answers; nobody gets the answer."""
+        request = Request(url, callback=NO_CALLBACK, meta={"dont_cache": True}, dont_filter=True)
+        self._for_nobody.add(request)
+        self._stats.inc_value(names.STAT_BREAKER_CHECKS)
+        self.acquire(request, _clock.monotonic())  # now: the next lane that asks must wait
+        deferred_from_coro(self._download(request))
+
+    async def _download(self, request: Request) -> None:
+        try:
+            await self.crawler.engine.download_async(request)
+        except Exception as error:  # noqa: BLE001 - the gates were told what became of it
+            logger.debug("The trial %s has failed: %s", request, error)
+        finally:
+            self._for_nobody.discard(request)
+            self.sweep(under_way(self.crawler.engine))
+
+    def is_for_nobody(self, request: Request) -> bool:
+        """Whether *request* is only to tell whether its domain answers."""
+        return request in self._for_nobody
 
     def judge(self, request: Request, result: Response | Exception) -> Verdict:
         """One judgement for two middlewares that ask in turn."""
@@ -277,6 +298,8 @@ class Gatekeeper:
         outcome = Outcome.IGNORED if decided else self._outcome(request, result, verdict)
         if outcome is Outcome.FAILURE:
             ticket.gate.failure_class = verdict.failure_class or ""
+        elif outcome is Outcome.SUCCESS and _can_be_asked_again(request, result):
+            ticket.gate.known_page = request.url
         self.gates.settle(
             ticket,
             outcome,
@@ -403,7 +426,7 @@ class Gatekeeper:
         wake(self.crawler.engine)
 
     def _give_up(self, gate: Gate) -> None:
-        lanes = gate.lanes or (gate.domain, gate.domain + _RETRIES)
+        lanes = gate.lanes or (gate.domain, gate.domain + RETRIES)
         self.given_up.update(dict.fromkeys(lanes, gate))
 
     # --- the checkpoint ---
@@ -428,6 +451,14 @@ class Gatekeeper:
             self._commit_timer.cancel()
             self._commit_timer = None
         self.scheduler = None
+
+
+def _can_be_asked_again(request: Request, result: Response | Exception) -> bool:
+    return (
+        request.method == "GET"
+        and not isinstance(result, Exception)
+        and result.status == 200  # noqa: PLR2004 - HTTP
+    )
 
 
 def _is_overloaded(result: Response | Exception) -> bool:
