@@ -317,8 +317,6 @@ class Gates:
         if is_retry and until <= now and self._retrying >= config.retry_slots:
             self._retry_queue[gate] = None
             return inf
-        if until <= now and gate.tries_untried:
-            return FROM_THE_END
         return until
 
     def _take_turn(self, gate: Gate, now: float) -> float:

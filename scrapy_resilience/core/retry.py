@@ -225,8 +225,7 @@ class RetryBudgets:
 
     def answered(self, domain: str, now: float) -> None:
         """Count an answer of a domain."""
-        if domain in self._known:
-            self._set(domain, self._balance(domain, now) + self._share, now)
+        self._set(domain, self._balance(domain, now) + self._share, now)
 
     def retry(self, domain: str, now: float) -> float:
         """Take a token: the seconds until it is there, 0 when it is now."""

@@ -100,7 +100,7 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
         verdict = self._gates.judge(request, response)
         if verdict.failed:
             return self._failed(request, response, verdict)
-        if self._budgets:
+        if self._budgets is not None:
             self._budgets.answered(self._gates.domain(request), _clock.monotonic())
         return response
 

@@ -160,7 +160,7 @@ class Gatekeeper:
         )
         if until <= now and action == "hold" and self.gates.is_half_open(domain):
             gate = self.gates.gate(domain, now)
-            if self._trials is not None and not self._trials.has_turn(lane, gate, until):
+            if self._trials is not None and not self._trials.has_turn(lane, gate):
                 until = inf
         if until > now:
             gate = self.gates.gate(domain, now)

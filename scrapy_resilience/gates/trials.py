@@ -1,17 +1,16 @@
 """Which request is the next trial of a half-open breaker.
 
-Trials take turns: a page that has failed, and an untried one from the other end of the queue.
-Where only pages that have failed are left, their failures don't tell whether the domain is down
-or the pages are bad. Then every other trial is a page that is *known* to work: the latest of
-the domain's that was answered. When it is answered again, the breaker closes, and each
-failure of the others is their own.
+A page that has failed may be bad, and one that was never tried may be bad, too: neither tells
+whether its domain is down. So a trial is a page that is *known* to work, the latest of the
+domain's that was answered: when it is answered again, the breaker closes, and the failures of
+other pages are their own. Should it have gone bad meanwhile, every other trial is whatever
+comes next. While the domain has never answered, a page that has failed goes before an untried
+one: where each page fails once, it gets through.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
-
-from scrapy_resilience.core.gates import FROM_THE_END
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,14 +36,11 @@ class Trials:
         self._frontier = frontier
         self._check = check
 
-    def has_turn(self, lane: str, gate: Gate, ready: float) -> bool:
-        """Whether the trial is a request of *lane*; *ready* is what the gate has said."""
-        wants_untried = ready == FROM_THE_END
-        if not is_of_retries(lane):
-            return wants_untried or not self._frontier.waiting(lane + RETRIES)
-        if self._frontier.waiting(lane.removesuffix(RETRIES)):
-            return not wants_untried
-        if wants_untried or not gate.known_page:
+    def has_turn(self, lane: str, gate: Gate) -> bool:
+        """Whether the trial is a request of *lane*."""
+        if gate.breaker.trips % 2:
             return True
-        self._check(gate.known_page)
-        return False
+        if gate.known_page:
+            self._check(gate.known_page)
+            return False
+        return is_of_retries(lane) or not self._frontier.waiting(lane + RETRIES)
