@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from benchmarks.flaky import scenarios
 from benchmarks.hosts import OK, Host, Kind, fails, kind_name
+from benchmarks.sick_site import RunningSickSite
 
 PAGES = range(1000)
+SITE = RunningSickSite(port=1, refused=2, control=3)
+SCENARIOS = scenarios()
 
 
 def statuses(kind, times, page=0):
@@ -65,3 +69,24 @@ def test_an_outage_begins_in_mid_crawl_and_ends():
 def test_a_host_is_of_the_kind_in_its_name():
     """The number of a host is no part of its kind."""
     assert kind_name("silent12.test") == "silent"
+
+
+@pytest.mark.parametrize("name", sorted(SCENARIOS))
+def test_a_scenario_asks_for_each_page_once(name):
+    """Each URL is of a known kind, and there are as many as pages; a chain has its begin."""
+    scenario = SCENARIOS[name]
+    urls = scenario.urls(SITE)
+
+    assert len(urls) == len(set(urls)) == (1 if name == "chain" else scenario.pages)
+    assert {kind_name(url.partition("//")[2]) for url in urls} == set(scenario.hosts)
+
+
+def test_a_run_is_done_with_all_items_and_letters():
+    """A page that can't be had must be a dead letter by the end of the crawl."""
+    bad_end, silent = SCENARIOS["bad-end"], SCENARIOS["silent-20"]
+    held = {"items": 160, "letters": 0, "ended": True}
+
+    assert bad_end.is_done({**held, "letters": 40})
+    assert not bad_end.is_done(held)
+    assert not bad_end.is_done({**held, "letters": 40, "ended": False})
+    assert silent.is_done({"items": 200, "letters": 0, "ended": False})
