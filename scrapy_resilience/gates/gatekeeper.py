@@ -238,6 +238,11 @@ class Gatekeeper:
         self.acquire(request, _clock.monotonic())  # now: the next lane that asks must wait
         deferred_from_coro(self._download(request))
 
+    @property
+    def is_checking(self) -> bool:
+        """Whether a domain is being asked whether it answers."""
+        return bool(self._for_nobody)
+
     async def _download(self, request: Request) -> None:
         try:
             await self.crawler.engine.download_async(request)

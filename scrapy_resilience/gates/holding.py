@@ -144,7 +144,7 @@ class Holding:
         engine = self._crawler.engine
         return bool(
             self._frontier
-            and not self._keeper.given_up
+            and not (self._keeper.given_up or self._keeper.is_checking)
             and not is_starting(engine)
             and not under_way(engine)
         )
