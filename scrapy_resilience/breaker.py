@@ -96,7 +96,8 @@ class CircuitBreaker:
         def save(row): ...  # or async def
 
     While it is open, a call raises :exc:`.CircuitOpenError` and the function is not run.
-    Thread-safe; threads and tasks share it.
+    Thread-safe; threads and tasks share it. A call inside a call of the same breaker is a part
+    of it: it is not refused, and how the outermost one ends is what counts.
 
     :param name: what errors, events and :func:`get_breaker` call it
     :param exceptions: the exceptions that are failures. Others are ignored: they neither open
@@ -163,9 +164,7 @@ class CircuitBreaker:
         return wrapper  # type: ignore[no-any-return]
 
     def __enter__(self) -> Self:
-        call = _Call(self)
-        call.__enter__()
-        _calls.set((*_calls.get(), call))
+        _Call(self).__enter__()
         return self
 
     def __exit__(
@@ -174,10 +173,8 @@ class CircuitBreaker:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        calls = _calls.get()
-        for call in reversed(calls):
+        for call in reversed(_calls.get()):
             if call.breaker is self:
-                _calls.set(tuple(other for other in calls if other is not call))
                 call.__exit__(kind, error, traceback)
                 return
         # Left in another context than entered: trial_timeout will free the place.
@@ -204,6 +201,11 @@ class CircuitBreaker:
             raise refusal
         self._tell()
         return permit, now
+
+    def _covers(self, since: float) -> bool:
+        """Whether a call that began at *since* is not yet given up, as a trial would be."""
+        with self._lock:
+            return self._clock() - since < self.config.trial_timeout
 
     def _settle(self, permit: int, since: float, error: BaseException | None) -> None:
         outcome = self._outcome(error)
@@ -320,15 +322,29 @@ class CircuitBreaker:
 
 
 class _Call:
-    """One call through a breaker."""
+    """One call through a breaker, or a part of the call that it was made in."""
 
     __slots__ = ("_permit", "_since", "breaker")
 
     def __init__(self, breaker: CircuitBreaker) -> None:
         self.breaker = breaker
+        self._permit: int | None = None
+        """While an outermost call is under way."""
+        self._since = 0.0
 
     def __enter__(self) -> None:
-        self._permit, self._since = self.breaker._admit()  # noqa: SLF001
+        calls = _calls.get()
+        if not any(call.covers_one_of(self.breaker) for call in calls):
+            self._permit, self._since = self.breaker._admit()  # noqa: SLF001
+        _calls.set((*calls, self))
+
+    def covers_one_of(self, breaker: CircuitBreaker) -> bool:
+        """Whether a call of *breaker* that begins now is a part of this one."""
+        return (
+            self.breaker is breaker
+            and self._permit is not None
+            and breaker._covers(self._since)  # noqa: SLF001
+        )
 
     def __exit__(
         self,
@@ -336,11 +352,14 @@ class _Call:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.breaker._settle(self._permit, self._since, error)  # noqa: SLF001
+        _calls.set(tuple(call for call in _calls.get() if call is not self))
+        permit, self._permit = self._permit, None
+        if permit is not None:
+            self.breaker._settle(permit, self._since, error)  # noqa: SLF001
 
 
 _calls: ContextVar[tuple[_Call, ...]] = ContextVar("_calls", default=())
-"""What ``with breaker:`` has entered, in this thread or task."""
+"""What is under way here: tasks and :func:`asyncio.to_thread` inherit it, threads do not."""
 
 _registry: WeakValueDictionary[str, CircuitBreaker] = WeakValueDictionary()
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Saved: TypeAlias = dict[str, dict[str, Any] | None]
 
-__all__ = ["show_breakers"]
+__all__ = ["renewed", "show_breakers"]
 
 _SHOWN: Final = {
     "state": State.CLOSED.value,
@@ -72,6 +72,23 @@ def _act(action: str, saved: Saved, domain: str) -> Saved:
     gates.restore({domain: saved.get(domain) or {}}, _NOW, wall)
     _ACTIONS[action](gates, domain, _NOW)
     return gates.changed(_NOW, wall)
+
+
+def renewed(data: dict[str, Any], domain: str) -> dict[str, Any] | None:
+    """What is left of a domain whose requests are to be tried anew: only what was asked for.
+
+    A hold (``Retry-After``) goes on; a breaker that was forced open stays.
+    """
+    gates, wall = Gates(GateConfig(), _never), time.time()
+    gates.restore({domain: data}, _NOW, wall)
+    gate = gates.gate(domain, _NOW)
+    if gate.breaker.state is State.FORCED_OPEN:
+        return data
+    left, reason = gate.held_until - _NOW, gate.hold_reason
+    gates.reset(domain, _NOW)
+    if left > 0:
+        gates.hold(domain, left, reason, _NOW)
+    return gates.changed(_NOW, wall).get(domain)
 
 
 def _never() -> float:

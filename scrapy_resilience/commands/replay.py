@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scrapy_resilience import _clock
-from scrapy_resilience.checkpoint.layout import META
+from scrapy_resilience.checkpoint.layout import GATES, META
+from scrapy_resilience.checkpoint.state import StateRegistry
+from scrapy_resilience.commands.breakers import renewed
 from scrapy_resilience.commands.deadletters import about, pages
 from scrapy_resilience.commands.jobs import load_meta, open_job, values
 from scrapy_resilience.core.deadletter import printable
@@ -18,7 +20,9 @@ from scrapy_resilience.requests import host_of
 from scrapy_resilience.shares import slot_name
 
 if TYPE_CHECKING:
-    from scrapy_resilience.core.deadletter import Wanted
+    from collections.abc import Iterable, Iterator
+
+    from scrapy_resilience.core.deadletter import About, Wanted
     from scrapy_resilience.frontier.store import Letter, Row
 
 __all__ = ["replay"]
@@ -27,12 +31,14 @@ __all__ = ["replay"]
 def replay(path: str, wanted: Wanted) -> tuple[Any, str]:
     """Put letters back into the frontier of a job that nobody runs.
 
-    A page of them is one commit: a kill leaves each either here or there.
+    A page of them is one commit, with the fresh breakers of their domains: a kill leaves each
+    either here or there.
     """
     replayed = kept = 0
     with open_job(Path(path), write=True) as store:
         meta = load_meta(store)
         frontier = Frontier(store, limit=lambda _: 1, wall=_clock.wall())
+        domains = _Domains(StateRegistry(store.state(), values))
         for page in pages(store):
             chosen = [letter for letter in page if wanted(about(letter))]
             rows = {letter: row for letter in chosen if (row := _push(letter, frontier))}
@@ -47,7 +53,7 @@ def replay(path: str, wanted: Wanted) -> tuple[Any, str]:
                     if letter.record
                 }
                 _reopen(meta, len(rows), frontier.rows)
-                changes.state = {META: values.encode(meta)}
+                changes.state = {META: values.encode(meta), **domains.renew(map(about, rows))}
                 store.commit(changes)
                 frontier.committed(changes)
     left = meta.get("dead_letters", 0)
@@ -60,8 +66,11 @@ def _push(letter: Letter, frontier: Frontier) -> Row | None:
     found: dict[str, Any] = {}
 
     def begin_anew(request: dict[str, Any]) -> None:
+        meta = request.setdefault("meta", {})
         for key in ATTEMPT_STATE:
-            request.get("meta", {}).pop(key, None)
+            meta.pop(key, None)
+        if _was_download(about(letter)):
+            meta["dont_cache"] = True  # HTTPCACHE has the failure, and would give it again
         found.update(request)
 
     try:
@@ -70,6 +79,38 @@ def _push(letter: Letter, frontier: Frontier) -> Row | None:
         return None
     slot = found.get("meta", {}).get("download_slot") or host_of(found["url"])
     return frontier.push(slot_name(slot), data, priority=found.get("priority", 0))
+
+
+def _was_download(letter: About) -> bool:
+    """Whether it is the page that failed, and not what was done with it."""
+    return letter.kind not in {"callback", "pipeline"} or letter.failure_class == "errback"
+
+
+class _Domains:
+    """What is stored of the domains of a job."""
+
+    def __init__(self, state: StateRegistry) -> None:
+        self._state = state
+        self._saved = state.load_map(GATES)
+        self._changed: dict[str, Any] = {}
+        state.register_map(GATES, lambda: self._changed)
+
+    def renew(self, letters: Iterable[About]) -> dict[str, bytes | None]:
+        """Give the domains of letters fresh breakers; each once."""
+        names = {name for letter in letters for name in _names(letter)}
+        found = {name: self._saved.pop(name) for name in names if name in self._saved}
+        self._changed = {name: renewed(data, name) for name, data in found.items()}
+        return self._state.changed()
+
+
+def _names(letter: About) -> Iterator[str]:
+    """By which its domain may be known: RESILIENCE_BREAKER_DOMAIN is the project's."""
+    name = host_of(letter.url)
+    while name:
+        yield name
+        name = name.partition(".")[2]
+    if letter.kind == "held":
+        yield letter.reason.partition(" did not recover")[0]
 
 
 def _reopen(meta: dict[str, Any], replayed: int, pending: int) -> None:

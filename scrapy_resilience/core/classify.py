@@ -9,10 +9,11 @@ class         built in                                                          
 blocked       a ban in headers or page (:mod:`.bans`)                             yes
 throttled     429, 420, 509, 529; 503 with Retry-After; 403 with a rate limit     no
               that is used up; ``rate.*limit`` in an exception
-permanent     other 4xx, 501, 505; exceptions of unknown kinds                    no
+permanent     other 4xx, 501, 505; too many redirects; errors of the code         no
 content       an answer that was cut off                                          yes
 server_error  other 5xx                                                           yes
-transient     408, 425; timeouts, refused and lost connections                    yes
+transient     408, 425; timeouts, refused and lost connections; exceptions of     yes
+              a download that nobody knows (:mod:`.faults`)
 ============  ==================================================================  =======
 
 *counts*: against the domain, for its circuit breaker. A throttling server is healthy, and
@@ -25,7 +26,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from scrapy_resilience.core.bans import ban_in_headers, ban_in_page
 from scrapy_resilience.core.deadletter import mask
@@ -39,10 +40,11 @@ from scrapy_resilience.core.failures import (
     TRANSIENT,
     Verdict,
 )
-from scrapy_resilience.core.patterns import Patterns
+from scrapy_resilience.core.faults import IGNORED, kind_of, unknown_kind
 from scrapy_resilience.core.retryafter import retry_after, says_nothing_left
 
 if TYPE_CHECKING:
+    from scrapy_resilience.core.patterns import Patterns
     from scrapy_resilience.core.retryafter import Headers
 
 __all__ = ["BODY_PREFIX", "Classifier", "Verdict", "exception_text"]
@@ -55,63 +57,7 @@ _THROTTLED: Final = frozenset({420, 429, 509, 529})
 _TRANSIENT: Final = frozenset({408, 425})
 _PERMANENT: Final = frozenset({501, 505})
 _COUNTS: Final = frozenset({BLOCKED, CONTENT, SERVER_ERROR, TRANSIENT})
-_URL: Final = re.compile(r"\w{1,20}://\S+")
-
-
-class _Kind(NamedTuple):
-    failure_class: str | None
-    counts: bool = False
-    unsent: bool = False
-
-
-_IGNORED: Final = _Kind(None)
-_UNSENT: Final = _Kind(TRANSIENT, counts=True, unsent=True)
-_LOST: Final = _Kind(TRANSIENT, counts=True)
-_NEVER: Final = _Kind(PERMANENT)
-
-_KINDS: Final = {
-    # of Scrapy
-    "IgnoreRequest": _IGNORED,
-    "CannotResolveHostError": _Kind(TRANSIENT, unsent=True),
-    "DownloadConnectionRefusedError": _UNSENT,
-    "DownloadTimeoutError": _LOST,
-    "DownloadFailedError": _LOST,
-    "ResponseDataLossError": _Kind(CONTENT, counts=True),
-    "DownloadCancelledError": _NEVER,
-    "UnsupportedURLSchemeError": _NEVER,
-    "NotSupported": _NEVER,
-    "TunnelError": _UNSENT,
-    # of Twisted
-    "DNSLookupError": _Kind(TRANSIENT, unsent=True),
-    "TimeoutError": _LOST,  # a ConnectError too, but raised for slow answers as well
-    "ConnectError": _UNSENT,
-    "ConnectionDone": _LOST,
-    "ConnectionLost": _LOST,
-    "ResponseFailed": _LOST,
-    # of Python; a timeout of asyncio and Playwright is a TimeoutError as well
-    "ConnectionRefusedError": _UNSENT,
-    "ConnectionError": _LOST,
-    "FileNotFoundError": _NEVER,
-    "IsADirectoryError": _NEVER,
-    "NotADirectoryError": _NEVER,
-    "PermissionError": _NEVER,
-    "OSError": _Kind(TRANSIENT),
-    # of ours
-    "CircuitOpenError": _IGNORED,
-    "MaxRetriesExceededError": _NEVER,
-    "PermanentFailureError": _NEVER,
-}
-"""What an exception is, by the name of its class or of the nearest base that is here."""
-
-_WORDS: Final = Patterns(
-    {
-        THROTTLED: [r"rate.{0,20}limit", r"too many requests"],
-        PERMANENT: [r"authentication.{0,40}failed", r"\b404\b"],
-        TRANSIENT: [r"time(?:d[ _])?out", r"connection.{0,40}(?:refused|reset|closed|aborted)"],
-    },
-    "built in",
-)
-"""For exceptions of kinds that are not known by name, as browsers raise them."""
+_URL: Final = re.compile(r"\w{1,20}://\S+|(?<=with url: )\S+")  # as requests quotes paths
 
 
 @dataclass(frozen=True)
@@ -152,19 +98,19 @@ class Classifier:
             return SUCCESS
         return self._answer(failure_class, text, headers, now)
 
-    def exception(self, error: BaseException) -> Verdict:
-        """Judge what a download, or any other function, has raised."""
+    def exception(self, error: BaseException, *, of_download: bool = False) -> Verdict:
+        """Judge what a function has raised; *of_download*, in the course of a download."""
         text = exception_text(error)
-        known = _kind_of(error)
-        if known is _IGNORED:
+        known = kind_of(error, text)
+        if known is IGNORED:
             return Verdict(None, text, ignored=True)
-        found = self.patterns.find(text) or (None if known else _WORDS.find(text))
-        if found is None:
-            kind = known or _NEVER
-        else:
-            counts = found[0] in _COUNTS if known is None else known.counts
-            counts = counts and found[0] != THROTTLED
-            kind = _Kind(found[0], counts, bool(known and known.unsent))
+        kind = known or unknown_kind(error, of_download=of_download)
+        found = self.patterns.find(text)
+        if found is not None:
+            counts = found[0] in _COUNTS if known is None else kind.counts
+            kind = kind._replace(
+                failure_class=found[0], counts=counts and found[0] != THROTTLED
+            )
         return Verdict(kind.failure_class, text, kind.counts, unsent=kind.unsent)
 
     @staticmethod
@@ -186,13 +132,6 @@ def exception_text(error: BaseException) -> str:
     text = " ".join(str(error)[: 2 * _TEXT].split())
     text = mask(_URL.sub("…", text))
     return f"{type(error).__name__}: {text}"[:_TEXT] if text else type(error).__name__
-
-
-def _kind_of(error: BaseException) -> _Kind | None:
-    for base in type(error).__mro__:
-        if base.__name__ in _KINDS:
-            return _KINDS[base.__name__]
-    return None
 
 
 def _class_of_status(status: int, headers: Headers) -> str | None:

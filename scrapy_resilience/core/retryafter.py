@@ -23,12 +23,19 @@ LONGEST: Final = 7 * 86_400.0
 _NUMBER: Final = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?", re.ASCII)
 _RESET_IN_LIST: Final = re.compile(r"[;,\s](?:t|reset)=([0-9]{1,12})(?![0-9])", re.ASCII)
 _LEFT_IN_LIST: Final = re.compile(r"[;,\s](?:r|remaining)=([0-9]{1,12})(?![0-9])", re.ASCII)
+_COMMA: Final = re.compile(r"(?<!mon|tue|wed|thu|fri|sat|sun|day),", re.IGNORECASE)
+"""Between two values, and not after the weekday of a date."""
+_MOST: Final = 10
+_LONGEST_TEXT: Final = 200
 _EPOCH: Final = 1e9
 """A larger number in a reset header is a time since 1970, not a duration."""
 
 
 class Headers(Protocol):
-    """Response headers, by names of any case: Scrapy's ``Headers``, or a mapping."""
+    """Response headers, by names of any case: Scrapy's ``Headers``, or a mapping.
+
+    Where there is a ``getlist``, it gives all values of a name.
+    """
 
     def get(self, key: str, /) -> bytes | str | None: ...
 
@@ -39,14 +46,15 @@ def retry_after(headers: Headers, now: float) -> float | None:
     *now* is in seconds since 1970; the ``Date`` of the answer goes before it, because a time
     that a server names is one of its own clock. ``Retry-After`` goes before all others, which
     count only when they say that nothing is left: a server that throttles with something left
-    has another reason, and does not say for how long. A date without a zone is in UTC,
-    as RFC 9110 §5.6.7 wants it.
+    has another reason, and does not say for how long. A server and its CDN may both send it:
+    of several, in headers of their own or in one list, the longest counts. A date without a
+    zone is in UTC, as RFC 9110 §5.6.7 wants it.
     """
     sent = _date(_text(headers, "Date"))
     now = now if sent is None else sent
-    text = _text(headers, "Retry-After")
-    if text:
-        return _sane(_seconds_or_date(text, now))
+    told = [_sane(_seconds_or_date(text, now)) for text in _each(headers, "Retry-After")]
+    if told:
+        return max((seconds for seconds in told if seconds), default=None)
     return _rate_limit(headers, now)
 
 
@@ -73,11 +81,21 @@ def says_nothing_left(headers: Headers) -> bool:
     )
 
 
+def _each(headers: Headers, name: str) -> list[str]:
+    """The values of a header that may be there more than once."""
+    getlist = getattr(headers, "getlist", None)
+    values = [headers.get(name)] if getlist is None else getlist(name)[:_MOST]
+    texts = (text for value in values for text in _COMMA.split(_short(value)))
+    return [stripped for text in texts if (stripped := text.strip())]
+
+
 def _text(headers: Headers, name: str) -> str:
-    value = headers.get(name)
-    if isinstance(value, bytes):
-        value = value.decode("latin-1")
-    return (value or "")[:200].strip()
+    return _short(headers.get(name)).strip()
+
+
+def _short(value: bytes | str | None) -> str:
+    value = (value or "")[:_LONGEST_TEXT]
+    return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
 def _seconds_or_date(text: str, now: float) -> float | None:

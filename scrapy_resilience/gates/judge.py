@@ -54,7 +54,7 @@ class Judge:
 
     def _judge(self, outcome: Response | BaseException) -> Verdict:
         if not isinstance(outcome, Response):
-            return self._classifier.exception(outcome)
+            return self._classifier.exception(outcome, of_download=True)
         body, charset = b"", "utf-8"
         if isinstance(outcome, TextResponse):
             body = outcome.body

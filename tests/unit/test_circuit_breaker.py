@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 import inspect
 import logging
@@ -10,6 +11,7 @@ import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 
 import pytest
 from breaker_samples import Clock, run
@@ -174,7 +176,7 @@ def test_an_async_context_manager(breaker):
 
 
 def test_nested_and_interleaved_uses(clock):
-    """Each ``with`` gives back its own permit, in tasks that overlap as well."""
+    """Each outermost ``with`` gives back its own permit, in tasks that overlap as well."""
     breaker = CircuitBreaker("shop", clock=clock)
     durations = []
     breaker.subscribe(lambda event: durations.append(event.duration))
@@ -195,13 +197,13 @@ def test_nested_and_interleaved_uses(clock):
 
     run(both())
 
-    assert len(durations) == 4
-    assert breaker.counts == (4, 0, 0)
+    assert len(durations) == 2
+    assert breaker.counts == (2, 0, 0)
     assert breaker._core.healthy_idle(clock.now)
 
 
-def test_nested_uses_end_inside_out(breaker, clock):
-    """The inner one of two calls ends first, with its own duration."""
+def test_nested_uses_are_one_call(breaker, clock):
+    """Only the outermost ``with`` is counted and told, with the time of all."""
     durations = []
     breaker.subscribe(lambda event: durations.append(event.duration))
 
@@ -211,7 +213,174 @@ def test_nested_uses_end_inside_out(breaker, clock):
             clock.sleep(1)
         clock.sleep(5)
 
-    assert durations == [1.0, 7.0]
+    assert durations == [7.0]
+    assert breaker.counts == (1, 0, 0)
+
+
+def half_open(breaker, clock):
+    """Open a breaker, and wait until it takes trials, one at a time."""
+    fail(breaker)
+    clock.sleep(10)
+    assert breaker.state is State.HALF_OPEN
+
+
+def nested(breaker, way):
+    """Return a function that calls another one of the same breaker in one of the ways."""
+
+    @breaker
+    def inner():
+        return "well"
+
+    @breaker
+    async def inner_async():
+        await asyncio.sleep(0)
+        return inner()
+
+    @breaker
+    async def outer_async():
+        return await inner_async()
+
+    @breaker
+    async def gathered():
+        return (await asyncio.gather(inner_async(), inner_async(), asyncio.to_thread(inner)))[0]
+
+    @breaker
+    def outer():
+        return inner()
+
+    def block():
+        with breaker:
+            return outer()
+
+    async def async_block():
+        async with breaker:
+            return await outer_async()
+
+    return {
+        "function": outer,
+        "block": block,
+        "coroutine": lambda: run(outer_async()),
+        "async block": lambda: run(async_block()),
+        "gather": lambda: run(gathered()),
+    }[way]
+
+
+@pytest.mark.parametrize("way", ["function", "block", "coroutine", "async block", "gather"])
+def test_a_nested_call_belongs_to_its_trial(breaker, clock, way):
+    """Half-open, a guarded function that calls others of its breaker closes it."""
+    half_open(breaker, clock)
+    call = nested(breaker, way)
+
+    for _ in range(breaker.config.success_threshold):
+        assert call() == "well"
+
+    assert (breaker.state, breaker.trips) == (State.CLOSED, 0)
+
+
+def test_the_outermost_call_decides(breaker):
+    """What is raised inside and handled there is no failure; what gets out is one."""
+
+    @breaker
+    def inner():
+        raise OSError
+
+    @breaker
+    def handles():
+        with suppress(OSError):
+            inner()
+
+    @breaker
+    def lets_out():
+        inner()
+
+    handles()
+    handles()
+    assert breaker.counts == (2, 0, 0)
+    for _ in range(2):
+        with pytest.raises(OSError):  # noqa: PT011 - it has no text
+            lets_out()
+
+    assert breaker.state is State.OPEN
+
+
+def test_an_admitted_call_goes_on_when_it_opens(breaker):
+    """What others do meanwhile does not refuse a part of a call that was let through."""
+    with breaker:
+        in_thread(lambda: fail(breaker))
+        assert breaker.state is State.OPEN
+        with breaker:
+            pass
+
+    with pytest.raises(CircuitOpenError), breaker:
+        pass
+
+
+def in_thread(function):
+    """Call a function in a thread of its own, which knows nothing of the calls here."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(function).result()
+
+
+def test_a_thread_makes_calls_of_its_own(breaker, clock):
+    """Another thread is part of a call only where it was given its context."""
+    half_open(breaker, clock)
+
+    def ask():
+        with breaker:
+            pass
+
+    with breaker:
+        in_thread(partial(contextvars.copy_context().run, ask))
+        with pytest.raises(CircuitOpenError):
+            in_thread(ask)
+
+
+def test_a_task_that_outlives_its_call(breaker):
+    """A task that a guarded call has started makes calls of its own once that has ended."""
+    told = []
+    breaker.subscribe(told.append)
+
+    async def work(start):
+        await start.wait()
+        for _ in range(2):
+            with suppress(OSError), breaker:
+                raise OSError
+
+    async def main():
+        start = asyncio.Event()
+        async with breaker:
+            task = asyncio.create_task(work(start))
+            await asyncio.sleep(0)
+        start.set()
+        await task
+
+    run(main())
+
+    assert [event.kind.value for event in told] == [
+        "success", "failure", "failure", "transition",
+    ]  # fmt: skip
+
+
+def test_a_call_that_never_ends_covers_no_others(breaker, clock):
+    """A ``with`` whose end is lost counts as under way for trial_timeout, and no longer."""
+    breaker.__enter__()
+    fail(breaker)
+    assert breaker.state is State.CLOSED
+
+    clock.sleep(breaker.config.trial_timeout)
+    fail(breaker)
+
+    assert breaker.state is State.OPEN
+
+
+def test_calls_of_two_breakers_are_two_calls(breaker, clock):
+    """A breaker inside another one's call counts for itself."""
+    other = CircuitBreaker("bank", clock=clock)
+
+    with breaker, other:
+        pass
+
+    assert (breaker.counts, other.counts) == ((1, 0, 0), (1, 0, 0))
 
 
 def test_two_breakers_end_in_any_order(breaker, clock):

@@ -181,7 +181,7 @@ def test_the_order_of_judgement():
             BrowserError("net::ERR_CONNECTION_REFUSED at https://x.test/"),
             "transient",
             True,
-            False,
+            True,
         ),
         (BrowserError("Timeout 30000ms exceeded: timed out"), "transient", True, False),
         (BrowserError("API rate limit exceeded"), "throttled", False, False),

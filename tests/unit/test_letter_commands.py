@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import sys
+import time
 import tracemalloc
 from contextlib import closing
 
@@ -489,6 +490,107 @@ def test_a_reset(job, say, refuse, known):
 
     assert breakers_of(folder) == {"b.test": OPEN}
     assert "there is no breaker of 'a.test'" in refuse("breakers", folder, "reset", "a.test")
+
+
+TRIPPED = {**OPEN, "state": "closed", "failures": 4}
+
+
+@pytest.mark.parametrize("known", [OPEN, TRIPPED, {**OPEN, "rate": 0.5, "peak": 8.0}])
+def test_a_replay_gives_its_domains_a_fresh_breaker(job, say, known):
+    """What has failed before does not count against the new tries; others stay as they are."""
+    folder = job(
+        letter(1, "http://A.test:8000/x", kind="held"),
+        letter(2, "http://b.test/", kind="exhausted"),
+        breakers={"a.test": known, "b.test": known, "c.test": known},
+    )
+
+    say("replay", folder, "--kind", "held")
+
+    assert breakers_of(folder) == {"b.test": known, "c.test": known}
+
+
+def test_a_replay_leaves_a_hold_and_a_forced_breaker(job, say):
+    """What the server has asked for, and what was said by hand, stands."""
+    forced = {"state": "forced_open", "trips": 3}
+    folder = job(
+        *(letter(n, f"http://{host}.test/") for n, host in enumerate("abc", 1)),
+        breakers={"a.test": {**OPEN, **HELD}, "b.test": forced, "c.test": HELD},
+    )
+
+    say("replay", folder)
+
+    found = breakers_of(folder)
+    assert found["b.test"] == forced
+    for domain in ("a.test", "c.test"):
+        assert found[domain] == {
+            "held_until": pytest.approx(time.time() + 60, abs=20),  # its longest
+            "held_for": pytest.approx(60, abs=20),
+            "hold_reason": "HTTP 429",
+        }
+
+
+def test_a_hold_that_is_over_is_gone_after_a_replay(job, say):
+    """It would keep nobody from asking."""
+    over = {"held_until": 1e9, "held_for": 60.0, "hold_reason": "HTTP 429"}
+    folder = job(letter(1), breakers={"a.test": over})
+
+    say("replay", folder)
+
+    assert breakers_of(folder) == {}
+
+
+def test_a_replay_finds_registered_domains_and_names_of_a_function(job, say):
+    """RESILIENCE_BREAKER_DOMAIN may give other names than hosts: a letter says which."""
+    reason = "Shop A did not recover: HTTP 503"
+    folder = job(
+        letter(1, "http://news.a.co.uk/", kind="held"),
+        letter(2, "http://x.test/", kind="held", reason=reason),
+        breakers={"a.co.uk": OPEN, "Shop A": OPEN, "co.test": OPEN},
+    )
+
+    say("replay", folder)
+
+    assert breakers_of(folder) == {"co.test": OPEN}
+
+
+def test_breakers_of_many_pages_of_letters(job, say):
+    """Each is forgotten in the commit of its letters."""
+    letters = [letter(n, f"http://h{n}.test/") for n in range(1, 2501)]
+    folder = job(*letters, breakers={f"h{n}.test": OPEN for n in range(1, 2502)})
+
+    say("replay", folder)
+
+    assert breakers_of(folder) == {"h2501.test": OPEN}
+
+
+def meta_after_replay(folder, say):
+    """Replay the only letter; return its request's meta."""
+    say("replay", folder)
+    with opened(folder) as store:
+        ((lane, _, _),) = store.lanes()
+        (row,) = store.read(lane, -(2**63), -(2**63))
+    return codec.decode(row.data).get("meta", {})
+
+
+@pytest.mark.parametrize(
+    ("told", "asks"),
+    [
+        ({"kind": "exhausted"}, True),
+        ({"kind": "permanent"}, True),
+        ({"kind": "held"}, True),
+        ({"kind": "dropped"}, True),
+        ({"kind": "callback", "failure_class": "errback"}, True),
+        ({"kind": "callback", "failure_class": "callback"}, False),
+        ({"kind": "pipeline", "failure_class": "pipeline"}, False),
+    ],
+)
+@pytest.mark.parametrize("request_", [None, {"url": "http://a.test/", "meta": {"x": 1}}])
+def test_a_replay_asks_the_site_and_not_the_cache(job, say, told, asks, request_):
+    """HTTPCACHE has the failure; a page whose callback failed may well come from there."""
+    meta = meta_after_replay(job(letter(1, request=request_, **told)), say)
+
+    assert meta.get("dont_cache", False) is asks
+    assert ("x" in meta) is (request_ is not None)
 
 
 def test_names_of_a_function_are_taken_as_they_are(job, say):

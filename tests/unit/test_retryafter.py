@@ -38,7 +38,7 @@ def test_seconds_and_dates(value, seconds):
 
 HOSTILE = [
     "", "0", "-1", "-5", "604801", "999999999", "9" * 400, "1e9", "inf", "nan", "\u0667", "7s",
-    "in a while", "0x10", "7, 8", "Fri, 32 Jan 2027 08:00:00 GMT",
+    "in a while", "0x10", "0, -7", ",,", "Fri, 32 Jan 2027 08:00:00 GMT",
     "Fri, 15 Jan 2027 25:00:00 GMT", "Fri, 15 Jan 99999 08:00:00 GMT", "Thu, 01 Jan 1970",
     "Sun, 06 Nov 1994 08:49:37 GMT", "Fri, 15 Jan 2027 08:00:00 +9999999999",
     "Fri, 31 Dec 9999 23:59:59 -2359", b"\xff\xfe", "\0",
@@ -49,6 +49,25 @@ HOSTILE = [
 def test_hostile_values_are_as_if_not_there(value):
     """Negative, past, absurd and malformed values are ignored."""
     assert wait(Retry_After=value) is None
+
+
+IN_90_S = formatdate(NOW + 90, usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("values", "seconds"),
+    [
+        (["7", "30"], 30), (["30", "7"], 30), (["7", ""], 7), (["never", "7"], 7),
+        (["7", "999999999"], 7), (["7", IN_90_S], 90), ([IN_90_S, "120"], 120),
+        (["7, 8"], 8), (["8,7"], 8), ([f"{IN_90_S}, 120"], 120), ([f"7, {IN_90_S}"], 90),
+        ([f"{IN_90_S}, {IN_90_S}"], 90), (["Friday, 15-Jan-27 08:01:00 GMT, 7"], 60),
+        (["never", "soon"], None), (["7"] * 9_999, 7), ([",".join(["7"] * 9_999)], 7),
+    ],
+    ids=lambda value: repr(value)[:40],
+)  # fmt: skip
+def test_more_than_one_retry_after(values, seconds):
+    """The longest that makes sense counts, in headers of their own and in one list."""
+    assert retry_after(Headers({"Retry-After": values}), NOW) == seconds
 
 
 @given(
