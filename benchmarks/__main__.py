@@ -28,6 +28,7 @@ _NAMES = (
     "survive",
     "snapshots",
     "gates",
+    "pacing",
     "normalize",
     "drift",
 )
