@@ -31,8 +31,21 @@ __all__ = ["KINDS", "RULES", "Kind", "Result", "crawl", "run"]
 AT_A_TIME: Final = 8
 LATENCY: Final = 0.03
 TRIES: Final = 25
+MEASURED: Final = 10.0
+"""Seconds over which the rules of before measure how fast they send."""
+TURN: Final = 20.0
+"""When a limit changes."""
+JUMP: Final = 10.0
+"""When a clock goes back."""
 TOO_LONG: Final = 1800.0
 """Seconds after which a simulated crawl is given up."""
+BARS: Final = {
+    "allows 5/s, burst 10": (1.5, 0.1),
+    "the same, Retry-After 1": (1.5, 0.1),
+    "allows 20/s, burst 20": (2, 0.1),
+    "allows 20/s, no burst": (2, 0.1),
+}
+"""At most so many times the ideal, and such a share of refusals."""
 
 
 # --- hosts ---
@@ -60,7 +73,11 @@ class Limited:
     def __init__(
         self, rates: Callable[[float], float], burst: float = 1, retry_after: float = 0
     ) -> None:
-        self._rates, self._burst, self._refusal = rates, burst, Answer(True, retry_after)
+        self._rates, self._burst, self._refusal = (
+            rates,
+            burst,
+            Answer(pushback=True, retry_after=retry_after),
+        )
         self._tokens, self._last = burst, 0.0
 
     def __call__(self, page: int, attempt: int, now: float) -> Answer:
@@ -86,7 +103,10 @@ class Window:
         self._used += 1
         if self._used <= self._limit:
             return OK
-        return Answer(True, float(ceil(self._seconds - inside)) if self._tells else 0.0)
+        return Answer(
+            pushback=True,
+            retry_after=float(ceil(self._seconds - inside)) if self._tells else 0.0,
+        )
 
 
 class Banning:
@@ -100,7 +120,7 @@ class Banning:
             return OK
         if now >= self._until:
             self._until = now + self._ban
-        return Answer(True, float(ceil(self._until - now)))
+        return Answer(pushback=True, retry_after=float(ceil(self._until - now)))
 
 
 class Careless:
@@ -109,7 +129,11 @@ class Careless:
     def __init__(
         self, share: float, seed: int, retry_after: float = 0, *, always: bool = False
     ) -> None:
-        self._share, self._always, self._refusal = share, always, Answer(True, retry_after)
+        self._share, self._always, self._refusal = (
+            share,
+            always,
+            Answer(pushback=True, retry_after=retry_after),
+        )
         self._random = random.Random(seed)  # noqa: S311 - a simulation
 
     def __call__(self, page: int, attempt: int, now: float) -> Answer:
@@ -159,7 +183,7 @@ class Paced:
 
     def take(self, now: float) -> None:
         self._sent.append(now)
-        while self._sent[0] < now - 10 or len(self._sent) > 3000:
+        while self._sent[0] < now - MEASURED:
             self._sent.popleft()
         if self._bucket:
             self._bucket.take(now)
@@ -201,9 +225,12 @@ class Halving(Paced):
 class TwoSpeeds(Paced):
     """Halve once, judge 20 answers that were sent afterwards, keep or restore."""
 
+    TROUBLE, FLOOD, KEEP, AGAIN, BETTER = 0.15, 0.6, 0.1, 0.5, 0.8
+    JUDGED, QUIET = 20, 2.0
+
     def __init__(self) -> None:
         super().__init__()
-        self._recent: deque[bool] = deque(maxlen=20)
+        self._recent: deque[bool] = deque(maxlen=self.JUDGED)
         self._judged: list[bool] = []
         self._changed_at = self._ignore_until = -1.0
         self._ignore_for, self._worst, self._before = 60.0, 0.0, inf
@@ -218,17 +245,17 @@ class TwoSpeeds(Paced):
         self._recent.append(pushback)
         if pushback:
             self._quiet_since = now
-        share = sum(self._recent) / 20
+        share = sum(self._recent) / self.JUDGED
         if sent_at <= self._changed_at or now < self._ignore_until:
             return False
-        if self._on_trial and share <= 0.6:
+        if self._on_trial and share <= self.FLOOD:
             self._judged.append(pushback)
-            if len(self._judged) >= 20:
-                self._judge(sum(self._judged) / 20, now)
-        elif share > 0.15:
+            if len(self._judged) >= self.JUDGED:
+                self._judge(sum(self._judged) / self.JUDGED, now)
+        elif share > self.TROUBLE:
             self._worst = share
             self._halve(now)
-        elif self.rate is not None and now - self._quiet_since > 2:
+        elif self.rate is not None and now - self._quiet_since > self.QUIET:
             self._quiet_since = now
             self._set(self.rate * 1.1, now)
         return True
@@ -241,9 +268,9 @@ class TwoSpeeds(Paced):
         self._on_trial, self._changed_at, self._judged = True, now, []
 
     def _judge(self, share: float, now: float) -> None:
-        if share <= 0.1:
+        if share <= self.KEEP:
             self._on_trial = False
-        elif share > 0.5 or share < 0.8 * self._worst:
+        elif share > self.AGAIN or share < self.BETTER * self._worst:
             self._worst = max(self._worst, share)
             self._halve(now)
         else:
@@ -377,9 +404,7 @@ def crawl(kind: Kind, rule: Callable[[], Rule], seed: int = 0) -> Result:
             way = kind.latency * numbers.uniform(0.4, 0.6)
             answer = host(*todo, now + way)
             back = now + way + kind.latency * numbers.uniform(0.4, 0.6)
-            heappush(
-                events, (back, next(order), client, (*todo, client.clock(now), answer))
-            )
+            heappush(events, (back, next(order), client, (*todo, client.clock(now), answer)))
         if todo < inf and not now < woken[client] <= todo:
             woken[client] = todo
             heappush(events, (todo, next(order), client, ()))
@@ -394,7 +419,7 @@ def _allows(rate: float, burst: float = 1, retry_after: float = 0) -> Callable[[
 
 
 def _changes(before: float, after: float) -> Callable[[int], Host]:
-    return lambda _: Limited(lambda now: before if now < 20 else after, 10)
+    return lambda _: Limited(lambda now: before if now < TURN else after, 10)
 
 
 def _refuses(
@@ -420,7 +445,7 @@ KINDS: Final = (
     Kind("allows 2/s, latency 2 s", _allows(2, 10), ideal=95, latency=2),
     Kind("allows 5/s, paused 10 to 40 s", _allows(5, 10), ideal=66, pause=(10, 40)),
     Kind("allows 5/s, clock goes back", _allows(5, 10), ideal=38,
-         clock=lambda now: now + (2000 if now < 10 else 1000)),
+         clock=lambda now: now + (2000 if now < JUMP else 1000)),
     Kind("429 first, 30 %", _refuses(0.3)),
     Kind("429 first, 30 %, Retry-After 1", _refuses(0.3, 1)),
     Kind("429 first, 60 %, Retry-After 1", _refuses(0.6, 1), 500),
@@ -443,7 +468,7 @@ def _medians(kind: Kind, rule: Callable[[], Rule], seeds: Sequence[int]) -> Resu
 def run(options: Options) -> Outcome:
     """Each kind of host with each rule, medians of several seeds."""
     outcome = Outcome("pace: seconds / share of answers that refuse")
-    seeds = range(options.repeat(5))
+    seeds = range(options.repeat(15))
     for kind in KINDS:
         found = {name: _medians(kind, rule, seeds) for name, rule in RULES.items()}
         ideal = found["none"].seconds if kind.ideal is None else kind.ideal
@@ -452,4 +477,21 @@ def run(options: Options) -> Outcome:
             | {name: f"{r.seconds:,.1f} / {r.share:.0%}" for name, r in found.items()}
             | {"pace / ideal": f"{found['pace'].seconds / ideal:.2f}"}
         )
+        _bar(outcome, kind, ideal, found["pace"])
+        outcome.data[kind.name] = {name: list(r) for name, r in found.items()}
+    outcome.notes.append(
+        "where there is no pace to find, the ideal is the time of none; "
+        f"a page is given up after {TRIES} tries, which makes none look fast"
+    )
     return outcome
+
+
+def _bar(outcome: Outcome, kind: Kind, ideal: float, result: Result) -> None:
+    value = f"{result.seconds:.1f} s of {ideal:.1f}, {result.share:.0%}"
+    if kind.ideal is None:
+        met = result.seconds <= 1.5 * ideal + 3
+        outcome.bar(f"{kind.name}: within 1.5 x + 3 s", value, met=met)
+    elif bar := BARS.get(kind.name):
+        times, share = bar
+        met = result.seconds <= times * ideal and result.share <= share
+        outcome.bar(f"{kind.name}: within {times} x, {share:.0%} refused", value, met=met)

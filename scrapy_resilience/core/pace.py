@@ -43,6 +43,8 @@ _JUDGED: Final = 20
 """Answers to a verdict: fewer mistake luck for a capacity, more cost a host that has one."""
 _TROUBLE: Final = 4
 """Pushbacks among them: a share below 15 % is left to the small steps, which cost less."""
+_KNOWN: Final = 6
+"""Successes before the first verdict: a lucky one or two among twenty look like a share."""
 _AT_LEAST: Final = 0.25
 """Seconds to a verdict: the first retries, which wait 0.1 to 0.2 s, must be in it, or pages
 that fail at their first try only come in waves that look like a limit."""
@@ -54,7 +56,11 @@ _BACK: Final = 0.9
 _SEARCH: Final = 1.5
 """By 2, a host of 5/s is overrun by 8 requests once more; by 1.3, one that comes back after a
 minute takes 10 s longer to fill."""
+_SLOW: Final = 0.5
+"""Below this a search that was unlucky would take minutes to 20 successes: each speeds up."""
 _FREE_FOR: Final = 10.0
+"""Seconds until slowing down is tried again, doubling: a trial costs a careless host's crawl
+some 20 answers at its goodput."""
 _UNPACED: Final = 1000.0
 """A rate that no crawl reaches for one domain is none."""
 _FORGET: Final = 600.0
@@ -126,6 +132,7 @@ class Pace:
             and self._count() >= _JUDGED
             and seconds >= _AT_LEAST
             and (pushback or self._free)
+            and (self._accepted >= _KNOWN or not self._searching)
         ):
             self._judge(seconds, now)
         elif pushback:
@@ -151,7 +158,7 @@ class Pace:
         if self.rate is None:
             return
         if self._searching:
-            unbroken = self._row == self._accepted
+            unbroken = self._row == self._accepted or self.rate < _SLOW
             faster = self.rate * _SEARCH if unbroken else 0.0
             self._set(max(faster, self._goodput(seconds)))
         if self._row >= _JUDGED and self.rate is not None:
