@@ -79,7 +79,7 @@ def renewed(data: dict[str, Any], domain: str) -> dict[str, Any] | None:
 
     A hold (``Retry-After``) goes on; a breaker that was forced open stays.
     """
-    gates, wall = Gates(GateConfig(), _never), time.time()
+    gates, wall = Gates(GateConfig(), _never), _clock.wall()
     gates.restore({domain: data}, _NOW, wall)
     gate = gates.gate(domain, _NOW)
     if gate.breaker.state is State.FORCED_OPEN:

@@ -487,7 +487,7 @@ class Gates:
         if gate.pace is None:
             if not (pushback and self.config.adaptive):
                 return
-            gate.pace = Pace(now)
+            gate.pace = Pace(sent_at)
         if gate.pace.answered(sent_at, now, pushback=pushback):
             self._mark(gate)
         elif not pushback and gate.pace.idle(now):
