@@ -9,7 +9,7 @@ from crawls import wait_until
 
 from scrapy_resilience.testing import SiteConfig
 
-LIMIT = 240.0
+LIMIT = 400.0
 """Seconds for one crawl, on a machine that does other work too."""
 WAYS = (
     *[(signal.SIGKILL,)] * 6,
