@@ -296,7 +296,7 @@ def main(args=None):
                 print(each.report(), flush=True)
     except KeyboardInterrupt:
         interrupted = True
-    print(table(done))
+    print(table(done), *(each.repeat for each in done if each.problem), sep="\n")
     return 130 if interrupted else int(any(each.problem for each in done))
 
 
