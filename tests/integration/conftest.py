@@ -108,3 +108,13 @@ def image_server():
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture
+def killer(rng, record_property):
+    """Ends crawls at random; how often is told in the test's record."""
+    from soaking import Killer  # noqa: PLC0415 - found through the path set above
+
+    killer = Killer(rng)
+    yield killer
+    record_property("kills", killer.count)

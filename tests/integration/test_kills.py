@@ -6,6 +6,24 @@ import signal
 
 import pytest
 from crawls import SHOP, check_same
+from mixes import (
+    ALIKE,
+    DOWNLOADS,
+    DOWNLOADS_ITSELF,
+    ERRBACKS,
+    FORMS,
+    IMAGES,
+    KINDS,
+    LAMBDAS,
+    LAMBDAS_ALONE,
+    NOT_FILTERED,
+    NOT_FILTERED_LAMBDAS,
+    ODD_META,
+    REPLACED,
+    SHUFFLED,
+    SLOW,
+    SUBCLASSES,
+)
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -70,25 +88,9 @@ def test_kills_at_any_moment_of_a_process(crawl):
     job.check_items()
 
 
-SLOW = """
-    import asyncio
-    from shop import Base
-    class Shop(Base): pass
-    class Slow:
-        async def process_item(self, item):
-            await asyncio.sleep(1.5 if item["sku"].endswith("1") else 0.5)
-            return item
-"""
-
-
 def test_slow_pipelines(crawl):
     """With pipelines that take 1.5 s commits are unaligned, and items still come once."""
-    job = crawl(
-        SLOW,
-        ITEM_PIPELINES={"spider.Slow": 300},
-        DOWNLOAD_DELAY=0.05,
-        RESILIENCE_CHECKPOINT_ALIGN_TIMEOUT=0.05,
-    )
+    job = crawl(SLOW.source, **SLOW.settings)
 
     for items in (10, 60):
         job.run_until(
@@ -104,19 +106,7 @@ def test_slow_pipelines(crawl):
 
 def test_pipelines_that_end_in_another_order(crawl):
     """Items of one page that are written in a random order are suppressed one by one."""
-    job = crawl(
-        """
-        import asyncio, random
-        from shop import Base
-        class Shop(Base): pass
-        class Shuffle:
-            async def process_item(self, item):
-                await asyncio.sleep(random.uniform(0, 0.8))
-                return item
-        """,
-        ITEM_PIPELINES={"spider.Shuffle": 300},
-        RESILIENCE_CHECKPOINT_ALIGN_TIMEOUT=0.01,
-    )
+    job = crawl(SHUFFLED.source, **SHUFFLED.settings)
 
     job.survive(kills=4, commits=4, spread=0.3)
 
@@ -125,19 +115,7 @@ def test_pipelines_that_end_in_another_order(crawl):
 
 def test_callbacks_that_download(crawl):
     """Callbacks that await download_async() neither stop commits nor lose or repeat items."""
-    job = crawl(
-        """
-        import scrapy
-        from shop import Base, number
-        class Shop(Base):
-            async def parse(self, response):
-                again = scrapy.Request(response.url + "?again")
-                other = await self.crawler.engine.download_async(again)
-                assert number(other) == number(response) or other.status == 503
-                for output in super().parse(response):
-                    yield output
-        """
-    )
+    job = crawl(DOWNLOADS.source)
 
     run = job.survive(kills=3, commits=2)
 
@@ -148,19 +126,7 @@ def test_callbacks_that_download(crawl):
 
 def test_callbacks_that_download_their_own_request(plain_crawl):
     """A callback that downloads its own request again is not done while it still runs."""
-    job = plain_crawl(
-        """
-        import asyncio
-        from shop import Base
-        class Shop(Base):
-            async def parse(self, response):
-                await self.crawler.engine.download_async(response.request)
-                await asyncio.sleep(0.15)
-                for output in super().parse(response):
-                    yield output
-        """,
-        RESILIENCE_CHECKPOINT_ALIGN_TIMEOUT=0.02,
-    )
+    job = plain_crawl(DOWNLOADS_ITSELF.source, **DOWNLOADS_ITSELF.settings)
 
     job.survive(kills=3, commits=3)
 
@@ -169,18 +135,7 @@ def test_callbacks_that_download_their_own_request(plain_crawl):
 
 def test_lambdas(crawl):
     """Requests with lambdas and closures as callbacks lose nothing and repeat nothing."""
-    job = crawl(
-        """
-        from shop import Base, number
-        class Shop(Base):
-            def parse(self, response):
-                yield from self.products(response)
-                def closure(response):
-                    yield from self.parse(response)
-                callback = (lambda r: self.parse(r), closure, self.parse)[number(response) % 3]
-                yield from self.links(response, callback=callback)
-        """
-    )
+    job = crawl(LAMBDAS.source)
 
     job.survive(kills=3, commits=2)
 
@@ -189,252 +144,72 @@ def test_lambdas(crawl):
 
 def test_lambdas_everywhere(crawl):
     """A crawl of lambdas alone, start() included, writes each item once."""
-    job = crawl(
-        """
-        import scrapy
-        from shop import Base
-        class Shop(Base):
-            async def start(self):
-                for url in self.start_urls:
-                    yield scrapy.Request(url, callback=lambda r: self.visit(r))
-            def visit(self, response):
-                yield from self.products(response)
-                yield from self.links(response, callback=lambda r: self.visit(r))
-        """
-    )
+    job = crawl(LAMBDAS_ALONE.source)
 
     job.survive(kills=3, commits=2)
 
     job.check_items()
 
 
-@pytest.mark.parametrize("kind", ["visit", "lambda r: self.visit(r)"])
-def test_children_that_are_not_filtered(plain_crawl, kind):
+@pytest.mark.parametrize("mix", [NOT_FILTERED, NOT_FILTERED_LAMBDAS], ids=["visit", "lambda"])
+def test_children_that_are_not_filtered(plain_crawl, mix):
     """dont_filter children of a parent under way at an unaligned commit come once."""
-    callback = kind if "lambda" in kind else f"self.{kind}"
-    job = plain_crawl(
-        f"""
-        import asyncio, scrapy
-        from shop import Base, number
-        class Shop(Base):
-            async def parse(self, response):
-                for turn in range(20):
-                    for twin in range(2):
-                        yield response.follow(
-                            f"/page/{{turn + 1}}", callback={callback}, dont_filter=True,
-                            meta=dict(twin=twin, turn=turn),
-                        )
-                    yield dict(sku=f"{{response.url}} {{turn}}")
-                    await asyncio.sleep(0.05)
-            def visit(self, response):
-                yield dict(sku=f"{{response.url}} child {{response.meta['twin']}}")
-        """,
-        RESILIENCE_CHECKPOINT_ALIGN_TIMEOUT=0.01,
-        RESILIENCE_CHECKPOINT_INTERVAL=0.05,
-    )
+    job = plain_crawl(mix.source, **mix.settings)
 
     job.survive(kills=3, commits=4)
 
-    urls = job.site.start_urls()
-    expected = [f"{url} {turn}" for url in urls for turn in range(20)]
-    expected += [
-        f"{url}page/{turn + 1} child {twin}"
-        for url in urls
-        for turn in range(20)
-        for twin in range(2)
-    ]
-    job.check_items([{"sku": sku} for sku in expected])
+    job.check_items(mix.expected(job.site))
 
 
 def test_errbacks(plain_crawl):
     """Items and requests that errbacks put out come once."""
-    job = plain_crawl(
-        """
-        import scrapy
-        from shop import Base
-        class Shop(Base):
-            async def start(self):
-                for url in self.start_urls:
-                    for n in range(30):
-                        yield scrapy.Request(f"{url}missing/{n}", errback=self.failed)
-            def failed(self, failure):
-                n = failure.value.response.url.rpartition("/")[2]
-                yield dict(sku="failed " + failure.request.url)
-                yield failure.value.response.follow(f"/page/{n}?x", callback=self.found)
-            def found(self, response):
-                yield dict(sku="found " + response.url)
-        """
-    )
+    job = plain_crawl(ERRBACKS.source)
 
     job.survive(kills=2, commits=1)
 
-    urls = job.site.start_urls()
-    failed = [f"failed {url}missing/{n}" for url in urls for n in range(30)]
-    found = [f"found {url}page/{n}?x" for url in urls for n in range(1, 30)]
-    found_first = job.items()
-    assert not [item for item in found_first if item["sku"].endswith("page/0?x")]
-    job.check_items([{"sku": sku} for sku in failed + found])
+    job.check_items(ERRBACKS.expected(job.site))
 
 
 def test_odd_meta(plain_crawl):
     """Tuples, sets, bytes, integer keys and items in meta and cb_kwargs come back exactly."""
-    job = plain_crawl(
-        r"""
-        import datetime, decimal, scrapy
-        from shop import Base
-        class Thing(scrapy.Item):
-            sku = scrapy.Field()
-            parts = scrapy.Field()
-        def odd(n):
-            return {
-                "tuple": (n, (n, [n])), "set": {n, "x"}, "frozen": frozenset([n]),
-                "bytes": b"\xff\x00%d" % n, 7: n, (1, 2): "tuple key", None: "none key",
-                "item": Thing(sku=str(n), parts=[Thing(sku="part")]), "big": 2**80 + n,
-                "when": datetime.datetime(2026, 1, 1, n % 24), "price": decimal.Decimal("1.10"),
-                "nested": {"deep": {1: {2: (3,)}}}, "text": "\udcff ä€😀", "float": n / 3,
-                "bool": True,
-            }
-        class Shop(Base):
-            async def start(self):
-                for url in self.start_urls:
-                    for n in range(40):
-                        yield scrapy.Request(
-                            f"{url}page/{n or ''}?n={n}", meta={"odd": odd(n)},
-                            cb_kwargs={"more": odd(n)}, headers={"X": ["a", "b"]},
-                            flags=["one"], priority=n % 3, cookies={"c": "1"},
-                        )
-            def parse(self, response, more):
-                n = int(response.url.rpartition("=")[2])
-                for found in (response.meta["odd"], more):
-                    assert found == odd(n), found
-                    assert repr(list(map(type, found.values()))) == repr(
-                        list(map(type, odd(n).values()))), found
-                request = response.request
-                assert request.headers.getlist("X") == [b"a", b"b"], request.headers
-                assert request.flags == ["one"] and request.priority == n % 3
-                yield dict(sku=response.url)
-        """
-    )
+    job = plain_crawl(ODD_META.source)
 
     run = job.survive(kills=2, commits=1)
 
     assert "scheduler/unserializable" not in run.stats
-    urls = job.site.start_urls()
-    missing = {"page/?n=0"}  # a 404 of the site
-    found = [f"page/{n or ''}?n={n}" for n in range(40)]
-    job.check_items(
-        [{"sku": url + path} for url in urls for path in found if path not in missing]
-    )
+    job.check_items(ODD_META.expected(job.site))
 
 
 def test_forms_and_unicode(plain_crawl):
     """POST forms, bodies of any bytes and unicode URLs are sent again as they were."""
-    job = plain_crawl(
-        r"""
-        import scrapy
-        from shop import Base
-        class Shop(Base):
-            async def start(self):
-                for url in self.start_urls:
-                    for n in range(30):
-                        yield scrapy.FormRequest(url, formdata={"n": str(n), "ü": "€"})
-                        body = bytes([n, 0, 255, 10])
-                        yield scrapy.Request(url, method="POST", body=body)
-                        yield scrapy.Request(f"{url}?q=ä€😀 {n}", encoding="utf-8")
-            def parse(self, response):
-                request = response.request
-                yield dict(sku=f"{request.method} {request.url} {request.body.hex()}")
-        """
-    )
+    job = plain_crawl(FORMS.source)
 
     job.survive(kills=2, commits=1)
 
-    skus = []
-    for url in job.site.start_urls():
-        for n in range(30):
-            skus += [
-                f"POST {url} {f'n={n}&%C3%BC=%E2%82%AC'.encode().hex()}",
-                f"POST {url} {bytes([n, 0, 255, 10]).hex()}",
-                f"GET {url}?q=%C3%A4%E2%82%AC%F0%9F%98%80%20{n} ",
-            ]
-    job.check_items([{"sku": sku} for sku in skus])
+    job.check_items(FORMS.expected(job.site))
 
 
 def test_subclasses_of_request(plain_crawl):
     """JsonRequest, FormRequest and a spider's own Request class come back as such."""
-    job = plain_crawl(
-        """
-        import scrapy
-        from scrapy.http import JsonRequest
-        from shop import Base
-        class Mine(scrapy.Request):
-            attributes = (*scrapy.Request.attributes, "extra")
-            def __init__(self, *args, extra=None, **kwargs):
-                self.extra = extra
-                super().__init__(*args, **kwargs)
-        class Shop(Base):
-            async def start(self):
-                for url in self.start_urls:
-                    for n in range(40):
-                        yield JsonRequest(f"{url}?json={n}", data={"n": n})
-                        yield Mine(f"{url}?mine={n}", extra=(n,))
-            def parse(self, response):
-                request = response.request
-                extra = getattr(request, "extra", None)
-                yield dict(sku=f"{type(request).__name__} {request.url} {extra}")
-        """
-    )
+    job = plain_crawl(SUBCLASSES.source)
 
     job.survive(kills=2, commits=1)
 
-    skus = []
-    for url in job.site.start_urls():
-        for n in range(40):
-            skus += [f"JsonRequest {url}?json={n} None", f"Mine {url}?mine={n} ({n},)"]
-    job.check_items([{"sku": sku} for sku in skus])
+    job.check_items(SUBCLASSES.expected(job.site))
 
 
 def test_items_of_one_page_that_are_alike(plain_crawl):
     """A page that puts out the same item twice has it in the feed twice."""
-    job = plain_crawl(
-        """
-        from shop import Base
-        class Shop(Base):
-            def parse(self, response):
-                for product in self.products(response):
-                    yield product
-                    yield product
-                yield from self.links(response)
-        """
-    )
+    job = plain_crawl(ALIKE.source)
 
     job.survive(kills=3, commits=1)
 
-    job.check_items(job.site.expected_items() * 2)
+    job.check_items(ALIKE.expected(job.site))
 
 
 def test_items_of_every_kind(plain_crawl):
     """Scrapy items, dataclasses and attrs objects are written once under kills."""
-    job = plain_crawl(
-        """
-        import attrs, dataclasses, scrapy
-        from shop import Base
-        class Plain(scrapy.Item):
-            sku = scrapy.Field()
-        @dataclasses.dataclass
-        class Data:
-            sku: str
-        @attrs.define
-        class Attrs:
-            sku: str
-        class Shop(Base):
-            def parse(self, response):
-                for n, product in enumerate(self.products(response)):
-                    kind = (Plain, Data, Attrs)[(product["page"] + n) % 3]
-                    yield kind(sku=product["sku"])
-                yield from self.links(response)
-        """
-    )
+    job = plain_crawl(KINDS.source)
 
     job.survive(kills=2, commits=2)
 
@@ -444,20 +219,7 @@ def test_items_of_every_kind(plain_crawl):
 def test_images(plain_crawl, image_server):
     """With ImagesPipeline every item comes once, with its images on disk, and commits align."""
     pytest.importorskip("PIL")
-    job = plain_crawl(
-        """
-        from shop import Base
-        class Shop(Base):
-            def products(self, response):
-                for item in super().products(response):
-                    url = self.settings["IMAGE_SERVER"] + item["sku"]
-                    images = [url + "-a.png", url + "-b.png"]  # Scrapy takes 0.1 s each
-                    yield {**item, "image_urls": [] if item["page"] % 6 else images}
-        """,
-        IMAGE_SERVER=image_server,
-        IMAGES_STORE="images",
-        ITEM_PIPELINES={"scrapy.pipelines.images.ImagesPipeline": 1},
-    )
+    job = plain_crawl(IMAGES.source, IMAGE_SERVER=image_server, **IMAGES.settings)
 
     run = job.survive(kills=2, commits=2)
 
@@ -473,23 +235,7 @@ def test_images(plain_crawl, image_server):
 
 def test_requests_that_a_middleware_replaces(plain_crawl):
     """A request that a middleware turns into another one is done once that one is."""
-    job = plain_crawl(
-        """
-        import scrapy
-        from shop import Base
-        class Again:
-            def process_response(self, request, response):
-                turn = request.meta.get("turn", 0)
-                if turn < 2:
-                    return request.replace(
-                        url=response.urljoin(f"?turn={turn}"), dont_filter=True,
-                        meta={**request.meta, "turn": turn + 1},
-                    )
-                return response
-        class Shop(Base): pass
-        """,
-        DOWNLOADER_MIDDLEWARES={"spider.Again": 600},
-    )
+    job = plain_crawl(REPLACED.source, **REPLACED.settings)
 
     job.survive(kills=2, commits=3)
 

@@ -1,0 +1,27 @@
+"""Jobs that are killed, lose their store and go on from a snapshot, several times."""
+
+from __future__ import annotations
+
+from crawls import SHOP, Crawl
+from soaking import check_items, drawn_settings, drawn_site, finish
+from test_snapshots import KEY, OFTEN, found, lose_store, restore
+
+from scrapy_resilience.testing import running_site
+
+
+def test_restore(tmp_path, rng, killer):
+    """From whatever snapshot a job goes on, each item is in the feeds once."""
+    env = rng.choice([KEY, None])
+    settings = {**drawn_settings(rng), **OFTEN, "DOWNLOAD_DELAY": rng.choice([0, 0.03])}
+    with running_site(drawn_site(rng)) as site:
+        job = Crawl(tmp_path, SHOP, site, rng, **settings)
+        for _ in range(rng.randint(3, 6)):
+            killer.interrupt(job, env=env)
+            if snapshots := [each for each in found(job) if not each.problem]:
+                if rng.random() < 0.5:
+                    lose_store(job)
+                restore(job, rng.choice(snapshots).id, env=env)
+
+        finish(job, env=env)
+
+        check_items(job)
