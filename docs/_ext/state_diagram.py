@@ -29,10 +29,11 @@ _BOXES = {
 """Where a state's box has its left upper corner, and its colour."""
 
 _ARROWS = {
-    (State.CLOSED, State.OPEN): ("250 92 L 534 92", (395, 50, "middle")),
+    (State.CLOSED, State.OPEN): ("250 86 L 534 86", (395, 44, "middle")),
     (State.OPEN, State.HALF_OPEN): ("570 114 L 440 224", (480, 160, "end")),
     (State.HALF_OPEN, State.OPEN): ("460 252 L 620 252 L 620 120", (632, 190, "start")),
-    (State.HALF_OPEN, State.CLOSED): ("330 252 L 185 252 L 185 120", (195, 242, "start")),
+    (State.HALF_OPEN, State.CLOSED): ("330 252 L 185 252 L 185 120", (177, 190, "end")),
+    (State.OPEN, State.CLOSED): ("540 106 L 256 106", (395, 124, "middle")),
 }
 """The path of an arrow, and where its label begins and how it is aligned."""
 

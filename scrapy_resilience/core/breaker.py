@@ -27,9 +27,10 @@ How long
 Half-open
     A trial that fails, or is slow, opens again. ``success_threshold`` successes close. A trial
     that is throttled (429) proves neither: the breaker stays open for as long as the answer
-    asks, and nothing is escalated. A trial that is ignored or cancelled gives its place to
+    asks, and that is no reopening. A trial that is ignored or cancelled gives its place to
     another one. One without an outcome after ``trial_timeout`` ends the round as a failure;
-    should it succeed later on, the other side is slow, not down: that closes, too.
+    should it succeed later on, the other side is up: that closes, too, where slow calls do not
+    count.
 
 Eras
     A permit names the era in which it was given, and each transition begins a new one. An
@@ -242,14 +243,14 @@ class Breaker:
         :param retry_after: how many seconds a throttled call was told to wait; 0: not told
         :param failure: what failed, in a few words, for :attr:`last_failure`
         """
+        slow = 0.0 < self.config.slow_call_duration <= duration
         if permit != self._era or self._round is not None:
             self._refresh(now)
             if self._round is None or permit not in self._round.under_way:
-                if permit == self._late and outcome is _SUCCESS:
+                if permit == self._late and outcome is _SUCCESS and not slow:
                     self._fire(Event.LATE_TRIAL_PASSED, now)
                 return  # of an era that is over
         failed = outcome is _FAILURE
-        slow = 0.0 < self.config.slow_call_duration <= duration
         if failed:
             self.last_failure = failure[:_TEXT_MAX]
         if self._round is not None:
@@ -410,8 +411,7 @@ class Breaker:
         self._late = -1
         if event is Event.RESET:
             self._usual, self._well = None, 0
-        else:
-            self.answered = True
+        self.answered = event is not Event.RESET
 
     def wait_no_longer(self, until: float) -> None:
         """Let a trial come at *until*, when it is open for longer."""

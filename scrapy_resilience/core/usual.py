@@ -12,13 +12,15 @@ the operating curve.
 
 from __future__ import annotations
 
-from math import log
+from math import isnan, log
 from typing import Any, Final
 
 __all__ = ["UsualShare"]
 
 _DECAY: Final = 0.99
 """Of what is known, with each outcome: the last hundred count."""
+_MOST: Final = 1 / (1 - _DECAY)
+"""All that is known, after very many outcomes."""
 _PRIOR_FAILURES: Final = 0.5
 _PRIOR_CALLS: Final = 10.0
 _HIGHEST: Final = 0.75
@@ -39,7 +41,7 @@ class UsualShare:
     @classmethod
     def after(cls, successes: int) -> UsualShare:
         """What is known after so many successes, and no failure."""
-        return cls(0.0, (1 - _DECAY**successes) / (1 - _DECAY))
+        return cls(0.0, (1 - _DECAY**successes) * _MOST)
 
     def add(self, *, failed: bool) -> None:
         """Count an outcome."""
@@ -65,7 +67,9 @@ class UsualShare:
     def load(cls, data: Any) -> UsualShare:
         """What :meth:`dump` gave; what can't be that is as if nothing was known."""
         try:
-            failures, successes = (min(max(float(each), 0.0), 100.0) for each in data)
-        except (TypeError, ValueError):
+            failures, successes = map(float, data)
+        except (TypeError, ValueError, OverflowError):
             return cls()
-        return cls(failures, successes)
+        if isnan(failures + successes):
+            return cls()
+        return cls(*(min(max(each, 0.0), _MOST) for each in (failures, successes)))

@@ -28,8 +28,8 @@ class Clock:
 
 
 def make(on_transition=None, **settings):
-    """Return a closed breaker that opens after 3 failures, for 10 s, without jitter."""
-    defaults = {"failure_threshold": 3, "recovery_timeout": 10, "jitter": 0}
+    """Return a closed breaker that opens after 3 failures, for 10 s at once, without jitter."""
+    defaults = {"failure_threshold": 3, "first_trial": 0, "recovery_timeout": 10, "jitter": 0}
     return Breaker(BreakerConfig(**{**defaults, **settings}), lambda: 0.5, on_transition)
 
 

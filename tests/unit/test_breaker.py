@@ -21,14 +21,14 @@ from scrapy_resilience.core.breaker import (
 )
 from scrapy_resilience.exceptions import ConfigurationError
 
-SLOW = {"failure_threshold": 0, "failure_rate": 0, "slow_call_duration": 2, "min_calls": 4}
+SLOW = {"failure_threshold": 0, "slow_call_duration": 2, "min_calls": 4}
 
 
 # --- opening ------------------------------------------------------------------------
 
 
 def test_opens_after_failures_in_a_row():
-    """The threshold opens it, and one failure less does not."""
+    """The threshold opens one that never answered, and one failure less does not."""
     breaker = make()
 
     call(breaker, FAILED, 0.0)
@@ -65,7 +65,7 @@ def test_opens_at_the_failure_rate():
 
 def test_too_few_calls_have_no_rate():
     """Below the minimum of calls nothing opens, at the minimum it does."""
-    breaker = make(failure_threshold=0, min_calls=4)
+    breaker = make(failure_threshold=0, failure_rate=0.5, min_calls=4)
 
     for _ in range(3):
         call(breaker, FAILED, 0.0)
@@ -77,7 +77,7 @@ def test_too_few_calls_have_no_rate():
 
 def test_old_calls_have_no_rate():
     """Calls that the window has passed count no more."""
-    breaker = make(failure_threshold=0, min_calls=4, window=60)
+    breaker = make(failure_threshold=0, failure_rate=0.5, min_calls=4, window=60)
 
     for now in (0.0, 0.0, 0.0, 61.0):
         call(breaker, FAILED, now)
@@ -123,12 +123,86 @@ def test_neither_success_nor_failure(outcome):
     assert breaker.state is State.OPEN
 
 
+# --- flaky is not down --------------------------------------------------------------
+
+
+def flaky(failures, calls=200, **settings):
+    """Return a breaker that has seen many calls, of which each n-th has failed."""
+    breaker = make(failure_threshold=5, **settings)
+    for number in range(calls):
+        failed = number * failures // calls < (number + 1) * failures // calls
+        call(breaker, FAILED if failed else PASSED, 0.0)
+    assert breaker.state is State.CLOSED
+    return breaker
+
+
+def row_that_opens(breaker):
+    """Let calls fail until it opens, and return how many."""
+    count = 0
+    while breaker.state is State.CLOSED:
+        call(breaker, FAILED, 0.0)
+        count += 1
+    return count
+
+
+@pytest.mark.parametrize(
+    ("failures", "row"), [(0, 5), (10, 6), (60, 14), (100, 25), (140, 49)]
+)
+def test_the_row_follows_the_usual_share(failures, row):
+    """The more of 200 calls have failed, the longer the row that opens it."""
+    assert row_that_opens(flaky(failures)) == row
+
+
+def test_the_row_is_never_shorter_than_the_threshold():
+    """A domain that never fails may be given a longer row, not a shorter one."""
+    breaker = make(failure_threshold=20)
+    for _ in range(1000):
+        call(breaker, PASSED, 0.0)
+
+    assert row_that_opens(breaker) == 20
+
+
+def test_the_present_row_is_part_of_the_usual_share():
+    """A domain that was asked little has time to prove itself: the row grows as it goes."""
+    breaker = make(failure_threshold=5)
+    call(breaker, PASSED, 0.0)
+
+    assert row_that_opens(breaker) > breaker.config.failure_threshold
+
+
+def test_a_domain_whose_pages_all_fail_once_is_up():
+    """Eight pages at a time fail, then come: it opens once at most, at its very first calls."""
+    opened_by = []
+    breaker = make(lambda _old, _new, event: opened_by.append(event), failure_threshold=5)
+    now = 0.0
+    for _ in range(100):
+        for outcome in [*[FAILED] * 8, *[PASSED] * 8]:
+            now = max(now, breaker.ready_at(now)) + 0.03
+            call(breaker, outcome, now)
+
+    assert opened_by.count(Event.FAILURES_IN_A_ROW) <= 1
+
+
+def test_what_comes_in_an_outage_is_not_usual():
+    """Trials and late results of calls leave the usual share as it was when it opened."""
+    breaker = flaky(10)
+    late = [breaker.acquire(0.0) for _ in range(50)]
+    row_that_opens(breaker)
+    usual = breaker.dump(0.0, 0.0)["usual"]
+
+    for permit in late:
+        breaker.record(permit, FAILED, 1.0)
+    fail_trials(breaker, 20, 1.0)
+
+    assert breaker.dump(0.0, 0.0)["usual"] == usual
+
+
 # --- half-open ----------------------------------------------------------------------
 
 
 def test_successes_close_it():
-    """Two successful trials close it, and one is not enough."""
-    breaker = half_open()
+    """As many successful trials as were asked for close it, and one less is not enough."""
+    breaker = half_open(success_threshold=2)
 
     call(breaker, PASSED, 10.0)
     assert breaker.state is State.HALF_OPEN
@@ -140,7 +214,7 @@ def test_successes_close_it():
 
 def test_a_failure_reopens_it():
     """A failed trial opens it again, for twice as long, and counts as a trip."""
-    breaker = half_open()
+    breaker = half_open(success_threshold=2)
     assert breaker.trips == 0
 
     call(breaker, PASSED, 10.0)
@@ -170,11 +244,11 @@ def test_trials_are_capped(concurrent, admitted):
     assert len([each for each in permits if each is not None]) == admitted
     assert len(set(permits[:admitted])) == admitted
     assert breaker.ready_at(10.0) == inf
-    assert breaker.round_ends_at() == 370.0
+    assert breaker.round_ends_at() == 30.0
 
 
 def test_a_throttled_trial_waits_as_told():
-    """A 429 prolongs the open state by its Retry-After, without trip or escalation."""
+    """A 429 prolongs the open state by its Retry-After, without a trip."""
     breaker = half_open()
 
     call(breaker, Outcome.THROTTLED, 10.0, 0.0, 7.0)
@@ -198,6 +272,59 @@ def test_hostile_retry_after(asked, until):
     assert breaker.opened_until == until
 
 
+def late_trial(**settings):
+    """Return a breaker whose trial was late at 30 s, and the trial's permit."""
+    breaker = half_open(10.0, **settings)
+    permit = breaker.acquire(10.0)
+    assert breaker.ready_at(30.0) == 50.0
+    return breaker, permit
+
+
+@pytest.mark.parametrize("now", [31.0, 60.0])
+def test_a_late_trial_that_passes_closes_it(now):
+    """A trial after its time was slow, and the other side is up: open or half-open, it closes."""
+    breaker, permit = late_trial()
+    breaker.ready_at(now)
+
+    breaker.record(permit, PASSED, now)
+
+    assert breaker.state is State.CLOSED
+    assert breaker.trips == 0
+
+
+@pytest.mark.parametrize("outcome", [each for each in Outcome if each is not PASSED])
+def test_a_late_trial_that_does_not_pass_changes_nothing(outcome):
+    """That it was late has opened it already."""
+    breaker, permit = late_trial()
+
+    breaker.record(permit, outcome, 31.0)
+
+    assert breaker.opened_until == 50.0
+    assert breaker.trips == 1
+
+
+def test_a_late_trial_that_is_slow_closes_nothing():
+    """Where slow calls count, a trial that took longer than its time was one."""
+    breaker, permit = late_trial(slow_call_duration=5)
+
+    breaker.record(permit, PASSED, 31.0, 21.0)
+
+    assert breaker.state is State.OPEN
+
+
+def test_a_late_trial_of_an_earlier_outage_closes_nothing():
+    """Its success is of a time before the last one."""
+    breaker, permit = late_trial()
+    call(breaker, PASSED, 50.0)
+    for _ in range(60):
+        call(breaker, FAILED, 50.0) if breaker.state is State.CLOSED else None
+    assert breaker.state is State.OPEN
+
+    breaker.record(permit, PASSED, 51.0)
+
+    assert breaker.state is State.OPEN
+
+
 def test_retry_after():
     """It is what remains, and None in any other state."""
     breaker = opened(0.0)
@@ -208,7 +335,7 @@ def test_retry_after():
     assert make().retry_after(0.0) is None
 
 
-# --- escalation ---------------------------------------------------------------------
+# --- how long -----------------------------------------------------------------------
 
 
 def fail_trials(breaker, times, now):
@@ -221,44 +348,68 @@ def fail_trials(breaker, times, now):
     return waits
 
 
-def test_escalates_up_to_the_cap():
-    """Each reopening doubles the open time, until the cap."""
+def test_doubles_up_to_the_cap():
+    """Without early trials each reopening doubles the open time, until the cap."""
     breaker = opened(0.0, max_recovery_timeout=100)
 
     assert fail_trials(breaker, 5, 0.0) == [20.0, 40.0, 80.0, 100.0, 100.0]
     assert breaker.trips == 5
 
 
-def test_the_level_is_bounded():
-    """A hundred reopenings take no longer to decay than sixty-four windows."""
+def test_trials_come_early():
+    """By default after 1 s, each reopening half as long again, up to the recovery time."""
+    breaker = opened(0.0, first_trial=1, recovery_timeout=5)
+    assert breaker.opened_until == 1.0
+
+    assert fail_trials(breaker, 6, 0.0) == [1.5, 2.25, 3.375, 5.0, 5.0, 5.0]
+
+
+def test_the_next_outage_begins_anew():
+    """Once it has closed, it opens for as short a time as at first."""
+    breaker = opened(0.0, first_trial=1, recovery_timeout=100)
+    fail_trials(breaker, 5, 0.0)
+    now = breaker.opened_until
+    call(breaker, PASSED, now)
+
+    row_that_opens(breaker)
+
+    assert breaker.opened_until == 1.0
+
+
+@given(st.integers(0, 10**9), st.floats(0, 1), st.floats(0.001, 1e3), st.floats(0.001, 1e6))
+def test_early_open_times_are_bounded(trips, chance, first, most):
+    """No number of reopenings and no jitter gets beyond the recovery time."""
+    config = BreakerConfig(first_trial=first, recovery_timeout=most, max_recovery_timeout=3e7)
+
+    assert min(0.9 * first, most) <= config.open_time(trips, chance) <= most
+
+
+def test_a_trial_may_be_asked_for():
+    """wait_no_longer() shortens the open time, and never prolongs it."""
     breaker = opened(0.0)
-    fail_trials(breaker, 100, 0.0)
 
-    assert breaker.dump(0.0, 1e9)["level"] == 64
+    breaker.wait_no_longer(12.0)
+    assert breaker.opened_until == 10.0
 
-
-def closed_again(now):
-    """Return a breaker that reopened twice, then closed at *now*: its level is 3."""
-    breaker = opened(now - 70)
-    fail_trials(breaker, 2, now - 70)
-    assert breaker.ready_at(now) == 0.0
-    call(breaker, PASSED, now)
-    call(breaker, PASSED, now)
-    return breaker
+    breaker.wait_no_longer(4.0)
+    assert breaker.opened_until == 4.0
+    assert breaker.ready_at(4.0) == 0.0
 
 
-@pytest.mark.parametrize(
-    ("healthy", "seconds"), [(0, 80), (59, 80), (60, 40), (120, 20), (180, 10), (1e6, 10)]
-)
-def test_escalation_decays(healthy, seconds):
-    """Each window that it stays closed takes one step off."""
-    breaker = closed_again(1000.0)
-    assert breaker.trips == 0
+def test_how_long_it_fails():
+    """From the first failure of the row on, through all reopenings, until a success."""
+    breaker = make()
+    for now in (1.0, 2.0, 3.0):
+        call(breaker, FAILED, now)
+    assert breaker.failing_since == 1.0
+    assert not breaker.answered
 
-    for _ in range(3):
-        call(breaker, FAILED, 1000.0 + healthy)
+    fail_trials(breaker, 3, 3.0)
+    assert breaker.failing_since == 1.0
 
-    assert breaker.opened_until == 1000.0 + healthy + seconds
+    call(breaker, PASSED, breaker.opened_until)
+    assert breaker.failing_since == inf
+    assert breaker.answered
 
 
 @given(
@@ -268,14 +419,16 @@ def test_escalation_decays(healthy, seconds):
     st.floats(0.001, 1e6),
     st.floats(1, 1e3),
 )
-def test_open_times_are_bounded(level, chance, jitter, base, factor):
-    """For any level an open time is within the jitter of base · 2ⁿ and never above the cap."""
+def test_classical_open_times_are_bounded(trips, chance, jitter, base, factor):
+    """Without early trials it is within the jitter of base · 2ⁿ and never above the cap."""
     cap = min(base * factor, 3e7)
-    config = BreakerConfig(recovery_timeout=base, max_recovery_timeout=cap, jitter=jitter)
+    config = BreakerConfig(
+        first_trial=0, recovery_timeout=base, max_recovery_timeout=cap, jitter=jitter
+    )
 
-    seconds = config.open_time(level, chance)
+    seconds = config.open_time(trips, chance)
 
-    ideal = base * 2.0 ** min(level, 64)
+    ideal = base * 2.0 ** min(trips, 64)
     assert 0 <= seconds <= cap
     assert seconds >= min(ideal * (1 - jitter) * 0.999, cap)
     assert seconds <= ideal * (1 + jitter) * 1.001
@@ -283,7 +436,7 @@ def test_open_times_are_bounded(level, chance, jitter, base, factor):
 
 def test_jitter_spreads():
     """Breakers that open together do not come back together."""
-    config = BreakerConfig(recovery_timeout=100, jitter=0.1)
+    config = BreakerConfig(first_trial=0, recovery_timeout=100, jitter=0.1)
     rng = random.Random(7)
 
     times = [config.open_time(0, rng.random()) for _ in range(1000)]
@@ -331,11 +484,13 @@ def test_metrics_only():
 
 @pytest.mark.parametrize("state", list(State))
 def test_reset(state):
-    """A reset closes it from any state and forgets failures and escalation."""
+    """A reset closes it from any state and forgets what it has seen."""
     breaker = in_state(state)
+    breaker.answered = True
     breaker.reset(50.0)
 
     assert breaker.state is State.CLOSED
+    assert not breaker.answered
     assert breaker.healthy_idle(50.0)
     assert breaker.dump(50.0, 0.0) is None
 
@@ -385,6 +540,7 @@ def test_the_table():
         (State.OPEN, State.HALF_OPEN),
         (State.HALF_OPEN, State.OPEN),
         (State.HALF_OPEN, State.CLOSED),
+        (State.OPEN, State.CLOSED),  # a late trial has passed
     }
 
 
@@ -392,7 +548,7 @@ def test_the_table():
 
 
 def test_healthy_and_idle():
-    """A closed breaker is idle without permits and without failures in the window."""
+    """A closed breaker is idle without permits, a row, and failures in the window."""
     breaker = make()
     assert breaker.healthy_idle(0.0)
 
@@ -400,6 +556,9 @@ def test_healthy_and_idle():
     assert not breaker.healthy_idle(0.0)
 
     breaker.record(permit, FAILED, 0.0)
+    assert not breaker.healthy_idle(1e9)
+
+    call(breaker, PASSED, 1.0)
     assert not breaker.healthy_idle(59.0)
     assert breaker.healthy_idle(61.0)
 
@@ -432,9 +591,9 @@ def own_size():
 
 
 def test_memory_of_an_idle_breaker(own_size):
-    """A breaker of a healthy domain takes less than 600 bytes, a new one less than 200."""
+    """A breaker of a healthy domain takes less than 600 bytes, a new one less than 250."""
     breaker = make(failure_threshold=5)
-    assert 100 < own_size(breaker) < 200
+    assert 100 < own_size(breaker) < 250
 
     for step in range(10_000):
         call(breaker, PASSED, 1e6 + step / 30, 0.123)
@@ -495,7 +654,7 @@ def test_a_lower_cap_is_kept():
     """A cap that was lowered in between holds for the rest as well."""
     breaker = opened(0.0)
     data = breaker.dump(0.0, 1e9)
-    config = BreakerConfig(recovery_timeout=1, max_recovery_timeout=2)
+    config = BreakerConfig(first_trial=0, recovery_timeout=1, max_recovery_timeout=2)
 
     again = Breaker.load(config, data, 0.0, 1e9, lambda: 0.5)
 
@@ -519,11 +678,12 @@ def test_half_open_is_stored_as_due():
     [
         {},
         {"state": "ajar"},
-        {"state": ["open"], "level": "x", "trips": None, "failures": {}},
-        {"state": "closed", "level": -3, "trips": nan, "failures": -inf},
+        {"state": ["open"], "usual": "x", "trips": None, "failures": {}},
+        {"state": "closed", "usual": [nan, -3], "trips": nan, "failures": -inf},
         {"state": "open", "until": nan, "open_time": inf},
         {"state": "open", "until": inf, "open_time": -1},
         {"state": "half_open", "until": "soon", "last_failure": 5},
+        {"state": "closed", "usual": [1e400, 5], "failures": 10**400},
     ],
 )
 def test_stored_nonsense(data):
@@ -558,7 +718,9 @@ def test_dump_and_load(steps, hand, later):
 
     again = Breaker.load(breaker.config, data, later, wall, lambda: 0.5)
 
-    assert again.dump(later, wall) == pytest.approx(data, abs=1e-3)
+    found = again.dump(later, wall)
+    assert found.pop("usual", []) == data.pop("usual", [])
+    assert found == pytest.approx(data, abs=1e-3)
     if breaker.state is not State.HALF_OPEN:
         assert again.state is breaker.state
     assert again.trips == breaker.trips
@@ -576,6 +738,17 @@ def test_failures_in_a_row_are_stored():
     call(again, FAILED, 0.0)
 
     assert again.state is State.OPEN
+
+
+def test_the_usual_share_is_stored():
+    """A restart does not take a flaky domain for one that is down."""
+    breaker = flaky(60)
+    call(breaker, FAILED, 0.0)
+
+    again = Breaker.load(breaker.config, breaker.dump(0.0, 1e9), 0.0, 1e9, lambda: 0.5)
+
+    assert again.answered
+    assert row_that_opens(again) == row_that_opens(breaker)
 
 
 def test_a_long_failure_is_cut():

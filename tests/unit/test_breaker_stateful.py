@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from math import inf
+from math import inf, log
 
 import pytest
 from hypothesis import settings, target
@@ -18,7 +18,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from scrapy_resilience.core.breaker import TRANSITIONS, Breaker, Outcome
+from scrapy_resilience.core.breaker import TRANSITIONS, Breaker, Event, Outcome, State
 from scrapy_resilience.core.breakerconfig import BreakerConfig
 
 WINDOW = 60.0
@@ -38,9 +38,12 @@ class Model:
         self.calls = []  # (bucket, failed, slow)
         self.newest = -inf
         self.row = 0
-        self.steps = 0  # of escalation, at the moment it last opened
-        self.closed_at = 0.0
+        self.known = 0.0, 0.0  # failures and successes of earlier runs, decayed
+        self.outcomes = []  # of this run; True is a failure
+        self.answered = False
+        self.since = inf
         self.trips = 0
+        self.late = None
         self.until = self.length = 0.0
         self.ordinary = set()
         self.trials = {}
@@ -55,26 +58,40 @@ class Model:
         self.ordinary, self.trials = set(), {}
         self.begun = self.passed = 0
 
-    def level(self, now):
-        """How often the open time is doubled."""
-        if self.state != "closed":
-            return self.steps
-        return max(0, self.steps - int(max(0.0, now - self.closed_at) / WINDOW))
-
     def open(self, now, chance, *, again):
         """Open, or open again, for longer."""
-        level = self.level(now)
-        jitter = 1 + self.settings["jitter"] * (2 * chance - 1)
-        self.length = min(BASE * 2**level * jitter, CAP)
-        self.until = now + self.length
-        self.steps = min(level + 1, 64)
         self.trips = self.trips + 1 if again else 0
+        first = self.settings["first_trial"]
+        length, most = (first * 1.5**self.trips, BASE) if first else (BASE * 2**self.trips, CAP)
+        self.length = min(length * (1 + self.settings["jitter"] * (2 * chance - 1)), most)
+        self.until = now + self.length
+        self.since = min(self.since, now)
         self.enter("open")
 
-    def close(self, now):
-        """Close after trials."""
-        self.closed_at, self.trips = now, 0
+    def close(self):
+        """Close after a trial."""
+        self.trips, self.late, self.since, self.answered = 0, None, inf, True
         self.enter("closed")
+
+    def reset(self):
+        """Close by hand: nothing is known any longer."""
+        self.close()
+        self.known, self.outcomes, self.answered = (0.0, 0.0), [], False
+
+    def usual(self):
+        """Return the failures and the successes, each outcome worth 1 % less than the next."""
+        ages = range(len(self.outcomes) - 1, -1, -1)
+        old = 0.99 ** len(self.outcomes)
+        both = list(zip(self.outcomes, ages, strict=True))
+        failures = self.known[0] * old + sum(0.99**age for failed, age in both if failed)
+        successes = self.known[1] * old + sum(0.99**age for failed, age in both if not failed)
+        return failures, successes
+
+    def is_down(self):
+        """Say whether such a row is not to be expected of such a domain."""
+        failures, successes = self.usual()
+        share = min((failures + 0.5) / (failures + successes + 10), 0.75)
+        return not self.answered or self.row >= log(1e6) / log(0.98 / share)
 
     def pass_time(self, now, chance):
         """Do what time alone does."""
@@ -84,8 +101,10 @@ class Model:
                 self.enter("half_open")
         elif self.state == "half_open":
             self.trials = {permit: min(since, now) for permit, since in self.trials.items()}
-            if any(now - since >= TRIAL_TIMEOUT for since in self.trials.values()):
+            late = [p for p, since in self.trials.items() if now - since >= TRIAL_TIMEOUT]
+            if late:
                 self.open(now, chance, again=True)
+                self.late = late[0]
 
     def ready_at(self):
         """Return when a call may come."""
@@ -116,6 +135,9 @@ class Model:
                 self.count(outcome is Outcome.FAILURE, now, slow)
             if self.state == "closed" and self.must_open(outcome, now, slow):
                 self.open(now, chance, again=False)
+        elif permit == self.late and outcome is Outcome.SUCCESS and not slow:
+            if self.state in {"open", "half_open"}:
+                self.close()
 
     def judge(self, outcome, now, *, slow, retry_after, chance):
         """Judge a trial."""
@@ -124,10 +146,11 @@ class Model:
         elif outcome is Outcome.SUCCESS:
             self.passed += 1
             if self.passed == self.settings["success_threshold"]:
-                self.close(now)
+                self.close()
         elif outcome is Outcome.THROTTLED:
             self.length = min(retry_after or self.length, CAP)
             self.until = now + self.length
+            self.since = min(self.since, now)
             self.enter("open")
         else:
             self.begun -= 1
@@ -137,6 +160,10 @@ class Model:
         self.move_window(now)
         self.calls.append((self.newest, failed, slow))
         self.row = self.row + 1 if failed else 0
+        self.outcomes.append(failed)
+        self.answered |= not failed
+        if self.row <= 1:
+            self.since = now if failed else inf
 
     def move_window(self, now):
         """The newest bucket is that of the latest time, unless the clock went back too far."""
@@ -160,10 +187,11 @@ class Model:
         threshold = self.settings["failure_threshold"]
         if outcome is not Outcome.FAILURE and not slow:
             return False
-        if threshold and self.row >= threshold:
+        if threshold and self.row >= threshold and self.is_down():
             return True
+        rate = self.settings["failure_rate"]
         return calls >= self.settings["min_calls"] and (
-            failures >= self.settings["failure_rate"] * calls
+            (rate and failures >= rate * calls)
             or slow_calls >= self.settings["slow_call_rate"] * calls
         )
 
@@ -173,18 +201,20 @@ class BreakerMachine(RuleBasedStateMachine):
 
     @initialize(
         threshold=st.sampled_from([0, 2, 5]),
-        rates=st.sampled_from([(0.5, 1.0), (0.25, 0.5)]),
+        rates=st.sampled_from([(0.0, 1.0), (0.5, 1.0), (0.25, 0.5)]),
+        first=st.sampled_from([0.0, 1.0]),
         trials=st.sampled_from([(1, 1, 1), (3, 1, 2), (3, 2, 2), (4, 4, 3)]),
         jitter=st.sampled_from([0.0, 0.125]),
         now=st.sampled_from([1e6, 1e7]),
     )
-    def begin(self, threshold, rates, trials, jitter, now):
+    def begin(self, threshold, rates, first, trials, jitter, now):
         """Start with a closed breaker."""
         most, concurrent, wanted = trials
         self.settings = {
             "failure_threshold": threshold,
             "failure_rate": rates[0],
             "slow_call_rate": rates[1],
+            "first_trial": first,
             "min_calls": 4,
             "half_open_max": most,
             "half_open_concurrent": concurrent,
@@ -234,6 +264,13 @@ class BreakerMachine(RuleBasedStateMachine):
     def set_back(self, seconds):
         """Set the clock back."""
         self.now -= seconds
+
+    @rule(seconds=st.sampled_from([0.0, 0.5, 1e9]))
+    def wait_no_longer(self, seconds):
+        """Have a trial sooner."""
+        self.breaker.wait_no_longer(self.now + seconds)
+        if self.model.state == "open":
+            self.model.until = min(self.model.until, self.now + seconds)
 
     @rule(chance=st.floats(0, 1))
     def roll(self, chance):
@@ -300,6 +337,23 @@ class BreakerMachine(RuleBasedStateMachine):
             if self.model.state == "closed":
                 self.calls(1, Outcome.FAILURE, slow=False)
 
+    @rule(pattern=st.lists(st.booleans(), min_size=2, max_size=6))
+    def be_flaky(self, pattern):
+        """Fail now and then: True is a failure."""
+        for failed in pattern * 5:
+            self.calls(1, Outcome.FAILURE if failed else Outcome.SUCCESS, slow=False)
+
+    @precondition(lambda self: self.model.state == "half_open")
+    @rule(outcome=st.sampled_from([*[Outcome.SUCCESS] * 3, *Outcome]))
+    def hang(self, outcome):
+        """Let a trial be late, and have an outcome after all."""
+        before = len(self.permits)
+        self.acquire()
+        if len(self.permits) > before:
+            self.wait(TRIAL_TIMEOUT)
+            self.ask()
+            self._record(self.permits[-1], outcome)
+
     @precondition(lambda self: self.model.state == "open")
     @rule(outcome=st.sampled_from(Outcome), slow=st.booleans())
     def make_a_trial(self, outcome, slow):
@@ -336,8 +390,7 @@ class BreakerMachine(RuleBasedStateMachine):
     def reset(self):
         """Close it by hand."""
         self.breaker.reset(self.now)
-        self.model.close(self.now)
-        self.model.steps = 0
+        self.model.reset()
 
     @rule(now=st.sampled_from([1e6, 2e6]), gone=st.sampled_from([-1e6, -2.0, 0.0, 5.0]))
     def restart(self, now, gone):
@@ -346,9 +399,13 @@ class BreakerMachine(RuleBasedStateMachine):
         model, new = self.model, Model(self.settings)
         if data is not None:
             new.state = "open" if model.state == "half_open" else model.state
-            new.steps, new.trips = model.level(self.now), model.trips
+            new.trips = model.trips
             new.row = model.row if model.state == "closed" else 0
-            new.closed_at = now
+            new.since = now if new.row or new.state == "open" else inf
+            failures, successes = model.usual()
+            if model.answered and failures:
+                new.answered = True
+                new.known = round(failures, 2), round(successes, 2)
             if new.state == "open":
                 left = model.until - self.now if model.state == "open" else 0.0
                 new.length = model.length
@@ -357,7 +414,6 @@ class BreakerMachine(RuleBasedStateMachine):
         else:
             assert model.state == "closed"
             assert not model.row
-            assert not model.level(self.now)
         new.entered = model.entered
         self.now = now
         self.wall += gone
@@ -378,11 +434,13 @@ class BreakerMachine(RuleBasedStateMachine):
             return
         assert self.breaker.state.value == self.model.state
         assert self.told == self.model.entered
+        assert self.breaker.answered == self.model.answered
         assert self.breaker.trips == self.model.trips or self.model.state in {
             "forced_open", "disabled", "metrics_only",
         }  # fmt: skip
         if self.model.state == "open":
             assert self.breaker.opened_until == pytest.approx(self.model.until, abs=1e-3)
+            assert self.breaker.failing_since == self.model.since
         if self.model.state in {"closed", "metrics_only"}:
             assert self.breaker.counts(self.now) == self.model.counts(self.now)
 
@@ -408,7 +466,8 @@ def play(seed, steps):
     machine = BreakerMachine()
     machine.begin(
         threshold=rng.choice([0, 2, 5]),
-        rates=rng.choice([(0.5, 1.0), (0.25, 0.5)]),
+        rates=rng.choice([(0.0, 1.0), (0.5, 1.0), (0.25, 0.5)]),
+        first=rng.choice([0.0, 1.0]),
         trials=rng.choice([(1, 1, 1), (3, 1, 2), (3, 2, 2), (4, 4, 3)]),
         jitter=0.125,
         now=1e6,
@@ -430,6 +489,8 @@ def play(seed, steps):
         lambda: machine.roll(rng.random()),
         lambda: machine.calls(3, rng.choice(outcomes), slow=rng.random() < 0.2),
         lambda: machine.model.state == "closed" and machine.trip(),
+        lambda: rng.random() < 0.3 and machine.be_flaky([rng.random() < 0.5 for _ in range(4)]),
+        lambda: machine.model.state == "half_open" and machine.hang(rng.choice(outcomes)),
         lambda: rng.random() < 0.3 and by_hand(),
         lambda: rng.random() < 0.3 and machine.model.state != "closed" and machine.reset(),
         lambda: rng.random() < 0.3 and machine.set_back(rng.choice([0.1, 7.0, 61.0])),
@@ -448,3 +509,86 @@ def test_the_model_is_compared_on_every_way():
     for (old, event), new in TRANSITIONS.items():
         if old is not new:
             assert ways[f"{old.value} to {new.value}"] >= 3, event
+
+
+# --- three kinds of domains -------------------------------------------------------------
+
+AT_A_TIME = 8
+
+
+class DomainMachine(RuleBasedStateMachine):
+    """A domain that is flaky, dies and recovers, eight calls at a time; all defaults."""
+
+    def __init__(self):
+        super().__init__()
+        self.now = 0.0
+        self.row = 0
+        self.breaker = Breaker(BreakerConfig(), lambda: 0.5, self.listen)
+
+    def listen(self, _old, new, event):
+        """What opens it is a row of failures, and what closes it one answer."""
+        if event is Event.FAILURES_IN_A_ROW:
+            assert self.row >= self.breaker.config.failure_threshold
+        if new is State.CLOSED:
+            assert event in {Event.TRIALS_PASSED, Event.LATE_TRIAL_PASSED}
+            assert self.row == 0
+
+    def round(self, outcomes):
+        """Make calls together, then let them end; return how many were let through."""
+        permits = [self.breaker.acquire(self.now) for _ in outcomes]
+        for permit, failed in zip(permits, outcomes, strict=True):
+            if permit is not None:
+                self.row = self.row + 1 if failed else 0
+                outcome = Outcome.FAILURE if failed else Outcome.SUCCESS
+                self.breaker.record(permit, outcome, self.now)
+        return sum(permit is not None for permit in permits)
+
+    @rule(share=st.sampled_from([0.0, 0.05, 0.3, 0.5, 0.7]), seed=st.integers(0, 1000))
+    def is_flaky(self, share, seed):
+        """It still answers: it is never away for longer than a second."""
+        rng = random.Random(seed)
+        for _ in range(40):
+            self.now += 1.0
+            waits = self.breaker.ready_at(self.now)
+            self.round([rng.random() < share for _ in range(AT_A_TIME)])
+            assert waits == 0.0 or self.breaker.trips
+        self.recovers()
+
+    @rule()
+    def dies(self):
+        """It is held after 60 calls at most, whatever it was before."""
+        calls, most = 0, 60 if self.breaker.answered else AT_A_TIME
+        while self.breaker.state is State.CLOSED:
+            calls += self.round([True] * AT_A_TIME)
+            self.now += 0.03
+
+        assert calls <= most
+
+    @precondition(lambda self: self.breaker.state is State.OPEN)
+    @rule(seconds=st.sampled_from([5.0, 120.0, 7200.0]))
+    def stays_dead(self, seconds):
+        """It is asked once in a while: 16 times in 12 minutes, then each five minutes."""
+        end, calls = self.now + seconds, 0
+        while self.now < end:
+            calls += self.round([True] * AT_A_TIME)
+            self.now += 0.25
+
+        assert calls <= 16 + seconds / 300
+
+    @precondition(lambda self: self.breaker.state is State.OPEN)
+    @rule()
+    def recovers(self):
+        """The first trial, after as long as it was to wait, lets everything through."""
+        if self.breaker.state is State.OPEN:
+            assert self.breaker.opened_until <= self.now + 300
+            self.now = self.breaker.opened_until
+        assert self.round([False] * AT_A_TIME) in {1, AT_A_TIME}
+        assert self.breaker.state is State.CLOSED
+        assert self.round([False] * AT_A_TIME) == AT_A_TIME
+
+
+def test_the_flaky_the_dying_and_the_recovering_domain():
+    """Whatever comes after what, the flaky one goes on, the dead one is held, and comes back."""
+    run_state_machine_as_test(
+        DomainMachine, settings=settings(max_examples=40, stateful_step_count=20, deadline=None)
+    )

@@ -34,13 +34,11 @@ def test_a_domain_may_have_a_breaker_where_others_have_none():
     assert found.breaker("a.test").failure_threshold == 0
 
 
-def test_a_trial_may_take_twice_the_timeout_of_downloads():
-    """Settings of a domain are upon those of all."""
-    crawler = get_crawler(Spider, {"DOWNLOAD_TIMEOUT": 7})
+def test_a_domain_has_settings_upon_those_of_all():
+    """What its table does not name is as for the others."""
     own = {"b.test": {"recovery_timeout": 9.0, "open_action": "fail"}}
-    found = Domains(crawler, Config(breaker_domains=own, breaker_min_calls=3))
+    found = domains(breaker_domains=own, breaker_min_calls=3)
 
-    assert found.breaker("a.test").trial_timeout == found.breaker("b.test").trial_timeout == 14
     assert (found.breaker("b.test").min_calls, found.breaker("b.test").recovery_timeout) == (
         3,
         9,
@@ -60,7 +58,28 @@ def test_a_domain_may_be_given_up_sooner():
     own = {"a.test": {"max_trips": 0}, "b.test": {"max_trips": -1}}
     found = domains(breaker_max_trips=3, breaker_domains=own)
 
-    assert [found.max_trips(f"{name}.test") for name in "abc"] == [0, -1, 3]
+    assert [found.patience(f"{name}.test").trips for name in "abc"] == [0, -1, 3]
+
+
+@pytest.mark.parametrize(
+    ("value", "patience"), [(5, (5, 5)), ([5, 60.5], (5, 60.5)), ([0], (0, 0)), ((1, 2), (1, 2))]
+)
+def test_patience_is_for_two_kinds_of_domains(value, patience):
+    """One number is for those that never answered and for those that have, two are for each."""
+    own = {"b.test": {"give_up_after": value, "max_trips": 7}}
+    found = domains(breaker_give_up_after=value, breaker_domains=own)
+
+    assert found.patience("a.test")[:2] == patience
+    assert found.patience("b.test") == (*patience, 7)
+
+
+@pytest.mark.parametrize("value", [None, True, -1, "60", [], [1, 2, 3], [1, "2"], float("nan")])
+def test_patience_is_seconds(value):
+    """The error names the setting, or the domain."""
+    with pytest.raises(ConfigurationError, match=r"BREAKER_GIVE_UP_AFTER=.*use seconds"):
+        domains(breaker_give_up_after=value)
+    with pytest.raises(ConfigurationError, match=r"a\.test: give_up_after=.*use seconds"):
+        domains(breaker_domains={"a.test": {"give_up_after": value}})
 
 
 @pytest.mark.parametrize("value", [-2, True, 1.5, "3", None])

@@ -45,6 +45,7 @@ class Entry:
     payload: object
     priority: int
     start: bool
+    fifo: bool
     fingerprint: bytes | None
     delay: float
     due_wall: float
@@ -58,7 +59,7 @@ class Entry:
     def place(self, order: Order):
         """Return a key by which the best of a slot is the smallest."""
         apart = self.start and order.start_lifo is not None
-        lifo = order.start_lifo if apart else order.lifo
+        lifo = not self.fifo and (order.start_lifo if apart else order.lifo)
         return (-self.priority, apart, -self.seq if lifo else self.seq)
 
 
@@ -106,6 +107,7 @@ class FrontierMachine(RuleBasedStateMachine):
         self.out = []  # (row, entry): handed out, not done
         self.shares = []  # slots, one for each share that is taken
         self.held = {}
+        self.backwards = set()
         self.fingerprints = set(self.committed.fingerprints)
         self.volatile_fingerprints = set()
         self.start_keys = Counter(self.committed.start_keys)
@@ -115,6 +117,7 @@ class FrontierMachine(RuleBasedStateMachine):
         self.frontier = Frontier(
             self.store,
             limit=LIMITS.__getitem__,
+            gate=lambda slot, _: -1.0 if slot in self.backwards else 0.0,
             order=self.order,
             now=self.now,
             wall=self.wall,
@@ -129,7 +132,9 @@ class FrontierMachine(RuleBasedStateMachine):
 
     # --- requests ---
 
-    def _push(self, slot, *, durable, priority=0, start=False, fingerprint=None, delay=0.0):
+    def _push(
+        self, slot, *, durable, priority=0, start=False, fifo=False, fingerprint=None, delay=0.0
+    ):
         if fingerprint is not None and self.is_seen(fingerprint):
             assert self.frontier.seen(fingerprint)
             return
@@ -140,6 +145,7 @@ class FrontierMachine(RuleBasedStateMachine):
             payload,
             priority=priority,
             start=start,
+            fifo=fifo,
             fingerprint=fingerprint,
             delay=delay,
             now=self.now,
@@ -147,7 +153,7 @@ class FrontierMachine(RuleBasedStateMachine):
         )
         assert row.data is payload
         self.waiting[payload] = Entry(
-            self.seq, slot, payload, priority, start, fingerprint, delay,
+            self.seq, slot, payload, priority, start, fifo, fingerprint, delay,
             self.wall + delay, self.now + delay if delay else None,
         )  # fmt: skip
         if fingerprint is not None:
@@ -158,16 +164,18 @@ class FrontierMachine(RuleBasedStateMachine):
         durable=st.integers(0, 3).map(bool),
         priority=st.integers(-2, 2),
         start=st.booleans(),
+        fifo=st.booleans(),
         fingerprint=st.none() | st.sampled_from(FINGERPRINTS),
         delay=st.just(0.0) | SECONDS,
     )
-    def push(self, *, slot, durable, priority, start, fingerprint, delay):
+    def push(self, *, slot, durable, priority, start, fifo, fingerprint, delay):
         """Add one request of any kind."""
         self._push(
             slot,
             durable=durable,
             priority=priority,
             start=start,
+            fifo=fifo,
             fingerprint=fingerprint,
             delay=delay,
         )
@@ -185,21 +193,23 @@ class FrontierMachine(RuleBasedStateMachine):
         self.held = {slot: until for slot, until in self.held.items() if until > self.now}
 
     def _expected(self):
-        """Return the best request of each slot that may be asked, and how busy they are."""
+        """Return which request of each least busy slot that may be asked is to go."""
         busy = Counter(self.shares)
         best = {}
         for entry in self.waiting.values():
             slot = entry.slot
             if entry.due is not None or slot in self.held or busy[slot] >= LIMITS[slot]:
                 continue
-            if slot not in best or entry.place(self.order) < best[slot].place(self.order):
+            backwards = slot in self.backwards
+            better = slot not in best or entry.place(self.order) < best[slot].place(self.order)
+            if slot not in best or better != backwards:
                 best[slot] = entry
         least = min((busy[slot] for slot in best), default=0)
         return {slot: entry for slot, entry in best.items() if busy[slot] == least}
 
     @rule()
     def pop(self):
-        """Take the next request: the best of a least busy slot."""
+        """Take the next request: the best of a least busy slot, or its worst one."""
         self._release()
         expected = self._expected()
         row = self.frontier.pop(self.now)
@@ -209,6 +219,7 @@ class FrontierMachine(RuleBasedStateMachine):
             entry = self.waiting.pop(row.data)
             assert entry is expected.get(entry.slot)
             assert self.frontier.source[0] == entry.slot
+            self.seen_events["from the end"] += entry.slot in self.backwards
             self.out.append((row, entry))
             self.shares.append(entry.slot)
         self._check_times()
@@ -270,6 +281,11 @@ class FrontierMachine(RuleBasedStateMachine):
         until = self.now + seconds
         self.frontier.hold(slot, until)
         self.held[slot] = max(until, self.held.get(slot, 0))
+
+    @rule(slot=SLOTS)
+    def turn_round(self, slot):
+        """Let the last request of a slot go first, or no longer."""
+        self.backwards ^= {slot}
 
     @rule(seconds=SECONDS)
     def advance(self, seconds):
@@ -500,6 +516,7 @@ def play(machine, seed, steps):
             durable=rng.random() < 0.8,
             priority=rng.randint(-2, 2),
             start=rng.random() < 0.3,
+            fifo=rng.random() < 0.3,
             fingerprint=rng.choice([None, *FINGERPRINTS]),
             delay=rng.choice([0.0, 0.0, 0.0, seconds()]),
         )
@@ -512,6 +529,7 @@ def play(machine, seed, steps):
         *[lambda: machine.out and machine.done(rng.randint(0, 60))] * 9,
         *[lambda: machine.shares and machine.vacate(rng.randint(0, 60))] * 4,
         lambda: machine.hold(rng.choice("abcd"), seconds()),
+        lambda: machine.turn_round(rng.choice("abcd")),
         lambda: machine.advance(seconds()),
         *[lambda: machine.sealed is None and machine.seal()] * 2,
         *[lambda: machine.sealed and not machine.written and machine.write()] * 2,
@@ -550,7 +568,8 @@ def test_the_model_is_compared_in_every_state_of_a_lane(machine, monkeypatch):
     found.teardown()
 
     assert all(refills[how] > 8 for how in ("from the store", "in part", "from the tail"))
-    assert all(found.seen_events[what] > 5 for what in ("tail", "spilled", "refilled", "crash"))
+    states = ("tail", "spilled", "refilled", "crash", "from the end")
+    assert all(found.seen_events[what] > 5 for what in states)
     if machine is SQLiteMachine:
         assert found.seen_events["failed commit"] > 5
 
@@ -589,6 +608,51 @@ def test_a_long_lane_is_held_by_the_store():
     assert len(lane.head) <= 2 * lanes._HEAD_MAX
     assert len(lane.tail) == 1
     assert len(frontier) == 1001
+
+
+@pytest.mark.usefixtures("small_heads")
+@pytest.mark.parametrize("commits", [0, 1, 2])
+def test_a_slot_may_go_from_its_end(commits):
+    """The last request goes first, whether it is in the head, the tail or the store."""
+    store = MemoryStore()
+    due = -1.0
+    frontier = Frontier(store, limit=lambda _: 100, gate=lambda *_: due)
+    for number in range(20):
+        frontier.push("a", b"%d" % number, fifo=True)
+        if number == 10 and commits > 1:
+            commit(frontier, store)
+    if commits:
+        commit(frontier, store)
+
+    last = [frontier.pop(0.0).data for _ in range(5)]
+    due = 0.0
+
+    assert last == [b"%d" % number for number in (19, 18, 17, 16, 15)]
+    assert drain(frontier) == [b"%d" % number for number in range(15)]
+
+
+def test_how_many_wait():
+    """Held ones count, delayed ones and those under way don't."""
+    frontier = Frontier(MemoryStore(), limit=lambda _: 8)
+    assert frontier.waiting("a") == 0
+    for delay in (0.0, 0.0, 0.0, 5.0):
+        frontier.push("a", delay, delay=delay)
+    frontier.pop(0.0)
+    frontier.hold("a", 9.0)
+
+    assert frontier.waiting("a") == 2
+
+
+def test_whether_a_request_or_a_slot_is_due_next():
+    """A hold of a slot is no delay of a request."""
+    frontier = Frontier(MemoryStore(), limit=lambda _: 8)
+    assert not frontier.next_is_delayed()
+    frontier.push("a", 1, delay=5.0)
+    assert frontier.next_is_delayed()
+
+    frontier.hold("a", 3.0)
+
+    assert not frontier.next_is_delayed()
 
 
 @pytest.mark.usefixtures("small_heads")

@@ -13,8 +13,10 @@ from scrapy_resilience.core.failures import Verdict
 from scrapy_resilience.core.retry import (
     POLICIES,
     RetryBudgets,
+    RetryChances,
     RetryPacer,
     RetryPolicy,
+    fast_backoff,
     policies_from,
 )
 from scrapy_resilience.exceptions import ConfigurationError
@@ -163,16 +165,46 @@ def test_the_reserve_is_free():
     assert budgets.retry("a", 0.0) == pytest.approx(12)
 
 
-def test_a_fifth_of_the_requests_may_be_retried():
-    """Each request brings a fifth of a retry."""
+def test_who_answers_a_third_is_never_slowed_down():
+    """Two retries of three fail, and each answer brings three."""
     budgets = RetryBudgets()
-    for _ in range(100):
-        budgets.request("a", 0.0)
+    waits = []
+    for _ in range(1000):
+        waits += [budgets.retry("a", 0.0) for _ in range(3)]
+        budgets.answered("a", 0.0)
 
-    waits = [budgets.retry("a", 0.0) for _ in range(31)]
+    assert max(waits) == 0.0
 
-    assert max(waits[:30]) == pytest.approx(0)
-    assert waits[30] == pytest.approx(6)
+
+def test_who_answers_nothing_is_slowed_down():
+    """Beyond its reserve it gets a retry each six seconds."""
+    budgets = RetryBudgets()
+
+    assert budgets.retry("a", 0.0) == 0.0
+    for _ in range(99):
+        wait = budgets.retry("a", 0.0)
+
+    assert wait == pytest.approx(90 * 6)
+
+
+def test_what_answers_bring_is_bounded():
+    """A domain that was well for long has 1,500 retries beyond its reserve, not millions."""
+    budgets = RetryBudgets()
+    budgets.retry("a", 0.0)
+    for _ in range(100_000):
+        budgets.answered("a", 0.0)
+
+    waits = [budgets.retry("a", 0.0) for _ in range(1520)]
+
+    assert waits.count(0.0) == 1510
+
+
+def test_answers_of_a_domain_without_retries_cost_no_memory():
+    """It has its full reserve anyway."""
+    budgets = RetryBudgets()
+    budgets.answered("a", 0.0)
+
+    assert len(budgets) == 0
 
 
 def test_the_reserve_comes_back():
@@ -209,7 +241,7 @@ def test_budgets_are_bounded():
     """No number of domains makes the budgets grow beyond their bound."""
     budgets = RetryBudgets(most=100)
     for number in range(1_000):
-        budgets.request(f"h{number}", float(number))
+        budgets.retry(f"h{number}", float(number))
 
     assert len(budgets) == 100
 
@@ -224,7 +256,61 @@ def test_waits_are_never_negative(events):
             retries += 1
             assert 0 <= budgets.retry("a", now) <= 6 * retries
         else:
-            budgets.request("a", now)
+            budgets.answered("a", now)
+
+
+# --- what a domain is worth --------------------------------------------------------------
+
+
+def chances(succeeded, of):
+    """Return the chances after so many retries, spread evenly."""
+    found = RetryChances()
+    for number in range(of):
+        found.add(succeeded=number * succeeded // of < (number + 1) * succeeded // of)
+    return found
+
+
+def test_a_domain_without_retries_is_worth_fourteen_tries():
+    """As if half of its retries succeeded, until more is known."""
+    assert RetryChances().tries == 14
+
+
+@pytest.mark.parametrize(
+    ("succeeded", "tries"), [(100, 3), (90, 5), (50, 14), (40, 18), (30, 25), (16, 25), (5, 3)]
+)
+def test_tries_follow_the_retries_that_succeed(succeeded, tries):
+    """As many that a page is missed once in 10,000 times, up to 25; 3 where hope is small."""
+    assert chances(succeeded, of=100).tries == pytest.approx(tries, abs=1)
+
+
+def test_the_last_hundred_retries_count():
+    """A domain that gets better is soon worth what it is now."""
+    found = chances(0, of=500)
+    assert found.tries == 3
+
+    for _ in range(300):
+        found.add(succeeded=True)
+
+    assert found.tries == 4
+
+
+@given(st.lists(st.booleans(), max_size=500))
+def test_tries_are_bounded(outcomes):
+    """Whatever retries bring, a page has from 3 to 25 tries."""
+    found = RetryChances()
+    for succeeded in outcomes:
+        found.add(succeeded=succeeded)
+
+    assert 3 <= found.tries <= 25
+
+
+@pytest.mark.parametrize(
+    ("attempt", "most"), [(1, 0.1), (2, 0.2), (3, 0.4), (5, 1.6), (6, 1.6), (10**9, 1.6)]
+)
+def test_a_fast_backoff(attempt, most):
+    """It doubles from a tenth of a second, at most 1.6 s; chance takes at most half away."""
+    assert fast_backoff(attempt, 1.0) == most
+    assert fast_backoff(attempt, 0.0) == most / 2
 
 
 # --- the cap -----------------------------------------------------------------------------
