@@ -139,6 +139,7 @@ _WORDS: Final = tuple(
             r"too many open files", r"no space left", r"out of memory", r"no buffer space",
             r"allocate memory", r"assign requested address", r"pool ?time", r"target ?closed",
             r"(?:session|loop|client|browser|pool) (?:is|was|has been) closed",
+            r"(?:page|target|browser|tab) crashed", r"reading from the driver",
             r"internet_disconnected", r"network_changed",
         ),
         (
@@ -146,7 +147,8 @@ _WORDS: Final = tuple(
             r"(?-i:DNS)", r"\bdns\b", r"resolv\w{0,4}[ _-](?:host|name|proxy|domain|address)",
             rf"{_CANT}(?:be )?resolve", r"name.{0,5}resol", r"unknown[_ ]?host",
             r"name or service not known", r"nodename nor servname", r"getaddrinfo",
-            r"host[_ ]?not[_ ]?found", r"no address associated",
+            r"host[_ ]?not[_ ]?found", r"no such host", r"lookup address", r"enotfound",
+            r"eai_again", r"no address associated",
         ),
         (
             _NEVER,
@@ -164,16 +166,18 @@ _WORDS: Final = tuple(
         ),
         (
             _UNSENT,
-            r"refused", r"no route", r"unreachable", r"connect call failed",
+            r"(?<!dis)connect.{0,60}refused", r"econnrefused", r"refused_stream", r"no route",
+            r"unreach", r"connect call failed", r"(?<!dis)connect error",
             rf"{_CANT}(?:establish .{{0,20}})?connect", r"connect(?:ion)?timeout",
             r"connection_timed_out", r"proxy\w{0,12}error", r"proxy.{0,20}authentication",
-            r"err_(?:proxy|tunnel|socks)",
+            r"err_(?:proxy|socks)", r"tunnel",
         ),
         (
             _LOST,
             r"time[_ -]?out", r"timed[_ -]?out", r"deadline exceeded", r"disconnect",
             rf"{_OTHER_SIDE}.{{0,40}}(?:reset|closed|aborted|lost|dropped|terminated|broken)",
             r"broken pipe", r"remoteprotocol", r"badstatusline", r"unexpected eof", r"goaway",
+            r"econnreset", r"socket hang up", r"too ?slow", r"took too long", r"refused",
             r"empty[_ ](?:reply|response)", r"(?-i:SSL|TLS)", r"certificate", r"err_cert",
         ),
         (
