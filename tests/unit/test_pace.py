@@ -157,3 +157,9 @@ def test_careless(kind):
     found = sorted(crawl(kind, RULES["pace"], seed).seconds for seed in seeds)
     none = sorted(crawl(kind, RULES["none"], seed).seconds for seed in seeds)
     assert found[3] <= 1.5 * none[3] + 3
+
+
+def test_bad_luck():
+    """A careless host whose first answers look like a limit is not starved either."""
+    kind = next(kind for kind in KINDS if kind.name == "60 % whatever, Retry-After 1")
+    assert max(crawl(kind, RULES["pace"], seed).seconds for seed in range(40)) < 60
