@@ -23,7 +23,9 @@ free       the pace does not matter: the rate goes half-way back (geometrically)
            After a while, that doubles each time, slowing down is tried again
 =========  ==============================================================================
 
-Only answers to requests that were sent after a change are judged. Constants are chosen by
+A 503 without ``Retry-After`` begins a pace only when a *retry* gets it: a page's first one may
+be the page's. Once there is a pace, all count. Only answers to requests that were sent after
+a change are judged. Constants are chosen by
 ``python -m benchmarks pacing``. *now* is an argument, and a clock that goes back costs one
 interval.
 """

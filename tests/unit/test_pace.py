@@ -125,6 +125,7 @@ LIMITS = {
     "allows 1/s, no burst": (1.5, 0.3),
     "allows 20/s, burst 20": (1.2, 0.05),
     "allows 20/s, no burst": (1.25, 0.05),
+    "overloads above 20/s: 503": (1.2, 0.1),
     "allows 5/s, then 20/s": (1.5, 0.12),
     "allows 20/s, then 5/s": (1.1, 0.15),
     "100 a minute": (1.4, 0.12),
