@@ -44,6 +44,7 @@ BARS: Final = {
     "the same, Retry-After 1": (1.5, 0.1),
     "allows 20/s, burst 20": (2, 0.1),
     "allows 20/s, no burst": (2, 0.1),
+    "overloads above 20/s: 503": (2, 0.1),
 }
 """At most so many times the ideal, and such a share of refusals."""
 
@@ -152,12 +153,15 @@ class Rule(Protocol):
     def answered(self, sent_at: float, now: float, *, pushback: bool) -> bool: ...
     @property
     def mostly_pushback(self) -> bool: ...
+    @property
+    def started(self) -> bool: ...
 
 
 class Unpaced:
     """As fast as it goes; ``Retry-After`` holds the page only."""
 
     mostly_pushback = False
+    started = True
 
     def ready_at(self, now: float) -> float:
         return 0.0
@@ -172,6 +176,7 @@ class Paced:
     """What the two rules of before have in common."""
 
     mostly_pushback = True
+    started = True
 
     def __init__(self) -> None:
         self._bucket: TokenBucket | None = None
@@ -287,6 +292,10 @@ class OnDemand:
         self.pace: Pace | None = None
 
     @property
+    def started(self) -> bool:
+        return self.pace is not None
+
+    @property
     def mostly_pushback(self) -> bool:
         return self.pace is not None and self.pace.mostly_pushback
 
@@ -319,7 +328,10 @@ RULES: Final[dict[str, Callable[[], Rule]]] = {
 class Client:
     """A crawl of *pages* pages: ready retries go first, one page at a time has a try."""
 
-    def __init__(self, pages: int, rule: Rule, clock: Callable[[float], float]) -> None:
+    def __init__(
+        self, pages: int, rule: Rule, clock: Callable[[float], float], *, unsure: bool
+    ) -> None:
+        self.unsure = unsure
         self.fresh, self.left, self.rule, self.clock = deque(range(pages)), pages, rule, clock
         self.retries: list[tuple[float, int, int]] = []
         self.under_way = self.answers = self.pushbacks = self.lost = 0
@@ -351,7 +363,8 @@ class Client:
         self.answers += 1
         self.pushbacks += answer.pushback
         here = self.clock(now)
-        self.rule.answered(sent_at, here, pushback=answer.pushback)
+        if attempt or self.rule.started or not (self.unsure and answer.pushback):
+            self.rule.answered(sent_at, here, pushback=answer.pushback)
         if answer.pushback and attempt + 1 < TRIES:
             delay = answer.retry_after or min(0.1 * 2**attempt, 1.6)
             heappush(self.retries, (now + delay, page, attempt + 1))
@@ -383,12 +396,16 @@ class Kind:
     crawls: int = 1
     clock: Callable[[float], float] = lambda now: now
     pause: tuple[float, float] | None = None
+    unsure: bool = False
+    """It answers 503, which begins a pace at a retry only: a first one may be the page's."""
 
 
 def crawl(kind: Kind, rule: Callable[[], Rule], seed: int = 0) -> Result:
     """Crawl such a host in virtual time."""
     host, numbers, order = kind.host(seed), random.Random(seed), count()  # noqa: S311
-    clients = [Client(kind.pages, rule(), kind.clock) for _ in range(kind.crawls)]
+    clients = [
+        Client(kind.pages, rule(), kind.clock, unsure=kind.unsure) for _ in range(kind.crawls)
+    ]
     events: list[tuple[float, int, Client, tuple[Any, ...]]] = []
     for client in clients:
         heappush(events, (0.0, next(order), client, ()))
@@ -435,6 +452,7 @@ KINDS: Final = (
     Kind("allows 1/s, Retry-After 1", _allows(1, 1, 1), 100, ideal=100),
     Kind("allows 20/s, burst 20", _allows(20, 20), 1000, ideal=49),
     Kind("allows 20/s, no burst", _allows(20), 1000, ideal=50),
+    Kind("overloads above 20/s: 503", _allows(20, 20), 1000, ideal=49, unsure=True),
     Kind("allows 5/s, then 20/s", _changes(5, 20), 500, ideal=39.5),
     Kind("allows 20/s, then 5/s", _changes(20, 5), 500, ideal=38),
     Kind("100 a minute", lambda _: Window(100, 60, tells=False), 300, ideal=120.4),
@@ -451,11 +469,11 @@ KINDS: Final = (
     Kind("429 first, 60 %, Retry-After 1", _refuses(0.6, 1), 500),
     Kind("60 % whatever", _refuses(0.6, always=True), 500),
     Kind("60 % whatever, Retry-After 1", _refuses(0.6, 1, always=True), 500),
-    Kind("fails first, 15 %", _refuses(0.15)),
-    Kind("fails first, 50 %", _refuses(0.5)),
-    Kind("fails first, 100 %", _refuses(1.0)),
-    Kind("fails at random, 20 %", _refuses(0.2, always=True)),
-    Kind("fails at random, 60 %", _refuses(0.6, always=True)),
+    Kind("fails first, 15 %", _refuses(0.15), unsure=True),
+    Kind("fails first, 50 %", _refuses(0.5), unsure=True),
+    Kind("fails first, 100 %", _refuses(1.0), unsure=True),
+    Kind("fails at random, 20 %", _refuses(0.2, always=True), unsure=True),
+    Kind("fails at random, 60 %", _refuses(0.6, always=True), unsure=True),
     Kind("30 % first, latency 2 s", _refuses(0.3), latency=2),
 )  # fmt: skip
 

@@ -5,8 +5,9 @@ per second stays the same however fast it is asked, as at a bottleneck (Kleinroc
 Cardwell et al. 2016). The other is *careless*: it refuses the same share of the requests at
 any pace, and asking it more slowly only loses time. So the pace is an experiment. After a
 change from rate r0 to r1 the accepted share s0 becomes min(1, s0·r0/r1) under the first
-hypothesis and stays s0 under the second; the verdict is for the nearer one, that is by the
-geometric mean of the two, which is the likelihood ratio's border for small counts.
+hypothesis and stays s0 under the second; the verdict is for the nearer one by the geometric
+mean of the two (two Poisson hypotheses are equally likely at their logarithmic mean, which is
+close to it).
 
 =========  ==============================================================================
 state      what a pushback does
@@ -18,11 +19,13 @@ limited    20 answers with at least 4 pushbacks are judged: the rate becomes the
            was really accepted per second. A single pushback takes a tenth off. Each 20
            successes in a row speed up, by 2 %, then 4 %, 8 % … to 100 % (as CUBIC, RFC 9438)
 free       the pace does not matter: the rate goes half-way back (geometrically) to what it
-           was, then doubles, and each step is judged as well: a capacity shows again. After a
-           while, that doubles each time, slowing down is tried again
+           was, or three times up, and each step is judged as well: a capacity shows again.
+           After a while, that doubles each time, slowing down is tried again
 =========  ==============================================================================
 
-Only answers to requests that were sent after a change are judged. Constants are chosen by
+A 503 without ``Retry-After`` begins a pace only when a *retry* gets it: a page's first one may
+be the page's. Once there is a pace, all count. Only answers to requests that were sent after
+a change are judged. Constants are chosen by
 ``python -m benchmarks pacing``. *now* is an argument, and a clock that goes back costs one
 interval.
 """
@@ -48,6 +51,8 @@ _KNOWN: Final = 6
 _AT_LEAST: Final = 0.25
 """Seconds to a verdict: the first retries, which wait 0.1 to 0.2 s, must be in it, or pages
 that fail at their first try only come in waves that look like a limit."""
+_AT_MOST: Final = 10.0
+"""Seconds of a search that was unlucky: at a low rate 20 answers would take minutes."""
 _APART: Final = 0.2
 """Of the logarithm: rates nearer to each other than by a fifth tell nothing."""
 _STEP: Final = 0.02
@@ -58,6 +63,8 @@ _SEARCH: Final = 1.5
 minute takes 10 s longer to fill."""
 _SLOW: Final = 0.5
 """Below this a search that was unlucky would take minutes to 20 successes: each speeds up."""
+_FASTER: Final = 3.0
+"""With 2, one crawl in 30 of a host that refuses 60 % takes twice as long; 4 is no better."""
 _FREE_FOR: Final = 10.0
 """Seconds until slowing down is tried again, doubling: a trial costs a careless host's crawl
 some 20 answers at its goodput."""
@@ -127,13 +134,7 @@ class Pace:
         self._pushed += pushback
         self._row = 0 if pushback else self._row + 1
         seconds = max(sent_at - self._since, now - sent_at, 1e-3)
-        if (
-            self._pushed >= _TROUBLE
-            and self._count() >= _JUDGED
-            and seconds >= _AT_LEAST
-            and (pushback or self._free)
-            and (self._accepted >= _KNOWN or not self._searching)
-        ):
+        if (pushback or self._free) and self._tells(seconds):
             self._judge(seconds, now)
         elif pushback:
             self._pushed_back(seconds)
@@ -142,6 +143,14 @@ class Pace:
         if self._count() >= _JUDGED and self._pushed < _TROUBLE:
             self._start(now)
         return self.rate != before
+
+    def _tells(self, seconds: float) -> bool:
+        """Whether there is enough for a verdict."""
+        if self._pushed < _TROUBLE or seconds < _AT_LEAST:
+            return False
+        if self._searching and self._accepted < _KNOWN:
+            return self._accepted > 0 and seconds > _AT_MOST
+        return self._count() >= _JUDGED
 
     def _pushed_back(self, seconds: float) -> None:
         if self._free:
@@ -187,7 +196,7 @@ class Pace:
             self._step = _STEP if self._accepted else 1.0
         elif self.rate is not None:
             fastest = max(self.rate, sending, old)
-            self._set(max(sqrt(fastest * sending), 2 * sending))
+            self._set(max(sqrt(fastest * sending), _FASTER * sending))
         self._searching = not (self._accepted or self._free)
         self._start(now)
 

@@ -125,6 +125,7 @@ LIMITS = {
     "allows 1/s, no burst": (1.5, 0.3),
     "allows 20/s, burst 20": (1.2, 0.05),
     "allows 20/s, no burst": (1.25, 0.05),
+    "overloads above 20/s: 503": (1.2, 0.1),
     "allows 5/s, then 20/s": (1.5, 0.12),
     "allows 20/s, then 5/s": (1.1, 0.15),
     "100 a minute": (1.4, 0.12),
@@ -157,3 +158,9 @@ def test_careless(kind):
     found = sorted(crawl(kind, RULES["pace"], seed).seconds for seed in seeds)
     none = sorted(crawl(kind, RULES["none"], seed).seconds for seed in seeds)
     assert found[3] <= 1.5 * none[3] + 3
+
+
+def test_bad_luck():
+    """A careless host whose first answers look like a limit is not starved either."""
+    kind = next(kind for kind in KINDS if kind.name == "60 % whatever, Retry-After 1")
+    assert max(crawl(kind, RULES["pace"], seed).seconds for seed in range(40)) < 60
