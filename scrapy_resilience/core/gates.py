@@ -458,7 +458,7 @@ class Gates:
             if ticket.is_retry and not on_trial:  # an outage says nothing of retries
                 gate.chances = gate.chances or RetryChances()
                 gate.chances.add(succeeded=outcome is _SUCCESS)
-            self._follow(gate, ticket.sent_at, now, pushback=pushback)
+            self._follow(ticket, outcome, now, pushback=pushback)
         if gate.lanes:
             self._on_free(gate)
 
@@ -482,22 +482,23 @@ class Gates:
         if gate.domain in self._stored:
             self._mark(gate)
 
-    def _follow(self, gate: Gate, sent_at: float, now: float, *, pushback: bool) -> None:
-        """Let the pace follow an answer."""
+    def _follow(
+        self, ticket: Ticket, outcome: Outcome, now: float, *, pushback: bool
+    ) -> None:
+        """Let the pace follow an answer.
+
+        The first 503 of a page begins none: more often it means anything else.
+        """
+        gate = ticket.gate
         if gate.pace is None:
-            if not (pushback and self.config.adaptive):
+            means_it = outcome is Outcome.THROTTLED or ticket.is_retry
+            if not (pushback and means_it and self.config.adaptive):
                 return
-            gate.pace = Pace(sent_at)
-        if gate.pace.answered(sent_at, now, pushback=pushback):
+            gate.pace = Pace(ticket.sent_at)
+        if gate.pace.answered(ticket.sent_at, now, pushback=pushback):
             self._mark(gate)
         elif not pushback and gate.pace.idle(now):
             gate.pace = None
-
-    def _make_room(self) -> None:
-        self._on_probation -= 1
-        if self._queue and self._on_probation < self.config.probation_slots:
-            gate, _ = self._queue.popitem(last=False)
-            self._on_free(gate)
 
     def breaker_changed(self, gate: Gate, old: State, new: State, event: Event) -> None:
         """Called by the gate."""
