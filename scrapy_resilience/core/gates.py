@@ -17,10 +17,6 @@ leave room for a healthy one; who finds no room waits in a queue. When nobody el
 answer, the first request of another one is a *probe*: it has :attr:`GateConfig.slow_start`
 seconds, and all the time of its downloader when it is tried again, on probation.
 
-Trials alternate between a page that has failed and an untried one from the other end of the
-queue, which :data:`FROM_THE_END` asks for: one section of bad pages neither keeps the breaker
-open nor takes the healthy pages behind it along.
-
 A domain is *given up* when it has failed for too long (``give_up_after``, by whether it has
 ever answered), or after too many reopenings in a row. A failure costs a page one of its tries
 only when the domain has answered somebody since that page's last failure
@@ -46,10 +42,7 @@ from scrapy_resilience.core.retry import RetryChances
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["FROM_THE_END", "Gate", "GateConfig", "Gates", "Patience", "Ticket"]
-
-FROM_THE_END: Final = -1.0
-"""A time in the past that also says which request is to go: the last one of the queue."""
+__all__ = ["Gate", "GateConfig", "Gates", "Patience", "Ticket"]
 
 _HALF_OPEN: Final = State.HALF_OPEN
 _ON_TRIAL: Final = frozenset({State.OPEN, State.HALF_OPEN})
@@ -200,11 +193,6 @@ class Gate:
         return until
 
     @property
-    def tries_untried(self) -> bool:
-        """Whether the next trial is to be a page that has not failed yet."""
-        return self.breaker.state is _HALF_OPEN and self.breaker.trips % 2 == 1
-
-    @property
     def is_starting(self) -> bool:
         """Whether its first answer has not come yet."""
         return self.under_way > 0 and not (self.proven or self.failed)
@@ -298,10 +286,7 @@ class Gates:
     def ready_at(
         self, domain: str, now: float, *, heed_breaker: bool = True, is_retry: bool = False
     ) -> float:
-        """Not after *now* when a request may go, else when to ask again; inf: when told.
-
-        :data:`FROM_THE_END` when the last request of the queue is to go.
-        """
+        """Not after *now* when a request may go, else when to ask again; inf: when told."""
         gate = self._gates.get(domain)
         if gate is None:
             return 0.0

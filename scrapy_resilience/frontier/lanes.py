@@ -23,7 +23,7 @@ from __future__ import annotations
 import heapq
 from collections import OrderedDict
 from math import inf
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from scrapy_resilience.frontier.lane import Lane, Order
@@ -39,7 +39,6 @@ _HEADS: Final = 65_536
 """Rows that all heads together aim to hold; a head gets its share, within limits."""
 _HEAD_MIN: Final = 4
 _HEAD_MAX: Final = 32
-_PLACE: Final = attrgetter("place")
 _ORDER: Final = itemgetter(2)
 """Of a key: in C, where the loop waits for thousands of them."""
 
@@ -56,7 +55,7 @@ class Frontier:
     clock that never goes back, *wall* the time of day; both in seconds. *gate* is asked
     for a slot before a request of it is handed out, with (slot, now): it answers when the
     slot may be asked again, or a time that is not after *now*. After :data:`math.inf` the
-    slot waits for :meth:`release`. Before a time below 0, the last request of the slot goes.
+    slot waits for :meth:`release`.
 
     A payload of bytes is durable: it is written at the next commit. Any other payload
     lives in memory until it is done.
@@ -204,11 +203,10 @@ class Frontier:
             while queue:
                 counter = next(iter(queue))
                 lane = counter.next_source()
-                due = 0.0
                 if self._gate is not None and (due := self._gate(lane.name, now)) > now:
                     self.hold(lane.name, due)
                     continue
-                row = self._next(lane) if due >= 0 else self._last(lane)
+                row = self._next(lane)
                 if row is not None:
                     self._pending -= 1
                     counter.busy += 1
@@ -443,36 +441,6 @@ class Frontier:
         row = heapq.heappop(lane.head)
         self._take(row)
         return row
-
-    def _last(self, lane: Lane) -> Row | None:
-        """The worst row of a lane. Looks at all that are in memory."""
-        heap = lane.tail or lane.head
-        row = max(heap, key=_PLACE, default=None)
-        stored = self._last_spilled(lane)
-        if stored is not None and (row is None or stored.place > row.place):
-            lane.spilled -= 1
-            row = stored
-        elif row is not None:
-            heap.remove(row)
-            heapq.heapify(heap)
-        if row is None:
-            return self._next(lane)
-        self._take(row)
-        return row
-
-    def _last_spilled(self, lane: Lane) -> Row | None:
-        if not lane.spilled:
-            return None
-        rows = self._store.read_backwards(lane.ident)
-        waiting = (
-            row
-            for row in rows
-            if not (row.number in self._taken or row.number in self._sealed)
-            and (lane.bound is None or row.place >= lane.bound)
-        )
-        found = next(waiting, None)
-        rows.close()
-        return found
 
     def _take(self, row: Row) -> None:
         if isinstance(row.data, bytes):

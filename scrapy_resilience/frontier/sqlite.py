@@ -189,15 +189,6 @@ class SQLiteStore:
         finally:
             cursor.close()  # an open statement would keep the WAL from being checkpointed
 
-    def read_backwards(self, lane: int) -> Generator[Row, None, None]:
-        cursor = self._reader.execute(
-            f'{_ROWS} WHERE lane=? ORDER BY rank DESC, "order" DESC', (lane,)
-        )
-        try:
-            yield from map(self._row, cursor)
-        finally:
-            cursor.close()
-
     def delayed(self) -> list[Row]:
         rows = self._reader.execute(f"{_ROWS} WHERE due IS NOT NULL")
         return [self._row(row) for row in rows.fetchall()]

@@ -94,9 +94,6 @@ class Store(Protocol):
     def read(self, lane: int, rank: int, order: int) -> Generator[Row, None, None]:
         """The rows of a lane from (*rank*, *order*) on, in order; close it after use."""
 
-    def read_backwards(self, lane: int) -> Generator[Row, None, None]:
-        """The rows of a lane from the last one on; close it after use."""
-
     def delayed(self) -> Iterable[Row]:
         """Every row that has a due time."""
 
@@ -150,10 +147,6 @@ class MemoryStore:
     def read(self, lane: int, rank: int, order: int) -> Generator[Row, None, None]:
         found = (row for key, row in self.rows.items() if key[0] == lane)
         yield from sorted(row for row in found if row.key >= (lane, rank, order))
-
-    def read_backwards(self, lane: int) -> Generator[Row, None, None]:
-        found = [row for key, row in self.rows.items() if key[0] == lane]
-        yield from sorted(found, reverse=True)
 
     def delayed(self) -> list[Row]:
         return [row for row in self.rows.values() if row.due is not None]
