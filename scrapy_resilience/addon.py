@@ -19,6 +19,7 @@ from scrapy_resilience.downloadermiddlewares.barrier import BarrierMiddleware
 from scrapy_resilience.downloadermiddlewares.breaker import CircuitBreakerMiddleware
 from scrapy_resilience.downloadermiddlewares.cookies import DurableCookiesMiddleware
 from scrapy_resilience.downloadermiddlewares.injection import FailureInjectionMiddleware
+from scrapy_resilience.downloadermiddlewares.proxy import ProxyBreakerMiddleware
 from scrapy_resilience.downloadermiddlewares.retry import ClassifiedRetryMiddleware
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.extensions.checkpoint import Checkpoint
@@ -142,6 +143,8 @@ def _plug_gates(settings: BaseSettings, config: Config) -> None:
     """With any scheduler."""
     if config.gates_enabled:
         _default(settings, "DOWNLOADER_MIDDLEWARES", CircuitBreakerMiddleware, 585)
+        if config.breaker_enabled:
+            _default(settings, "DOWNLOADER_MIDDLEWARES", ProxyBreakerMiddleware, 995)
     if config.retry_enabled:
         old, new = RetryMiddleware, ClassifiedRetryMiddleware
         _replace(settings, "DOWNLOADER_MIDDLEWARES", old, new, 550)

@@ -200,6 +200,11 @@ class Breaker:
 
     # --- calls ----------------------------------------------------------------------
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it lets everything through as usual."""
+        return self.state is _CLOSED
+
     def ready_at(self, now: float) -> float:
         """0.0 when a call may be admitted at *now*, else the time before which none will be.
 

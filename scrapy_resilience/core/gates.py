@@ -322,6 +322,18 @@ class Gates:
         self._on_free(gate)
         return True
 
+    def pass_on(self) -> bool:
+        """Wake the next one of a queue that has room: whoever was woken may not have gone."""
+        for queue, room in (
+            (self._retry_queue, self.config.retry_slots - self._retrying),
+            (self._queue, self.config.probation_slots - self._on_probation),
+        ):
+            if queue and room > 0:
+                gate, _ = queue.popitem(last=False)
+                self._on_free(gate)
+                return True
+        return False
+
     def acquire(self, domain: str, now: float, *, is_retry: bool = False) -> Ticket:
         """A request goes now. Whoever asked :meth:`ready_at` before gets a permit."""
         gate = self.gate(domain, now)

@@ -189,6 +189,8 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
     def _wants_retry(self, failure: _Failure) -> bool:
         if failure.request.meta.get("dont_retry", False):
             return False
+        if self._gates.is_failed_by_proxy(failure.request):
+            return True
         failure_class, outcome = failure.verdict.failure_class, failure.outcome
         if isinstance(outcome, Response):
             if failure_class in {BLOCKED, CONTENT}:
@@ -249,10 +251,15 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
         if new is None:
             return self._give_up(failure)
         new.meta.setdefault(names.META_FAILED_AT, _clock.wall())
+        if self._gates.is_failed_by_proxy(request):
+            is_other = self._gates.drop_chosen_proxy(request, new)
+            failure.delay = 0.0 if is_other else failure.delay
         new.meta[names.META_ANSWERS_BEFORE] = self._gates.answers(request)
         if not failure.counts:
             new.meta["retry_times"] = failure.attempts - 1
-        elif failure.retries != _NO_LIMIT:
+        elif not (
+            failure.retries == _NO_LIMIT or self._gates.is_failed_by_proxy(request)
+        ):
             self._wait_for_budget(failure)
         if self._caches:
             new.meta["dont_cache"] = True  # or it would be given the failure again
@@ -263,8 +270,12 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
         has_lane = self._gates.retry_lanes and not self._queue.waits_here(request)
         return 0 if has_lane else self.priority_adjust
 
+    def _is_answer(self, failure: _Failure) -> bool:
+        response = failure.response
+        return response is not None and self._gates.handled.is_answer(failure.request, response)
+
     def _wait_for_budget(self, failure: _Failure) -> None:
-        if self._budgets is None:
+        if self._budgets is None or self._is_answer(failure):
             return
         wait = self._budgets.retry(self._gates.domain(failure.request), _clock.monotonic())
         wait = min(wait, failure.policy.max_delay)

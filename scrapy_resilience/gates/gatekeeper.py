@@ -61,6 +61,8 @@ _LATENCY: Final = "download_latency"
 """Scrapy's meta key: the downloader sets it when an answer comes."""
 _TIMEOUT: Final = "download_timeout"
 """Scrapy's meta key."""
+_PROXY: Final = "proxy"
+"""Scrapy's meta key."""
 _COMMIT_WITHIN: Final = 0.1
 """Seconds after which a hold is written down: it must survive a kill."""
 _STATS: Final = {
@@ -109,6 +111,8 @@ class Gatekeeper:
         self.given_up: dict[str, Gate] = {}
         """Lanes whose requests are to be given up, and the gates that say so."""
         self._tickets: dict[Request, Ticket] = {}
+        self._with_own_proxy: WeakSet[Request] = WeakSet()
+        self._failed_by_proxy: WeakSet[Request] = WeakSet()
         self._for_nobody: WeakSet[Request] = WeakSet()
         self._timeouts: WeakKeyDictionary[Request, Any] = WeakKeyDictionary()
         """Of probes: what they had."""
@@ -177,6 +181,8 @@ class Gatekeeper:
         ticket = self.gates.acquire(
             self._split(lane)[0], now, is_retry=is_of_retries(lane)
         )
+        if _PROXY in request.meta:
+            self._with_own_proxy.add(request)
         self._sent(request, ticket)
 
     def _sent(self, request: Request, ticket: Ticket) -> None:
@@ -318,6 +324,8 @@ class Gatekeeper:
     def _outcome(
         self, request: Request, result: Response | Exception, verdict: Verdict
     ) -> Outcome:
+        if self.is_failed_by_proxy(request):
+            return Outcome.IGNORED
         if isinstance(result, Exception):
             if verdict.ignored or isinstance(result, IgnoreRequest):
                 return Outcome.IGNORED
@@ -332,6 +340,27 @@ class Gatekeeper:
         fails = verdict.counts_against_domain and not self.handled.is_answer(request, result)
         return Outcome.FAILURE if fails else Outcome.SUCCESS
 
+    # --- proxies ---
+
+    def is_scheduled(self, request: Request) -> bool:
+        """Whether *request* came from our frontier, and may go back there."""
+        return self.scheduler is not None and self.scheduler.issued(request)
+
+    def blame_proxy(self, request: Request) -> None:
+        """A failure of *request* is its proxy's, not its domain's."""
+        self._failed_by_proxy.add(request)
+
+    def is_failed_by_proxy(self, request: Request) -> bool:
+        """Whether a failure of *request* is its proxy's."""
+        return request in self._failed_by_proxy
+
+    def drop_chosen_proxy(self, request: Request, new: Request) -> bool:
+        """Let another proxy be chosen for *new*, unless *request* came with its own."""
+        if not self.is_scheduled(request) or request in self._with_own_proxy:
+            return False
+        new.meta.pop(_PROXY, None)
+        return True
+
     # --- retries ---
 
     def costs_a_try(
@@ -343,7 +372,9 @@ class Gatekeeper:
         status of 500 is about the page (RFC 9110, section 15.6.1), as a ban or a page that
         was cut off is. Where nobody holds the requests of a domain that is down, each try counts.
         """
-        if not (verdict.counts_against_domain and self._holds(request)):
+        if not verdict.counts_against_domain or self.is_failed_by_proxy(request):
+            return True
+        if not self._holds(request):
             return True
         if not isinstance(result, Exception):
             about_the_page = verdict.failure_class in _OF_A_PAGE or result.status == _ERROR
@@ -357,8 +388,7 @@ class Gatekeeper:
         return (
             self.active
             and self.config.breaker_enabled
-            and self.scheduler is not None
-            and self.scheduler.issued(request)
+            and self.is_scheduled(request)
             and self.open_action(request) == "hold"
         )
 
