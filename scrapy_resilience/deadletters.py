@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 from weakref import WeakKeyDictionary, WeakSet
@@ -11,6 +10,7 @@ from scrapy import Request
 from scrapy.http.request import NO_CALLBACK
 from scrapy.utils.httpobj import urlparse_cached
 
+from scrapy_resilience import _clock
 from scrapy_resilience.core.deadletter import About
 from scrapy_resilience.frontier.codec import RequestCodec, UnserializableError, ValueCodec
 from scrapy_resilience.frontier.store import Letter
@@ -146,7 +146,7 @@ class Letters:
 
 
 def _about(url: str, domain: str, told: Told) -> About:
-    return About.make(url=url, domain=domain, now=time.time(), **told)
+    return About.make(url=url, domain=domain, now=_clock.wall(), **told)
 
 
 _letters: WeakKeyDictionary[Crawler, Letters] = WeakKeyDictionary()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import time
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -15,7 +14,7 @@ from scrapy.core.scheduler import BaseScheduler
 from scrapy.exceptions import CloseSpider
 from scrapy.utils.defer import deferred_from_coro, maybe_deferred_to_future
 
-from scrapy_resilience import names
+from scrapy_resilience import _clock, names
 from scrapy_resilience._scrapy import (
     Refusing,
     being_scraped,
@@ -121,8 +120,8 @@ class ResilientScheduler(Refusing, BaseScheduler):
             limit=slot_limit(engine.downloader),
             order=order_of(self.crawler.settings),
             gate=self._gates.ready_at if self._gates is not None else None,
-            now=time.monotonic(),
-            wall=time.time(),
+            now=_clock.monotonic(),
+            wall=_clock.wall(),
         )
         self.ledger = Ledger(
             self.frontier,
@@ -255,7 +254,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
     def next_request(self) -> Request | None:
         if self.committer is not None and self.committer.intake.up:
             return None
-        now = time.monotonic()
+        now = _clock.monotonic()
         try:
             self._give_up()
             while (row := self._pop(now)) is not None:
@@ -395,8 +394,8 @@ class ResilientScheduler(Refusing, BaseScheduler):
             start=bool(request.meta.get("is_start_request")),
             fingerprint=origin.fingerprint,
             delay=delay,
-            now=time.monotonic() if delay else 0.0,
-            wall=time.time() if delay else 0.0,
+            now=_clock.monotonic() if delay else 0.0,
+            wall=_clock.wall() if delay else 0.0,
         )
         if lane != slot:
             self.frontier.reroute(lane, slot)

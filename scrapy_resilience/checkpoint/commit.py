@@ -6,13 +6,13 @@ import asyncio
 import logging
 import sqlite3
 import sys
-import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from scrapy_resilience import _clock
 from scrapy_resilience.checkpoint.barrier import Barrier
 from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.exceptions import SinkError, StorageError
@@ -93,7 +93,7 @@ class Committer:
 
     def begin(self) -> Awaitable[None]:
         """Seal everything up to now; await what comes back until it is written."""
-        started = time.perf_counter()
+        started = _clock.stopwatch()
         named = Changes()
         for contribute in self.contributors:
             contribute(named)
@@ -101,7 +101,7 @@ class Committer:
         changes.outputs, changes.state, changes.syncs = named.outputs, named.state, named.syncs
         changes.letters = named.letters
         prepared = self.prepare()
-        self._stats.max_value(STAT_SEAL_MAX, time.perf_counter() - started)
+        self._stats.max_value(STAT_SEAL_MAX, _clock.stopwatch() - started)
         return self._finish(changes, prepared)
 
     async def _finish(self, changes: Changes, prepared: Prepared) -> None:
@@ -129,11 +129,11 @@ class Committer:
                 self.note_trouble(error)
             else:
                 return
-            await asyncio.sleep(delay)
+            await _clock.sleep(delay)
 
     def note_trouble(self, error: Exception) -> None:
         """Close the intake. Raises :exc:`StorageError` when patience ends."""
-        now = time.monotonic()
+        now = _clock.monotonic()
         self._stats.inc_value(STAT_WRITE_ERRORS)
         if self._trouble_since is None:
             self._trouble_since = now
@@ -144,18 +144,18 @@ class Committer:
 
     def _well_again(self) -> None:
         if self._trouble_since is not None:
-            seconds = time.monotonic() - self._trouble_since
+            seconds = _clock.monotonic() - self._trouble_since
             logger.info("The checkpoint is written again, after %.1f s", seconds)
             self._trouble_since = None
         if not self.abandoned:
             self.intake.lift()
 
     async def _write(self, changes: Changes) -> None:
-        started = time.perf_counter()
+        started = _clock.stopwatch()
         loop = asyncio.get_running_loop()
         with _PromptThreads():
             await loop.run_in_executor(self._thread, self._store.commit, changes)
-        self._stats.max_value(STAT_WRITE_MAX, time.perf_counter() - started)
+        self._stats.max_value(STAT_WRITE_MAX, _clock.stopwatch() - started)
 
     def write_now(self, changes: Changes) -> None:
         """Write a few rows before the next line runs, behind what is being written."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextvars import ContextVar
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 from scrapy import Request
 from scrapy.settings import SETTINGS_PRIORITIES, default_settings
 
+from scrapy_resilience import _clock
 from scrapy_resilience.frontier.outputs import Producer
 from scrapy_resilience.frontier.store import Row
 from scrapy_resilience.names import STAT_SUPPRESSED_ITEMS
@@ -153,14 +153,14 @@ class OutputTracker:
             self._crawler.stats.inc_value(STAT_SUPPRESSED_ITEMS)
             return
         token = _item.set(current)
-        started = monotonic()
+        started = _clock.stopwatch()
         try:
             await process(item, response=response)
             current.written()
         finally:
             _item.reset(token)
         if self._concurrent_items is not None:
-            self._watch(monotonic() - started)
+            self._watch(_clock.stopwatch() - started)
 
     def _watch(self, seconds: float) -> None:
         """When pipelines wait for something, many items of a response may wait at once."""

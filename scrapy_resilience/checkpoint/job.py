@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -13,6 +12,7 @@ from weakref import WeakKeyDictionary
 from scrapy.exceptions import NotConfigured
 from scrapy.utils.misc import load_object
 
+from scrapy_resilience import _clock
 from scrapy_resilience._scrapy import fail_quietly, owns_job
 from scrapy_resilience.checkpoint import witness
 from scrapy_resilience.checkpoint.barrier import Barrier
@@ -125,7 +125,7 @@ class Job:
         self.state = StateRegistry(self.store.state(), self.values)
         self.meta: dict[str, Any] = self.state.load(META) or {
             "spider": spider,
-            "created": time.time(),
+            "created": _clock.wall(),
             "runs": 0,
         }
         self.meta["commits"] = self.meta.get("commits", 0) + 1
@@ -196,7 +196,7 @@ class Job:
             done=self._totals.get(STAT_REQUESTS_DONE, 0),
             pending=pending,
             held=held,
-            last_checkpoint=time.time(),
+            last_checkpoint=_clock.wall(),
         )
         changes.state.update(self.state.changed())
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from scrapy_resilience import _clock
 from scrapy_resilience.checkpoint.layout import GATES
 from scrapy_resilience.checkpoint.state import StateRegistry
 from scrapy_resilience.commands.jobs import open_job, values
@@ -58,7 +58,7 @@ def show_breakers(path: str, action: str = "list", domain: str = "") -> tuple[An
             store.commit(Changes(state=state.changed()))
             saved |= changed
     rows = [_shown(name, data) for name, data in sorted(saved.items()) if data is not None]
-    rows = [row for row in rows if not _is_well(row, time.time())]
+    rows = [row for row in rows if not _is_well(row, _clock.wall())]
     return rows, table([_COLUMNS, *map(_row, rows)]) if rows else "no breakers"
 
 
@@ -68,7 +68,7 @@ def _act(action: str, saved: Saved, domain: str) -> Saved:
         domain = domain.lower()  # as hosts are stored; a function may give other names
     if action == "reset" and domain not in saved:
         raise CheckpointError(f"there is no breaker of {domain!r}: `breakers` lists them")
-    gates, wall = Gates(GateConfig(), _never), time.time()
+    gates, wall = Gates(GateConfig(), _never), _clock.wall()
     gates.restore({domain: saved.get(domain) or {}}, _NOW, wall)
     _ACTIONS[action](gates, domain, _NOW)
     return gates.changed(_NOW, wall)

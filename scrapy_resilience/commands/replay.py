@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scrapy_resilience import _clock
 from scrapy_resilience.checkpoint.layout import META
 from scrapy_resilience.commands.deadletters import about, pages
 from scrapy_resilience.commands.jobs import load_meta, open_job, values
@@ -32,7 +32,7 @@ def replay(path: str, wanted: Wanted) -> tuple[Any, str]:
     replayed = kept = 0
     with open_job(Path(path), write=True) as store:
         meta = load_meta(store)
-        frontier = Frontier(store, limit=lambda _: 1, wall=time.time())
+        frontier = Frontier(store, limit=lambda _: 1, wall=_clock.wall())
         for page in pages(store):
             chosen = [letter for letter in page if wanted(about(letter))]
             rows = {letter: row for letter in chosen if (row := _push(letter, frontier))}

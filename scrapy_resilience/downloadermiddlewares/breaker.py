@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from scrapy import signals
 from scrapy.exceptions import IgnoreRequest
-from scrapy.utils.asyncio import sleep
 from scrapy.utils.httpobj import urlparse_cached
 
-from scrapy_resilience import names
+from scrapy_resilience import _clock, names
 from scrapy_resilience._scrapy import Refusing, forget_failed_robots, is_closing
 from scrapy_resilience.core.ratelimit import Rate
 from scrapy_resilience.deadletters import letters_of
@@ -93,7 +91,7 @@ class CircuitBreakerMiddleware(Refusing):
             forget_failed_robots(self.crawler.engine, url.netloc)
             self._refuse(request)
         await self._wait(request)
-        self._keeper.acquire(request, time.monotonic())
+        self._keeper.acquire(request, _clock.monotonic())
 
     async def _admit_robots(self, request: Request, netloc: str) -> None:
         """robots.txt rides along with a request that was let through, and waits for it.
@@ -108,12 +106,12 @@ class CircuitBreakerMiddleware(Refusing):
             except CircuitOpen:
                 self._without_robots.add(netloc)
                 raise
-            self._keeper.acquire(request, time.monotonic())
+            self._keeper.acquire(request, _clock.monotonic())
         self._without_robots.discard(netloc)
 
     async def _wait(self, request: Request) -> None:
-        keeper, domain, began = self._keeper, self._keeper.domain(request), time.monotonic()
-        while (until := keeper.gates.ready_at(domain, now := time.monotonic())) > now:
+        keeper, domain, began = self._keeper, self._keeper.domain(request), _clock.monotonic()
+        while (until := keeper.gates.ready_at(domain, now := _clock.monotonic())) > now:
             if is_closing(self.crawler.engine):
                 self._refuse(request)
             gate = keeper.gates.gate(domain, now)
@@ -121,7 +119,7 @@ class CircuitBreakerMiddleware(Refusing):
                 self._refuse(request)
             if _is_beyond(gate.held_until, now, began + self._patience_with_holds):
                 self._refuse(request)
-            await sleep(min(until - now, _LOOK))
+            await _clock.sleep(min(until - now, _LOOK))
 
     def _patience(self, request: Request) -> float:
         """Seconds to wait for an open breaker."""
@@ -137,7 +135,7 @@ class CircuitBreakerMiddleware(Refusing):
     def _refuse(self, request: Request) -> NoReturn:
         stats: Any = self.crawler.stats
         stats.inc_value(names.STAT_BREAKER_REJECTED)
-        domain, now = self._keeper.domain(request), time.monotonic()
+        domain, now = self._keeper.domain(request), _clock.monotonic()
         gate = self._keeper.gates.gate(domain, now)
         error = CircuitOpen(domain, gate.breaker.retry_after(now))
         if request.errback is None:

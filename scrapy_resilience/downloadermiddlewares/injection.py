@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 from scrapy.exceptions import NotConfigured
 from scrapy.http import Headers
 from scrapy.responsetypes import responsetypes
-from scrapy.utils.asyncio import sleep
 from scrapy.utils.misc import load_object
 
-from scrapy_resilience import names
+from scrapy_resilience import _clock, names
 from scrapy_resilience._scrapy import Refusing
 from scrapy_resilience.core.injection import Rule, rules_from
 from scrapy_resilience.exceptions import ConfigurationError
@@ -44,7 +43,7 @@ class FailureInjectionMiddleware(Refusing):
                 self._stats.inc_value(names.STAT_INJECTED)
                 if rule.delay is None:
                     return _fail(request, rule, exception)
-                await sleep(rule.delay)
+                await _clock.sleep(rule.delay)
         return None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import time
 from dataclasses import dataclass
 from random import random
 from typing import TYPE_CHECKING, Any, Final
@@ -14,7 +13,7 @@ from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
 from scrapy.utils.response import response_status_message
 
-from scrapy_resilience import names
+from scrapy_resilience import _clock, names
 from scrapy_resilience._scrapy import Refusing, close_spider, is_closing
 from scrapy_resilience.core.classify import exception_text
 from scrapy_resilience.core.failures import BLOCKED, CONTENT, PERMANENT, THROTTLED
@@ -87,7 +86,7 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
         if request.meta.get("retry_times"):
             return self._queue.enter(request)
         if self._budgets is not None:
-            self._budgets.request(self._gates.domain(request), time.monotonic())
+            self._budgets.request(self._gates.domain(request), _clock.monotonic())
         return None
 
     def process_response(  # type: ignore[override]
@@ -215,7 +214,7 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
         )
         if new is None:
             return self._give_up(failure)
-        new.meta.setdefault(names.META_FAILED_AT, time.time())
+        new.meta.setdefault(names.META_FAILED_AT, _clock.wall())
         if not failure.counts:
             new.meta["retry_times"] = failure.attempts - 1
         elif failure.retries != _NO_LIMIT:
@@ -227,7 +226,7 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
     def _wait_for_budget(self, failure: _Failure) -> None:
         if self._budgets is None:
             return
-        wait = self._budgets.retry(self._gates.domain(failure.request), time.monotonic())
+        wait = self._budgets.retry(self._gates.domain(failure.request), _clock.monotonic())
         wait = min(wait, failure.policy.max_delay)
         if wait > failure.delay:
             self._stats.inc_value(names.STAT_RETRY_BUDGET)

@@ -8,14 +8,13 @@ import gc
 import logging
 import sqlite3
 import threading
-import time
 from typing import TYPE_CHECKING, Any, Final
 
 from scrapy import signals
 from scrapy.extensions.feedexport import FeedExporter
 from scrapy.extensions.spiderstate import SpiderState
 
-from scrapy_resilience import names
+from scrapy_resilience import _clock, names
 from scrapy_resilience._scrapy import is_idle
 from scrapy_resilience.checkpoint.commit import TROUBLES
 from scrapy_resilience.checkpoint.items import item_written
@@ -201,15 +200,15 @@ class Checkpoint(JobComponent):
             self._skip -= 1
             return False
         self.job.barrier.rise()
-        started = time.monotonic()
+        started = _clock.stopwatch()
         patience = self.job.config.checkpoint_align_timeout
         if self._skips > _MANY_SKIPS:
             patience /= 4
         while not is_idle(engine):
-            if time.monotonic() - started > patience:
+            if _clock.stopwatch() - started > patience:
                 self._skip = self._skips = min(2 * self._skips + 1, _MAX_SKIPS)
                 return False
             await asyncio.sleep(_POLL)
         self._skips = 0
-        self._stats.max_value(names.STAT_DRAIN_MAX, time.monotonic() - started)
+        self._stats.max_value(names.STAT_DRAIN_MAX, _clock.stopwatch() - started)
         return True

@@ -8,7 +8,6 @@ import logging
 import os
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from scrapy import signals
 from scrapy.exceptions import NotConfigured
 
-from scrapy_resilience import names
+from scrapy_resilience import _clock, names
 from scrapy_resilience._scrapy import fail_quietly, watch_handlers, watch_scheduler
 from scrapy_resilience.checkpoint.job import Job, job_of
 from scrapy_resilience.checkpoint.progress import RUNNING, about, job_id
@@ -81,9 +80,9 @@ class Snapshots:
         self._emergencies: dict[str, asyncio.Task[None]] = {}
         self._task: asyncio.Task[None] | None = None
         self._reason: str | None = None
-        self._started = time.monotonic()
+        self._started = _clock.monotonic()
         self._before: float = job.state.load(RUNNING) or 0.0
-        job.state.register(RUNNING, lambda: self._before + time.monotonic() - self._started)
+        job.state.register(RUNNING, lambda: self._before + _clock.monotonic() - self._started)
         job.on_open.append(self._opened)
         job.on_end.append(self._ended)
         crawler.signals.connect(self._spider_closed, signals.spider_closed)
@@ -218,7 +217,7 @@ class Snapshots:
         await self._fresh.wait()
 
     async def _create(self, kind: str, metadata: Mapping[str, Any] | None = None) -> Snapshot:
-        started = time.monotonic()
+        started = _clock.stopwatch()
         made = await self._call(
             partial(
                 self._store.create, self.job.store.path, about, kind=kind, metadata=metadata
@@ -227,7 +226,7 @@ class Snapshots:
         self._stats.inc_value(names.STAT_SNAPSHOTS)
         if kind == "emergency":
             self._stats.inc_value(names.STAT_SNAPSHOTS_EMERGENCY)
-        self._stats.max_value(names.STAT_SNAPSHOT_MAX, time.monotonic() - started)
+        self._stats.max_value(names.STAT_SNAPSHOT_MAX, _clock.stopwatch() - started)
         return made
 
     async def _call(self, function: Callable[[], _T]) -> _T:

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import logging
 import random
-import time
 from typing import TYPE_CHECKING, Any, Final
 from weakref import ReferenceType, WeakKeyDictionary, ref
 
 from scrapy.exceptions import IgnoreRequest
-from scrapy.utils.asyncio import call_later
 
-from scrapy_resilience import names, signals
+from scrapy_resilience import _clock, names, signals
 from scrapy_resilience._scrapy import take_back, wake
 from scrapy_resilience.checkpoint.layout import GATES
 from scrapy_resilience.core.breaker import Event, Outcome, State
@@ -199,7 +197,7 @@ class Gatekeeper:
         retry_after: float = 0.0,
         failure: str = "",
     ) -> None:
-        now = time.monotonic()
+        now = _clock.monotonic()
         self.gates.settle(ticket, outcome, now, latency, retry_after, failure)
 
     def blameless(self, request: Request) -> bool:
@@ -208,7 +206,7 @@ class Gatekeeper:
 
     def hold(self, request: Request, seconds: float, reason: str) -> None:
         """Nobody asks the domain of *request* for *seconds*."""
-        if self.gates.hold(self.domain(request), seconds, reason, time.monotonic()):
+        if self.gates.hold(self.domain(request), seconds, reason, _clock.monotonic()):
             self._stats.inc_value(names.STAT_HOLDS)
             self._commit_soon()
             self._take_back(self.domain(request))
@@ -224,7 +222,7 @@ class Gatekeeper:
         domain = self.domain(request)
         given = self.domains.rate(domain)
         if given is None or given.per_second > rate.per_second:
-            self.gates.limit(domain, rate, time.monotonic())
+            self.gates.limit(domain, rate, _clock.monotonic())
 
     # --- what the gates say ---
 
@@ -261,7 +259,7 @@ class Gatekeeper:
 
     def _commit_soon(self) -> None:
         if self.scheduler is not None and self._commit_timer is None:
-            self._commit_timer = call_later(_COMMIT_WITHIN, self._commit)
+            self._commit_timer = _clock.call_later(_COMMIT_WITHIN, self._commit)
 
     def _commit(self) -> None:
         self._commit_timer = None
@@ -269,10 +267,10 @@ class Gatekeeper:
             self.scheduler.on_full()
 
     def _changed(self) -> dict[str, Any]:
-        return self.gates.changed(time.monotonic(), time.time())
+        return self.gates.changed(_clock.monotonic(), _clock.wall())
 
     def _restore(self, saved: dict[str, Any]) -> None:
-        self.gates.restore(saved, time.monotonic(), time.time())
+        self.gates.restore(saved, _clock.monotonic(), _clock.wall())
 
     def close(self) -> None:
         if self._commit_timer is not None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
-from scrapy.utils.asyncio import call_later
-
-from scrapy_resilience import names
+from scrapy_resilience import _clock, names
 from scrapy_resilience._scrapy import close_spider, is_starting, under_way, wake
 from scrapy_resilience.core.failures import TRANSIENT
 from scrapy_resilience.deadletters import letters_of
@@ -15,8 +13,8 @@ from scrapy_resilience.deadletters import letters_of
 if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.crawler import Crawler
-    from scrapy.utils.asyncio import CallLaterResult
 
+    from scrapy_resilience._clock import Timer
     from scrapy_resilience.core.gates import Gate
     from scrapy_resilience.frontier.lanes import Frontier
     from scrapy_resilience.frontier.store import Row
@@ -39,14 +37,14 @@ class Alarm:
     def __init__(self, crawler: Crawler, frontier: Frontier) -> None:
         self._crawler = crawler
         self._frontier = frontier
-        self._set: tuple[float, CallLaterResult] | None = None
+        self._set: tuple[float, Timer] | None = None
 
     def set(self, now: float) -> None:
         due = self._frontier.next_due()
         if due is None or (self._set is not None and self._set[0] == due):
             return
         self.cancel()
-        self._set = due, call_later(max(due - now, 0), self._ring)
+        self._set = due, _clock.call_later(max(due - now, 0), self._ring)
 
     def cancel(self) -> None:
         if self._set is not None:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from scrapy.http import Response, TextResponse
 from scrapy.utils.misc import load_object
 
+from scrapy_resilience import _clock
 from scrapy_resilience.core.classify import Classifier, Verdict
 from scrapy_resilience.core.failures import BLOCKED
 from scrapy_resilience.core.patterns import Patterns
 from scrapy_resilience.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from scrapy_resilience.settings import Config
 
 __all__ = ["Judge"]
@@ -29,13 +27,12 @@ class Judge:
     a path that leads to no exception.
     """
 
-    def __init__(self, config: Config, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, config: Config) -> None:
         self._classifier = Classifier(
             Patterns(config.failure_patterns, "RESILIENCE_FAILURE_PATTERNS"),
             Patterns(config.body_patterns, "RESILIENCE_BODY_PATTERNS"),
             config.ban_detection,
         )
-        self._clock = clock
         self._statuses = frozenset(map(_status, config.breaker_statuses))
         self._exceptions = tuple(map(_exception, config.breaker_exceptions))
 
@@ -64,7 +61,7 @@ class Judge:
             if self._classifier.body_patterns:
                 charset = outcome.encoding
         return self._classifier.response(
-            outcome.status, outcome.headers, body, self._clock(), charset
+            outcome.status, outcome.headers, body, _clock.wall(), charset
         )
 
 

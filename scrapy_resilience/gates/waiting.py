@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
-from scrapy.utils.asyncio import sleep
-
+from scrapy_resilience import _clock
 from scrapy_resilience._scrapy import is_closing
 from scrapy_resilience.core.retry import RetryPacer
 from scrapy_resilience.names import META_DELAY, STAT_RETRY_PACED
@@ -34,7 +32,7 @@ class RetryQueue:
 
     def enter(self, request: Request) -> Awaitable[Request | None] | None:
         """What ``process_request`` is to return for a retry."""
-        now = time.monotonic()
+        now = _clock.monotonic()
         wait = self._pacer.wait(len(self._under_way), now)
         if wait:
             return self._come_again(request, wait)
@@ -45,7 +43,7 @@ class RetryQueue:
         """An answer or an error has come; a request that is no retry may be told as well."""
         started = self._under_way.pop(request, None)
         if started is not None:
-            self._pacer.took(time.monotonic() - started)
+            self._pacer.took(_clock.monotonic() - started)
 
     async def delay(self, new: Request, seconds: float, old: Request) -> Request:
         """*new*, which replaces *old* and is to be sent in so many seconds.
@@ -71,8 +69,8 @@ class RetryQueue:
             return await self.delay(request.copy(), wait, request)
         while wait and not is_closing(self._crawler.engine):
             await self._sleep(wait)
-            wait = self._pacer.wait(len(self._under_way), time.monotonic())
-        self._under_way[request] = time.monotonic()
+            wait = self._pacer.wait(len(self._under_way), _clock.monotonic())
+        self._under_way[request] = _clock.monotonic()
         return None
 
     def _is_scheduled(self, request: Request) -> bool:
@@ -81,6 +79,6 @@ class RetryQueue:
 
     async def _sleep(self, seconds: float) -> None:
         """Not longer than until the spider is being closed."""
-        end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0 and not is_closing(self._crawler.engine):
-            await sleep(min(left, _LOOK))
+        end = _clock.monotonic() + seconds
+        while (left := end - _clock.monotonic()) > 0 and not is_closing(self._crawler.engine):
+            await _clock.sleep(min(left, _LOOK))

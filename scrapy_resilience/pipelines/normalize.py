@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from itemadapter import ItemAdapter, is_item
 from scrapy.utils.httpobj import urlparse_cached
 
+from scrapy_resilience import _clock
 from scrapy_resilience._scrapy import fail_quietly
 from scrapy_resilience.exceptions import ResilienceError
 from scrapy_resilience.names import STAT_NORMALIZE_FAILED, STAT_NORMALIZED
@@ -176,7 +176,7 @@ def _now(response: Response | None) -> float:
     An answer from a cache says so in its Date.
     """
     sent = _moment(response.headers.get("Date")) if response is not None else None
-    return (sent or time.time()) // _MINUTE * _MINUTE
+    return (sent or _clock.wall()) // _MINUTE * _MINUTE
 
 
 @lru_cache(256)

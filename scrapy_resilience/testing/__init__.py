@@ -1,4 +1,4 @@
-"""A site with faults on this machine, to test crawls against.
+"""A site with faults on this machine, to test crawls against; clocks that tests move.
 
 Serving needs the extra ``testing`` (aiohttp); the resolver works without it.
 """
@@ -14,22 +14,26 @@ from .process import RunningFolder, RunningSite, running_folder, running_site
 from .walk import walk_folder
 
 if TYPE_CHECKING:
+    from .clock import FakeClock, ScaledClock, use_clock
     from .resolver import LoopbackResolver
     from .site import FaultSite
 
 __all__ = (
     "FAULTY_HOSTS",
+    "FakeClock",
     "FaultSite",
     "HostStats",
     "LoopbackResolver",
     "RunningFolder",
     "RunningSite",
+    "ScaledClock",
     "SiteAddress",
     "SiteConfig",
     "SiteStats",
     "TotalStats",
     "running_folder",
     "running_site",
+    "use_clock",
     "walk_folder",
 )
 
@@ -40,6 +44,10 @@ def __getattr__(name: str) -> object:
         from .site import FaultSite  # noqa: PLC0415 - on first use
 
         return FaultSite
+    if name in {"FakeClock", "ScaledClock", "use_clock"}:
+        from . import clock  # noqa: PLC0415 - on first use
+
+        return getattr(clock, name)
     if name == "LoopbackResolver":
         from .resolver import LoopbackResolver  # noqa: PLC0415 - on first use
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 from scrapy_resilience.normalize import _common
+from scrapy_resilience.testing import FakeClock, use_clock
 
 pytest.register_assert_rewrite("store_contract")
 sys.path.append(str(Path(__file__).parent))
@@ -20,3 +21,11 @@ settings.load_profile("unit")
 
 # A fault of ours is an error here, where users get None.
 _common.strict = True
+
+
+@pytest.fixture
+def fake_clock():
+    """A clock that stands still until it is moved, for all glue."""
+    clock = FakeClock()
+    with use_clock(clock):
+        yield clock

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from functools import cache
 from importlib.util import resolve_name
 from pathlib import Path
@@ -106,6 +107,45 @@ def test_the_errors_import_nothing():
     assert {module for module, _ in imports("scrapy_resilience.exceptions")} == {"__future__"}
 
 
+_REAL_TIME = {
+    "_clock": "reads it for all others",
+    "_scrapy": "polls what the event loop does",
+    "breaker": "for use outside of a crawl: the clock is an argument",
+    "checkpoint.ending": "a thread that ends the process in time, whatever hangs",
+    "checkpoint.restore": "names a folder, which no other may be called",
+    "checkpoint.lock": "waits for another process",
+    "extensions.checkpoint": "polls what the event loop does",
+    "extensions.shutdown": "the deadline of the process, as checkpoint.ending has it",
+    "retry": "for use outside of a crawl: sleep is an argument",
+    "snapshots.verification": "a thread that rests as long as it has worked",
+    "snapshots.store": "the clock is an argument",
+    "testing.clock": "what its clocks are made of",
+    "testing.site": "a server, which a crawl sees from outside",
+}
+_TELLS_TIME = re.compile(
+    r"time\.\w+|asyncio\.sleep|(datetime|date)\.(now|utcnow|today)"
+    r"|from (time|scrapy\.utils\.asyncio) import .*|\w*loop\w*\.call_(later|at)"
+)
+
+
+def _tells_time(name):
+    nodes = list(ast.walk(tree(MODULES[name])))
+    calls = [node for node in nodes if isinstance(node, ast.Call)]
+    # a turn of the event loop takes no time
+    turns = {id(call.func) for call in calls if ast.unparse(call) == "asyncio.sleep(0)"}
+    return any(
+        _TELLS_TIME.fullmatch(ast.unparse(node))
+        for node in nodes
+        if isinstance(node, (ast.Attribute, ast.ImportFrom)) and id(node) not in turns
+    )
+
+
+def test_the_time_is_told_by_one_module():
+    """Glue reads the time and sleeps through _clock.py, but for what needs real time."""
+    telling = {name.removeprefix("scrapy_resilience.") for name in filter(_tells_time, MODULES)}
+    assert telling == set(_REAL_TIME)
+
+
 def test_the_names_import_nothing_of_ours():
     """names.py holds literals."""
     assert {module for module, _ in imports("scrapy_resilience.names")} <= {
@@ -129,6 +169,7 @@ _LAYERS = {
     "frontier": {"core", "frontier", "exceptions", "names"},
     "snapshots": {"frontier", "snapshots", "exceptions"},
     "checkpoint": {
+        "_clock",
         "_scrapy",
         "core",
         "frontier",
@@ -139,6 +180,7 @@ _LAYERS = {
         "settings",
     },
     "gates": {
+        "_clock",
         "_scrapy",
         "checkpoint",
         "core",

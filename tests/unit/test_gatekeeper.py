@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import time
 
 import pytest
 from scrapy import Request, Spider
@@ -60,7 +59,7 @@ def broken(_):
 
 
 @pytest.mark.parametrize("name", [None, 7, ("a", "b"), "x\ty", "x\ty\tfail", "\ud800", "", "ü"])
-def test_a_domain_of_any_kind(name):
+def test_a_domain_of_any_kind(fake_clock, name):
     """Whatever a domain function gives, holds and lanes mean the same domain."""
     keeper = make(BREAKER_DOMAIN="test_gatekeeper.named")
     request = Request(URL, meta={"named": name})
@@ -68,7 +67,7 @@ def test_a_domain_of_any_kind(name):
 
     keeper.hold(request, 60, "Retry-After")
 
-    assert keeper.ready_at(lane, time.monotonic()) > time.monotonic() + 50
+    assert keeper.ready_at(lane, fake_clock.now) == fake_clock.now + 60
 
 
 def test_a_domain_function_that_fails(caplog):
@@ -130,16 +129,16 @@ def test_settings_name_domains_as_people_do(name):
     assert keeper.domains.rate(domain).per_second == pytest.approx(1 / 60)
 
 
-def test_one_request_that_is_sent_twice():
+def test_one_request_that_is_sent_twice(fake_clock):
     """The second result is judged anew, also where it has the address of the first."""
     keeper = make()
     request = Request(URL)
     for _ in range(200):
-        keeper.acquire(request, time.monotonic())
+        keeper.acquire(request, fake_clock.now)
         bad = HtmlResponse(URL, status=503)
         assert keeper.judge(request, bad).failed
         keeper.answered(request, bad)
         del bad
         gc.collect(0)
-        keeper.acquire(request, time.monotonic())
+        keeper.acquire(request, fake_clock.now)
         assert not keeper.judge(request, HtmlResponse(URL, status=200)).failed

@@ -12,7 +12,6 @@ from scrapy.exceptions import DownloadTimeoutError, NotConfigured
 from scrapy.utils.test import get_crawler
 
 from scrapy_resilience.core.injection import Rule, rules_from
-from scrapy_resilience.downloadermiddlewares import injection
 from scrapy_resilience.downloadermiddlewares.injection import FailureInjectionMiddleware
 from scrapy_resilience.exceptions import ConfigurationError
 
@@ -126,19 +125,13 @@ def test_an_exception():
         send(found, Request("http://a.test/"))
 
 
-def test_a_delay(monkeypatch):
+def test_a_delay(fake_clock):
     """A delay comes before the request, and before the next rule."""
-    waits = []
-
-    async def sleep(seconds):
-        waits.append(seconds)
-
-    monkeypatch.setattr(injection, "sleep", sleep)
     found = middleware({"delay": 3}, {"pattern": "/x", "status": 500})
 
     assert send(found, Request("http://a.test/")) is None
     assert send(found, Request("http://a.test/x")).status == 500
-    assert waits == [3, 3]
+    assert fake_clock.slept == [3, 3]
 
 
 def test_the_try_is_counted_by_retries():

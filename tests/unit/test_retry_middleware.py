@@ -24,7 +24,6 @@ from scrapy_resilience.downloadermiddlewares.retry import (
     DroppedError,
 )
 from scrapy_resilience.exceptions import ConfigurationError, MaxRetriesExceededError
-from scrapy_resilience.gates import waiting
 from scrapy_resilience.gates.judge import Judge
 from scrapy_resilience.handlers import abort, drop, hold, register_failure_handler, retry
 from scrapy_resilience.settings import PROFILES, Config
@@ -71,35 +70,11 @@ class Letters(list):
         self.append({"url": request.url, **letter})
 
 
-class Time:
-    """A clock that sleeping moves."""
-
-    def __init__(self):
-        self.now = 1_000.0
-        self.engine = None
-        self.closes_at = None
-
-    def monotonic(self):
-        """The seconds."""
-        return self.now
-
-    time = monotonic
-
-    async def sleep(self, seconds):
-        """Wait without waiting."""
-        self.now += seconds
-        if self.closes_at is not None and self.now >= self.closes_at:
-            self.engine._slot.closing = True
-
-
 class Bench:
     """The middleware of one crawler, and what it told others."""
 
-    def __init__(self, monkeypatch, settings, *, ours=True, spider=Spider, issued=True):
-        self.time = Time()
-        for place in (waiting, module):
-            monkeypatch.setattr(place, "time", self.time)
-        monkeypatch.setattr(waiting, "sleep", self.time.sleep)
+    def __init__(self, monkeypatch, clock, settings, *, ours=True, spider=Spider, issued=True):
+        self.time = clock
         monkeypatch.setattr(module, "random", lambda: 0.5)
         monkeypatch.setattr(module, "close_spider", self._close)
         self.crawler = get_crawler(spider, settings)
@@ -112,7 +87,6 @@ class Bench:
             scheduler=scheduler,
             _slot=SimpleNamespace(closing=None),
         )
-        self.time.engine = self.crawler.engine
         self.middleware = ClassifiedRetryMiddleware.from_crawler(self.crawler)
         self.gates = Gates(Judge(Config.from_settings(self.crawler.settings)))
         self.letters = Letters()
@@ -158,11 +132,11 @@ def settle(result):
 
 
 @pytest.fixture
-def bench(monkeypatch):
+def bench(monkeypatch, fake_clock):
     """``bench(**settings)``."""
 
     def make(ours=True, spider=Spider, issued=True, **settings):  # noqa: FBT002
-        return Bench(monkeypatch, settings, ours=ours, spider=spider, issued=issued)
+        return Bench(monkeypatch, fake_clock, settings, ours=ours, spider=spider, issued=issued)
 
     return make
 
@@ -634,7 +608,7 @@ def test_what_bypasses_the_scheduler_waits_in_the_process(bench):
 def test_a_wait_ends_when_the_spider_closes(bench):
     """Nobody waits for a retry of a crawl that is being closed."""
     b = bench(ours=False)
-    b.time.closes_at = 1_002
+    b.time.call_later(2, b._close, b.crawler, "")
 
     b.answer(429, Retry_After="250")
 

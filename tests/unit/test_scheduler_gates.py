@@ -15,6 +15,8 @@ from scrapy_resilience.gates import holding
 from scrapy_resilience.gates.gatekeeper import gatekeeper_of
 from scrapy_resilience.scheduler import ResilientScheduler
 
+pytestmark = pytest.mark.usefixtures("fake_clock")
+
 
 class Downloader:
     """A downloader that has nothing under way."""
@@ -36,7 +38,6 @@ def scheduler(monkeypatch):
     """A scheduler without a job, gates on, in a crawl that has nothing under way."""
     monkeypatch.setattr(module, "check_engine", lambda _: None)
     monkeypatch.setattr(module, "wrap_scraper", lambda *_: None)
-    monkeypatch.setattr(holding, "call_later", lambda *_: SimpleNamespace(cancel=lambda: None))
     closed = []
     monkeypatch.setattr(holding, "close_spider", lambda _, reason: closed.append(reason))
     crawler = get_crawler(Spider, {"CONCURRENT_REQUESTS": 4})
