@@ -10,6 +10,7 @@ from importlib.util import resolve_name
 from pathlib import Path
 
 import pytest
+from report import report
 
 import scrapy_resilience
 
@@ -71,12 +72,6 @@ def under(package):
     """Return the names of the modules of a package, itself included."""
     package = f"scrapy_resilience.{package}"
     return [name for name in MODULES if name == package or name.startswith(package + ".")]
-
-
-def report(violations):
-    """Fail with a line for each violation."""
-    lines = list(violations)
-    assert not lines, "\n".join(["", *lines])
 
 
 def public(path):
