@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 
 import pytest
+from cost import passes
 from hypothesis import example, given
 from hypothesis import strategies as st
 from normalize_tables import documented
@@ -133,17 +133,11 @@ HOSTILE = [
 @each
 @pytest.mark.parametrize("piece", HOSTILE)
 def test_hostile_length(function, piece):
-    """100,000 characters cost no more than a short text: 1 ms on a quiet machine."""
+    """100,000 characters cost no more than to read them."""
     function(GOOD[function])  # loads the table
     text = piece * (100_000 // len(piece))
-    times = []
-    for number in range(4):
-        fresh = f"{number}{text}"
-        started = time.process_time()
-        function(fresh)
-        times.append(time.process_time() - started)
 
-    assert min(times) < 0.005
+    assert passes(lambda number: function(f"{number}{text}")) < 2
 
 
 def test_the_import_loads_nothing():
