@@ -396,7 +396,7 @@ def test_right_from_wrong(seed):
 
 def test_the_gate():
     """With its defaults the gate takes five of six wrong items, one of twenty right ones."""
-    found = [(fault, confidence["doubtful"]) for fault, confidence in judged(1200, 7)]
+    found = [(fault, confidence["doubtful"]) for fault, confidence in judged(400, 7)]
     right = [doubtful for fault, doubtful in found if not fault]
     wrong = [doubtful for fault, doubtful in found if fault]
     assert sum(wrong) / len(wrong) > 5 / 6
