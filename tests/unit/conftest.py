@@ -10,7 +10,6 @@ import pytest
 from hypothesis import settings
 
 from scrapy_resilience.normalize import _common
-from scrapy_resilience.testing import FakeClock, use_clock
 
 pytest.register_assert_rewrite("store_contract")
 sys.path.append(str(Path(__file__).parent))
@@ -28,6 +27,11 @@ _common.strict = True
 @pytest.fixture
 def fake_clock():
     """A clock that stands still until it is moved, for all glue."""
+    from scrapy_resilience.testing import (  # noqa: PLC0415 - most tests need no Scrapy
+        FakeClock,
+        use_clock,
+    )
+
     clock = FakeClock()
     with use_clock(clock):
         yield clock

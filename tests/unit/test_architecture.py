@@ -140,19 +140,23 @@ _REAL_TIME = {
 }
 _TELLS_TIME = re.compile(
     r"time\.\w+|asyncio\.sleep|(datetime|date)\.(now|utcnow|today)"
-    r"|from (time|scrapy\.utils\.asyncio) import .*|\w*loop\w*\.call_(later|at)"
+    r"|from (time|scrapy\.utils\.asyncio) import .*|(self\.)?\w*loop\.call_(later|at)"
 )
+_TIME_WORDS = re.compile("time|sleep|now|today|call_later|call_at")
 
 
 def _tells_time(name):
+    if not _TIME_WORDS.search(MODULES[name].read_text("utf-8")):
+        return False
     nodes = list(ast.walk(tree(MODULES[name])))
-    calls = [node for node in nodes if isinstance(node, ast.Call)]
+    calls = [node for node in nodes if isinstance(node, ast.Call) and len(node.args) == 1]
     # a turn of the event loop takes no time
     turns = {id(call.func) for call in calls if ast.unparse(call) == "asyncio.sleep(0)"}
     return any(
         _TELLS_TIME.fullmatch(ast.unparse(node))
         for node in nodes
-        if isinstance(node, (ast.Attribute, ast.ImportFrom)) and id(node) not in turns
+        if isinstance(node, ast.ImportFrom)
+        or (isinstance(node, ast.Attribute) and id(node) not in turns)
     )
 
 
