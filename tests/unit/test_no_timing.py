@@ -23,6 +23,8 @@ _CLOCK = re.compile(
 )
 _STAT = "elapsed_time_seconds"
 _WORTH_A_LOOK = re.compile(rf"{_CLOCK.pattern}|{_STAT}")
+_ASKED = "times"
+"""What tests call a server's list of the moments at which it was asked."""
 _MOMENT, _SECONDS = "moment", "seconds"
 _CONTAINERS = {"min", "max", "sum", "abs", "sorted", "list", "round", "median", "mean", "zip"}
 _CHANGES = {"append", "extend", "add", "insert", "setdefault"}
@@ -119,6 +121,8 @@ class Times:
             case ast.Call(func=ast.Name(id=name)):
                 found = self._functions.get(name)
                 return None if isinstance(found, list) else found
+            case ast.Call(func=ast.Attribute(attr=name)):
+                return _MOMENT if name == _ASKED else None
             case ast.Call():
                 return None
             case ast.Attribute(attr=name):
@@ -159,7 +163,8 @@ class Times:
                 }
                 if _SECONDS in kinds and kinds != {_SECONDS}:
                     return True
-                if _MOMENT in kinds and not may_wait and "+" in ast.unparse(compare):
+                text = ast.unparse(compare)
+                if not may_wait and _CLOCK.search(text) and "+" in text:
                     return True  # time.monotonic() < began + 3
         return False
 
@@ -196,6 +201,7 @@ def lines(*body):
         ["a = time.time()", "b = []", "b.append(time.time() - a)", "assert min(b) < 1"],
         ["at = [time.time() for _ in x]", "assert max(at) - min(at) > 0.5"],
         ["at = []", "at.append(time.time())", "assert all(b - a > 1 for a, b in zip(at, at))"],
+        ["assert max(web.times(HOST)) - min(web.times(HOST)) < 3"],
         ["def f(at):", "    at = time.time()", "    return 1, time.time() - at", "",
          "x, took = f()", "assert took < 3"],
     ],
@@ -218,6 +224,8 @@ def test_what_is_found(body):
         ["assert stats['elapsed_time_seconds']"],
         ["began = time.time()", "assert len(rows) < 3"],
         ["assert clock.now - began < 3"],
+        ["assert len(web.times(HOST)) < 3"],
+        ["assert [at for at in web.times(HOST) if at < opens + 8] == []"],
     ],
     ids=" ; ".join,
 )  # fmt: skip
