@@ -14,7 +14,7 @@ SPIDER = Path(__file__).parent / "shop_spider.py"
 
 @pytest.fixture(scope="module")
 def site():
-    with running_site(SiteConfig(hosts=1, pages=400, latency=0.02, redirects=0.2)) as running:
+    with running_site(SiteConfig(hosts=1, pages=200, latency=0.02, redirects=0.2)) as running:
         yield running
 
 
@@ -35,7 +35,7 @@ def crawl(folder, site, requests=None):
 def test_every_item_once(tmp_path, site):
     """Three kills, then a run to the end."""
     for _ in range(3):
-        assert crawl(tmp_path, site, requests=50) == -signal.SIGKILL
+        assert crawl(tmp_path, site, requests=30) == -signal.SIGKILL
     assert crawl(tmp_path, site) == 0
 
     items = [json.loads(line) for line in (tmp_path / "items.jsonl").open()]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 from functools import cache
 from importlib.util import resolve_name
 from pathlib import Path
 
 import pytest
+from report import report
 
 import scrapy_resilience
 
@@ -87,19 +89,33 @@ def test_there_is_something_to_check():
     assert "scrapy_resilience._scrapy" in MODULES
 
 
-@pytest.mark.parametrize("name", under("core"))
-def test_the_core_is_pure(name):
+def _is_pure(module):
+    if module.startswith("scrapy_resilience"):
+        return module.startswith(("scrapy_resilience.core", "scrapy_resilience.exceptions"))
+    return module.split(".")[0] not in IMPURE
+
+
+def test_the_core_is_pure():
     """core/ imports no framework, no I/O and no clock, and of the package itself and errors."""
-    for module, _ in imports(name):
-        assert module.split(".")[0] not in IMPURE, module
-        if module.startswith("scrapy_resilience"):
-            assert module.startswith(("scrapy_resilience.core", "scrapy_resilience.exceptions"))
-    calls = {
-        node.func.id
+    report(
+        f"{name} imports {module}"
+        for name in under("core")
+        for module, _ in imports(name)
+        if not _is_pure(module)
+    )
+
+
+def test_the_core_calls_nothing_impure():
+    """core/ opens, prints and evaluates nothing."""
+    impure = {"open", "print", "input", "eval", "exec", "__import__"}
+    report(
+        f"{name}:{node.lineno}: {node.func.id}()"
+        for name in under("core")
         for node in ast.walk(tree(MODULES[name]))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-    }
-    assert not calls & {"open", "print", "input", "eval", "exec", "__import__"}
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in impure
+    )
 
 
 def test_the_errors_import_nothing():
@@ -124,25 +140,35 @@ _REAL_TIME = {
 }
 _TELLS_TIME = re.compile(
     r"time\.\w+|asyncio\.sleep|(datetime|date)\.(now|utcnow|today)"
-    r"|from (time|scrapy\.utils\.asyncio) import .*|\w*loop\w*\.call_(later|at)"
+    r"|from (time|scrapy\.utils\.asyncio) import .*|\w*loop\.call_(later|at)"
 )
 
 
-def _tells_time(name):
+def _tells_time(node):
+    """Whether a name or an import is a clock's."""
+    if isinstance(node, ast.ImportFrom):
+        return bool(_TELLS_TIME.fullmatch(ast.unparse(node)))
+    if not isinstance(node, ast.Attribute):
+        return False
+    owner = getattr(node.value, "id", getattr(node.value, "attr", ""))
+    return bool(_TELLS_TIME.fullmatch(f"{owner}.{node.attr}"))
+
+
+def _timed(name):
+    """Whether a module tells the time; a turn of the event loop takes none."""
     nodes = list(ast.walk(tree(MODULES[name])))
-    calls = [node for node in nodes if isinstance(node, ast.Call)]
-    # a turn of the event loop takes no time
-    turns = {id(call.func) for call in calls if ast.unparse(call) == "asyncio.sleep(0)"}
-    return any(
-        _TELLS_TIME.fullmatch(ast.unparse(node))
+    turns = {
+        id(node.func)
         for node in nodes
-        if isinstance(node, (ast.Attribute, ast.ImportFrom)) and id(node) not in turns
-    )
+        if isinstance(node, ast.Call)
+        and [getattr(argument, "value", None) for argument in node.args] == [0]
+    }
+    return any(_tells_time(node) for node in nodes if id(node) not in turns)
 
 
 def test_the_time_is_told_by_one_module():
     """Glue reads the time and sleeps through _clock.py, but for what needs real time."""
-    telling = {name.removeprefix("scrapy_resilience.") for name in filter(_tells_time, MODULES)}
+    telling = {name.removeprefix("scrapy_resilience.") for name in filter(_timed, MODULES)}
     assert telling == set(_REAL_TIME)
 
 
@@ -154,13 +180,16 @@ def test_the_names_import_nothing_of_ours():
     }
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in under("frontier") if not name.endswith(".codec")]
-)
-def test_the_frontier_knows_no_framework(name):
+def test_the_frontier_knows_no_framework():
     """frontier/ but for its codec imports no Scrapy, Twisted or asyncio, and no clock."""
-    for module, _ in imports(name):
-        assert module.split(".")[0] not in FRAMEWORKS | {"time", "datetime", "random"}, module
+    forbidden = FRAMEWORKS | {"time", "datetime", "random"}
+    report(
+        f"{name} imports {module}"
+        for name in under("frontier")
+        if not name.endswith(".codec")
+        for module, _ in imports(name)
+        if module.split(".")[0] in forbidden
+    )
 
 
 _LAYERS = {
@@ -195,104 +224,112 @@ _LAYERS = {
 }
 
 
-@pytest.mark.parametrize("layer", list(_LAYERS))
-def test_imports_run_downwards(layer):
+def test_imports_run_downwards():
     """A layer imports at run time only of itself and of what is below it."""
-    for name in under(layer):
-        for module in runtime_imports(name):
-            if module.startswith("scrapy_resilience."):
-                assert module.split(".")[1] in _LAYERS[layer], f"{name} imports {module}"
+    report(
+        f"{name} imports {module}"
+        for layer, below in _LAYERS.items()
+        for name in under(layer)
+        for module in runtime_imports(name)
+        if module.startswith("scrapy_resilience.") and module.split(".")[1] not in below
+    )
 
 
 _PRIVATE = {"_slot", "_extensions", "_engine", "_crawl", "_downloader", "_scraper", "nextcall"}
 
 
-@pytest.mark.parametrize("name", [name for name in GLUE if not name.endswith("._scrapy")])
-def test_scrapys_private_names_are_in_one_module(name):
+def test_scrapys_private_names_are_in_one_module():
     """engine._slot and the like are touched in _scrapy.py only."""
-    for node in ast.walk(tree(MODULES[name])):
-        if isinstance(node, ast.Attribute) and node.attr in _PRIVATE:
-            owner = ast.unparse(node.value)
-            # what a class of ours calls its own is its own
-            assert owner in {"self", "cls"}, f"{name}:{node.lineno}: {owner}.{node.attr}"
-
-
-def _used_elsewhere():
-    used = {}
-    for name in MODULES:
-        for module, imported in imports(name):
-            if module in MODULES and imported and f"{module}.{imported}" not in MODULES:
-                used.setdefault(module, set()).add(imported)
-    return used
-
-
-USED = _used_elsewhere()
+    report(
+        f"{name}:{node.lineno}: {ast.unparse(node)}"
+        for name in GLUE
+        if not name.endswith("._scrapy")
+        for node in ast.walk(tree(MODULES[name]))
+        if isinstance(node, ast.Attribute)
+        and node.attr in _PRIVATE
+        # what a class of ours calls its own is its own
+        and ast.unparse(node.value) not in {"self", "cls"}
+    )
 
 
 _MAIN = {"scrapy_resilience", "scrapy_resilience.names"}  # literals only: all are public
 
 
-@pytest.mark.parametrize("name", sorted(set(USED) - _MAIN))
-def test_what_others_import_is_in_all(name):
+def test_what_others_import_is_in_all():
     """A module names in __all__ what other modules import from it."""
-    assert not {each for each in USED[name] if each.startswith("_")}
-    declared = public(MODULES[name])
-    assert declared is not None, f"{name} has no __all__"
-    assert USED[name] <= declared
+    report(
+        f"{module}.{used}, which {name} imports"
+        for name in MODULES
+        for module, used in imports(name)
+        if used and module in MODULES.keys() - _MAIN and f"{module}.{used}" not in MODULES
+        if used.startswith("_") or used not in (public(MODULES[module]) or ())
+    )
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if public(MODULES[name])])
-def test_all_names_what_is_there(name):
-    """__all__ is sorted as ruff wants it, and each of its names exists."""
-    module = __import__(name, fromlist=["*"])
+def test_all_names_what_is_there():
+    """Each name in an __all__ exists."""
+    report(
+        f"{name}.{each}"
+        for name, path in MODULES.items()
+        for each in public(path) or ()
+        if not hasattr(importlib.import_module(name), each)
+    )
 
-    assert all(hasattr(module, each) for each in public(MODULES[name]))
+
+def _strings(name):
+    """The string literals of a module that are no docstrings."""
+    nodes = list(ast.walk(tree(MODULES[name])))
+    docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    literals = (node for node in nodes if isinstance(node, ast.Constant))
+    return [
+        node for node in literals if isinstance(node.value, str) and id(node) not in docstrings
+    ]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        name
-        for name in GLUE
-        if name != "scrapy_resilience.names" and MODULES[name].stat().st_size
-    ],
-)
-def test_stat_and_meta_names_are_literals_in_one_module(name):
+def test_stat_and_meta_names_are_literals_in_one_module():
     """Stat keys, meta keys and close reasons are written out in names.py only."""
-    docstrings = {
-        id(node.value)
-        for node in ast.walk(tree(MODULES[name]))
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-    }
-    for node in ast.walk(tree(MODULES[name])):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            assert id(node) in docstrings or not node.value.startswith(
-                ("resilience/", "resilience_")
-            ), f"{name}:{node.lineno}: {node.value!r}"
+    report(
+        f"{name}:{node.lineno}: {node.value!r}"
+        for name in GLUE
+        if name != "scrapy_resilience.names"
+        for node in _strings(name)
+        if node.value.startswith(("resilience/", "resilience_"))
+    )
 
 
-@pytest.mark.parametrize("name", [name for name in GLUE if MODULES[name].stat().st_size])
-def test_settings_are_named_once(name):
-    """A setting is read in settings.py; elsewhere its full name stands in messages only."""
-    if name == "scrapy_resilience.settings":
-        return
+def _keys(name):
+    """What a module looks up: ``settings[key]``, ``settings.getbool(key)``."""
     for node in ast.walk(tree(MODULES[name])):
-        key = None
         if isinstance(node, ast.Subscript):
-            key = node.slice
+            yield node.slice
         elif isinstance(node, ast.Call) and node.args:
             called = node.func.attr if isinstance(node.func, ast.Attribute) else ""
-            key = node.args[0] if called.startswith("get") else None
-        if isinstance(key, ast.Constant) and isinstance(key.value, str):
-            assert not key.value.startswith("RESILIENCE_"), f"{name}:{node.lineno}"
+            if called.startswith("get"):
+                yield node.args[0]
 
 
-@pytest.mark.parametrize("name", list(MODULES))
-def test_every_module_says_what_it_is_for(name):
+def test_settings_are_named_once():
+    """A setting is read in settings.py; elsewhere its full name stands in messages only."""
+    report(
+        f"{name}:{key.lineno}: {key.value}"
+        for name in GLUE
+        if name != "scrapy_resilience.settings"
+        for key in _keys(name)
+        if isinstance(key, ast.Constant)
+        and isinstance(key.value, str)
+        and key.value.startswith("RESILIENCE_")
+    )
+
+
+def test_every_module_says_what_it_is_for():
     """A module that holds anything has a docstring and postpones its annotations."""
-    if MODULES[name].stat().st_size:
-        assert ast.get_docstring(tree(MODULES[name]))
-        assert ("__future__", "annotations") in imports(name)
+    report(
+        name
+        for name, path in MODULES.items()
+        if path.stat().st_size
+        if not ast.get_docstring(tree(path))
+        or ("__future__", "annotations") not in imports(name)
+    )
 
 
 def test_the_package_exports_its_all():

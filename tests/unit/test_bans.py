@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from ban_pages import INNOCENT, PAGES
+from cost import passes
 from hypothesis import given
 from hypothesis import strategies as st
 from scrapy.http import Headers
@@ -89,13 +88,10 @@ def test_a_page_with_many_links_is_no_challenge(page):
     "piece", [b"<script", b"<", b"<!--", b"<input ", b"are you ", b"&a", b"<a", b"<title"]
 )
 def test_hostile_pages_cost_little(piece):
-    """A page that was made to be slow takes no longer than a blink."""
+    """A page that was made to be slow costs what its length does."""
     page = b"<title>captcha</title>" + piece * (65_000 // len(piece))
-    began = time.perf_counter()
 
-    ban_in_page(page)
-
-    assert time.perf_counter() - began < 0.2
+    assert passes(lambda _: ban_in_page(page)) < 20
 
 
 @given(st.binary(max_size=300))

@@ -455,9 +455,7 @@ class BreakerMachine(RuleBasedStateMachine):
 
 def test_the_breaker_does_what_the_model_does():
     """Any calls, hands, restarts and clocks lead both the same way."""
-    run_state_machine_as_test(
-        BreakerMachine, settings=settings(max_examples=60, stateful_step_count=40)
-    )
+    run_state_machine_as_test(BreakerMachine, settings=settings(stateful_step_count=40))
 
 
 def play(seed, steps):

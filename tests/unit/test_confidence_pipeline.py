@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import pytest
 import scrapy
@@ -351,15 +352,21 @@ ANYTHING = st.recursive(
 ) | st.fixed_dictionaries({"amount": st.lists(st.text()), "raw": st.just("5 €")})
 
 
+@cache
+def both_pipelines():
+    """Return them, made once for many examples."""
+    rules = {"price": "price", "rating": "rating", "x": "date"}
+    crawler = get_crawler(Spider, {"RESILIENCE_NORMALIZE": rules})
+    return NormalizePipeline.from_crawler(crawler), pipeline()
+
+
 @given(st.dictionaries(st.sampled_from(["price", "name", "rating", "sku", "x"]), ANYTHING))
 @example({"price": {"amount": ["5"], "raw": "5 €"}})
 def test_any_item(item):
     """Whatever an item holds, both pipelines let it through, with a confidence from 0 to 1."""
-    rules = {"price": "price", "rating": "rating", "x": "date"}
-    crawler = get_crawler(Spider, {"RESILIENCE_NORMALIZE": rules})
+    normalizing, weighing = both_pipelines()
     with passing(page()):
-        item = NormalizePipeline.from_crawler(crawler).process_item(dict(item))
-        found = pipeline().process_item(item)["confidence"]
+        found = weighing.process_item(normalizing.process_item(dict(item)))["confidence"]
     assert 0 <= found["overall"] <= 1
 
 
@@ -396,7 +403,7 @@ def test_right_from_wrong(seed):
 
 def test_the_gate():
     """With its defaults the gate takes five of six wrong items, one of twenty right ones."""
-    found = [(fault, confidence["doubtful"]) for fault, confidence in judged(1200, 7)]
+    found = [(fault, confidence["doubtful"]) for fault, confidence in judged(400, 7)]
     right = [doubtful for fault, doubtful in found if not fault]
     wrong = [doubtful for fault, doubtful in found if fault]
     assert sum(wrong) / len(wrong) > 5 / 6

@@ -99,7 +99,7 @@ def check(whole, damaged):
 
 
 @given(flips=st.sets(st.integers(0), min_size=1, max_size=4))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_flipped_bits(whole, flips):
     """Whatever bits are flipped, a store gives what was written, or is refused."""
     damaged = bytearray(whole[1])

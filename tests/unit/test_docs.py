@@ -12,7 +12,9 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from report import report
 
+import scrapy_resilience
 from scrapy_resilience import exceptions, names, retry, testing
 from scrapy_resilience.settings import PREFIX, PROFILES, Config
 
@@ -33,7 +35,7 @@ def read(*parts):
 
 
 def named(path):
-    """A page's id in a test's name."""
+    """A page's path in a report."""
     return str(path.relative_to(ROOT))
 
 
@@ -57,41 +59,36 @@ def test_each_setting_has_a_meaning():
         assert re.fullmatch(r"[A-Z].+\.", field.metadata["meaning"]), field.name
 
 
-@pytest.mark.parametrize("stat", every("STAT_"))
-def test_stats(stat):
+def test_stats():
     """Each stat is in the reference."""
-    wanted = f"``{stat}…``" if stat.endswith("/") else f"``{stat}``"
-    assert wanted in read("reference", "stats.rst")
+    page = read("reference", "stats.rst")
+    wanted = [
+        f"``{stat}…``" if stat.endswith("/") else f"``{stat}``" for stat in every("STAT_")
+    ]
+    report(stat for stat in wanted if stat not in page)
 
 
-@pytest.mark.parametrize("key", every("META_"))
-def test_meta_keys(key):
+def test_meta_keys():
     """Each meta key is in the reference."""
-    assert f"``{key}``" in read("reference", "meta.rst")
+    page = read("reference", "meta.rst")
+    report(key for key in every("META_") if f"``{key}``" not in page)
 
 
-@pytest.mark.parametrize("reason", every("REASON_"))
-def test_close_reasons(reason):
+def test_close_reasons():
     """Each close reason is in the reference."""
-    assert f"``{reason}``" in read("reference", "closing.rst")
+    page = read("reference", "closing.rst")
+    report(reason for reason in every("REASON_") if f"``{reason}``" not in page)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        f"{module}.{name}"
-        for module in (
-            "scrapy_resilience",
-            exceptions.__name__,
-            retry.__name__,
-            testing.__name__,
-        )
-        for name in importlib.import_module(module).__all__
-    ],
-)
-def test_public_names(name):
+def test_public_names():
     """Each public name is in the reference."""
-    assert re.search(rf":: {re.escape(name)}\s", read("reference", "api.rst"))
+    page = read("reference", "api.rst")
+    report(
+        f"{module.__name__}.{name}"
+        for module in (scrapy_resilience, exceptions, retry, testing)
+        for name in module.__all__
+        if not re.search(rf":: {re.escape(module.__name__)}\.{name}\s", page)
+    )
 
 
 def test_profiles():
@@ -155,49 +152,68 @@ def messages():
 LONG = 12  # shorter parts are punctuation
 
 
-@pytest.mark.parametrize(
-    ("module", "part"), sorted({found for found in messages() if len(found[1]) >= LONG})
-)
-def test_messages(module, part):
+def test_messages():
     """Each message is in the troubleshooting guide, word for word."""
-    assert re.sub(r"\s+", " ", part) in read("how-to", "troubleshoot.rst"), module
+    page = read("how-to", "troubleshoot.rst")
+    found = sorted({found for found in messages() if len(found[1]) >= LONG})
+    assert len(found) > LONG, "the messages were not found"
+    report(
+        f"{module}: {part!r}" for module, part in found if re.sub(r"\s+", " ", part) not in page
+    )
 
 
 # --- what the documentation names ---------------------------------------------------
 
 
-@pytest.mark.parametrize("page", TEXTS, ids=named)
-def test_settings_exist(page):
+def test_settings_exist():
     """No text names a RESILIENCE_ setting that does not exist."""
-    found = set(re.findall(r"\bRESILIENCE_[A-Z_]*[A-Z]\b", page.read_text("utf-8")))
-    assert found <= SETTINGS | PLACEHOLDERS
+    report(
+        f"{named(page)}: {setting}"
+        for page in TEXTS
+        for setting in re.findall(r"\bRESILIENCE_[A-Z_]*[A-Z]\b", page.read_text("utf-8"))
+        if setting not in SETTINGS | PLACEHOLDERS
+    )
 
 
-@pytest.mark.parametrize("page", TEXTS, ids=named)
-def test_stats_exist(page):
+def test_stats_exist():
     """No text names a resilience/ stat that does not exist."""
-    found = re.findall(r"\bresilience/[a-z_/]*[a-z]\b", page.read_text("utf-8"))
-    total = names.STAT_TOTAL_PREFIX
     known = {stat.rstrip("/") for stat in every("STAT_")}
-    assert {stat for stat in found if not stat.startswith(total)} <= known
+    report(
+        f"{named(page)}: {stat}"
+        for page in TEXTS
+        for stat in re.findall(r"\bresilience/[a-z_/]*[a-z]\b", page.read_text("utf-8"))
+        if stat not in known and not stat.startswith(names.STAT_TOTAL_PREFIX)
+    )
 
 
-@pytest.mark.parametrize("page", MARKDOWN, ids=named)
-def test_links(page):
+def test_links():
     """Each relative link leads to a file."""
-    for target in re.findall(r"\]\(([^)#\s]+)", page.read_text("utf-8")):
-        assert "://" in target or (page.parent / target).is_file(), target
+    report(
+        f"{named(page)}: {target}"
+        for page in MARKDOWN
+        for target in re.findall(r"\]\(([^)#\s]+)", page.read_text("utf-8"))
+        if "://" not in target and not (page.parent / target).is_file()
+    )
 
 
-@pytest.mark.parametrize("page", PAGES, ids=named)
-def test_links_between_pages(page):
-    """Each page, image and snippet that a page refers to is there."""
+def targets(page):
+    """The pages, images and snippets that a page refers to."""
     text = page.read_text("utf-8")
     docs = re.findall(r":doc:`(?:[^`<]*<)?\s*([^`>]+)>?`", text)
     files = re.findall(r"\.\. (?:literalinclude|image):: (\S+)", text)
-    for target in [*(f"{doc}.rst" for doc in docs), *files]:
-        base = DOCS if target.startswith("/") else page.parent
-        assert (base / target.lstrip("/")).is_file(), target
+    return [*(f"{doc}.rst" for doc in docs), *files]
+
+
+def test_links_between_pages():
+    """Each page, image and snippet that a page refers to is there."""
+    report(
+        f"{named(page)}: {target}"
+        for page in PAGES
+        for target in targets(page)
+        if not (
+            (DOCS if target.startswith("/") else page.parent) / target.lstrip("/")
+        ).is_file()
+    )
 
 
 def test_pages_are_reachable():

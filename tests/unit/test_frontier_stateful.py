@@ -487,17 +487,16 @@ def small_heads(monkeypatch):
 
 @pytest.mark.usefixtures("small_heads")
 @pytest.mark.parametrize(
-    ("machine", "examples", "steps"),
-    [(MemoryMachine, 40, 50), (SQLiteMachine, 12, 40)],
+    ("machine", "share", "steps"),
+    [(MemoryMachine, 2, 50), (SQLiteMachine, 5, 40)],
 )
-def test_the_frontier_behaves_as_its_model(machine, examples, steps):
+def test_the_frontier_behaves_as_its_model(machine, share, steps):
     """Any pushes, pops, ends, holds, commits and crashes give what the model says."""
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=examples,
+            max_examples=settings.default.max_examples // share,
             stateful_step_count=steps,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )

@@ -571,7 +571,5 @@ class GatesMachine(RuleBasedStateMachine):
         assert self.gates._on_probation == sum(t.probation for t in self.tickets)
 
 
-GatesMachine.TestCase.settings = settings(
-    max_examples=150, stateful_step_count=40, deadline=None
-)
+GatesMachine.TestCase.settings = settings(stateful_step_count=40)
 TestGates = GatesMachine.TestCase

@@ -245,9 +245,8 @@ def test_a_request_is_alive_given_up_or_done_whatever_is_killed():
     run_state_machine_as_test(
         LetterMachine,
         settings=settings(
-            max_examples=40,
+            max_examples=settings.default.max_examples // 2,
             stateful_step_count=40,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )

@@ -6,10 +6,10 @@ import json
 import os
 import subprocess
 import sys
-import time
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from cost import passes
 from hypothesis import example, given
 from hypothesis import strategies as st
 from normalize_tables import documented
@@ -309,11 +309,7 @@ def test_any_moment(moment, hours):
     ["1", "1,", "1 ", " ", "a", "jan ", "10:30 ", "2024-01-15", "½", "a: ", "年月日", "1/1/1 "],
 )
 def test_hostile_texts(unit):
-    """100,000 characters cost milliseconds at the most: dateparser needs many seconds."""
-    took = []
-    for number in range(5):
-        text = unit * (100_000 // len(unit)) + str(number)
-        started = time.perf_counter()
-        normalize_date(text, now=NOW)
-        took.append(time.perf_counter() - started)
-    assert min(took) < 0.005
+    """100,000 characters cost as much as to read them: dateparser needs many seconds."""
+    text = unit * (100_000 // len(unit))
+
+    assert passes(lambda number: normalize_date(f"{text}{number}", now=NOW)) < 2

@@ -268,9 +268,9 @@ def test_relative_dates(date, iso):
 
 
 @pytest.mark.parametrize("headers", [{}, {"Date": "soon"}, {"Date": ""}])
-def test_relative_dates_without_a_date(headers, monkeypatch):
+def test_relative_dates_without_a_date(headers, fake_clock):
     """Without a Date that can be read they count from now."""
-    monkeypatch.setattr("time.time", lambda: 1705314600)
+    fake_clock.now = 1_705_314_600
     with passing(page(**headers)):
         item = pipeline({"day": "date"}).process_item({"day": "3 days ago"})
     assert item["day"]["iso"].startswith("2024-01-12")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 
 import pytest
+from cost import passes
 from hypothesis import example, given
 from hypothesis import strategies as st
 from normalize_tables import documented
+from report import report
 
 from scrapy_resilience import normalize
 from scrapy_resilience.exceptions import MissingLibraryError
@@ -131,19 +132,15 @@ HOSTILE = [
 
 
 @each
-@pytest.mark.parametrize("piece", HOSTILE)
-def test_hostile_length(function, piece):
-    """100,000 characters cost no more than a short text: 1 ms on a quiet machine."""
+def test_hostile_length(function):
+    """100,000 characters cost no more than to read them."""
     function(GOOD[function])  # loads the table
-    text = piece * (100_000 // len(piece))
-    times = []
-    for number in range(4):
-        fresh = f"{number}{text}"
-        started = time.process_time()
-        function(fresh)
-        times.append(time.process_time() - started)
-
-    assert min(times) < 0.005
+    texts = [piece * (100_000 // len(piece)) for piece in HOSTILE]
+    report(
+        f"{text[:20]!r}…"
+        for text in texts
+        if passes(lambda number, text=text: function(f"{number}{text}")) >= 2
+    )
 
 
 def test_the_import_loads_nothing():

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-import time
 from decimal import Decimal
 
 import pytest
+from cost import passes
 from hypothesis import example, given
 from hypothesis import strategies as st
 from normalize_tables import documented
@@ -289,11 +289,7 @@ def test_any_text(text, locale):
     "unit", ["1", "$", "1,", "1 ", " ", "$1 ", "1.1-", "９", "($", "€1", "was ", "½", "1 k "]
 )
 def test_hostile_texts(unit):
-    """100,000 characters cost milliseconds at the most: price-parser needs a minute."""
-    took = []
-    for number in range(5):
-        text = unit * (100_000 // len(unit)) + str(number)
-        started = time.perf_counter()
-        normalize_price(text)
-        took.append(time.perf_counter() - started)
-    assert min(took) < 0.005
+    """100,000 characters cost as much as to read them: price-parser needs a minute."""
+    text = unit * (100_000 // len(unit))
+
+    assert passes(lambda number: normalize_price(f"{text}{number}")) < 2

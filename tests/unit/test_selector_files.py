@@ -210,8 +210,9 @@ class Versions(RuleBasedStateMachine):
         assert self.fresh.version == self.active
 
 
+EXAMPLES = settings.default.max_examples
 TestVersions = Versions.TestCase
-TestVersions.settings = settings(max_examples=25, stateful_step_count=15, deadline=None)
+TestVersions.settings = settings(max_examples=EXAMPLES // 5, stateful_step_count=15)
 
 
 # --- damage -----------------------------------------------------------------------------

@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 import json
 import pickle
-import time
 from dataclasses import dataclass, field
 
 import pytest
+from cost import passes
 from hypothesis import given
 from hypothesis import strategies as st
 from itemloaders.processors import TakeFirst
@@ -179,10 +179,9 @@ def test_many_properties_deep_in_a_page():
     body = "<div itemscope>" + "<div>" * 200 + "<b itemprop=name>x</b>" * 20_000
     root = html.fromstring(body)
 
-    started = time.perf_counter()
     (item,) = microdata(root)
-    assert time.perf_counter() - started < 1.5
     assert len(item["name"]) == 20_000
+    assert passes(lambda _: microdata(root), tries=2) < 100  # 4 million steps otherwise
 
 
 def test_properties_around_a_long_text():
@@ -297,13 +296,11 @@ def test_a_wrong_condition(condition):
 
 
 def test_a_regex_is_bounded():
-    """One that the page makes backtrack gives up: the next selector has its turn."""
+    """One that would never come to its end gives up: the next selector has its turn."""
     selectors = [r'regex:"start(\w+\s?)*"', "css:h1"]
     body = '<h1>Mug</h1><p>"start' + "a" * 5000 + "!</p>"
 
-    started = time.perf_counter()
     assert made({"x": selectors}).extract(page(body))["x"] == "Mug"
-    assert time.perf_counter() - started < 5
 
 
 def test_selectors_are_compiled_once():
@@ -391,11 +388,9 @@ def test_shapes_of_any_text(kind, text):
 
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_shapes_of_long_text(kind):
-    """A hundred thousand characters take no time."""
-    started = time.perf_counter()
+    """A hundred thousand characters cost what their number does."""
     for text in ("1" * 100_000, "a/" * 50_000, "a." * 50_000 + " ", "a" * 100_000):
-        is_valid(kind, text)
-    assert time.perf_counter() - started < 0.5
+        assert passes(lambda _, text=text: is_valid(kind, text)) < 20
 
 
 # --- extractions ------------------------------------------------------------------------
@@ -727,11 +722,13 @@ def test_names_that_are_no_css(name):
 
 
 def test_candidates_of_a_hostile_page():
-    """Neither long names nor many elements around a long text take a long time."""
-    started = time.perf_counter()
-    assert _price_candidates(f'<p id="{"price" * 500_000}">5 €</p>') == []
-    assert _price_candidates("<p class=price>" + "<b class=price>" * 500 + "y" * 500_000) == []
-    assert time.perf_counter() - started < 1
+    """Neither long names nor many elements around a long text cost more than their length."""
+    for body in (
+        f'<p id="{"price" * 500_000}">5 €</p>',
+        "<p class=price>" + "<b class=price>" * 500 + "y" * 500_000,
+    ):
+        assert _price_candidates(body) == []
+        assert passes(lambda _, body=body: _price_candidates(body), tries=2) < 200
 
 
 def _price_candidates(body):
@@ -740,7 +737,7 @@ def _price_candidates(body):
 
 
 def test_candidates_of_a_large_page():
-    """A hundred thousand elements and names take no long time."""
+    """A hundred thousand elements and names cost what their number does."""
     body = "".join(f'<p class="prices{n}">{n}</p>' for n in range(100_000))
     field_ = made({"price": {"selectors": ["css:.product-price"], "type": "price"}}).fields[
         "price"
@@ -748,6 +745,4 @@ def test_candidates_of_a_large_page():
     large = Page(page(body))
     assert large.root is not None
 
-    started = time.perf_counter()
-    candidates(large, "price", field_)
-    assert time.perf_counter() - started < 2
+    assert passes(lambda _: candidates(large, "price", field_), tries=2) < 100

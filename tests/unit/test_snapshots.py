@@ -14,7 +14,6 @@ from functools import cache
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from snapshot_samples import KEY, URL, Clock, dump, make_store, snapshots_of
 
@@ -365,7 +364,6 @@ def test_an_undamaged_file_opens(form):
     assert opened(written(**form)) == (DATA, {"metadata": {"a": 1}})
 
 
-@hypothesis_settings(max_examples=500)
 @given(any_form, st.data())
 def test_a_flipped_bit_is_seen(form, data):
     """A flipped bit anywhere is an error, with and without the key."""
