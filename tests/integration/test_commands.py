@@ -89,6 +89,7 @@ def test_fetch_while_the_job_runs(job):
 
 def test_runspider(job):
     """Runspider runs, survives kills and resumes as crawl does."""
+    job.spawn = True
     job.configure(SPIDER_MODULES=None)
 
     job.survive("runspider", "spider.py", kills=2, commits=2)

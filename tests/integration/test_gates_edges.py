@@ -245,6 +245,7 @@ def test_a_wall_clock_that_jumps_between_runs(tmp_path, jump):
 
     with serving(answer) as web:
         job = crawl(tmp_path, web.urls("a.test", 3), RESILIENCE_ADAPTIVE_RATE=False)
+        job.spawn = True  # for sitecustomize
         job.run_until(until=lambda: job.states("resilience.gates"))
         time.sleep(max(first[0] + 4 - time.monotonic(), 0))
         job.write(

@@ -48,7 +48,7 @@ def reactorless(job):
 
 def test_reactorless(crawl):
     """Without a reactor a crawl is killed, resumes and writes each item once."""
-    job = crawl(SHOP)
+    job = crawl(SHOP, spawn=True)  # no import of ours may bring a reactor
 
     run = job.survive(kills=2, commits=1, env=reactorless(job))
 
@@ -147,6 +147,7 @@ def test_uvloop(crawl):
             def parse(self, response):
                 print(type(asyncio.get_running_loop()).__module__.split(".")[0])
         """,
+        spawn=True,  # an event loop is chosen before anything else is done
         JOBDIR=None,
         FEEDS={},
     )
@@ -297,7 +298,7 @@ def example(folder, site=None):
         source, folder, ignore=shutil.ignore_patterns("crawls", "items", "__pycache__")
     )
     job = Crawl.__new__(Crawl)
-    job.folder, job.site, job.rng, job.runs, job.kills = folder, site, None, 0, 0
+    job.begin(folder, site)
     return job
 
 

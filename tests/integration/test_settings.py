@@ -304,6 +304,7 @@ def test_gc_freeze(plain_crawl, value, frozen):
                 yield {"sku": gc.get_freeze_count() > 0}
         """,
         RESILIENCE_GC_FREEZE=value,
+        spawn=True,  # a garbage collector of its own
     )
 
     job.run()

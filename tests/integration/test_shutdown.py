@@ -106,7 +106,7 @@ def check_resume(job, *command, table="items.csv", jsonl="items.jsonl", env=None
 @pytest.mark.slow
 def test_ten_seconds(stuck):
     """With a hanging download and a pipeline of 60 s, SIGTERM ends in the 10 s that are set."""
-    job = stuck()
+    job = stuck(spawn=True)
 
     run, seconds = stop(job, timeout=10)
 
@@ -169,7 +169,7 @@ def test_a_second_signal(stuck, pipeline):
 
 def test_reactorless(stuck):
     """Without a reactor a stop takes as long, and ends with the same code."""
-    job = stuck()
+    job = stuck(spawn=True)
     job.configure(TWISTED_REACTOR_ENABLED=False, TWISTED_DNS_RESOLVER=None)
     env = {"http_proxy": f"http://127.0.0.1:{job.site.port}", "no_proxy": ""}
 
