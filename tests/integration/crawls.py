@@ -10,6 +10,7 @@ import os
 import pprint
 import re
 import shlex
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -65,6 +66,7 @@ _SETTINGS = {
     "CONCURRENT_REQUESTS": 6,
     "CONCURRENT_REQUESTS_PER_DOMAIN": 2,
     "RESILIENCE_CHECKPOINT_INTERVAL": 0.1,
+    "RESILIENCE_RETRY_POLICIES": {"exponential_backoff": {"base": 0.05, "throttled_base": 0.1}},
 }
 
 
@@ -153,6 +155,24 @@ class Crawl:
         self.kills = 0
         self.commands = []
         self.made.append(self)
+
+    def keep(self):
+        """Make :meth:`restore` bring back what is in the folder now."""
+        self._kept = (self.runs, self.kills, dict(self.settings))
+        shutil.copytree(self.folder, self.folder.with_suffix(".kept"))
+        return self
+
+    def restore(self):
+        """Put back what was kept, under the same paths: a job names its feeds."""
+        self.runs, self.kills, settings = self._kept
+        self.settings = dict(settings)
+        shutil.rmtree(self.folder)
+        shutil.copytree(self.folder.with_suffix(".kept"), self.folder)
+        if self.site is not None:
+            self.site.reset()
+        self.commands = []
+        self.made.append(self)
+        return self
 
     def write(self, name, text):
         (self.folder / name).write_text(text, encoding="utf-8")
@@ -266,7 +286,7 @@ class Crawl:
         return run
 
     def survive(
-        self, *command, kills=5, commits=2, spread=0.1, at_least=1, env=None, limit=TIME_LIMIT
+        self, *command, kills=2, commits=2, spread=0.1, at_least=1, env=None, limit=TIME_LIMIT
     ):
         """Be killed several times, and then end well."""
         for _ in range(kills):

@@ -80,7 +80,7 @@ def test_kills_after_the_import(stopped):
     """An imported job survives kills as any other."""
     job = stopped()
 
-    job.survive(kills=3, commits=2)
+    job.survive(kills=2, commits=2)
 
     job.check_items(table=None)
 

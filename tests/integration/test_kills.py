@@ -49,7 +49,7 @@ def test_signals_of_items(crawl):
         """
     )
 
-    job.survive(kills=3, commits=2)
+    job.survive(kills=2, commits=2)
 
     job.check_items()
     signalled = job.path("signalled").read_text().split()
@@ -60,8 +60,8 @@ def test_kills_at_any_moment_of_a_process(crawl):
     """Kills while a process starts, opens the job or ends lose nothing and repeat nothing."""
     job = crawl(SHOP, RESILIENCE_CHECKPOINT_INTERVAL=0.03)
 
-    for _ in range(6):
-        run = job.run_until(commits=0, spread=1.5)
+    for _ in range(3):
+        run = job.run_until(commits=0, spread=1)
         if run.code == 0:
             break
     else:
@@ -76,17 +76,17 @@ SLOW = """
     class Shop(Base): pass
     class Slow:
         async def process_item(self, item):
-            await asyncio.sleep(1.5 if item["sku"].endswith("1") else 0.5)
+            await asyncio.sleep(0.6 if item["sku"].endswith("1") else 0.3)
             return item
 """
 
 
 def test_slow_pipelines(crawl):
-    """With pipelines that take 1.5 s commits are unaligned, and items still come once."""
+    """With slow pipelines commits are unaligned, and items still come once."""
     job = crawl(
         SLOW,
         ITEM_PIPELINES={"spider.Slow": 300},
-        DOWNLOAD_DELAY=0.05,
+        DOWNLOAD_DELAY=0.02,
         RESILIENCE_CHECKPOINT_ALIGN_TIMEOUT=0.05,
     )
 
@@ -111,14 +111,14 @@ def test_pipelines_that_end_in_another_order(crawl):
         class Shop(Base): pass
         class Shuffle:
             async def process_item(self, item):
-                await asyncio.sleep(random.uniform(0, 0.8))
+                await asyncio.sleep(random.uniform(0, 0.4))
                 return item
         """,
         ITEM_PIPELINES={"spider.Shuffle": 300},
         RESILIENCE_CHECKPOINT_ALIGN_TIMEOUT=0.01,
     )
 
-    job.survive(kills=4, commits=4, spread=0.3)
+    job.survive(kills=2, commits=4, spread=0.3)
 
     job.check_items()
 
@@ -139,7 +139,7 @@ def test_callbacks_that_download(crawl):
         """
     )
 
-    run = job.survive(kills=3, commits=2)
+    run = job.survive(kills=2, commits=2)
 
     job.check_items()
     stats = run.stats
@@ -162,7 +162,7 @@ def test_callbacks_that_download_their_own_request(plain_crawl):
         RESILIENCE_CHECKPOINT_ALIGN_TIMEOUT=0.02,
     )
 
-    job.survive(kills=3, commits=3)
+    job.survive(kills=2, commits=3)
 
     job.check_items()
 
@@ -182,7 +182,7 @@ def test_lambdas(crawl):
         """
     )
 
-    job.survive(kills=3, commits=2)
+    job.survive(kills=2, commits=2)
 
     job.check_items()
 
@@ -203,7 +203,7 @@ def test_lambdas_everywhere(crawl):
         """
     )
 
-    job.survive(kills=3, commits=2)
+    job.survive(kills=2, commits=2)
 
     job.check_items()
 
@@ -233,7 +233,7 @@ def test_children_that_are_not_filtered(plain_crawl, kind):
         RESILIENCE_CHECKPOINT_INTERVAL=0.05,
     )
 
-    job.survive(kills=3, commits=4)
+    job.survive(kills=2, commits=4)
 
     urls = job.site.start_urls()
     expected = [f"{url} {turn}" for url in urls for turn in range(20)]
@@ -408,7 +408,7 @@ def test_items_of_one_page_that_are_alike(plain_crawl):
         """
     )
 
-    job.survive(kills=3, commits=1)
+    job.survive(kills=2, commits=1)
 
     job.check_items(job.site.expected_items() * 2)
 

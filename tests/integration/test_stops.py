@@ -233,7 +233,7 @@ def test_state_and_totals(plain_crawl):
     """spider.state, a component's state and the totals agree with the feeds after kills."""
     job = plain_crawl(STATE, EXTENSIONS={"spider.Counts": 0})
 
-    run = job.survive(kills=3, commits=2)
+    run = job.survive(kills=2, commits=2)
 
     pages, items = 120, 240
     assert run.out.split() == f"ITEMS {items} True PAGES {pages} {pages}".split() or (
@@ -318,7 +318,7 @@ def test_cookies(tmp_path, rng):
             site,
             rng,
         )
-        job.survive(kills=3, commits=1)
+        job.survive(kills=2, commits=1)
         sessions = {host: s["sessions"] for host, s in site.stats()["hosts"].items()}
 
     items = job.items()
