@@ -12,6 +12,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+def pytest_xdist_auto_num_workers():
+    """Return how many workers ``-n auto`` means: crawls wait for half of their time."""
+    return 2 * (os.cpu_count() or 1)
+
+
+def pytest_collection_modifyitems(config, items):
+    """Give each worker crawls first, which wait, and then what fills the waits of others."""
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    kinds = [
+        [item for item in items if bool(item.get_closest_marker("integration")) is crawls]
+        for crawls in (True, False)
+    ]
+    items[:] = [
+        item
+        for number in range(workers)
+        for kind in kinds
+        for item in kind[len(kind) * number // workers : len(kind) * (number + 1) // workers]
+    ]
+
+
 @pytest.fixture(scope="session")
 def missing_service() -> Callable[[str, str], None]:
     """Skip a test that lacks a service, or fail it where all must be there."""
