@@ -277,7 +277,7 @@ class Crawl:
             end = time.monotonic() + TIME_LIMIT
             while process.poll() is None and not reached():
                 assert time.monotonic() < end, self.last()
-                time.sleep(0.005)
+                time.sleep(0.02)
             time.sleep(self.rng.uniform(0, spread) if self.rng else 0)
             if process.poll() is None:
                 process.send_signal(number)
@@ -356,5 +356,5 @@ def wait_until(condition, seconds=TIME_LIMIT):
     end = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
+        time.sleep(0.02)
     return found

@@ -204,7 +204,6 @@ def run(order, files):
     os.environ.update(order["env"])
     paths = [path for path in order["env"].get("PYTHONPATH", "").split(os.pathsep) if path]
     sys.path[:] = [order["cwd"], *paths, *sys.path]
-    gc.unfreeze()
     sys.argv[:] = order["argv"]
     runpy.run_module(order["argv"][0], run_name="__main__", alter_sys=True)
 
@@ -212,5 +211,5 @@ def run(order, files):
 if __name__ == "__main__":
     sys.path.remove(str(Path(__file__).parent))
     load()
-    gc.freeze()  # a collection in a child leaves the pages that it shares alone
+    gc.freeze()  # no collection in a child looks at, or copies, what it shares
     run(*serve(socket.socket(fileno=int(sys.argv[1]))))

@@ -416,13 +416,13 @@ CAPTCHAS = """
 def test_one_pause_for_fifty_captchas(tmp_path):
     """Fifty gzipped captchas are one pause of the domain; what they were for comes after it."""
     config = SiteConfig(
-        pages=120, latency=0.05, ban_after=60, ban_window=4, ban_gzip=True, outage=0
+        pages=120, latency=0.05, ban_after=60, ban_window=2, ban_gzip=True, outage=0
     )
     with running_site(config) as site:
         urls = [site.url("banned.test", f"/page/{number}") for number in range(1, 120)]
         job = crawl(tmp_path, urls, CAPTCHAS)
         job.configure(CONCURRENT_REQUESTS=50, CONCURRENT_REQUESTS_PER_DOMAIN=50)
-        job.configure(RESILIENCE_BREAKER_RECOVERY_TIMEOUT=5)
+        job.configure(RESILIENCE_BREAKER_RECOVERY_TIMEOUT=2.5)
 
         run = job.finish()
         paths = site.stats()["hosts"]["banned.test"]["paths"].values()

@@ -300,6 +300,7 @@ def example(folder, site=None):
     return job
 
 
+SOON = ("-s", 'RESILIENCE_RETRY_POLICIES={"exponential_backoff": {"base": 0.05}}')
 SHOPS = SiteConfig(hosts=2, pages=80, latency=0.02, redirects=0.2, first_try_503=0.1)
 
 
@@ -319,7 +320,7 @@ def example_shop(tmp_path, shops):
     site = f"site=http://127.0.0.1:{shops.port}"
 
     def crawl(*words, kills=0):
-        command = ("crawl", "shop", "-a", site, "-a", "hosts=2", "-a", "pages=80", *words)
+        command = ("crawl", "shop", "-a", site, "-a", "hosts=2", "-a", "pages=80", *SOON, *words)
         return job.survive(*command, kills=kills) if kills else job.finish(*command)
 
     crawl.job = job

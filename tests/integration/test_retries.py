@@ -10,7 +10,7 @@ from scrapy_resilience.testing import SiteConfig, running_site
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
 PATIENT = {
-    "RESILIENCE_RETRY_POLICIES": {"quick": {"attempts": 9, "base": 0.4, "max_delay": 2}},
+    "RESILIENCE_RETRY_POLICIES": {"quick": {"attempts": 9, "base": 0.1, "max_delay": 2}},
     "RESILIENCE_RETRY_POLICY": "quick",
     "RESILIENCE_BREAKER_RECOVERY_TIMEOUT": 0.5,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from textwrap import dedent
 
 import pytest
@@ -44,16 +45,13 @@ SPIDERS = """
     del Each
 """
 ALL = """
-    from scrapy.commands import ScrapyCommand
-    class Command(ScrapyCommand):
-        requires_project = True
-        def short_desc(self):
-            return "Crawl with each spider"
-        def run(self, args, opts):
-            for name in sorted(self.crawler_process.spider_loader.list()):
-                if name != "shop":
-                    self.crawler_process.crawl(name)
-            self.crawler_process.start()
+    from scrapy.crawler import AsyncCrawlerProcess
+    from scrapy.utils.project import get_project_settings
+    process = AsyncCrawlerProcess(get_project_settings())
+    for name in process.spider_loader.list():
+        if name != "shop":
+            process.crawl(name)
+    process.start()
 """
 
 
@@ -63,14 +61,12 @@ def test_concurrent_items(plain_crawl):
     job = plain_crawl(
         SHOW + SPIDERS.format(settings=settings),
         FEEDS={},
-        JOBDIR=None,
+        JOBDIR="jobs/%(spider)s",
         FILES_STORE="files",
-        COMMANDS_MODULE="commands",
     )
-    job.path("commands").mkdir()
-    job.write("commands/all.py", dedent(ALL))
+    job.write("all.py", dedent(ALL))
 
-    run = job.run("all")
+    run = job.run(sys.executable, "all.py")
 
     found = dict(line.split()[:2] for line in run.out.splitlines())
     expected = {f"shop{n}": items for n, (_, items) in enumerate(CONCURRENT_ITEMS)}
