@@ -12,7 +12,7 @@ from crawls import SHOP, TIME_LIMIT, wait_until
 
 from scrapy_resilience.checkpoint.lock import FileLock, is_locked
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from crawls import SHOP, Crawl
 
 from scrapy_resilience.checkpoint.layout import DAMAGED, STORE, WITNESS
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 
 ITEMS = 60
 """Between two snapshots, of 240."""

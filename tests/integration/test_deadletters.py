@@ -13,7 +13,7 @@ from crawls import KILLED, Crawl, wait_until
 
 from scrapy_resilience.testing.model import back_links, children
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 
 SOURCE = """
     import os

@@ -25,7 +25,7 @@ from scrapy_resilience.testing import (
     running_site,
 )
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[2]
 SLOW = 0.3

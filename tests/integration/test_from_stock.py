@@ -7,7 +7,7 @@ import signal
 import pytest
 from crawls import KILLED, SHOP
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 
 DEFAULT_START = """
     import scrapy

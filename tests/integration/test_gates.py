@@ -10,7 +10,7 @@ from crawls import BUSY, PAGES, Crawl, wait_until
 
 from scrapy_resilience.testing import SiteConfig, running_site
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 
 SITE = SiteConfig(hosts=2, pages=60, latency=0.02, outage=2.0, throttle_window=3.0)
 

@@ -12,7 +12,7 @@ from web import failing, serving
 
 from scrapy_resilience.testing import SiteConfig, running_site
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 
 PAGES = """
     import scrapy

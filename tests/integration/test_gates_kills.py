@@ -11,7 +11,7 @@ from web import serving
 
 from scrapy_resilience.testing import SiteConfig, running_site
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.integration
 
 SITE = SiteConfig(
     hosts=3,

@@ -7,7 +7,7 @@ import signal
 import pytest
 from crawls import SHOP, check_same
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 
 def test_five_kills(crawl):

@@ -18,7 +18,7 @@ import pytest
 from crawls import KILLED, SHOP, check_same, wait_until
 from scrapy.selector import Selector
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(150)]
+pytestmark = pytest.mark.integration
 
 
 def skus(items):

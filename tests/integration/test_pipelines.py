@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 
 KINDS = ["dict", "Item", "Data", "Attrs", "Model"]
 TRUSTED = "scrapy_resilience.pipelines.confidence.TrustedItems"

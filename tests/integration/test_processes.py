@@ -15,7 +15,7 @@ from crawls import SHOP, Crawl, check_same, wait_until
 
 from scrapy_resilience.testing import SiteConfig, running_folder, running_site, walk_folder
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.integration
 
 SCRIPT = """
     from scrapy.crawler import {process}
@@ -320,7 +320,18 @@ def example_shop(tmp_path, shops):
     site = f"site=http://127.0.0.1:{shops.port}"
 
     def crawl(*words, kills=0):
-        command = ("crawl", "shop", "-a", site, "-a", "hosts=2", "-a", "pages=80", *SOON, *words)
+        command = (
+            "crawl",
+            "shop",
+            "-a",
+            site,
+            "-a",
+            "hosts=2",
+            "-a",
+            "pages=80",
+            *SOON,
+            *words,
+        )
         return job.survive(*command, kills=kills) if kills else job.finish(*command)
 
     crawl.job = job
@@ -378,7 +389,6 @@ def test_the_example_rolls_back(example_shop):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
 def test_real_pages(tmp_path, python_docs, rng):
     """Under kills the crawl of real pages finds exactly those that links lead to."""
     with running_folder(python_docs) as folder:

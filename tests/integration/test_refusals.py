@@ -11,7 +11,7 @@ from hashlib import sha256
 import pytest
 from crawls import SHOP, TIME_LIMIT, Crawl, wait_until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture

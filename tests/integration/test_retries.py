@@ -7,7 +7,7 @@ from crawls import SHOP, Crawl
 
 from scrapy_resilience.testing import SiteConfig, running_site
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 
 PATIENT = {
     "RESILIENCE_RETRY_POLICIES": {"quick": {"attempts": 9, "base": 0.1, "max_delay": 2}},

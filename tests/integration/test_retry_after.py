@@ -11,7 +11,7 @@ import pytest
 from crawls import BUSY, KILLED, PAGES, Crawl, wait_until
 from web import serving
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 
 THROTTLED, WELL = "busy.test", "well.test"
 SETTINGS = {

@@ -9,7 +9,7 @@ from textwrap import dedent
 import pytest
 from crawls import SHOP, check_same, wait_until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 
 SHOW = """
     from shop import Base

@@ -10,7 +10,7 @@ from textwrap import dedent
 import pytest
 from crawls import wait_until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 
 STUCK = """
     import asyncio, os, threading, time

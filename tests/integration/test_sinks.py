@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from crawls import SHOP, Crawl, check_same
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 
 SNIPPETS = Path(__file__).parents[2] / "docs" / "snippets"
 

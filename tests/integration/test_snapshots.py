@@ -15,7 +15,7 @@ from scrapy_resilience.checkpoint.job import STORE
 from scrapy_resilience.snapshots.places import Folder
 from scrapy_resilience.snapshots.store import SnapshotStore
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 
 KEY = {"RESILIENCE_ENCRYPTION_KEY": "correct horse battery staple"}
 OFTEN = {"RESILIENCE_SNAPSHOT_INTERVAL": 0.1, "RESILIENCE_SNAPSHOT_RETENTION": 1000}

@@ -7,7 +7,7 @@ import signal
 import pytest
 from crawls import wait_until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 
 SET = """
     import scrapy

@@ -10,7 +10,7 @@ from crawls import SHOP, Crawl, wait_until
 
 from scrapy_resilience.testing import SiteConfig, running_site
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
