@@ -32,6 +32,15 @@ def pytest_runtest_makereport(call):
     return report
 
 
+@pytest.fixture(scope="session", autouse=True)
+def fork_servers():
+    """What crawls are forked from, until the session ends."""
+    from crawls import end_fork_servers  # noqa: PLC0415 - found through the path set above
+
+    yield
+    end_fork_servers()
+
+
 @pytest.fixture(scope="session")
 def site_process():
     """A site with faults for the whole session."""

@@ -18,7 +18,7 @@ import sys
 import time
 from collections import Counter
 from contextlib import closing, contextmanager
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from textwrap import dedent
 from typing import ClassVar
@@ -116,12 +116,15 @@ def _environment():
     return {k: v for k, v in os.environ.items() if not k.startswith("RESILIENCE_TEST_")}
 
 
-@cache
-def _fork_server(_number):
-    """One of two, because strings hash alike in all children of one."""
-    server = ForkServer()
-    atexit.register(server.close)
-    return server
+_fork_servers = {}
+"""Two, because strings hash alike in all children of one."""
+
+
+@atexit.register
+def end_fork_servers():
+    """Leave no process behind."""
+    while _fork_servers:
+        _fork_servers.popitem()[1].close()
 
 
 class Crawl:
@@ -218,8 +221,12 @@ class Crawl:
                     command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, **place
                 )
             else:
-                server = _fork_server(self.runs % 2)
-                process = server.start(*command[2:], stdout=out, stderr=err, **place)
+                turn = self.runs % 2
+                if turn not in _fork_servers:
+                    _fork_servers[turn] = ForkServer()
+                process = _fork_servers[turn].start(
+                    *command[2:], stdout=out, stderr=err, **place
+                )
         try:
             yield process
         finally:

@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 def test_five_kills(crawl):
     """After five kills JSON Lines and CSV hold every item once, with redirects and retries."""
-    job = crawl(SHOP, spawn=True)  # as a user has it, from the first import on
+    job = crawl(SHOP)
 
     run = job.survive(kills=5, commits=1, at_least=3)
 
@@ -23,7 +23,7 @@ def test_five_kills(crawl):
 @pytest.mark.parametrize("number", [signal.SIGABRT, signal.SIGSEGV])
 def test_crashes_of_the_interpreter(crawl, number):
     """A process that ends by a fault of C code leaves a job that loses and repeats nothing."""
-    job = crawl(SHOP, spawn=True)  # what the interpreter itself does then
+    job = crawl(SHOP, spawn=True)  # as a user has it, from the first import on
 
     assert job.run_until(number=number).code == -number
     job.finish()

@@ -84,7 +84,7 @@ def test_scripts(crawl, process):
     job = crawl(SHOP)
     command = script(job, process)
 
-    job.survive(*command, kills=2, commits=1)
+    job.survive(*command, kills=1, commits=1)
     refused = job.run(*command)
 
     job.check_items()
@@ -300,6 +300,7 @@ def example(folder, site=None):
     return job
 
 
+PARTS = ("tutorial", "howto", "faq")
 SOON = ("-s", 'RESILIENCE_RETRY_POLICIES={"exponential_backoff": {"base": 0.05}}')
 SHOPS = SiteConfig(hosts=2, pages=80, latency=0.02, redirects=0.2, first_try_503=0.1)
 
@@ -391,14 +392,18 @@ def test_the_example_rolls_back(example_shop):
 @pytest.mark.slow
 def test_real_pages(tmp_path, python_docs, rng):
     """Under kills the crawl of real pages finds exactly those that links lead to."""
-    with running_folder(python_docs) as folder:
+    root = tmp_path / "html"
+    for part in PARTS:  # a tenth of all pages
+        shutil.copytree(python_docs / part, root / part)
+    shutil.copy(python_docs / "index.html", root)
+    with running_folder(root) as folder:
         job = example(tmp_path / "example")
         job.rng, job.settings = rng, {"JOBDIR": "crawls/site"}
         job.survive(
             "crawl", "site", "-a", f"root={folder.url('index.html')}",
             "-s", "RESILIENCE_CHECKPOINT_INTERVAL=0.3",
-            kills=2, commits=3, limit=90,
+            kills=2, commits=1,
         )  # fmt: skip
 
     paths = [unquote(urlsplit(item["url"]).path) for item in job.items("items/site.jsonl")]
-    check_same(paths, walk_folder(python_docs))
+    check_same(paths, walk_folder(root))
