@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 def pytest_xdist_auto_num_workers():
-    """Return how many workers ``-n auto`` means: crawls wait for half of their time."""
-    return 2 * (os.cpu_count() or 1)
+    """Return how many workers ``-n auto`` means: crawls wait for a part of their time."""
+    return max(2, 3 * (os.cpu_count() or 1) // 2)
 
 
 def pytest_collection_modifyitems(config, items):

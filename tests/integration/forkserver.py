@@ -34,7 +34,7 @@ class ForkServer:
     """The process that forks; it ends, and kills what it has begun, when this one does."""
 
     def __init__(self):
-        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, __file__, str(theirs.fileno())],
@@ -46,10 +46,10 @@ class ForkServer:
     def start(self, module, *arguments, cwd, env, stdout, stderr):
         """Run ``python -m MODULE ARGUMENTS``; return its :class:`Child`."""
         ours, theirs = socket.socketpair()
-        order = json.dumps({"argv": [module, *arguments], "cwd": str(cwd), "env": env}).encode()
+        order = json.dumps({"argv": [module, *arguments], "cwd": str(cwd), "env": env})
         with theirs:
             fds = [theirs.fileno(), stdout.fileno(), stderr.fileno()]
-            socket.send_fds(self._socket, [order], fds)
+            socket.send_fds(self._socket, [f"{order}\n".encode()], fds)
         return Child(ours)
 
     def close(self):
@@ -143,9 +143,11 @@ def serve(orders):
                 wake.recv(4096)
                 bury(children)
             if orders in ready:
-                order, fds, _, _ = socket.recv_fds(orders, 2**20, 3)
+                order, fds, _, _ = socket.recv_fds(orders, 2**16, 3)
                 if not order:
                     end(children)
+                while not order.endswith(b"\n"):  # the next order waits for our answer
+                    order += orders.recv(2**16)
                 if not fork(children, *fds):
                     break
     signal.set_wakeup_fd(-1)
