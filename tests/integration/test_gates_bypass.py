@@ -145,6 +145,7 @@ def test_robots_txt_is_not_asked_in_a_hold(tmp_path):
 
     with serving(answer) as web:
         job = images(tmp_path, web, "busy.test", pages=5, ROBOTSTXT_OBEY=True, RETRY_TIMES=5)
+        job.configure(RESILIENCE_BYPASS_TIMEOUT=300)
         job.run_until(until=lambda: job.states("resilience.gates"))
         job.configure(RESILIENCE_BYPASS_TIMEOUT=1)
         asked = len(web.times("busy.test"))
@@ -272,13 +273,13 @@ def test_a_refused_robots_txt_is_asked_for_later(tmp_path):
             asked.append(path)
             if path == "/robots.txt":
                 return 200, {}, b"User-agent: *\nDisallow: /"
-            return 429, {"Retry-After": 7}
+            return 429, {"Retry-After": 3}
         return 200
 
     with serving(answer) as web:
         job = images(tmp_path, web, "busy.test", pages=24, RETRY_TIMES=5)
         job.configure(RESILIENCE_BYPASS_TIMEOUT=0.3)
-        job.configure(RESILIENCE_RATE_LIMITS={"well.test": "2/s"})
+        job.configure(RESILIENCE_RATE_LIMITS={"well.test": "4/s"})
         job.run_until(until=lambda: job.states("resilience.gates"))
         asked.clear()
         job.configure(ROBOTSTXT_OBEY=True)
