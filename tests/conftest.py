@@ -18,16 +18,15 @@ def pytest_xdist_auto_num_workers():
 
 
 def pytest_collection_modifyitems(config, items):
-    """Give each worker crawls first, which wait, and then what fills the waits of others."""
+    """Give each worker slow tests first, then crawls, which wait, then what fills the waits."""
     workers = getattr(config, "workerinput", {}).get("workercount", 1)
-    kinds = [
-        [item for item in items if bool(item.get_closest_marker("integration")) is crawls]
-        for crawls in (True, False)
-    ]
+    kinds = {"slow": [], "integration": [], "": []}
+    for item in items:
+        kinds[next((kind for kind in kinds if item.get_closest_marker(kind)), "")].append(item)
     items[:] = [
         item
         for number in range(workers)
-        for kind in kinds
+        for kind in kinds.values()
         for item in kind[len(kind) * number // workers : len(kind) * (number + 1) // workers]
     ]
 

@@ -234,6 +234,7 @@ def test_slots_are_not_domains(tmp_path, settings):
     assert len(web.times("sick.test")) <= 14
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jump", [-7200, 7200])
 def test_a_wall_clock_that_jumps_between_runs(tmp_path, jump):
     """A clock that was set back prolongs no hold; one that was set forward ends it."""

@@ -208,6 +208,7 @@ def test_a_bad_setting_refuses_the_crawl(tmp_path, plain):
     assert plain.stats()["total"]["requests"] == 0
 
 
+@pytest.mark.slow
 def test_one_seed_hits_the_same_urls(tmp_path, plain):
     """Two runs of one seed hit the same URLs, whatever their order; another seed others."""
     urls = [plain.url("h0.test", f"/page/{n}") for n in range(1, 40)]

@@ -219,6 +219,7 @@ RUNNER = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("process", "script"),
     [("CrawlerProcess", PROCESS), ("AsyncCrawlerProcess", PROCESS), ("CrawlerRunner", RUNNER)],
