@@ -7,7 +7,7 @@ import signal
 from textwrap import dedent
 
 import pytest
-from crawls import KILLED, Crawl
+from crawls import KILLED, SHOP, Crawl
 
 pytestmark = pytest.mark.integration
 
@@ -75,3 +75,19 @@ def test_the_end_of_a_forked_process_is_seen_once(tmp_path):
         process.kill()
         assert process.wait() == process.poll() == process.returncode == KILLED
         process.send_signal(signal.SIGTERM)
+
+
+def test_a_failed_test_shows_its_crawls(plain_crawl):
+    """The report has each command, what is in the JOBDIR, and the last log."""
+    job = plain_crawl(SHOP)
+    job.run("list")
+    job.finish(env={"MORE": "a b"})
+
+    report = job.report()
+
+    assert f"cd {job.folder}\n" in report
+    assert "-m scrapy list 2>log.1\n" in report
+    assert "'MORE=a b' " in report
+    assert f" {job.job / 'resilience.db'}\n" in report
+    assert report.endswith("Spider closed (finished)\n")
+    assert job in Crawl.made
