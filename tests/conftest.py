@@ -12,6 +12,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    """Return how many workers ``-n auto`` means: crawls wait for a part of their time."""
+    return max(2, 3 * (os.cpu_count() or 1) // 2)
+
+
+def pytest_collection_modifyitems(config, items):
+    """Give each worker slow tests first, then crawls, which wait, then what fills the waits."""
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    kinds = {"slow": [], "integration": [], "": []}
+    for item in items:
+        kinds[next((kind for kind in kinds if item.get_closest_marker(kind)), "")].append(item)
+    items[:] = [
+        item
+        for number in range(workers)
+        for kind in kinds.values()
+        for item in kind[len(kind) * number // workers : len(kind) * (number + 1) // workers]
+    ]
+
+
 @pytest.fixture(scope="session")
 def missing_service() -> Callable[[str, str], None]:
     """Skip a test that lacks a service, or fail it where all must be there."""

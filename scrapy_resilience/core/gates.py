@@ -471,6 +471,12 @@ class Gates:
                 gate, _ = self._retry_queue.popitem(last=False)
                 self._on_free(gate)
 
+    def _make_room(self) -> None:
+        self._on_probation -= 1
+        if self._queue and self._on_probation < self.config.probation_slots:
+            gate, _ = self._queue.popitem(last=False)
+            self._on_free(gate)
+
     def _succeeded(self, gate: Gate, now: float) -> None:
         self.successes += 1
         gate.answers += 1

@@ -13,10 +13,32 @@ from scrapy_resilience.testing import SiteConfig, running_site
 
 # importlib mode leaves sys.path alone: this is how tests find the helpers beside them
 sys.path.insert(0, str(Path(__file__).parent))
-pytest.register_assert_rewrite("crawls", "web")
+pytest.register_assert_rewrite("crawls", "forkserver", "web")
 
 SITE = SiteConfig(hosts=3, pages=40, latency=0.02, redirects=0.2, first_try_503=0.1)
 PLAIN = SiteConfig(hosts=3, pages=40, latency=0.02)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(call):
+    """Show the crawls of a test that has failed."""
+    from crawls import Crawl  # noqa: PLC0415 - found through the path set above
+
+    report = yield
+    if report.failed:
+        report.sections += [(f"crawl in {job.folder}", job.report()) for job in Crawl.made]
+    if call.when == "teardown":
+        Crawl.made.clear()
+    return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fork_servers():
+    """What crawls are forked from, until the session ends."""
+    from crawls import end_fork_servers  # noqa: PLC0415 - found through the path set above
+
+    yield
+    end_fork_servers()
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import csv
 import datetime as dt
 import json
 import os
 import pprint
 import re
+import shlex
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -18,6 +21,9 @@ from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 from textwrap import dedent
+from typing import ClassVar
+
+from forkserver import ForkServer
 
 from scrapy_resilience.checkpoint.job import META, STORE
 from scrapy_resilience.exceptions import CheckpointError
@@ -44,7 +50,8 @@ BUSY = {
     "DOWNLOAD_TIMEOUT": 3,
 }
 """For crawls of PAGES that are not to wait for their own limits."""
-TIME_LIMIT = 40.0
+TIME_LIMIT = 120.0
+"""A safety net: a crawl that needs as long hangs, on a busy machine too."""
 KILLED = -signal.SIGKILL
 
 _SETTINGS = {
@@ -59,6 +66,7 @@ _SETTINGS = {
     "CONCURRENT_REQUESTS": 6,
     "CONCURRENT_REQUESTS_PER_DOMAIN": 2,
     "RESILIENCE_CHECKPOINT_INTERVAL": 0.1,
+    "RESILIENCE_RETRY_POLICIES": {"exponential_backoff": {"base": 0.05, "throttled_base": 0.1}},
 }
 
 
@@ -71,7 +79,7 @@ class Run:
         self.out = out
 
     def __repr__(self):
-        return f"<exit code {self.code}>\n{self.log[-6000:]}"
+        return f"<exit code {self.code}>"  # the test's report shows the log
 
     @cached_property
     def stats(self):
@@ -108,15 +116,29 @@ def _environment():
     return {k: v for k, v in os.environ.items() if not k.startswith("RESILIENCE_TEST_")}
 
 
-class Crawl:
-    """A project of one spider in *folder*; settings are those of a user, and a few more."""
+_fork_servers = {}
+"""Two, because strings hash alike in all children of one."""
 
-    def __init__(self, folder, source, site=None, rng=None, **settings):
-        self.folder = Path(folder)
-        self.site = site
-        self.rng = rng
-        self.runs = 0
-        self.kills = 0
+
+@atexit.register
+def end_fork_servers():
+    """Leave no process behind."""
+    while _fork_servers:
+        _fork_servers.popitem()[1].close()
+
+
+class Crawl:
+    """A project of one spider in *folder*; settings are those of a user, and a few more.
+
+    Processes are forked from one that has Scrapy loaded, or, with *spawn*, begun as a shell
+    begins them. Scripts are always begun as a shell does.
+    """
+
+    made: ClassVar = []
+    """Those of the test that runs, for its report."""
+
+    def __init__(self, folder, source, site=None, rng=None, *, spawn=False, **settings):
+        self.begin(folder, site, rng, spawn=spawn)
         self.settings = dict(_SETTINGS)
         if site is not None:
             self.settings["START"] = site.start_urls()
@@ -125,6 +147,35 @@ class Crawl:
         self.write("scrapy.cfg", "[settings]\ndefault = settings\n")
         self.write("spider.py", dedent(source))
         self.configure()
+
+    def begin(self, folder, site=None, rng=None, *, spawn=False):
+        """Take what is in the folder; nothing has run."""
+        self.folder = Path(folder)
+        self.site = site
+        self.rng = rng
+        self.spawn = spawn
+        self.runs = 0
+        self.kills = 0
+        self.commands = []
+        self.made.append(self)
+
+    def keep(self):
+        """Make :meth:`restore` bring back what is in the folder now."""
+        self._kept = (self.runs, self.kills, dict(self.settings))
+        shutil.copytree(self.folder, self.folder.with_suffix(".kept"))
+        return self
+
+    def restore(self):
+        """Put back what was kept, under the same paths: a job names its feeds."""
+        self.runs, self.kills, settings = self._kept
+        self.settings = dict(settings)
+        shutil.rmtree(self.folder)
+        shutil.copytree(self.folder.with_suffix(".kept"), self.folder)
+        if self.site is not None:
+            self.site.reset()
+        self.commands = []
+        self.made.append(self)
+        return self
 
     def write(self, name, text):
         (self.folder / name).write_text(text, encoding="utf-8")
@@ -153,20 +204,29 @@ class Crawl:
         """A child process under way: ``scrapy crawl shop`` by default."""
         self.runs += 1
         log = self.folder / f"log.{self.runs}"
-        command = command or ("crawl", "shop")
-        if command[0] != sys.executable:
-            command = (sys.executable, "-m", "scrapy", *command)
+        command = [*map(str, command or ("crawl", "shop"))]
+        script = command[0] == sys.executable
+        if not script:
+            command = [sys.executable, "-m", "scrapy", *command]
+        self.commands.append((command, env or {}))
         inherited = os.environ.get("PYTHONPATH")  # where another checkout is tested
         paths = os.pathsep.join(filter(None, (str(HERE), str(self.folder), inherited)))
+        place = {
+            "cwd": self.folder,
+            "env": {**_environment(), "PYTHONPATH": paths, **(env or {})},
+        }
         with log.open("wb") as err, log.with_suffix(f".{self.runs}.out").open("wb") as out:
-            process = subprocess.Popen(
-                [*map(str, command)],
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                env={**_environment(), "PYTHONPATH": paths, **(env or {})},
-            )
+            if script or self.spawn:
+                process = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, **place
+                )
+            else:
+                turn = self.runs % 2
+                if turn not in _fork_servers:
+                    _fork_servers[turn] = ForkServer()
+                process = _fork_servers[turn].start(
+                    *command[2:], stdout=out, stderr=err, **place
+                )
         try:
             yield process
         finally:
@@ -191,6 +251,19 @@ class Crawl:
         out = log.with_suffix(f".{self.runs}.out")
         return Run(None, log.read_text("utf-8", "replace"), out.read_text("utf-8", "replace"))
 
+    def report(self):
+        """What a failed test shows: each command, the last log, the JOBDIR."""
+        lines = [f"cd {self.folder}"]
+        for number, (command, env) in enumerate(self.commands, 1):
+            words = [*(f"{name}={value}" for name, value in env.items()), *command]
+            lines.append(f"{shlex.join(words)} 2>log.{number}")
+        job = self.folder / (self.settings.get("JOBDIR") or "job")
+        found = [job, *sorted(job.rglob("*"))] if job.exists() else []
+        lines += [f"{path.stat().st_size:>9} {path}" for path in found]
+        if self.commands:
+            lines += [f"log.{self.runs}:", self.last().log[-20_000:]]
+        return "\n".join(lines)
+
     def run(self, *command, env=None, limit=TIME_LIMIT):
         with self.process(*command, env=env) as process:
             return self.ended(process, limit)
@@ -211,7 +284,7 @@ class Crawl:
             end = time.monotonic() + TIME_LIMIT
             while process.poll() is None and not reached():
                 assert time.monotonic() < end, self.last()
-                time.sleep(0.005)
+                time.sleep(0.02)
             time.sleep(self.rng.uniform(0, spread) if self.rng else 0)
             if process.poll() is None:
                 process.send_signal(number)
@@ -220,7 +293,7 @@ class Crawl:
         return run
 
     def survive(
-        self, *command, kills=5, commits=2, spread=0.1, at_least=1, env=None, limit=TIME_LIMIT
+        self, *command, kills=2, commits=2, spread=0.1, at_least=1, env=None, limit=TIME_LIMIT
     ):
         """Be killed several times, and then end well."""
         for _ in range(kills):
@@ -285,10 +358,10 @@ def check_same(found, expected):
     )
 
 
-def wait_until(condition, seconds=20.0):
+def wait_until(condition, seconds=TIME_LIMIT):
     """Return as soon as the condition holds; fail if it does not in time."""
     end = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
+        time.sleep(0.02)
     return found

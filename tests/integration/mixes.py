@@ -37,7 +37,7 @@ SLOW = Mix(
     class Shop(Base): pass
     class Slow:
         async def process_item(self, item):
-            await asyncio.sleep(1.5 if item["sku"].endswith("1") else 0.5)
+            await asyncio.sleep(0.6 if item["sku"].endswith("1") else 0.3)
             return item
     """,
     faults=True,
@@ -55,7 +55,7 @@ SHUFFLED = Mix(
     class Shop(Base): pass
     class Shuffle:
         async def process_item(self, item):
-            await asyncio.sleep(random.uniform(0, 0.8))
+            await asyncio.sleep(random.uniform(0, 0.4))
             return item
     """,
     faults=True,

@@ -8,11 +8,11 @@ from hashlib import sha256
 from threading import Event, Thread
 
 import pytest
-from crawls import SHOP, wait_until
+from crawls import SHOP, TIME_LIMIT, wait_until
 
 from scrapy_resilience.checkpoint.lock import FileLock, is_locked
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_fetch_while_the_job_runs(job):
     with job.process() as process:
         wait_until(job.commits)
         run = job.run("fetch", job.site.url("h0.test"))
-        assert process.wait(30) == 0
+        assert process.wait(TIME_LIMIT) == 0
 
     assert run.code == 0, run
     assert "Shelf 0" in run.out
@@ -89,6 +89,7 @@ def test_fetch_while_the_job_runs(job):
 
 def test_runspider(job):
     """Runspider runs, survives kills and resumes as crawl does."""
+    job.spawn = True
     job.configure(SPIDER_MODULES=None)
 
     job.survive("runspider", "spider.py", kills=2, commits=2)

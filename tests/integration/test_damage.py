@@ -7,23 +7,31 @@ import sqlite3
 from contextlib import closing
 
 import pytest
-from crawls import SHOP
+from crawls import SHOP, Crawl
 
 from scrapy_resilience.checkpoint.layout import DAMAGED, STORE, WITNESS
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 
 ITEMS = 60
 """Between two snapshots, of 240."""
 
 
-@pytest.fixture
-def job(crawl):
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory, site_process):
     """A job that was killed behind some snapshots."""
-    job = crawl(SHOP, RESILIENCE_SNAPSHOT_ITEMS=ITEMS, RESILIENCE_SNAPSHOT_INTERVAL=0)
+    site_process.reset()
+    settings = {"RESILIENCE_SNAPSHOT_ITEMS": ITEMS, "RESILIENCE_SNAPSHOT_INTERVAL": 0}
+    job = Crawl(tmp_path_factory.mktemp("killed") / "job", SHOP, site_process, **settings)
     job.run_until(until=lambda: len(snapshots(job)) >= 2)
     assert job.kills == 1
-    return job
+    return job.keep()
+
+
+@pytest.fixture
+def job(killed):
+    """The killed job, as it was left."""
+    return killed.restore()
 
 
 def snapshots(job):
@@ -216,7 +224,7 @@ def test_a_crawl_does_not_wait_for_a_verification(job):
     forever = LARGE + "\n    verification._REST = 1e6\n"
     job.write("spider.py", forever.replace("\n    ", "\n"))
 
-    run = job.run(limit=15)
+    run = job.run()
 
     assert (run.code, run.reason) == (0, "finished"), run
     job.check_items()

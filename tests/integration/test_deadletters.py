@@ -9,11 +9,11 @@ from collections import Counter
 from urllib.parse import urlsplit
 
 import pytest
-from crawls import KILLED, wait_until
+from crawls import KILLED, Crawl, wait_until
 
 from scrapy_resilience.testing.model import back_links, children
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 
 SOURCE = """
     import os
@@ -80,6 +80,20 @@ KINDS = {3: "callback", 5: "ignored", 6: "permanent", 7: "pipeline"}
 def job(crawl):
     """A crawl of which a part fails until a file says that all is well again."""
     return crawl(SOURCE)
+
+
+@pytest.fixture(scope="module")
+def sick_once(tmp_path_factory, site_process):
+    """A crawl that has ended, and given up a part; what it said."""
+    site_process.reset()
+    job = Crawl(tmp_path_factory.mktemp("sick") / "job", SOURCE, site_process)
+    return job, run_sick(job), job.keep()
+
+
+@pytest.fixture
+def sick(sick_once):
+    """The crawl that has ended, as it was left."""
+    return sick_once[0].restore()
 
 
 def expected_letters(site):
@@ -149,12 +163,12 @@ def check_healed(job):
     )
 
 
-def test_what_is_given_up_is_listed(job):
+def test_what_is_given_up_is_listed(sick, sick_once):
     """Failures of each kind have a letter; dropped items have none."""
-    run = run_sick(job)
+    _, run, _ = sick_once
 
-    rows = letters(job)
-    wanted = expected_letters(job.site)
+    rows = letters(sick)
+    wanted = expected_letters(sick.site)
     assert keys(rows) == wanted
     assert set(KINDS.values()) == {row["kind"] for row in rows}
     by_kind = {row["kind"]: row for row in rows}
@@ -166,7 +180,7 @@ def test_what_is_given_up_is_listed(job):
     assert run.stats["resilience/deadletters/callback"] == sum(
         kind == "callback" for _, _, kind in wanted
     )
-    found = status(job)
+    found = status(sick)
     assert (found["state"], found["reason"]) == ("finished", "finished")
     assert (found["dead_letters"], found["incomplete"]) == (wanted.total(), True)
     assert "Requests given up: " in run.log
@@ -175,19 +189,19 @@ def test_what_is_given_up_is_listed(job):
 @pytest.mark.slow
 def test_letters_are_written_once_whatever_is_killed(job):
     """After kills at random moments each letter is there once, and a replay gives each item."""
-    for _ in range(4):
+    for _ in range(2):
         job.run_until(commits=1)
     run = run_sick(job)
 
     wanted = expected_letters(job.site)
-    assert job.kills >= 2, "make the crawl longer"
+    assert job.kills >= 1, "make the crawl longer"
     assert keys(letters(job)) == wanted
     assert run.stats["resilience/incomplete"] == wanted.total()
     totals = "resilience/total/resilience/deadletters/pipeline"
     assert run.stats[totals] == sum(kind == "pipeline" for _, _, kind in wanted)
 
     heal_and_replay(job)
-    for _ in range(3):
+    for _ in range(1):
         if job.run_until(commits=1).code != KILLED:
             break
     else:
@@ -206,54 +220,51 @@ def test_a_kill_at_a_step_of_a_commit_neither_loses_nor_doubles_a_letter(job, st
     assert keys(letters(job)) == expected_letters(job.site)
 
 
-def test_a_replay_of_a_finished_job_runs_what_failed_and_nothing_else(job):
+def test_a_replay_of_a_finished_job_runs_what_failed_and_nothing_else(sick):
     """Each item once, no start(), no page that was done, and an empty ledger."""
-    run_sick(job)
-    starts = job.path("starts").read_text()
+    starts = sick.path("starts").read_text()
 
-    found = heal_and_replay(job)
-    assert found["replayed"] == expected_letters(job.site).total()
+    found = heal_and_replay(sick)
+    assert found["replayed"] == expected_letters(sick.site).total()
     assert (found["dead_letters"], found["kept"]) == (0, 0)
-    assert status(job)["state"] == "stopped"
-    assert status(job)["pending"] == found["replayed"]
-    job.site.reset()
-    job.finish()
+    assert status(sick)["state"] == "stopped"
+    assert status(sick)["pending"] == found["replayed"]
+    sick.site.reset()
+    sick.finish()
 
-    check_healed(job)
-    assert job.path("starts").read_text() == starts
-    hosts = job.site.stats()["hosts"]
+    check_healed(sick)
+    assert sick.path("starts").read_text() == starts
+    hosts = sick.site.stats()["hosts"]
     assert hosts
     assert not [name for name, host in hosts.items() if "/" in host["paths"]]
-    refused = job.run()
+    refused = sick.run()
     refused.check_refused("has finished")
 
 
-def test_a_killed_replay_goes_on(job):
+def test_a_killed_replay_goes_on(sick):
     """A replayed job that is killed goes on without start(), and ends with each item once."""
-    run_sick(job)
-    heal_and_replay(job)
-    starts = job.path("starts").read_text()
+    heal_and_replay(sick)
+    starts = sick.path("starts").read_text()
 
-    assert job.run(env={"KILL_AT": "commit/written:1"}).code == KILLED
-    job.finish()
+    assert sick.run(env={"KILL_AT": "commit/written:1"}).code == KILLED
+    sick.finish()
 
-    check_healed(job)
-    assert job.path("starts").read_text() == starts
+    check_healed(sick)
+    assert sick.path("starts").read_text() == starts
 
 
-def test_a_replay_by_filters_leaves_the_rest(job):
+def test_a_replay_by_filters_leaves_the_rest(sick):
     """Only letters of the domain, class and kind that were asked for are replayed."""
-    run_sick(job)
-    wanted = expected_letters(job.site)
+    wanted = expected_letters(sick.site)
     host = min(host for host, _, _ in wanted)
-    found = heal_and_replay(job, "--domain", host, "--class", "callback")
+    found = heal_and_replay(sick, "--domain", host, "--class", "callback")
 
     some = Counter(
         {key: n for key, n in wanted.items() if key[0] == host and key[2] == "callback"}
     )
     assert found["replayed"] == some.total() > 0
-    assert keys(letters(job)) == wanted - some
-    assert keys(letters(job, "--kind", "pipeline")) == Counter(
+    assert keys(letters(sick)) == wanted - some
+    assert keys(letters(sick, "--kind", "pipeline")) == Counter(
         {key: n for key, n in wanted.items() if key[2] == "pipeline"}
     )
 
@@ -276,21 +287,20 @@ def test_a_job_that_runs_is_not_replayed(job):
         assert len(run.log.splitlines()) == 1
 
 
-def test_exports(job):
+def test_exports(sick):
     """JSON Lines, CSV and the table hold what the list holds."""
-    run_sick(job)
-    rows = letters(job)
+    rows = letters(sick)
 
-    job.run("resilience", "deadletters", "job", "--output", "letters.jsonl")
-    job.run("resilience", "deadletters", "job", "--output", "letters.csv")
-    printed = job.run("resilience", "deadletters", "job", "--csv")
-    shown = job.run("resilience", "deadletters", "job")
+    sick.run("resilience", "deadletters", "job", "--output", "letters.jsonl")
+    sick.run("resilience", "deadletters", "job", "--output", "letters.csv")
+    printed = sick.run("resilience", "deadletters", "job", "--csv")
+    shown = sick.run("resilience", "deadletters", "job")
 
-    lines = job.path("letters.jsonl").read_text().splitlines()
+    lines = sick.path("letters.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == rows
-    with job.path("letters.csv").open(newline="") as file:
+    with sick.path("letters.csv").open(newline="") as file:
         found = list(csv.DictReader(file))
     assert [row["url"] for row in found] == [row["url"] for row in rows]
-    assert printed.out == job.path("letters.csv").read_text()
+    assert printed.out == sick.path("letters.csv").read_text()
     assert all(row["url"] in shown.out for row in rows)
-    assert list(job.folder.glob("*.part")) == []
+    assert list(sick.folder.glob("*.part")) == []

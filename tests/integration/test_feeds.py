@@ -7,7 +7,7 @@ import json
 import pytest
 from crawls import SHOP, check_same
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 
 
 def jsonl(name, **options):

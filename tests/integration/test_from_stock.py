@@ -7,7 +7,7 @@ import signal
 import pytest
 from crawls import KILLED, SHOP
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 
 DEFAULT_START = """
     import scrapy
@@ -80,7 +80,7 @@ def test_kills_after_the_import(stopped):
     """An imported job survives kills as any other."""
     job = stopped()
 
-    job.survive(kills=3, commits=2)
+    job.survive(kills=2, commits=2)
 
     job.check_items(table=None)
 

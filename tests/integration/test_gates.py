@@ -10,7 +10,7 @@ from crawls import BUSY, PAGES, Crawl, wait_until
 
 from scrapy_resilience.testing import SiteConfig, running_site
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 
 SITE = SiteConfig(hosts=2, pages=60, latency=0.02, outage=2.0, throttle_window=3.0)
 
@@ -126,10 +126,12 @@ def test_breakers_by_hand(pages, sick):
         RESILIENCE_RETRY_POLICIES={"soon": {"base": 0.1}},
         RESILIENCE_RETRY_POLICY="soon",
     )
+    began = time.time()
     assert job.run().reason == "resilience_held"
     (row,) = breakers(job)
     assert (row["domain"], row["state"]) == ("outage.test", "open")
-    assert 200 < row["until"] - time.time() <= 330
+    latest = time.time() + 330
+    assert began + 200 < row["until"] <= latest
     assert row["last_failure"] == "HTTP 503"
 
     time.sleep(SITE.outage)  # the site is well again, and nobody knows
@@ -171,7 +173,7 @@ def test_only_held_requests_are_left(pages):
     job = pages(
         {"error.test": 20, "h0.test": 20},
         RESILIENCE_BREAKER_RECOVERY_TIMEOUT=300,
-        RESILIENCE_HOLD_TIMEOUT=5,
+        RESILIENCE_HOLD_TIMEOUT=2,
     )
 
     run = job.run()
@@ -234,7 +236,7 @@ def test_fail_fast_for_one_request(pages):
         {"error.test": 40},
         source,
         RESILIENCE_BREAKER_RECOVERY_TIMEOUT=300,
-        RESILIENCE_HOLD_TIMEOUT=3,
+        RESILIENCE_HOLD_TIMEOUT=1,
         RETRY_ENABLED=False,
     )
 
@@ -264,7 +266,7 @@ def test_a_rate_limit(pages):
     """A domain is asked as often as the settings say, another one as fast as it can."""
     job = pages(
         {"h0.test": 10, "h1.test": 40},
-        RESILIENCE_RATE_LIMITS={"h0.test": "4/s"},
+        RESILIENCE_RATE_LIMITS={"h0.test": "6/s"},
     )
 
     job.finish()
@@ -272,7 +274,7 @@ def test_a_rate_limit(pages):
     when = {host: [] for host in ("h0", "h1")}
     for item in job.items():
         when["h0" if "h0.test" in item["sku"] else "h1"].append(item["at"])
-    assert max(when["h0"]) - min(when["h0"]) >= 9 / 4 - 0.1
+    assert max(when["h0"]) - min(when["h0"]) >= 9 / 6 - 0.1
     assert max(when["h1"]) < max(when["h0"])
 
 
@@ -287,14 +289,14 @@ def test_robots_crawl_delay(pages):
         "slow.py",
         "from scrapy.robotstxt import ProtegoRobotParser\n"
         "class Slow(ProtegoRobotParser):\n"
-        "    def crawl_delay(self, user_agent): return 0.5\n",
+        "    def crawl_delay(self, user_agent): return 0.2\n",
     )
 
     job.finish()
 
     times = sorted(item["at"] for item in job.items())
     assert len(times) == 6
-    assert times[-1] - times[0] >= 5 * 0.5 - 0.2
+    assert times[-1] - times[0] >= 5 * 0.2 - 0.1
 
 
 IMAGES = """

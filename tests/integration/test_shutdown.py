@@ -10,7 +10,7 @@ from textwrap import dedent
 import pytest
 from crawls import wait_until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 
 STUCK = """
     import asyncio, os, threading, time
@@ -33,26 +33,26 @@ STUCK = """
         async def process_item(self, item):
             if stuck(item):
                 open("stuck", "w").close()
-                await asyncio.sleep(60)
+                await asyncio.sleep(3600)
             return item
     class Blocking:
         def process_item(self, item):
             if stuck(item):
                 open("stuck", "w").close()
-                time.sleep(60)
+                time.sleep(3600)
             return item
     class Thread:
         async def process_item(self, item):
             if stuck(item):
                 open("stuck", "w").close()
-                await asyncio.to_thread(time.sleep, 60)
+                await asyncio.to_thread(time.sleep, 3600)
             return item
     class Stubborn:
         async def process_item(self, item):
             if stuck(item):
                 open("stuck", "w").close()
                 try:
-                    await asyncio.sleep(60)
+                    await asyncio.sleep(3600)
                 except asyncio.CancelledError:
                     pass
             return item
@@ -62,7 +62,7 @@ STUCK = """
             return item
         async def close_spider(self):
             if not os.path.exists("again"):
-                await asyncio.sleep(60)
+                await asyncio.sleep(3600)
 """
 
 
@@ -78,19 +78,17 @@ def stuck(plain_crawl):
     return make
 
 
-def stop(job, *command, timeout=3, number=signal.SIGTERM, again=None, env=None):
-    """Stop a crawl that is stuck; return it and the seconds from the (last) signal on."""
+def stop(job, *command, timeout=3, number=signal.SIGTERM, again=False, env=None):
+    """Stop a crawl that would be stuck for an hour: that it ends shows that it was cut off."""
     job.configure(RESILIENCE_SHUTDOWN_TIMEOUT=timeout)
     with job.process(*command, env=env) as process:
         wait_until(lambda: job.path("stuck").exists())
-        time.sleep(0.3)
+        time.sleep(0.1)
         process.send_signal(number)
-        if again is not None:
-            time.sleep(again)
+        if again:
+            time.sleep(0.5)  # two signals at a time are one
             process.send_signal(number)
-        started = time.monotonic()
-        run = job.ended(process)
-    return run, time.monotonic() - started
+        return job.ended(process)
 
 
 def check_resume(job, *command, table="items.csv", jsonl="items.jsonl", env=None):
@@ -103,14 +101,12 @@ def check_resume(job, *command, table="items.csv", jsonl="items.jsonl", env=None
     job.check_items(items, jsonl=jsonl, table=table)
 
 
-@pytest.mark.slow
-def test_ten_seconds(stuck):
-    """With a hanging download and a pipeline of 60 s, SIGTERM ends in the 10 s that are set."""
-    job = stuck()
+def test_a_download_and_a_pipeline_that_hang(stuck):
+    """Both are cut off in the time that is set, and nobody is told of it."""
+    job = stuck(spawn=True)
 
-    run, seconds = stop(job, timeout=10)
+    run = stop(job)
 
-    assert seconds <= 11
     assert (run.code, run.reason, run.errors) == (75, "shutdown", [])
     assert run.stats["resilience/shutdown/cut"] >= 2
     assert "from the errback" not in job.path("items.jsonl").read_text()
@@ -123,11 +119,10 @@ def test_in_time(stuck, pipeline, number):
     """What waits is cut off, also by Ctrl-C, in a thread, and what does not want to end."""
     job = stuck(pipeline, CONCURRENT_ITEMS=1 if pipeline == "Slow" else 16)
 
-    run, seconds = stop(job, number=number)
+    run = stop(job, number=number)
 
     assert (run.code, run.reason) == (75, "shutdown"), run
     assert "Task was destroyed" not in run.log
-    assert seconds <= 4
     check_resume(job)
 
 
@@ -136,11 +131,10 @@ def test_what_cannot_be_cut(stuck, pipeline):
     """A pipeline that blocks the process, or its own close, ends with the process in time."""
     job = stuck(pipeline)
 
-    run, seconds = stop(job)
+    run = stop(job)
 
     assert run.code == 75, run
     assert "Something still runs" in run.log
-    assert seconds <= 4
     check_resume(job)
 
 
@@ -148,10 +142,9 @@ def test_at_once(stuck):
     """With a timeout of 0 everything is committed and cut off at once."""
     job = stuck()
 
-    run, seconds = stop(job, timeout=0)
+    run = stop(job, timeout=0)
 
     assert (run.code, run.reason) == (75, "shutdown"), run
-    assert seconds <= 3
     check_resume(job)
 
 
@@ -160,23 +153,21 @@ def test_a_second_signal(stuck, pipeline):
     """A second Ctrl-C ends at once, and the next run goes on at the last commit."""
     job = stuck(pipeline)
 
-    run, seconds = stop(job, timeout=30, number=signal.SIGINT, again=0.3)
+    run = stop(job, timeout=3600, number=signal.SIGINT, again=True)
 
     assert run.code == 75, run
-    assert seconds <= 2.5
     check_resume(job)
 
 
 def test_reactorless(stuck):
     """Without a reactor a stop takes as long, and ends with the same code."""
-    job = stuck()
+    job = stuck(spawn=True)
     job.configure(TWISTED_REACTOR_ENABLED=False, TWISTED_DNS_RESOLVER=None)
     env = {"http_proxy": f"http://127.0.0.1:{job.site.port}", "no_proxy": ""}
 
-    run, seconds = stop(job, env=env)
+    run = stop(job, env=env)
 
     assert (run.code, run.reason) == (75, "shutdown"), run
-    assert seconds <= 4
     check_resume(job, env=env)
 
 
@@ -186,10 +177,9 @@ def test_runspider(stuck):
     source = job.path("spider.py").read_text("utf-8").replace("class Second", "class _Second")
     job.write("one.py", source.replace('class _Second(Shop):\n    name = "second"\n', ""))
 
-    run, seconds = stop(job, "runspider", "one.py")
+    run = stop(job, "runspider", "one.py")
 
     assert (run.code, run.reason) == (75, "shutdown"), run
-    assert seconds <= 4
     check_resume(job, "runspider", "one.py")
 
 
@@ -229,6 +219,7 @@ RUNNER = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("process", "script"),
     [("CrawlerProcess", PROCESS), ("AsyncCrawlerProcess", PROCESS), ("CrawlerRunner", RUNNER)],
@@ -239,11 +230,10 @@ def test_two_spiders_in_a_script(stuck, process, script):
     job.write("script.py", dedent(script.format(process=process)))
     command = (sys.executable, "script.py")
 
-    run, seconds = stop(job, *command)
+    run = stop(job, *command)
 
     assert run.code == 1, run
     assert run.log.count("Closing spider (shutdown)") == 2
-    assert seconds <= 4
     check_resume(job, *command, jsonl="shop.jsonl", table=None)
     job.check_items(
         [*job.site.expected_items(), {"sku": "from the errback"}],
@@ -258,10 +248,9 @@ def test_a_second_signal_in_a_script(stuck):
     script = PROCESS.format(process="AsyncCrawlerProcess").replace("process.crawl(Second)", "")
     job.write("script.py", dedent(script))
 
-    run, seconds = stop(job, sys.executable, "script.py", again=0.3, timeout=30)
+    run = stop(job, sys.executable, "script.py", again=True, timeout=3600)
 
     assert run.code == 1, run
-    assert seconds <= 2.5
 
 
 HANGING = """
@@ -274,13 +263,13 @@ HANGING = """
     def hanging(self, *args, kind, **kwargs):
         if kind == "close":
             open("stuck", "w").close()
-            time.sleep(60)
+            time.sleep(3600)
         return create(self, *args, kind=kind, **kwargs)
     SnapshotStore.create = hanging
 """
 
 
-@pytest.mark.parametrize("again", [None, 0.2])
+@pytest.mark.parametrize("again", [False, True])
 @pytest.mark.parametrize(
     "command", [(), (sys.executable, "script.py")], ids=["crawl", "script"]
 )
@@ -290,9 +279,8 @@ def test_a_last_snapshot_that_hangs(plain_crawl, command, again):
     script = PROCESS.format(process="AsyncCrawlerProcess").replace("process.crawl(Second)", "")
     job.write("script.py", dedent(script.replace("Second, ", "")))
 
-    run, seconds = stop(job, *command, again=again, timeout=3 if again is None else 30)
+    run = stop(job, *command, again=again, timeout=3600 if again else 3)
 
     assert run.code == 75, run
     assert "the process ends now" in run.log
-    assert seconds <= 4
     job.check_items()

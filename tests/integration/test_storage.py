@@ -12,7 +12,7 @@ import sys
 import pytest
 from crawls import SHOP, check_same, wait_until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(150)]
+pytestmark = pytest.mark.integration
 
 TROUBLE = "trying again"
 WELL = "is written again"
