@@ -231,17 +231,17 @@ class Gate:
 
     def failing_for(self, now: float) -> float:
         """Seconds for which no request of it has succeeded, as far as it was asked."""
-        if self.breaker.answered:
-            return max(now - self.breaker.failing_since, 0.0)
-        return now - self.known_since
+        since = self.breaker.failing_since if self.breaker.answered else self.known_since
+        return max(now - max(since, self.held_until), 0.0)
 
 
 class Gates:
     """All gates of a crawl. They are made when they are needed, and idle ones are forgotten.
 
     *rng* gives a random number from 0 to 1, *breaker_of* a domain's configuration of its
-    breaker, *limit_of* its rate limit, *patience_of* when it is given up. *on_change* is called with (gate, old, new, event) after a breaker has changed,
-    *on_free* when what waits for a gate should ask again, *on_give_up* when one is given up.
+    breaker, *limit_of* its rate limit, *patience_of* when it is given up. *on_change* is called
+    with (gate, old, new, event) after a breaker has changed, *on_free* when what waits for a
+    gate should ask again, *on_give_up* when one is given up.
     """
 
     def __init__(
@@ -287,10 +287,13 @@ class Gates:
         self, domain: str, now: float, *, heed_breaker: bool = True, is_retry: bool = False
     ) -> float:
         """Not after *now* when a request may go, else when to ask again; inf: when told."""
+        config = self.config
+        crowded = is_retry and self._retrying >= config.retry_slots
         gate = self._gates.get(domain)
         if gate is None:
-            return 0.0
-        config = self.config
+            if not crowded:
+                return 0.0
+            gate = self.gate(domain, now)
         until = gate.ready_at(now, config.slow_start, heed_breaker=heed_breaker)
         if until > now:
             if gate.is_starting:
@@ -299,7 +302,7 @@ class Gates:
             return until
         if self._on_probation >= config.probation_slots and config.slow_start:
             until = self._take_turn(gate, now)
-        if is_retry and until <= now and self._retrying >= config.retry_slots:
+        if crowded and until <= now:
             self._retry_queue[gate] = None
             return inf
         return until
@@ -346,8 +349,10 @@ class Gates:
         gate.excused = False
         if self._queue:
             self._queue.pop(gate, None)
+        if is_retry:
+            self._retrying += 1
+            self._retry_queue.pop(gate, None)
         self._on_probation += probation
-        self._retrying += is_retry
         ticket = Ticket(gate, permit, now, probation, is_retry)
         if starts:
             ticket.probe = self._starting >= self.config.probation_slots
@@ -372,7 +377,7 @@ class Gates:
         return self._gates.get(gate.domain) is gate
 
     def is_given_up(self, domain: str) -> bool:
-        """Whether *domain* has reopened too often, and not succeeded since."""
+        """Whether *domain* has failed for too long, and not succeeded since."""
         gate = self._gates.get(domain)
         return gate is not None and gate.given_up
 
@@ -467,9 +472,14 @@ class Gates:
             self._make_room()
         if ticket.is_retry:
             self._retrying -= 1
-            if self._retry_queue:
-                gate, _ = self._retry_queue.popitem(last=False)
-                self._on_free(gate)
+            self._tell_retries()
+
+    def _tell_retries(self) -> None:
+        """Room for a retry goes to one that waits; all are told when nobody else will tell."""
+        waiting = len(self._retry_queue)
+        for _ in range(min(waiting, 1) if self._retrying else waiting):
+            gate, _ = self._retry_queue.popitem(last=False)
+            self._on_free(gate)
 
     def _make_room(self) -> None:
         self._on_probation -= 1
@@ -511,7 +521,7 @@ class Gates:
         if new is State.OPEN:
             gate.proven = False
         self._on_change(gate, old, new, event)
-        if new is State.OPEN:
+        if new is State.OPEN and event is not Event.TRIAL_THROTTLED:
             self._lose_patience(gate)
 
     def _excuse_late(self, trial: Ticket) -> None:
@@ -577,10 +587,11 @@ class Gates:
         self.gate(domain, now).breaker.force_open()
 
     def reset(self, domain: str, now: float) -> None:
-        """*domain* may be asked at once: no breaker, hold or throttling is left of it."""
+        """*domain* may be asked at once, and its failures are forgotten."""
         gate = self.gate(domain, now)
         gate.held_until, gate.pace = 0.0, None
         gate.failed = gate.given_up = False
+        gate.known_since, gate.chances = now, None
         gate.breaker.reset(now)
         if gate.lanes:
             self._on_free(gate)

@@ -43,7 +43,7 @@ SLOW = Mix(
     faults=True,
     settings={
         "ITEM_PIPELINES": {"spider.Slow": 300},
-        "DOWNLOAD_DELAY": 0.05,
+        "DOWNLOAD_DELAY": 0.02,
         "RESILIENCE_CHECKPOINT_ALIGN_TIMEOUT": 0.05,
     },
 )

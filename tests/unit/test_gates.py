@@ -11,21 +11,25 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from scrapy_resilience.core.breaker import Outcome, State
 from scrapy_resilience.core.breakerconfig import BreakerConfig
-from scrapy_resilience.core.gates import GateConfig, Gates
+from scrapy_resilience.core.gates import FROM_THE_END, GateConfig, Gates, Patience
 from scrapy_resilience.core.ratelimit import Rate
 
-BREAKER = BreakerConfig(failure_threshold=3, recovery_timeout=10.0, jitter=0.0)
+BREAKER = BreakerConfig(
+    failure_threshold=3, first_trial=0.0, recovery_timeout=10.0, jitter=0.0
+)
+EARLY = BreakerConfig(failure_threshold=3, jitter=0.0)
+ENDLESS = Patience(inf, inf)
 A = "a.test"
 
 
-def make(breaker=BREAKER, limits=None, max_trips=5, **config):
+def make(breaker=BREAKER, limits=None, patience=ENDLESS, **config):
     """Gates that note what they call."""
     gates = Gates(
         GateConfig(**{"slow_start": 1.0, "probation_slots": 2, **config}),
         lambda: 0.5,
         breaker_of=lambda _: breaker,
         limit_of=(limits or {}).get,
-        max_trips_of=lambda _: max_trips,
+        patience_of=lambda _: patience,
         on_change=lambda gate, _old, new, _event: gates.log.append((gate.domain, new)),
         on_free=lambda gate: gates.freed.append(gate.domain),
         on_give_up=lambda gate: gates.given_up.append(gate.domain),
@@ -44,6 +48,12 @@ def fail(gates, domain=A, now=0.0, times=3):
     """Some requests, and each fails."""
     for _ in range(times):
         ask(gates, domain, now, Outcome.FAILURE)
+
+
+def be_well(gates, domain=A, times=200):
+    """So many answers that a few failures in a row are unusual."""
+    for _ in range(times):
+        ask(gates, domain, 0.0, Outcome.SUCCESS)
 
 
 # --- slow start and probation ----------------------------------------------------
@@ -154,7 +164,7 @@ def test_a_domain_is_shut_by_hand():
 
 def test_a_reset_leaves_nothing():
     """Open, held, slowed down and given up: the domain is asked at once, and forgotten."""
-    gates = make(max_trips=0)
+    gates = make(patience=Patience(inf, inf, trips=0))
     ask(gates, A, 0.0, Outcome.THROTTLED)
     fail(gates)
     gates.hold(A, 60.0, "HTTP 429", 1.0)
@@ -215,16 +225,6 @@ def test_an_open_breaker_says_when():
     assert gates.log == [(A, State.OPEN)]
 
 
-def test_half_open_lets_one_through():
-    """A trial is under way: the next one waits for it, or for its time-out."""
-    gates = make()
-    fail(gates)
-
-    gates.acquire(A, 11.0)
-
-    assert gates.ready_at(A, 12.0) == inf or gates.ready_at(A, 12.0) > 300
-
-
 def test_what_waits_is_told_when_a_trial_ends():
     """A lane that waits for a trial asks again when it has ended."""
     gates = make()
@@ -238,9 +238,164 @@ def test_what_waits_is_told_when_a_trial_ends():
     assert gates.ready_at(A, 11.5) == 0.0
 
 
+def test_half_open_waits_for_a_trial_that_hangs():
+    """Until it ends, or is late: nobody need tell that it is."""
+    gates = make()
+    fail(gates)
+
+    trial = gates.acquire(A, 11.0)
+
+    assert gates.ready_at(A, 12.0) == 31.0
+    assert gates.ready_at(A, 31.0) == pytest.approx(51.0)
+    gates.settle(trial, Outcome.SUCCESS, 32.0)
+    assert gates.ready_at(A, 32.0) == 0.0
+
+
+def test_a_late_trial_leaves_its_place_on_probation():
+    """Other sick domains need it; when it ends after all, no place is freed twice."""
+    gates = make(probation_slots=1)
+    fail(gates)
+    fail(gates, "b.test", times=1)
+    trial = gates.acquire(A, 11.0)
+    assert gates.ready_at("b.test", 12.0) == inf
+
+    gates.ready_at(A, 31.0)
+
+    assert gates.freed == ["b.test"]
+    assert gates.ready_at("b.test", 31.0) == 0.0
+    gates.settle(trial, Outcome.FAILURE, 32.0)
+    gates.acquire("b.test", 32.0)
+    fail(gates, "c.test", now=32.0, times=1)
+    assert gates.ready_at("c.test", 32.0) == inf
+
+
+def test_what_hangs_since_before_keeps_no_trial_waiting():
+    """The first request has no answer yet, the others have failed: the trial comes in time."""
+    gates = make()
+    gates.acquire(A, 0.0)
+    for now in (1.0, 2.0, 3.0):
+        ask(gates, A, now, Outcome.FAILURE)
+
+    assert gates.ready_at(A, 3.5) == pytest.approx(13.1)
+    assert gates.ready_at(A, 13.1) <= 13.1
+
+
+def test_every_second_trial_is_from_the_end():
+    """First a page that has failed, then the last one of the queue, in turns."""
+    gates = make(breaker=EARLY)
+    fail(gates)
+    now, turns = 0.0, []
+    for _ in range(4):
+        now = gates.ready_at(A, now)
+        turns.append(gates.ready_at(A, now) == FROM_THE_END)
+        ask(gates, A, now, Outcome.FAILURE, took=0.0)
+
+    assert turns == [False, True, False, True]
+
+
+def test_a_closed_breaker_takes_the_queue_as_it_is():
+    """Only trials come from the end."""
+    gates = make(breaker=EARLY)
+    fail(gates)
+    ask(gates, A, 2.0, Outcome.FAILURE, took=0.0)
+    assert gates.ready_at(A, 4.0) == FROM_THE_END
+
+    ask(gates, A, 4.0, Outcome.SUCCESS)
+
+    assert gates.ready_at(A, 5.0) == 0.0
+
+
+# --- giving up ---------------------------------------------------------------------
+
+
+def trials(gates, now, end, outcome=Outcome.FAILURE):
+    """Make each trial in time, and return when they came."""
+    times = []
+    while now < end and A not in gates.given_up:
+        now = max(gates.ready_at(A, now), now)
+        if gates.ready_at(A, now) <= now:
+            times.append(round(now, 2))
+            ask(gates, A, now, outcome, took=0.0)
+    return times
+
+
+def test_a_domain_that_never_answered_is_given_up_after_a_minute():
+    """Its trials get rarer, and a last one comes at the limit, not later."""
+    gates = make(breaker=EARLY, patience=Patience())
+    fail(gates)
+
+    times = trials(gates, 1.0, 1000.0)
+
+    assert times[0] == pytest.approx(1.1)
+    assert times[-1] == pytest.approx(60.0)
+    assert gates.is_given_up(A)
+
+
+def test_a_domain_that_has_answered_is_given_up_after_an_hour():
+    """It counts from the first of its failures in a row, and trials are five minutes apart."""
+    gates = make(breaker=EARLY, patience=Patience())
+    be_well(gates)
+    fail(gates, now=1000.0, times=10)
+
+    times = trials(gates, 1001.0, 10_000.0)
+
+    assert times[-1] == pytest.approx(1000.1 + 3600)
+    assert len(times) < 30
+
+
+def test_a_success_ends_the_patience_anew():
+    """What is given up is asked again when it has answered."""
+    gates = make(breaker=EARLY, patience=Patience(60.0, 100.0))
+    fail(gates)
+    trials(gates, 1.0, 1000.0)
+    assert gates.is_given_up(A)
+
+    ask(gates, A, gates.ready_at(A, 60.0), Outcome.SUCCESS)
+
+    assert not gates.is_given_up(A)
+    assert gates.gate(A, 500.0).failing_for(500.0) == 0.0
+
+
+def test_patience_begins_after_a_hold():
+    """A domain that was told to be left alone has not failed meanwhile."""
+    gates = make(breaker=EARLY, patience=Patience())
+    ask(gates, A, 0.0, Outcome.THROTTLED)
+    gates.hold(A, 300.0, "Retry-After", 0.0)
+
+    fail(gates, now=300.0)
+
+    assert gates.given_up == []
+    assert trials(gates, 301.0, 1000.0)[-1] == pytest.approx(360.0)
+
+
+def test_a_throttled_trial_costs_no_patience():
+    """A domain that says when to come is there: it is asked then, and not before."""
+    gates = make(breaker=EARLY, patience=Patience())
+    fail(gates, now=0.0)
+    now = gates.ready_at(A, 1.0)
+
+    ask(gates, A, now, Outcome.THROTTLED, took=0.0, retry_after=120.0)
+
+    assert gates.given_up == []
+    assert gates.ready_at(A, now) == pytest.approx(now + 120.0)
+
+
+def test_a_reset_brings_new_patience():
+    """A replay gives its domains as much time as they had at first."""
+    gates = make(breaker=EARLY, patience=Patience())
+    be_well(gates)
+    fail(gates, now=1.0, times=10)
+    gates.reset(A, 500.0)
+
+    fail(gates, now=500.0)
+
+    assert gates.given_up == []
+    assert trials(gates, 501.0, 1000.0)[-1] == pytest.approx(560.0)
+
+
 def test_reopening_gives_a_domain_up():
-    """max_trips=1: the first reopening; what comes later is given up until a success."""
-    gates = make(max_trips=1)
+    """trips=1: the first reopening; what comes later is given up until a success."""
+    gates = make(patience=Patience(inf, inf, trips=1))
     fail(gates)
     assert gates.given_up == []
 
@@ -248,20 +403,157 @@ def test_reopening_gives_a_domain_up():
 
     assert gates.given_up == [A]
     assert gates.gate(A, 12.0).given_up
-    for now in (40.0, 41.0):
-        ask(gates, A, now, Outcome.SUCCESS)
+    ask(gates, A, 40.0, Outcome.SUCCESS)
     assert not gates.gate(A, 42.0).given_up
 
 
-@pytest.mark.parametrize(("max_trips", "openings"), [(0, 1), (-1, None)])
-def test_max_trips(max_trips, openings):
+@pytest.mark.parametrize(("trips", "openings"), [(0, 1), (-1, None)])
+def test_trips(trips, openings):
     """0 gives up at the first opening, -1 never."""
-    gates = make(max_trips=max_trips)
+    gates = make(patience=Patience(inf, inf, trips))
     fail(gates)
     for now in (20.0, 50.0, 200.0):
         ask(gates, A, now, Outcome.FAILURE)
 
     assert bool(gates.given_up) == (openings is not None)
+
+
+# --- retries -----------------------------------------------------------------------
+
+
+def test_a_failure_costs_a_try_when_others_are_answered():
+    """What fails while nobody is answered is the domain's failure, not the page's."""
+    gates = make()
+    assert not gates.costs_a_try(A, None)
+    fail(gates, times=1)
+    assert not gates.costs_a_try(A, None)
+    before = gates.answers(A)
+    assert not gates.costs_a_try(A, before)
+
+    ask(gates, A, 1.0, Outcome.SUCCESS)
+
+    assert gates.costs_a_try(A, None)
+    assert gates.costs_a_try(A, before)
+    assert not gates.costs_a_try(A, gates.answers(A))
+
+
+def test_tries_follow_what_retries_bring():
+    """Retries that fail lower them, first tries say nothing, and each domain has its own."""
+    gates = make()
+    at_first = gates.tries(A)
+    ask(gates, A, 0.0, Outcome.SUCCESS)
+    for now in range(50):
+        ask(gates, A, float(now), Outcome.FAILURE)
+        ask(gates, A, float(now), Outcome.SUCCESS)
+    assert gates.tries(A) == at_first
+
+    for now in range(50):
+        gates.settle(gates.acquire(A, float(now), is_retry=True), Outcome.SUCCESS, float(now))
+
+    assert gates.tries(A) < at_first
+    assert gates.tries("b.test") == at_first
+
+
+def test_an_outage_says_nothing_of_retries():
+    """Trials are retries of a domain that is down: its pages are worth as many tries after."""
+    gates = make()
+    be_well(gates)
+    fail(gates, times=10)
+    before = gates.tries(A)
+    for now in (100.0, 200.0, 400.0, 800.0):
+        gates.settle(gates.acquire(A, now, is_retry=True), Outcome.FAILURE, now)
+
+    assert gates.tries(A) == before
+
+
+def test_a_domain_answers_lately():
+    """For 30 s after an answer; one that is new is taken to be up as long."""
+    gates = make()
+    assert gates.answers_lately(A, 1e6)
+    fail(gates, now=100.0, times=1)
+    assert gates.answers_lately(A, 129.0)
+    assert not gates.answers_lately(A, 130.1)
+
+    ask(gates, A, 200.0, Outcome.SUCCESS, took=0.0)
+
+    assert gates.answers_lately(A, 229.0)
+    assert not gates.answers_lately(A, 230.0)
+
+
+def retries(gates, count, now=1.0):
+    """Let retries of domains go that are well, as many as may, and return their tickets."""
+    for number in range(count):
+        ask(gates, f"{number}.test", 0.0, Outcome.SUCCESS)
+    return [
+        gates.acquire(f"{number}.test", now, is_retry=True)
+        for number in range(count)
+        if gates.ready_at(f"{number}.test", now, is_retry=True) <= now
+    ]
+
+
+def test_few_retries_are_under_way():
+    """Beyond the places for retries they wait, and others don't; one that ends frees one."""
+    gates = make(retry_slots=2)
+    under_way = retries(gates, 4)
+    assert len(under_way) == 2
+    assert gates.ready_at("2.test", 1.0, is_retry=True) == inf
+    assert gates.ready_at("2.test", 1.0) == 0.0
+
+    gates.settle(under_way[0], Outcome.FAILURE, 2.0)
+
+    assert gates.freed == ["2.test"]
+    assert gates.ready_at("2.test", 2.0, is_retry=True) == 0.0
+
+
+def test_a_retry_that_finds_room_leaves_the_queue():
+    """Its domain is not told again, in the place of one that waits."""
+    gates = make(retry_slots=2)
+    first, second = retries(gates, 4)
+    gates.settle(first, Outcome.SUCCESS, 2.0)
+    gates.acquire("3.test", 2.0, is_retry=True)  # before 2.test, which was told
+    gates.ready_at("2.test", 2.0, is_retry=True)
+
+    gates.settle(second, Outcome.SUCCESS, 3.0)
+
+    assert gates.freed == ["2.test", "2.test"]
+
+
+def test_nobody_waits_for_room_that_is_there():
+    """Who is told may not come: when no retry is under way, all that wait are told."""
+    gates = make(retry_slots=1)
+    (only,) = retries(gates, 4)
+    gates.settle(only, Outcome.SUCCESS, 2.0)
+
+    assert gates.freed == ["1.test", "2.test", "3.test"]
+
+
+# --- probes ------------------------------------------------------------------------
+
+
+def test_the_first_request_of_one_more_new_domain_is_a_probe():
+    """Where as many wait for their first answer as there are places on probation."""
+    gates = make(probation_slots=2)
+    first = [gates.acquire(f"{number}.test", 0.0) for number in range(4)]
+    assert [ticket.probe for ticket in first] == [False, False, True, True]
+
+    for ticket in first[:3]:
+        gates.settle(ticket, Outcome.FAILURE, 1.0)
+
+    assert not gates.acquire("4.test", 1.0).probe
+
+
+def test_further_requests_are_no_probes():
+    """Only the first one of a domain is, and none of a domain that is known."""
+    gates = make(probation_slots=1)
+    ask(gates, A, 0.0, Outcome.SUCCESS)
+    gates.acquire("b.test", 0.0)
+
+    assert not gates.acquire(A, 0.0).probe
+    assert not gates.acquire("b.test", 1.0).probe
+    assert gates.acquire("c.test", 1.0).probe
+
+
+# --- what counts -------------------------------------------------------------------
 
 
 def test_the_first_word_counts():
@@ -523,7 +815,7 @@ class GatesMachine(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.gates = make()
+        self.gates = make(retry_slots=2)
         self.now = 0.0
         self.tickets = []
 
@@ -531,13 +823,13 @@ class GatesMachine(RuleBasedStateMachine):
     def wait(self, seconds):
         self.now += seconds
 
-    @rule(domain=domains)
-    def ask(self, domain):
-        if self.gates.ready_at(domain, self.now) <= self.now:
+    @rule(domain=domains, is_retry=st.booleans())
+    def ask(self, domain, is_retry):
+        if self.gates.ready_at(domain, self.now, is_retry=is_retry) <= self.now:
             gate = self.gates.gate(domain, self.now)
-            if gate.failed and not gate.proven:
+            if gate.failed and not gate.proven and gate.breaker.state is State.CLOSED:
                 assert gate.under_way == 0
-            ticket = self.gates.acquire(domain, self.now)
+            ticket = self.gates.acquire(domain, self.now, is_retry=is_retry)
             assert ticket.permit is not None
             self.tickets.append(ticket)
 
@@ -561,7 +853,7 @@ class GatesMachine(RuleBasedStateMachine):
         """A kill: what was under way is gone, the rest goes on."""
         saved = {}
         saved.update({k: v for k, v in self.gates.changed(self.now, self.now).items() if v})
-        self.gates, self.tickets = make(), []
+        self.gates, self.tickets = make(retry_slots=2), []
         self.gates.restore(saved, self.now, self.now)
 
     @invariant()
@@ -569,6 +861,10 @@ class GatesMachine(RuleBasedStateMachine):
         under_way = sum(gate.under_way for gate in self.gates._gates.values())
         assert under_way == len(self.tickets)
         assert self.gates._on_probation == sum(t.probation for t in self.tickets)
+        assert self.gates._starting == sum(t.starts for t in self.tickets)
+        retrying = sum(t.is_retry for t in self.tickets)
+        assert self.gates._retrying == retrying <= 2
+        assert retrying or not self.gates._retry_queue
 
 
 GatesMachine.TestCase.settings = settings(stateful_step_count=40)
