@@ -187,7 +187,9 @@ class Config:
         minimum=0.001,
     )
     breaker_max_recovery_timeout: float = _setting(
-        3600.0, "Seconds between two trial requests at most, without early trials.", minimum=0.001
+        3600.0,
+        "Seconds between two trial requests at most, without early trials.",
+        minimum=0.001,
     )
     breaker_half_open_max: int = _setting(
         3, "Trial requests of a half-open breaker, one at a time.", minimum=1

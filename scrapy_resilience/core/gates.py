@@ -88,8 +88,13 @@ class Ticket:
         "gate", "is_retry", "open", "permit", "probation", "probe", "sent_at", "starts",
     )  # fmt: skip
 
-    def __init__(  # noqa: PLR0917 - one for each request: keywords cost time
-        self, gate: Gate, permit: int | None, sent_at: float, probation: bool, is_retry: bool  # noqa: FBT001
+    def __init__(
+        self,
+        gate: Gate,
+        permit: int | None,
+        sent_at: float,
+        probation: bool,
+        is_retry: bool,  # noqa: FBT001
     ) -> None:
         self.gate = gate
         self.permit = permit
@@ -495,9 +500,7 @@ class Gates:
         if gate.domain in self._stored:
             self._mark(gate)
 
-    def _follow(
-        self, ticket: Ticket, outcome: Outcome, now: float, *, pushback: bool
-    ) -> None:
+    def _follow(self, ticket: Ticket, outcome: Outcome, now: float, *, pushback: bool) -> None:
         """Let the pace follow an answer.
 
         The first 503 of a page begins none: more often it means anything else.

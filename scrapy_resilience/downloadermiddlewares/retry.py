@@ -257,9 +257,7 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
         new.meta[names.META_ANSWERS_BEFORE] = self._gates.answers(request)
         if not failure.counts:
             new.meta["retry_times"] = failure.attempts - 1
-        elif not (
-            failure.retries == _NO_LIMIT or self._gates.is_failed_by_proxy(request)
-        ):
+        elif not (failure.retries == _NO_LIMIT or self._gates.is_failed_by_proxy(request)):
             self._wait_for_budget(failure)
         if self._caches:
             new.meta["dont_cache"] = True  # or it would be given the failure again

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import random
-
 from contextvars import ContextVar
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
@@ -20,7 +19,6 @@ from scrapy import Request
 from scrapy.exceptions import IgnoreRequest
 from scrapy.http.request import NO_CALLBACK
 from scrapy.utils.defer import deferred_from_coro
-
 
 from scrapy_resilience import _clock, names, signals
 from scrapy_resilience._scrapy import take_back, under_way, wake
@@ -51,9 +49,7 @@ __all__ = ["Gatekeeper", "HeldBack", "gatekeeper_of"]
 logger = logging.getLogger(__name__)
 
 _SEPARATOR: Final = "\t"
-_LANE_KEYS: Final = frozenset(
-    {names.META_OPEN_ACTION, "download_slot", names.META_FAILED_AT}
-)
+_LANE_KEYS: Final = frozenset({names.META_OPEN_ACTION, "download_slot", names.META_FAILED_AT})
 _OF_A_PAGE: Final = frozenset({BLOCKED, CONTENT})
 _ERROR: Final = 500
 _OVERLOADED: Final = 503
@@ -178,9 +174,7 @@ class Gatekeeper:
         return self.gates.is_given_up(self._split(lane)[0])
 
     def handed_out(self, request: Request, lane: str, now: float) -> None:
-        ticket = self.gates.acquire(
-            self._split(lane)[0], now, is_retry=is_of_retries(lane)
-        )
+        ticket = self.gates.acquire(self._split(lane)[0], now, is_retry=is_of_retries(lane))
         if _PROXY in request.meta:
             self._with_own_proxy.add(request)
         self._sent(request, ticket)
@@ -238,7 +232,9 @@ class Gatekeeper:
 
     def _check(self, url: str) -> None:
         """Ask for a page to hear whether its domain answers; nobody gets the answer."""
-        request = Request(url, callback=NO_CALLBACK, meta={"dont_cache": True}, dont_filter=True)
+        request = Request(
+            url, callback=NO_CALLBACK, meta={"dont_cache": True}, dont_filter=True
+        )
         self._for_nobody.add(request)
         self._stats.inc_value(names.STAT_BREAKER_CHECKS)
         self.acquire(request, _clock.monotonic())  # now: the next lane that asks must wait
@@ -490,9 +486,7 @@ class Gatekeeper:
 
 def _can_be_asked_again(request: Request, result: Response | Exception) -> bool:
     return (
-        request.method == "GET"
-        and not isinstance(result, Exception)
-        and result.status == 200  # noqa: PLR2004 - HTTP
+        request.method == "GET" and not isinstance(result, Exception) and result.status == 200  # noqa: PLR2004 - HTTP
     )
 
 

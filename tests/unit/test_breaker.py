@@ -147,9 +147,7 @@ def row_that_opens(breaker):
     return count
 
 
-@pytest.mark.parametrize(
-    ("failures", "row"), [(0, 5), (10, 6), (60, 14), (100, 25), (140, 49)]
-)
+@pytest.mark.parametrize(("failures", "row"), [(0, 5), (10, 6), (60, 14), (100, 25), (140, 49)])
 def test_the_row_follows_the_usual_share(failures, row):
     """The more of 200 calls have failed, the longer the row that opens it."""
     assert row_that_opens(flaky(failures)) == row
