@@ -156,6 +156,7 @@ class Crawl:
         self.spawn = spawn
         self.runs = 0
         self.kills = 0
+        self.code = None
         self.commands = []
         self.made.append(self)
 
@@ -203,6 +204,7 @@ class Crawl:
     def process(self, *command, env=None):
         """A child process under way: ``scrapy crawl shop`` by default."""
         self.runs += 1
+        self.code = None
         log = self.folder / f"log.{self.runs}"
         command = [*map(str, command or ("crawl", "shop"))]
         script = command[0] == sys.executable
@@ -242,14 +244,15 @@ class Crawl:
             process.kill()
             process.wait()
             raise AssertionError(f"not ended in {limit} s: {self.last()}") from None
-        run = self.last()
-        run.code = process.returncode
-        return run
+        self.code = process.returncode
+        return self.last()
 
     def last(self):
         log = self.folder / f"log.{self.runs}"
         out = log.with_suffix(f".{self.runs}.out")
-        return Run(None, log.read_text("utf-8", "replace"), out.read_text("utf-8", "replace"))
+        return Run(
+            self.code, log.read_text("utf-8", "replace"), out.read_text("utf-8", "replace")
+        )
 
     def report(self):
         """What a failed test shows: each command, the last log, the JOBDIR."""
@@ -268,8 +271,15 @@ class Crawl:
         with self.process(*command, env=env) as process:
             return self.ended(process, limit)
 
+    def is_over(self):
+        """Whether the last kill came behind the last commit: nothing is left to do."""
+        killed = self.code == KILLED and self.settings["JOBDIR"] is not None
+        return killed and bool((self.state() or {}).get("finished"))
+
     def finish(self, *command, **kwargs):
         """Run to the end, which must be a good one."""
+        if self.is_over():
+            return self.last()
         run = self.run(*command, **kwargs)
         run.check_finished()
         return run
@@ -278,6 +288,8 @@ class Crawl:
         self, *command, commits=2, until=None, spread=0.1, number=signal.SIGKILL, env=None
     ):
         """Run for some commits (or *until*) and a random moment more, then send a signal."""
+        if self.is_over():
+            return self.last()
         enough = self.commits() + commits
         reached = until or (lambda: self.commits() >= enough)
         with self.process(*command, env=env) as process:
@@ -298,8 +310,8 @@ class Crawl:
         """Be killed several times, and then end well."""
         for _ in range(kills):
             run = self.run_until(*command, commits=commits, spread=spread, env=env)
-            if run.code != KILLED or (self.state() or {}).get("finished"):
-                break  # a kill may come after the last commit
+            if run.code != KILLED or self.is_over():
+                break
         else:
             run = self.run(*command, env=env, limit=limit)
         if run.code != KILLED:
