@@ -11,6 +11,9 @@ CSV feed, which must have every item exactly once.
 The server counts what was asked in all; the bound is the undisturbed run's count and, per
 kill, one checkpoint interval of work (at the undisturbed run's average rate) and the 16
 requests in flight. The interval is chosen so that the kills fit into the crawl.
+
+``--only flaky``: 30 % of the pages answer 503 at their first request, and still there is no
+dead letter.
 """
 
 from __future__ import annotations
@@ -40,6 +43,8 @@ if TYPE_CHECKING:
     from benchmarks.crawls import Options
 
 _FEEDS = ("items.jsonl", "items.csv")
+_USUAL, _FLAKY = 0.05, 0.3
+"""Shares of the pages that answer 503 at their first request."""
 _IN_FLIGHT = 16
 """Scrapy's CONCURRENT_REQUESTS."""
 
@@ -51,7 +56,7 @@ def run(options: Options) -> Outcome:
         pages=options.of(500, 100),
         latency=0.02,
         redirects=0.1,
-        first_try_503=0.05,
+        first_try_503=_FLAKY if options.only == "flaky" else _USUAL,
         items=2,
     )
     kills = options.kills or options.of(20, 4)
