@@ -29,6 +29,7 @@ _NAMES = (
     "snapshots",
     "gates",
     "flaky",
+    "outages",
     "normalize",
     "drift",
 )
