@@ -1,4 +1,4 @@
-"""Flaky, dying and dead hosts against the real core, on a simulated clock: no server, no Scrapy.
+"""Flaky, dying and dead hosts against the real core, on a simulated clock.
 
 The frontier, the gates, their breakers, the tries and the backoff are those of a crawl, all
 settings at their defaults; simulated are the hosts, the downloader (8 requests a host, 16 in
@@ -60,6 +60,8 @@ _BREAK = 0.3
 """Seconds after which hosts break."""
 _RETRIES = "\tretry"
 _SEEDS = 20
+_GOLDEN = (5**0.5 - 1) / 2
+"""Its multiples are spread evenly between whole numbers."""
 _DELAYS = RetryPolicy()
 
 
@@ -97,7 +99,7 @@ class Host:
     def fails(self, page: Page, now: float, rng: random.Random) -> bool:
         if self.is_down(now) or page.number in self.bad:
             return True
-        first = page.requests == 1 and random.Random(repr(page.number)).random() < self.first_try
+        first = page.requests == 1 and _is_chosen(page.number, self.first_try)
         return first or rng.random() < self.at_random
 
     def seconds(self, now: float) -> float:
@@ -110,6 +112,11 @@ class Host:
 
 
 _ALWAYS = (0.0, inf)
+
+
+def _is_chosen(number: int, share: float) -> bool:
+    """Whether a page is one of *share* of all, the same ones each time."""
+    return number * _GOLDEN % 1 < share
 
 
 @dataclass(frozen=True)
@@ -169,7 +176,7 @@ class Simulation:
 
     def __init__(self, kind: Kind, seed: int) -> None:
         self.kind = kind
-        self.rng = random.Random(seed)
+        self.rng = random.Random(seed)  # noqa: S311 - a simulation
         self.now = 0.0
         self.result = Result()
         self.gates = Gates(
@@ -249,9 +256,7 @@ class Simulation:
         self, page: Page, ticket: Ticket, proxy: tuple[Ticket, bool] | None, *, failed: bool
     ) -> None:
         if proxy is not None:
-            self.gates.settle(
-                proxy[0], Ended.SUCCESS if proxy[1] else Ended.FAILURE, self.now
-            )
+            self.gates.settle(proxy[0], Ended.SUCCESS if proxy[1] else Ended.FAILURE, self.now)
             if not proxy[1]:  # not the host's failure: on with another one
                 self.result.wasted += 1
                 self.gates.settle(ticket, Ended.IGNORED, self.now)
@@ -357,7 +362,9 @@ def run(options: Options) -> Outcome:
     seeds = options.of(_SEEDS, 3)
     for name, kind in KINDS.items():
         if options.only in name:
-            outcome.rows.append(_row(name, kind, range(options.seed, options.seed + seeds), outcome))
+            outcome.rows.append(
+                _row(name, kind, range(options.seed, options.seed + seeds), outcome)
+            )
     if not options.only:
         _add_curve(outcome, options, seeds)
     return outcome

@@ -95,8 +95,13 @@ class Ticket:
         "gate", "is_retry", "open", "permit", "probation", "probe", "sent_at", "starts",
     )  # fmt: skip
 
-    def __init__(  # noqa: PLR0917 - one for each request: keywords cost time
-        self, gate: Gate, permit: int | None, sent_at: float, probation: bool, is_retry: bool  # noqa: FBT001
+    def __init__(
+        self,
+        gate: Gate,
+        permit: int | None,
+        sent_at: float,
+        probation: bool,  # noqa: FBT001
+        is_retry: bool,  # noqa: FBT001
     ) -> None:
         self.gate = gate
         self.permit = permit

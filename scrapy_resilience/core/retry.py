@@ -205,10 +205,11 @@ class RetryBudgets:
 
     A token bucket, as in Finagle's RetryBudget, but filled by answers: each puts in *share*
     tokens, a retry takes one out, and *reserve* tokens come each *ttl* seconds by themselves.
-    A retry that finds none waits. The reserve is what fails before the first answers come:
-    with 10, a domain whose every page fails once takes 40 s, not 3. So a domain that answers a third of its requests is never
-    slowed down, and one that answers none soon is. At most *most* domains are known, two
-    numbers each: one that was not heard of for long has a full reserve anyway.
+    A retry that finds none waits. So a domain that answers a third of its requests is never
+    slowed down, and one that answers none soon is. The reserve has to last until the first
+    answers come: with 10, a domain whose every page fails once takes 40 s, not 3. At most
+    *most* domains are known, two numbers each: one that was not heard of for long has a full
+    reserve anyway.
     """
 
     def __init__(

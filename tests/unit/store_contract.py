@@ -164,7 +164,9 @@ class StoreContract:
     def test_rows_come_backwards(self, store, reopen):
         """The last row of a lane comes first, and no row of another lane."""
         rows = [row(1, rank, order) for rank in (-1, 0, 3) for order in (-9, -2, 7)]
-        store.commit(Changes(inserts=[row(0, 5, 5), *rows, row(2, 9, 9)], lanes={1: ("one", 9)}))
+        store.commit(
+            Changes(inserts=[row(0, 5, 5), *rows, row(2, 9, 9)], lanes={1: ("one", 9)})
+        )
 
         with closing(reopen().read_backwards(1)) as found:
             assert list(found) == rows[::-1]

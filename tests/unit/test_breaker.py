@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from scrapy_resilience.core.breaker import (
     TRANSITIONS,
     Breaker,
-    BreakerConfig,
     Event,
     Outcome,
     State,
 )
+from scrapy_resilience.core.breakerconfig import BreakerConfig
 from scrapy_resilience.exceptions import ConfigurationError
 
 SLOW = {"failure_threshold": 0, "slow_call_duration": 2, "min_calls": 4}
@@ -145,9 +145,7 @@ def row_that_opens(breaker):
     return count
 
 
-@pytest.mark.parametrize(
-    ("failures", "row"), [(0, 5), (10, 6), (60, 14), (100, 25), (140, 49)]
-)
+@pytest.mark.parametrize(("failures", "row"), [(0, 5), (10, 6), (60, 14), (100, 25), (140, 49)])
 def test_the_row_follows_the_usual_share(failures, row):
     """The more of 200 calls have failed, the longer the row that opens it."""
     assert row_that_opens(flaky(failures)) == row
@@ -282,7 +280,7 @@ def late_trial(**settings):
 
 @pytest.mark.parametrize("now", [31.0, 60.0])
 def test_a_late_trial_that_passes_closes_it(now):
-    """A trial after its time was slow, and the other side is up: open or half-open, it closes."""
+    """The other side is slow, and up: whether it is open or half-open by then, it closes."""
     breaker, permit = late_trial()
     breaker.ready_at(now)
 

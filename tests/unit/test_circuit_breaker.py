@@ -29,7 +29,6 @@ from scrapy_resilience.exceptions import (
     ResilienceError,
 )
 
-
 AT_ONCE = {"first_trial": 0, "recovery_timeout": 10, "jitter": 0}
 """Open for 10 s from the first time on."""
 

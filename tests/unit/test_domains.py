@@ -62,7 +62,8 @@ def test_a_domain_may_be_given_up_sooner():
 
 
 @pytest.mark.parametrize(
-    ("value", "patience"), [(5, (5, 5)), ([5, 60.5], (5, 60.5)), ([0], (0, 0)), ((1, 2), (1, 2))]
+    ("value", "patience"),
+    [(5, (5, 5)), ([5, 60.5], (5, 60.5)), ([0], (0, 0)), ((1, 2), (1, 2))],
 )
 def test_patience_is_for_two_kinds_of_domains(value, patience):
     """One number is for those that never answered and for those that have, two are for each."""

@@ -14,9 +14,7 @@ from scrapy_resilience.core.breakerconfig import BreakerConfig
 from scrapy_resilience.core.gates import FROM_THE_END, GateConfig, Gates, Patience
 from scrapy_resilience.core.ratelimit import Rate
 
-BREAKER = BreakerConfig(
-    failure_threshold=3, first_trial=0.0, recovery_timeout=10.0, jitter=0.0
-)
+BREAKER = BreakerConfig(failure_threshold=3, first_trial=0.0, recovery_timeout=10.0, jitter=0.0)
 EARLY = BreakerConfig(failure_threshold=3, jitter=0.0)
 ENDLESS = Patience(inf, inf)
 A = "a.test"
