@@ -145,7 +145,9 @@ def row_that_opens(breaker):
     return count
 
 
-@pytest.mark.parametrize(("failures", "row"), [(0, 5), (10, 6), (60, 14), (100, 25), (140, 49)])
+@pytest.mark.parametrize(
+    ("failures", "row"), [(0, 5), (10, 5), (20, 6), (60, 12), (100, 20), (140, 32)]
+)
 def test_the_row_follows_the_usual_share(failures, row):
     """The more of 200 calls have failed, the longer the row that opens it."""
     assert row_that_opens(flaky(failures)) == row
@@ -165,7 +167,7 @@ def test_the_present_row_is_part_of_the_usual_share():
     breaker = make(failure_threshold=5)
     call(breaker, PASSED, 0.0)
 
-    assert row_that_opens(breaker) > breaker.config.failure_threshold
+    assert 15 < row_that_opens(breaker) < 30
 
 
 def test_a_domain_whose_pages_all_fail_once_is_up():

@@ -90,7 +90,7 @@ class Model:
     def is_down(self):
         """Say whether such a row is not to be expected of such a domain."""
         failures, successes = self.usual()
-        share = min((failures + 0.5) / (failures + successes + 10), 0.75)
+        share = min((failures + 1) / (failures + successes + 20), 0.75)
         return not self.answered or self.row >= log(1e6) / log(0.98 / share)
 
     def pass_time(self, now, chance):
