@@ -7,7 +7,7 @@ all, 30 ms, a timeout of 5 s) and what the middlewares do with an answer.
 ==================  ==================================================================
 first try           so many pages answer 503 on their first request, then 200
 random              so many requests answer 503
-bad pages           200 pages in a row of 1,000 that always answer 500
+bad pages           200 pages in a row of 1,000 that always answer 500; and 40 of 200
 dead                a host that never answers (silent), or refuses connections
 dies                it fails now and then, and for good after 0.3 s, at once
 outage              it answers 503 from 0.3 s on, for so long
@@ -40,6 +40,7 @@ from scrapy_resilience.core.breaker import Event, State
 from scrapy_resilience.core.breaker import Outcome as Ended
 from scrapy_resilience.core.gates import FROM_THE_END, GateConfig, Gates
 from scrapy_resilience.core.retry import RetryBudgets, RetryPolicy, fast_backoff
+from scrapy_resilience.frontier.lane import Order
 from scrapy_resilience.frontier.lanes import Frontier
 from scrapy_resilience.frontier.store import MemoryStore
 
@@ -139,6 +140,8 @@ KINDS: dict[str, Kind] = {
     "random 20 %": _one(Host(at_random=0.2)),
     "random 60 %": _one(Host(at_random=0.6)),
     "bad pages": _one(Host(pages=1000, bad=range(300, 500))),
+    "40 bad pages": _one(Host(bad=range(100, 140))),
+    "40 bad at the end": _one(Host(bad=range(160, 200))),
     "dead, silent": _one(Host(down=_ALWAYS, silent=True)),
     "dead, refused": _one(Host(down=_ALWAYS)),
     "dies, 5 %": _one(Host(pages=1000, at_random=0.05, down=(_BREAK, inf))),
@@ -187,7 +190,12 @@ class Simulation:
             on_give_up=self._give_up,
         )
         self.budgets = RetryBudgets()
-        self.frontier = Frontier(MemoryStore(), limit=lambda _: _A_HOST, gate=self._ready_at)
+        self.frontier = Frontier(
+            MemoryStore(),
+            limit=lambda _: _A_HOST,
+            order=Order(lifo=False),
+            gate=self._ready_at,
+        )
         self._given_up: set[str] = set()
         self._ends: list[tuple[float, int, Callable[[], None]]] = []
         self._number = 0
