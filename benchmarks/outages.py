@@ -109,7 +109,8 @@ class Host:
         return _TIMEOUT if self.silent else _FAST
 
     def can_be_had(self, page: Page) -> bool:
-        return page.number not in self.bad and self.down[1] - self.down[0] < _LIMIT
+        dies = self.down[0] < inf and self.down[1] == inf
+        return page.number not in self.bad and not dies
 
 
 _ALWAYS = (0.0, inf)
@@ -170,6 +171,7 @@ class Result:
     lost: int = 0
     wasted: int = 0
     items: int = 0
+    letters: int = 0
     last_item: float = 0.0
     problems: list[str] = field(default_factory=list)
 
@@ -199,9 +201,10 @@ class Simulation:
         self._given_up: set[str] = set()
         self._ends: list[tuple[float, int, Callable[[], None]]] = []
         self._number = 0
+        self._pages = 0
         for name, host in kind.hosts.items():
             for number in range(1 if host.chain else host.pages):
-                self.frontier.push(name, Page(name, number))
+                self._start(name, number)
 
     def run(self) -> Result:
         while self.now < _LIMIT:
@@ -212,6 +215,8 @@ class Simulation:
                 break
         if len(self.frontier):
             self.result.problems.append(f"{len(self.frontier)} requests wait for ever")
+        elif self.result.items + self.result.letters != self._pages:
+            self.result.problems.append("a page is neither an item nor a dead letter")
         self.result.seconds = self.now
         return self.result
 
@@ -279,7 +284,7 @@ class Simulation:
         self.result.last_item = self.now
         host = self.kind.hosts[page.host]
         if host.chain and page.number + 1 < host.pages:
-            self.frontier.push(page.host, Page(page.host, page.number + 1))
+            self._start(page.host, page.number + 1)
 
     def _failed(self, page: Page, ticket: Ticket) -> None:
         host, gates = page.host, self.gates
@@ -300,12 +305,17 @@ class Simulation:
             delay = max(delay, min(self.budgets.retry(host, self.now), _DELAYS.max_delay))
         self._push(page, 0.0 if gates.is_given_up(host) else delay)
 
+    def _start(self, host: str, number: int) -> None:
+        self._pages += 1
+        self.frontier.push(host, Page(host, number))
+
     def _push(self, page: Page, delay: float) -> None:
         lane = page.host + _RETRIES
         self.frontier.push(lane, page, fifo=True, delay=delay, now=self.now)
         self.frontier.reroute(lane, page.host)
 
     def _lose(self, page: Page) -> None:
+        self.result.letters += 1
         self.result.lost += self.kind.hosts[page.host].can_be_had(page)
 
     def _proxy(self) -> tuple[Ticket, bool] | None:
