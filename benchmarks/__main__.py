@@ -30,6 +30,7 @@ _NAMES = (
     "gates",
     "flaky",
     "pacing",
+    "outages",
     "normalize",
     "drift",
 )

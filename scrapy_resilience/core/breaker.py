@@ -53,12 +53,13 @@ from enum import Enum
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
-from scrapy_resilience.core.breakerconfig import BreakerConfig
 from scrapy_resilience.core.usual import UsualShare
 from scrapy_resilience.core.window import Counts, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from scrapy_resilience.core.breakerconfig import BreakerConfig
 
 __all__ = ["TRANSITIONS", "Breaker", "Event", "Outcome", "State"]
 

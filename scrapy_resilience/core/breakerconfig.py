@@ -15,7 +15,7 @@ __all__ = ["BreakerConfig"]
 _TRIPS_MAX: Final = 64
 """Twice as long that often is longer than anybody waits."""
 _EARLY_GROWTH: Final = 1.5
-"""With 2 the 90th percentile of the wait after an outage of 120 s is 130 s, with 1.5 it is 77."""
+"""With 2 the wait after an outage of 120 s is 130 s (90th percentile), with 1.5 it is 77 s."""
 _YEAR: Final = 366 * 86400.0
 _MANY: Final = 1_000_000
 _BOUNDS: Final[Mapping[str, tuple[float, float]]] = {

@@ -93,7 +93,7 @@ class Ticket:
         gate: Gate,
         permit: int | None,
         sent_at: float,
-        probation: bool,
+        probation: bool,  # noqa: FBT001
         is_retry: bool,  # noqa: FBT001
     ) -> None:
         self.gate = gate

@@ -16,11 +16,11 @@ from report import report
 from scrapy_resilience.core.breaker import (
     TRANSITIONS,
     Breaker,
-    BreakerConfig,
     Event,
     Outcome,
     State,
 )
+from scrapy_resilience.core.breakerconfig import BreakerConfig
 from scrapy_resilience.exceptions import ConfigurationError
 
 SLOW = {"failure_threshold": 0, "slow_call_duration": 2, "min_calls": 4}
@@ -147,7 +147,9 @@ def row_that_opens(breaker):
     return count
 
 
-@pytest.mark.parametrize(("failures", "row"), [(0, 5), (10, 6), (60, 14), (100, 25), (140, 49)])
+@pytest.mark.parametrize(
+    ("failures", "row"), [(0, 5), (10, 5), (20, 7), (60, 12), (100, 20), (140, 32)]
+)
 def test_the_row_follows_the_usual_share(failures, row):
     """The more of 200 calls have failed, the longer the row that opens it."""
     assert row_that_opens(flaky(failures)) == row
@@ -167,7 +169,7 @@ def test_the_present_row_is_part_of_the_usual_share():
     breaker = make(failure_threshold=5)
     call(breaker, PASSED, 0.0)
 
-    assert row_that_opens(breaker) > breaker.config.failure_threshold
+    assert 15 < row_that_opens(breaker) < 30
 
 
 def test_a_domain_whose_pages_all_fail_once_is_up():
@@ -282,7 +284,7 @@ def late_trial(**settings):
 
 @pytest.mark.parametrize("now", [31.0, 60.0])
 def test_a_late_trial_that_passes_closes_it(now):
-    """A trial after its time was slow, and the other side is up: open or half-open, it closes."""
+    """The other side is slow, and up: whether it is open or half-open by then, it closes."""
     breaker, permit = late_trial()
     breaker.ready_at(now)
 
