@@ -38,11 +38,12 @@ from benchmarks import curve
 from benchmarks.report import Outcome
 from scrapy_resilience.core.breaker import Event, State
 from scrapy_resilience.core.breaker import Outcome as Ended
-from scrapy_resilience.core.gates import FROM_THE_END, GateConfig, Gates
+from scrapy_resilience.core.gates import GateConfig, Gates
 from scrapy_resilience.core.retry import RetryBudgets, RetryPolicy, fast_backoff
 from scrapy_resilience.frontier.lane import Order
 from scrapy_resilience.frontier.lanes import Frontier
 from scrapy_resilience.frontier.store import MemoryStore
+from scrapy_resilience.gates.trials import RETRIES, Trials, is_of_retries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -59,7 +60,6 @@ _ALL = 16
 _LIMIT = 7200.0
 _BREAK = 0.3
 """Seconds after which hosts break."""
-_RETRIES = "\tretry"
 _SEEDS = 20
 _GOLDEN = (5**0.5 - 1) / 2
 """Its multiples are spread evenly between whole numbers."""
@@ -198,6 +198,8 @@ class Simulation:
             order=Order(lifo=False),
             gate=self._ready_at,
         )
+        self._trials = Trials(self.frontier, self._check)
+        self._known: dict[str, Page] = {}
         self._given_up: set[str] = set()
         self._ends: list[tuple[float, int, Callable[[], None]]] = []
         self._number = 0
@@ -246,7 +248,7 @@ class Simulation:
         page: Page = row.data
         page.requests += 1
         host = self.kind.hosts[page.host]
-        ticket = self.gates.acquire(page.host, self.now, is_retry=lane.endswith(_RETRIES))
+        ticket = self.gates.acquire(page.host, self.now, is_retry=is_of_retries(lane))
         proxy = self._proxy()
         failed, seconds = host.fails(page, self.now, self.rng), host.seconds(self.now)
         if ticket.probe:
@@ -279,6 +281,8 @@ class Simulation:
             self._failed(page, ticket)
             return
         self.gates.settle(ticket, Ended.SUCCESS, self.now)
+        ticket.gate.known_page = page.host
+        self._known[page.host] = page
         self.budgets.answered(page.host, self.now)
         self.result.items += 1
         self.result.last_item = self.now
@@ -310,7 +314,7 @@ class Simulation:
         self.frontier.push(host, Page(host, number))
 
     def _push(self, page: Page, delay: float) -> None:
-        lane = page.host + _RETRIES
+        lane = page.host + RETRIES
         self.frontier.push(lane, page, fifo=True, delay=delay, now=self.now)
         self.frontier.reroute(lane, page.host)
 
@@ -331,25 +335,30 @@ class Simulation:
     # --- the gates ---
 
     def _ready_at(self, lane: str, now: float) -> float:
-        host = lane.removesuffix(_RETRIES)
-        is_retry = lane != host
+        host = lane.removesuffix(RETRIES)
+        is_retry = is_of_retries(lane)
         until = self.gates.ready_at(host, now, is_retry=is_retry)
-        if until <= now:
-            if self._is_others_turn(host, until, is_retry=is_retry):
-                until = inf
-            elif is_retry:
-                return 0.0
+        gate = self.gates.gate(host, now)
+        if until <= now and self.gates.is_half_open(host):
+            until = now if self._trials.has_turn(lane, gate) else inf
         if until > now:
-            gate = self.gates.gate(host, now)
             gate.wait(lane)
             if gate.given_up:
                 self._given_up.add(host)
         return until
 
-    def _is_others_turn(self, host: str, until: float, *, is_retry: bool) -> bool:
-        if is_retry == (until != FROM_THE_END) or not self.gates.is_half_open(host):
-            return False
-        return self.frontier.waiting(host if is_retry else host + _RETRIES) > 0
+    def _check(self, host: str) -> None:
+        """Ask for a page that is known to work."""
+        page, ticket = self._known[host], self.gates.acquire(host, self.now)
+        page.requests += 1
+        kind = self.kind.hosts[host]
+        failed = kind.fails(page, self.now, self.rng)
+        self.result.wasted += kind.is_down(self.now)
+
+        def end() -> None:
+            self.gates.settle(ticket, Ended.FAILURE if failed else Ended.SUCCESS, self.now)
+
+        self._at(self.now + kind.seconds(self.now), end)
 
     def _free(self, gate: Gate) -> None:
         lanes, gate.lanes = gate.lanes, None
@@ -362,7 +371,7 @@ class Simulation:
     def _write_off(self) -> None:
         while self._given_up:
             host = self._given_up.pop()
-            for lane in (host, host + _RETRIES):
+            for lane in (host, host + RETRIES):
                 self.frontier.recall(lane)
                 while (row := self.frontier.take(lane)) is not None:
                     self.frontier.done(row)
