@@ -105,7 +105,9 @@ class CircuitBreaker:
         :exc:`asyncio.CancelledError`, never is a failure.
     :param clock: returns seconds
     :param rng: returns a random number from 0 to 1, for the jitter
-    :param settings: the fields of :class:`BreakerConfig`
+    :param settings: the fields of :class:`BreakerConfig`. A function is no web site: here
+        ``failure_threshold`` is exact (``usual_share=False``), and it is open for
+        ``recovery_timeout`` at once (``first_trial=0``), unless you say otherwise.
 
     Raises :exc:`.ConfigurationError` for a setting with a value that makes no sense.
     """
@@ -120,7 +122,7 @@ class CircuitBreaker:
         **settings: Any,
     ) -> None:
         self.name = name
-        self.config = BreakerConfig(**settings)
+        self.config = BreakerConfig(**{"usual_share": False, "first_trial": 0.0, **settings})
         try:
             issubclass(Exception, exceptions)
         except TypeError:

@@ -305,7 +305,7 @@ class Breaker:
 
     def _is_implausible(self) -> bool:
         """Whether a run is too long for a domain that is as flaky as usual."""
-        if not self.answered or self._usual is None:
+        if not (self.answered and self._usual and self.config.usual_share):
             return True
         return self._failed >= self._usual.implausible_run
 

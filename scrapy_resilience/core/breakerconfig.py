@@ -40,8 +40,9 @@ _BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
 class BreakerConfig:
     """When a breaker opens, for how long, and what closes it. Times are in seconds.
 
-    :param failure_threshold: failures in a row that open it, at least: more where the usual
-        share of failures makes such a run likely; 0 turns this off
+    :param failure_threshold: failures in a row that open it; 0 turns this off
+    :param usual_share: whether that is the least number only, and more are needed where the
+        usual share of failures makes such a run likely
     :param failure_rate: share of failures in the window that opens it; 0 turns this off
     :param min_calls: calls in the window below which no share counts
     :param window: the seconds of which shares are taken
@@ -62,6 +63,7 @@ class BreakerConfig:
     """
 
     failure_threshold: int = 5
+    usual_share: bool = True
     failure_rate: float = 0.0
     min_calls: int = 20
     window: float = 60.0
@@ -77,8 +79,10 @@ class BreakerConfig:
     jitter: float = 0.1
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            self._check(field.name, type(field.default))
+        for name in _BOUNDS:
+            self._check(name, _TYPES[name])
+        if not isinstance(self.usual_share, bool):
+            raise ConfigurationError(f"usual_share={self.usual_share!r}: use True or False.")
         if self.max_recovery_timeout < self.recovery_timeout:
             raise ConfigurationError(
                 f"max_recovery_timeout={self.max_recovery_timeout:g} is less than "
@@ -109,3 +113,6 @@ class BreakerConfig:
         else:
             seconds, most = self.recovery_timeout * 2.0**trips, self.max_recovery_timeout
         return min(seconds * (1 + self.jitter * (2 * chance - 1)), most)
+
+
+_TYPES: Final = {field.name: type(field.default) for field in fields(BreakerConfig)}

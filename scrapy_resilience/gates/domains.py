@@ -158,7 +158,8 @@ def _patience(setting: str, value: Any) -> Patience:
             f"{setting}={value!r}: use seconds, or two numbers of seconds: for a domain that has "
             f"never answered, and for one that has."
         )
-    return Patience(*map(float, values))
+    never_answered, answered = map(float, values)
+    return Patience(never_answered, answered)
 
 
 def _is_duration(value: Any) -> bool:

@@ -665,3 +665,14 @@ def test_the_latest_of_a_name_is_found():
     gc.collect()
 
     assert get_breaker("same") is new
+
+
+def test_the_threshold_is_exact():
+    """However often a function has succeeded, it opens after failure_threshold failures."""
+    breaker = CircuitBreaker("exact", failure_threshold=2)
+    for fails in (True, False, True, False, True, True):
+        with suppress(OSError), breaker:
+            if fails:
+                raise OSError
+
+    assert breaker.state is State.OPEN
