@@ -1,24 +1,11 @@
-"""Gates: sick domains beside healthy ones, stock in memory against ours, durable.
+"""What the gates cost; what they are good for is in ``flaky``.
 
 ==========  ==========================================================================
-dead        10 hosts of 100 pages; one never answers, one always answers 503
-            (``DOWNLOAD_TIMEOUT=5``)
-starved     20 hosts that never answer, 10 URLs each, queued before 200 URLs of a healthy
-            one (``DOWNLOAD_TIMEOUT=2``)
-alone       the 200 URLs of that healthy host
-outage      a host that answers 503 for 5 seconds, 100 URLs
 healthy     2,472 pages of 8 healthy hosts, with the gates, classified retries and dead
             letters, and without them: ours both times
 domains     no crawl: memory of a gate, time of a decision, and of a pop of a frontier whose
             lanes are all gated and half of them held, for 1,000 to 100,000 domains
 ==========  ==========================================================================
-
-Ours with ``RESILIENCE_BREAKER_RECOVERY_TIMEOUT=1`` and what the row names. *wasted* are the
-requests that sick hosts got, as the server counted them, during the outage for the host that
-recovers. *healthy s* is when the last item of the healthy hosts came.
-
-Checked: every page of a healthy host, and of one that recovers, is an item, once; every other
-one is a dead letter of ours.
 """
 
 from __future__ import annotations
@@ -26,13 +13,12 @@ from __future__ import annotations
 import random
 import time
 import tracemalloc
-from dataclasses import dataclass, field
 from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING
 
 from benchmarks.content import feed_problems
-from benchmarks.crawls import OURS, STOCK, Plan, Result, crawl, interleave
+from benchmarks.crawls import OURS, Plan, Result, crawl, interleave
 from benchmarks.report import Outcome
 from benchmarks.spiders import listed_urls
 from scrapy_resilience.core import breaker
@@ -42,7 +28,7 @@ from scrapy_resilience.frontier.store import MemoryStore
 from scrapy_resilience.testing import RunningSite, SiteConfig, running_site
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from benchmarks.crawls import Options
 
@@ -52,78 +38,14 @@ _HEALTHY = 0.97
 _FLAT = 1.5
 """How much more a pop among many domains may cost to count as the same: caches, and noise."""
 _PAGES = 310
-_OUTAGE = 5.0
-_SILENT, _ERROR, _DOWN = "silent.test", "error.test", "outage.test"
-_TRIPS = "RESILIENCE_BREAKER_MAX_TRIPS"
-_GATES = {"RESILIENCE_BREAKER_RECOVERY_TIMEOUT": 1}
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """Pages by host, in order, and the bars: side → text, figure, most."""
-
-    pages: Mapping[str, int]
-    settings: Mapping[str, object] = field(default_factory=dict)
-    ours: Mapping[str, Mapping[str, object]] = field(default_factory=lambda: {"ours": {}})
-    """Name → settings of ours only."""
-    bars: tuple[tuple[str, str, float], ...] = ()
-    """(side, figure, at most)."""
-
-    @property
-    def hosts(self) -> str:
-        return ",".join(f"{host}:{count}" for host, count in self.pages.items())
-
-    def expected(self, port: int, side: str) -> list[dict[str, str]]:
-        """The items of a side: stock gets none of the host that recovers."""
-        sick = (_SILENT, _ERROR, _DOWN) if side == "stock" else (_SILENT, _ERROR)
-        urls = listed_urls(port, self.hosts)
-        return [{"url": url} for url in urls if not any(host in url for host in sick)]
-
-
-def _scenarios() -> dict[str, Scenario]:
-    healthy = {f"h{number}.test": 100 for number in range(8)}
-    silent = {f"s{number}.{_SILENT}": 10 for number in range(20)}
-    once, never = "ours, max trips 1", "ours, max trips 0"
-    patient = "ours, max trips 10"
-    return {
-        "dead": Scenario(
-            {_SILENT: 100, _ERROR: 100, **healthy},
-            {"DOWNLOAD_TIMEOUT": 5},
-            {once: {_TRIPS: 1}, never: {_TRIPS: 0}},
-            (
-                (once, "elapsed s", 15),
-                (once, "wasted", 40),
-                (never, "elapsed s", 9),
-                (never, "wasted", 20),
-            ),
-        ),
-        "starved": Scenario(
-            {**silent, "h0.test": 200},
-            {"DOWNLOAD_TIMEOUT": 2},
-            bars=(("ours", "healthy s", 4), ("ours", "healthy s", 2)),
-        ),
-        "alone": Scenario({"h0.test": 200}),
-        "outage": Scenario(
-            {_DOWN: 100},
-            ours={patient: {_TRIPS: 10}},
-            bars=(
-                (patient, "wasted", 60),
-                (patient, "wasted", 20),
-                (patient, "elapsed s", _OUTAGE + 15),
-            ),
-        ),
-    }
 
 
 def run(options: Options) -> Outcome:
     """Run the benchmark."""
-    outcome = Outcome("sick domains beside healthy ones")
-    config = SiteConfig(hosts=8, pages=_PAGES, latency=_LATENCY, outage=_OUTAGE)
-    with running_site(config) as site:
-        for name, scenario in _scenarios().items():
-            if options.only in name:
-                _compare(name, scenario, site, outcome, options)
-        if options.only in "healthy":
+    outcome = Outcome("what the gates cost")
+    if options.only in "healthy":
+        config = SiteConfig(hosts=8, pages=_PAGES, latency=_LATENCY)
+        with running_site(config) as site:
             _healthy(site, outcome, options)
     if options.only in "domains":
         _domains(outcome, options)
@@ -227,68 +149,3 @@ def _microseconds(work: Callable[[], object], count: int) -> float:
     began = time.perf_counter()
     work()
     return (time.perf_counter() - began) / count * 1e6
-
-
-def _compare(
-    name: str, scenario: Scenario, site: RunningSite, outcome: Outcome, options: Options
-) -> None:
-    sides = {"stock": STOCK}
-    sides |= {side: {**OURS, **_GATES, **more} for side, more in scenario.ours.items()}
-    figures: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
-    for number in range(options.repeat(3)):
-        for side, settings in sides.items():
-            site.reset()
-            folder = options.folder / f"{name}, {side} {number}"
-            plan = Plan("listed", {"port": site.port, "hosts": scenario.hosts}, settings)
-            result = crawl(plan.with_settings(scenario.settings), folder)
-            expected = scenario.expected(site.port, side)
-            if expected:
-                outcome.check(folder.name, feed_problems(folder / "items.jsonl", expected))
-            if side != "stock":
-                outcome.check(folder.name, _lost(result, scenario, len(expected)))
-            figures[side].append(_figures(result, site))
-    _report(name, scenario, figures, outcome)
-
-
-def _lost(result: Result, scenario: Scenario, items: int) -> list[str]:
-    """Pages that are neither an item nor a dead letter."""
-    missing = (
-        sum(scenario.pages.values()) - items - result.stats.get("resilience/incomplete", 0)
-    )
-    problems = [] if result.stats.get("finish_reason") == "finished" else ["it did not finish"]
-    return problems + ([f"{missing} pages are lost"] if missing else [])
-
-
-def _figures(result: Result, site: RunningSite) -> dict[str, float]:
-    stats = result.stats
-    healthy = [when for key, when in stats.items() if key.startswith("bench/last_item/h")]
-    return {
-        "elapsed s": result.elapsed,
-        "healthy s": max(healthy, default=0.0),
-        "items": stats.get("item_scraped_count", 0),
-        "dead letters": stats.get("resilience/incomplete", 0),
-        "wasted": sum(
-            found["requests"] - found["pages"]
-            for host, found in site.stats()["hosts"].items()
-            if host.endswith((_SILENT, _ERROR, _DOWN))
-        ),
-    }
-
-
-def _report(
-    name: str,
-    scenario: Scenario,
-    figures: Mapping[str, Sequence[Mapping[str, float]]],
-    outcome: Outcome,
-) -> None:
-    middles = {
-        side: {key: median(run[key] for run in runs) for key in runs[0]}
-        for side, runs in figures.items()
-    }
-    for side, middle in middles.items():
-        outcome.rows.append({"scenario": name, "side": side, **middle})
-    outcome.data[name] = dict(figures)
-    for side, key, most in scenario.bars:
-        found = middles[side][key]
-        text = f"{name}, {side}: {key} at most {most:g}"
-        outcome.bar(text, f"{found:.2f}", met=found <= most)

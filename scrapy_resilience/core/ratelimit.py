@@ -1,8 +1,7 @@
-"""How fast a domain may be asked: a token bucket, and a pace that follows throttling.
+"""How fast a domain may be asked: a token bucket.
 
-The bucket is the Generic Cell Rate Algorithm (ITU-T I.371), which is a token bucket in one
-number: the time at which it will be full again. The pace is AIMD, as TCP does it: halve the
-rate when the domain throttles, add a tenth back for each quiet period.
+It is the Generic Cell Rate Algorithm (ITU-T I.371), which is a token bucket in one number:
+the time at which it will be full again. What follows throttling is in :mod:`.pace`.
 
 *now* is an argument, in seconds of a clock that never goes back; when it does all the same,
 no wait gets longer than the bucket's own.
@@ -20,7 +19,7 @@ from scrapy_resilience.exceptions import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Pace", "Rate", "TokenBucket", "parse_rate"]
+__all__ = ["Rate", "TokenBucket", "parse_rate"]
 
 _UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _RATE: Final = re.compile(
@@ -99,54 +98,3 @@ class TokenBucket:
         if now < self._last:
             self._full_at -= self._last - now
         self._last = now
-
-
-_MIN_RATE: Final = 1 / 60
-_BACK: Final = 0.1
-_PERIOD: Final = 10.0
-
-
-class Pace:
-    """A rate that starts at what throttled, halves with each throttling, and grows back."""
-
-    __slots__ = ("_back_at", "_bucket", "_slowed_at", "peak", "rate")
-
-    def __init__(self, rate: float, now: float) -> None:
-        self.peak = self.rate = max(rate, _MIN_RATE)
-        self._slowed_at = -1.0
-        self._set(self.peak, now)
-
-    def ready_at(self, now: float) -> float:
-        return self._bucket.ready_at(now)
-
-    def take(self, now: float) -> None:
-        self._bucket.take(now)
-
-    def resume(self, rate: float, now: float) -> None:
-        """Go on at the *rate* of an earlier run."""
-        self._set(min(max(rate, _MIN_RATE), self.peak), now)
-
-    def throttled(self, sent_at: float, now: float) -> bool:
-        """Slow down, once for all requests that were sent before the last time."""
-        if sent_at <= self._slowed_at:
-            return False
-        self._slowed_at = now
-        self._set(max(self.rate / 2, _MIN_RATE), now)
-        return True
-
-    def healthy(self, now: float) -> bool:
-        """Speed up when it is time. True when the pace is back where it began."""
-        if now < self._back_at:
-            return False
-        rate = self.rate + _BACK * self.peak
-        if rate > self.peak:
-            return True
-        self._set(rate, now)
-        return False
-
-    def _set(self, rate: float, now: float) -> None:
-        self.rate = rate
-        self._back_at = now + max(_PERIOD, 1 / rate)
-        bucket = TokenBucket(Rate(rate), now)
-        bucket.take(now)
-        self._bucket = bucket

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrapy_resilience.core.ratelimit import Pace, Rate, TokenBucket, parse_rate
+from scrapy_resilience.core.ratelimit import Rate, TokenBucket, parse_rate
 from scrapy_resilience.exceptions import ConfigurationError
 
 
@@ -87,39 +87,3 @@ def test_a_clock_that_goes_back(back):
     now = 1e9 - back
 
     assert bucket.ready_at(now) - now <= 1.0 + 1e-6
-
-
-def test_a_pace_halves_once_for_requests_of_one_time():
-    """Throttled answers to requests that were sent before the last slow-down change nothing."""
-    pace = Pace(8.0, 100.0)
-
-    slowed = [pace.throttled(sent_at, 101.0) for sent_at in (99.0, 99.5, 100.9, 101.0)]
-
-    assert slowed == [True, False, False, False]
-    assert pace.rate == 4.0
-    assert pace.throttled(102.0, 103.0)
-    assert pace.rate == 2.0
-
-
-def test_a_pace_grows_back():
-    """A tenth comes back for each quiet period, until the pace is where it began."""
-    pace, now = Pace(8.0, 0.0), 0.0
-    pace.throttled(0.0, now)
-    rates = []
-    while not pace.healthy(now):
-        rates.append(pace.rate)
-        now += 10.0
-
-    assert rates[0] == 4.0
-    assert rates == sorted(rates)
-    assert rates[-1] == pytest.approx(8.0)
-    assert now <= 70.0
-
-
-def test_a_pace_never_stops():
-    """However often it is throttled, one request a minute goes."""
-    pace = Pace(1.0, 0.0)
-    for second in range(1, 100):
-        pace.throttled(second - 0.5, float(second))
-
-    assert pace.rate == pytest.approx(1 / 60)
