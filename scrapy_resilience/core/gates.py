@@ -445,7 +445,8 @@ class Gates:
     ) -> None:
         """What became of a request, as :meth:`.Breaker.record`; the first word counts.
 
-        :param pushback: whether the domain may have meant that it is asked too fast
+        :param pushback: whether a failure may have meant that the domain is asked too fast;
+            throttling always does
         """
         if not ticket.open:
             return
@@ -465,7 +466,8 @@ class Gates:
             if ticket.is_retry and not on_trial:  # an outage says nothing of retries
                 gate.chances = gate.chances or RetryChances()
                 gate.chances.add(succeeded=outcome is _SUCCESS)
-            self._follow(ticket, outcome, now, pushback=pushback)
+            is_pushback = pushback or outcome is Outcome.THROTTLED
+            self._follow(ticket, outcome, now, pushback=is_pushback)
         if gate.lanes:
             self._on_free(gate)
 

@@ -314,7 +314,7 @@ class Gatekeeper:
             request.meta.get(_LATENCY, 0.0),
             verdict.retry_after or 0.0,
             verdict.reason,
-            pushback=outcome is Outcome.THROTTLED or _is_overloaded(result),
+            pushback=_is_overloaded(result),
         )
 
     def _outcome(
@@ -331,10 +331,11 @@ class Gatekeeper:
             return Outcome.THROTTLED if throttled else Outcome.IGNORED
         if "cached" in result.flags:
             return Outcome.IGNORED
-        if verdict.failure_class == THROTTLED:
-            return Outcome.THROTTLED
-        fails = verdict.counts_against_domain and not self.handled.is_answer(request, result)
-        return Outcome.FAILURE if fails else Outcome.SUCCESS
+        if verdict.counts_against_domain:
+            is_answer = self.handled.is_answer(request, result)
+            return Outcome.SUCCESS if is_answer else Outcome.FAILURE
+        throttled = verdict.failure_class == THROTTLED
+        return Outcome.THROTTLED if throttled else Outcome.SUCCESS
 
     # --- proxies ---
 

@@ -199,14 +199,6 @@ def test_what_answers_bring_is_bounded():
     assert waits.count(0.0) == 1510
 
 
-def test_answers_of_a_domain_without_retries_cost_no_memory():
-    """It has its full reserve anyway."""
-    budgets = RetryBudgets()
-    budgets.answered("a", 0.0)
-
-    assert len(budgets) == 0
-
-
 def test_the_reserve_comes_back():
     """After a minute without retries the reserve is whole again, and not more than that."""
     budgets = RetryBudgets()
