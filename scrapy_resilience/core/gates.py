@@ -552,9 +552,10 @@ class Gates:
         """Whether a failure costs a page one of its tries.
 
         *answers* is what :meth:`answers` gave when the page failed before, None for the first
-        time. It costs when the domain has answered somebody since.
+        time. It costs when the domain has answered somebody since, in this run.
         """
-        return self.answers(domain) > 0 if answers is None else self.answers(domain) != answers
+        found = self.answers(domain)
+        return found > 0 and found != answers
 
     def answers(self, domain: str) -> int:
         """How often *domain* has answered in this run."""

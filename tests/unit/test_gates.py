@@ -410,6 +410,17 @@ def test_a_failure_costs_a_try_when_others_are_answered():
     assert not gates.costs_a_try(A, gates.answers(A))
 
 
+def test_an_earlier_run_says_nothing_of_tries():
+    """A page that failed in it costs none before the domain has answered in this one."""
+    gates = make()
+    fail(gates, times=1)
+    assert not gates.costs_a_try(A, 37)
+
+    ask(gates, A, 1.0, Outcome.SUCCESS)
+
+    assert gates.costs_a_try(A, 37)
+
+
 def test_tries_follow_what_retries_bring():
     """Retries that fail lower them, first tries say nothing, and each domain has its own."""
     gates = make()
