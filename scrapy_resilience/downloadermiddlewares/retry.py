@@ -74,13 +74,13 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
         self._gates = gatekeeper_of(crawler)
         self._handlers = handlers_of(crawler)
         self._handlers.load(config.failure_handlers)
+        self._gates.decided = self._handlers
         self._letters = letters_of(crawler)
         self._queue = RetryQueue(crawler, config.retry_concurrency)
         self._budgets = RetryBudgets(config.retry_budget) if config.retry_budget else None
         self._own_codes = _is_own("RETRY_HTTP_CODES", crawler)
         self._own_exceptions = _is_own("RETRY_EXCEPTIONS", crawler)
         self._caches = crawler.settings.getbool("HTTPCACHE_ENABLED")
-        self._handlers.asked = True
         self._stats: Any = crawler.stats
 
     # --- Scrapy's hooks ---
