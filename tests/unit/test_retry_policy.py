@@ -301,8 +301,8 @@ def test_tries_are_bounded(outcomes):
 )
 def test_a_fast_backoff(attempt, most):
     """It doubles from a tenth of a second, at most 1.6 s; chance takes at most half away."""
-    assert fast_backoff(attempt, 1.0) == most
-    assert fast_backoff(attempt, 0.0) == most / 2
+    assert fast_backoff(attempt, lambda: 1.0) == most
+    assert fast_backoff(attempt, lambda: 0.0) == most / 2
 
 
 # --- the cap -----------------------------------------------------------------------------
