@@ -85,8 +85,6 @@ class FailureHandlers:
 
     def __init__(self) -> None:
         self._by_class: dict[str, Callable[..., Any]] = {}
-        self.asked = False
-        """Whether a middleware asks them."""
 
     def load(self, paths: Mapping[str, Any]) -> None:
         """Take the handlers of a setting; those that code has registered stay."""

@@ -13,6 +13,7 @@ from scrapy_resilience.commands.tables import plain, shown_time, table
 from scrapy_resilience.core.breaker import State
 from scrapy_resilience.core.deadletter import printable
 from scrapy_resilience.core.gates import GateConfig, Gates
+from scrapy_resilience.core.pace import Pace
 from scrapy_resilience.exceptions import CheckpointError
 from scrapy_resilience.frontier.store import Changes
 
@@ -97,6 +98,7 @@ def _never() -> float:
 
 
 def _shown(domain: str, data: dict[str, Any]) -> dict[str, Any]:
+    data = {**data, "rate": Pace.load(data.get("pace") or {}, _NOW).rate}
     return {"domain": domain, **{key: data.get(key, _SHOWN[key]) for key in _SHOWN}}
 
 

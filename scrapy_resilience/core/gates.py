@@ -445,7 +445,8 @@ class Gates:
     ) -> None:
         """What became of a request, as :meth:`.Breaker.record`; the first word counts.
 
-        :param pushback: whether the domain may have meant that it is asked too fast
+        :param pushback: whether a failure may have meant that the domain is asked too fast;
+            throttling always does
         """
         if not ticket.open:
             return
@@ -465,7 +466,8 @@ class Gates:
             if ticket.is_retry and not on_trial:  # an outage says nothing of retries
                 gate.chances = gate.chances or RetryChances()
                 gate.chances.add(succeeded=outcome is _SUCCESS)
-            self._follow(ticket, outcome, now, pushback=pushback)
+            is_pushback = pushback or outcome is Outcome.THROTTLED
+            self._follow(ticket, outcome, now, pushback=is_pushback)
         if gate.lanes:
             self._on_free(gate)
 
@@ -550,9 +552,10 @@ class Gates:
         """Whether a failure costs a page one of its tries.
 
         *answers* is what :meth:`answers` gave when the page failed before, None for the first
-        time. It costs when the domain has answered somebody since.
+        time. It costs when the domain has answered somebody since, in this run.
         """
-        return self.answers(domain) > 0 if answers is None else self.answers(domain) != answers
+        found = self.answers(domain)
+        return found > 0 and found != answers
 
     def answers(self, domain: str) -> int:
         """How often *domain* has answered in this run."""

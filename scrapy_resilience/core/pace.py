@@ -128,8 +128,7 @@ class Pace:
         if not self._since <= sent_at <= now or (asleep and not pushback):
             return False
         if self._searching and self._reference is None and sent_at > self._began:
-            # all before were sent at full speed
-            self._reference = self._count() / (self._began - self._since + 1e-3), self._share()
+            self._refer_to_full_speed()
         self._accepted += not pushback
         self._pushed += pushback
         self._row = 0 if pushback else self._row + 1
@@ -143,6 +142,11 @@ class Pace:
         if self._count() >= _JUDGED and self._pushed < _TROUBLE:
             self._start(now)
         return self.rate != before
+
+    def _refer_to_full_speed(self) -> None:
+        """All that is counted was sent as fast as it came, unless the count began later."""
+        if self._count() and self._since <= self._began:
+            self._reference = self._count() / (self._began - self._since + 1e-3), self._share()
 
     def _tells(self, seconds: float) -> bool:
         """Whether there is enough for a verdict."""

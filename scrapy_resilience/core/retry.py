@@ -191,13 +191,13 @@ _FAST: Final = 0.1
 _FAST_MAX: Final = 1.6
 
 
-def fast_backoff(attempt: int, chance: float) -> float:
+def fast_backoff(attempt: int, random: Callable[[], float]) -> float:
     """Seconds after try number *attempt*, from 1, of a domain that is up: 0.1 · 2ⁿ, or 1.6.
 
-    Half of them are certain, the other half are *chance*, from 0 to 1.
+    Half of them are certain, the other half are *random*.
     """
     grown = _FAST * 2.0 ** min(attempt - 1, 10)
-    return min(grown, _FAST_MAX) * (0.5 + chance / 2)
+    return min(grown, _FAST_MAX) * (0.5 + random() / 2)
 
 
 class RetryBudgets:

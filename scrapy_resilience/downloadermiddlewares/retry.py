@@ -45,6 +45,8 @@ __all__ = ["BannedError", "ClassifiedRetryMiddleware", "DroppedError"]
 logger = logging.getLogger(__name__)
 
 _UNSAFE: Final = frozenset({"POST", "PATCH"})
+_BAD_PAGES: Final = frozenset({BLOCKED, CONTENT})
+"""What is wrong with these is their text, whatever their status."""
 _NO_LIMIT: Final = sys.maxsize
 _ERROR: Final = 400
 
@@ -74,13 +76,13 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
         self._gates = gatekeeper_of(crawler)
         self._handlers = handlers_of(crawler)
         self._handlers.load(config.failure_handlers)
+        self._gates.decided = self._handlers
         self._letters = letters_of(crawler)
         self._queue = RetryQueue(crawler, config.retry_concurrency)
         self._budgets = RetryBudgets(config.retry_budget) if config.retry_budget else None
         self._own_codes = _is_own("RETRY_HTTP_CODES", crawler)
         self._own_exceptions = _is_own("RETRY_EXCEPTIONS", crawler)
         self._caches = crawler.settings.getbool("HTTPCACHE_ENABLED")
-        self._handlers.asked = True
         self._stats: Any = crawler.stats
 
     # --- Scrapy's hooks ---
@@ -169,7 +171,7 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
         """Short while the domain answers others, unless somebody has chosen a policy."""
         is_up = verdict.failure_class != BLOCKED and self._gates.answers_lately(request)
         if is_up and not choice.is_named:
-            return fast_backoff(attempts, random())
+            return fast_backoff(attempts, random)
         return choice.policy.delay(attempts, random, verdict.failure_class)
 
     def _pause(self, failure: _Failure) -> None:
@@ -193,7 +195,7 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
             return True
         failure_class, outcome = failure.verdict.failure_class, failure.outcome
         if isinstance(outcome, Response):
-            if failure_class in {BLOCKED, CONTENT}:
+            if failure_class in _BAD_PAGES:
                 return True
             listed, own = outcome.status in self.retry_http_codes, self._own_codes
         else:
@@ -293,17 +295,21 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
 
     def _give_up(self, failure: _Failure, why: str = "") -> Response | None:
         reason = f"{failure.verdict.reason} ({why})" if why else failure.verdict.reason
-        self._record(failure, "exhausted", reason)
+        if not self._is_handled(failure):
+            self._record(failure, "exhausted", reason)
         if failure.verdict.failure_class == BLOCKED:
             raise BannedError(f"{failure.request}: {reason}", failure.attempts)
         return failure.response
 
+    def _is_handled(self, failure: _Failure) -> bool:
+        """Whether the callback gets it, as an answer with a status that it has asked for."""
+        response = failure.response
+        if response is None or failure.verdict.failure_class in _BAD_PAGES:
+            return False
+        return self._gates.handled.reaches_callback(failure.request, response)
+
     def _record(self, failure: _Failure, kind: str, reason: str = "") -> None:
         outcome, verdict = failure.outcome, failure.verdict
-        if failure.response is not None and self._gates.handled.reaches_callback(
-            failure.request, failure.response
-        ):
-            return  # the spider takes it for an answer
         self._letters.add(
             failure.request,
             kind=kind,
@@ -337,7 +343,7 @@ class _Failure:
         """What Scrapy's own middleware counts it as, where that knows the failure."""
         if not isinstance(self.outcome, Response):
             return self.outcome
-        if self.verdict.failure_class in {BLOCKED, CONTENT}:
+        if self.verdict.failure_class in _BAD_PAGES:
             return self.verdict.reason
         return response_status_message(self.outcome.status)
 

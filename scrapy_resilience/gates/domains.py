@@ -155,11 +155,10 @@ def _patience(setting: str, value: Any) -> Patience:
         values = (*values, *values)
     if len(values) != _TWO or not all(_is_duration(each) for each in values):
         raise ConfigurationError(
-            f"{setting}={value!r}: use seconds, or two numbers of seconds: for a domain that has "
-            f"never answered, and for one that has."
+            f"{setting}={value!r}: use seconds, or two numbers of seconds: for a domain that "
+            f"has never answered, and for one that has."
         )
-    never_answered, answered = map(float, values)
-    return Patience(never_answered, answered)
+    return Patience(float(values[0]), float(values[1]))
 
 
 def _is_duration(value: Any) -> bool:

@@ -30,7 +30,6 @@ from scrapy_resilience.gates.domains import ACTIONS, Domains
 from scrapy_resilience.gates.handled import Handled
 from scrapy_resilience.gates.judge import Judge
 from scrapy_resilience.gates.trials import RETRIES, Trials, is_of_retries
-from scrapy_resilience.handlers import handlers_of
 from scrapy_resilience.settings import Config
 
 if TYPE_CHECKING:
@@ -80,7 +79,8 @@ class Gatekeeper:
         self.config = config = Config.from_settings(crawler.settings)
         self.domains = Domains(crawler, config)
         self.handled = Handled(crawler)
-        self.handlers = handlers_of(crawler)
+        self.decided: Container[str | None] = ()
+        """Failure classes about which somebody else may decide, who settles them then."""
         self._judge = Judge(config)
         self._judged: tuple[Request, object, Verdict] | None = None
         self.gates = Gates(
@@ -275,9 +275,8 @@ class Gatekeeper:
             return
         verdict = self.judge(request, result)
         self._unlimit_probe(request, ticket)
-        if self.handlers.asked and verdict.failure_class in self.handlers:
-            return  # whoever asks the handler settles it
-        self.settle(request, result, verdict)
+        if verdict.failure_class not in self.decided:
+            self.settle(request, result, verdict)
 
     def limit_probe(self, request: Request, ticket: Ticket) -> None:
         """The first request of one of many new domains has little time."""
@@ -314,7 +313,7 @@ class Gatekeeper:
             request.meta.get(_LATENCY, 0.0),
             verdict.retry_after or 0.0,
             verdict.reason,
-            pushback=outcome is Outcome.THROTTLED or _is_overloaded(result),
+            pushback=_is_overloaded(result),
         )
 
     def _outcome(
@@ -331,10 +330,11 @@ class Gatekeeper:
             return Outcome.THROTTLED if throttled else Outcome.IGNORED
         if "cached" in result.flags:
             return Outcome.IGNORED
-        if verdict.failure_class == THROTTLED:
-            return Outcome.THROTTLED
-        fails = verdict.counts_against_domain and not self.handled.is_answer(request, result)
-        return Outcome.FAILURE if fails else Outcome.SUCCESS
+        if verdict.counts_against_domain:
+            is_answer = self.handled.is_answer(request, result)
+            return Outcome.SUCCESS if is_answer else Outcome.FAILURE
+        throttled = verdict.failure_class == THROTTLED
+        return Outcome.THROTTLED if throttled else Outcome.SUCCESS
 
     # --- proxies ---
 

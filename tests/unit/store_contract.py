@@ -161,26 +161,6 @@ class StoreContract:
 
         assert read(store, 1) == [row(1, 0, n) for n in range(2, 6)]
 
-    def test_rows_come_backwards(self, store, reopen):
-        """The last row of a lane comes first, and no row of another lane."""
-        rows = [row(1, rank, order) for rank in (-1, 0, 3) for order in (-9, -2, 7)]
-        store.commit(
-            Changes(inserts=[row(0, 5, 5), *rows, row(2, 9, 9)], lanes={1: ("one", 9)})
-        )
-
-        with closing(reopen().read_backwards(1)) as found:
-            assert list(found) == rows[::-1]
-
-    def test_reading_backwards_may_end_early(self, store):
-        """The last row alone can be taken."""
-        store.commit(Changes(inserts=[row(1, 0, n) for n in (1, 2)], lanes={1: ("one", 2)}))
-
-        with closing(store.read_backwards(1)) as rows:
-            last = next(rows)
-        store.commit(Changes(deletes=[last.key], lanes={1: ("one", 1)}))
-
-        assert read(store, 1) == [row(1, 0, 1)]
-
     def test_deleted_rows_are_gone(self, store, reopen):
         """A commit takes away exactly the rows whose keys it names."""
         store.commit(Changes(inserts=[row(1, 0, n) for n in (1, 2, 3)], lanes={1: ("one", 3)}))

@@ -107,7 +107,6 @@ class FrontierMachine(RuleBasedStateMachine):
         self.out = []  # (row, entry): handed out, not done
         self.shares = []  # slots, one for each share that is taken
         self.held = {}
-        self.backwards = set()
         self.fingerprints = set(self.committed.fingerprints)
         self.volatile_fingerprints = set()
         self.start_keys = Counter(self.committed.start_keys)
@@ -117,7 +116,6 @@ class FrontierMachine(RuleBasedStateMachine):
         self.frontier = Frontier(
             self.store,
             limit=LIMITS.__getitem__,
-            gate=lambda slot, _: -1.0 if slot in self.backwards else 0.0,
             order=self.order,
             now=self.now,
             wall=self.wall,
@@ -200,16 +198,14 @@ class FrontierMachine(RuleBasedStateMachine):
             slot = entry.slot
             if entry.due is not None or slot in self.held or busy[slot] >= LIMITS[slot]:
                 continue
-            backwards = slot in self.backwards
-            better = slot not in best or entry.place(self.order) < best[slot].place(self.order)
-            if slot not in best or better != backwards:
+            if slot not in best or entry.place(self.order) < best[slot].place(self.order):
                 best[slot] = entry
         least = min((busy[slot] for slot in best), default=0)
         return {slot: entry for slot, entry in best.items() if busy[slot] == least}
 
     @rule()
     def pop(self):
-        """Take the next request: the best of a least busy slot, or its worst one."""
+        """Take the next request: the best of a least busy slot."""
         self._release()
         expected = self._expected()
         row = self.frontier.pop(self.now)
@@ -219,7 +215,6 @@ class FrontierMachine(RuleBasedStateMachine):
             entry = self.waiting.pop(row.data)
             assert entry is expected.get(entry.slot)
             assert self.frontier.source[0] == entry.slot
-            self.seen_events["from the end"] += entry.slot in self.backwards
             self.out.append((row, entry))
             self.shares.append(entry.slot)
         self._check_times()
@@ -281,11 +276,6 @@ class FrontierMachine(RuleBasedStateMachine):
         until = self.now + seconds
         self.frontier.hold(slot, until)
         self.held[slot] = max(until, self.held.get(slot, 0))
-
-    @rule(slot=SLOTS)
-    def turn_round(self, slot):
-        """Let the last request of a slot go first, or no longer."""
-        self.backwards ^= {slot}
 
     @rule(seconds=SECONDS)
     def advance(self, seconds):
@@ -528,7 +518,6 @@ def play(machine, seed, steps):
         *[lambda: machine.out and machine.done(rng.randint(0, 60))] * 9,
         *[lambda: machine.shares and machine.vacate(rng.randint(0, 60))] * 4,
         lambda: machine.hold(rng.choice("abcd"), seconds()),
-        lambda: machine.turn_round(rng.choice("abcd")),
         lambda: machine.advance(seconds()),
         *[lambda: machine.sealed is None and machine.seal()] * 2,
         *[lambda: machine.sealed and not machine.written and machine.write()] * 2,
@@ -567,7 +556,7 @@ def test_the_model_is_compared_in_every_state_of_a_lane(machine, monkeypatch):
     found.teardown()
 
     assert all(refills[how] > 8 for how in ("from the store", "in part", "from the tail"))
-    states = ("tail", "spilled", "refilled", "crash", "from the end")
+    states = ("tail", "spilled", "refilled", "crash")
     assert all(found.seen_events[what] > 5 for what in states)
     if machine is SQLiteMachine:
         assert found.seen_events["failed commit"] > 5
@@ -607,27 +596,6 @@ def test_a_long_lane_is_held_by_the_store():
     assert len(lane.head) <= 2 * lanes._HEAD_MAX
     assert len(lane.tail) == 1
     assert len(frontier) == 1001
-
-
-@pytest.mark.usefixtures("small_heads")
-@pytest.mark.parametrize("commits", [0, 1, 2])
-def test_a_slot_may_go_from_its_end(commits):
-    """The last request goes first, whether it is in the head, the tail or the store."""
-    store = MemoryStore()
-    due = -1.0
-    frontier = Frontier(store, limit=lambda _: 100, gate=lambda *_: due)
-    for number in range(20):
-        frontier.push("a", b"%d" % number, fifo=True)
-        if number == 10 and commits > 1:
-            commit(frontier, store)
-    if commits:
-        commit(frontier, store)
-
-    last = [frontier.pop(0.0).data for _ in range(5)]
-    due = 0.0
-
-    assert last == [b"%d" % number for number in (19, 18, 17, 16, 15)]
-    assert drain(frontier) == [b"%d" % number for number in range(15)]
 
 
 def test_how_many_wait():

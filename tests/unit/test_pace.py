@@ -59,6 +59,19 @@ def test_recovers(answers):
     assert pace.idle(now)
 
 
+def test_a_clock_that_goes_back_in_a_search():
+    """What was counted before is no reference then: there is nothing to compare with."""
+    answers = [
+        (1.0, 0.0, True), (-4.1, 1.8, False), (1.0, 1.35, False), (1.0, 0.0, True),
+        (1.0, 0.0, True), (0.9, 0.3, False), (0.9, 2.2, True), (1.0, 0.0, True),
+        (4.3, 0.0, True),
+    ]  # fmt: skip
+
+    pace, _ = list(play(answers))[-1]
+
+    assert pace.rate is not None
+
+
 def test_keeps_its_rate():
     """A request that went makes the next one wait for an interval."""
     pace = Pace.load({"rate": 4.0}, 10.0)

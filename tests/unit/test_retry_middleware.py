@@ -1,4 +1,4 @@
-"""ClassifiedRetryMiddleware, with a gatekeeper and a ledger that only take notes."""
+"""ClassifiedRetryMiddleware, with the real gatekeeper, whose holds are noted, and a ledger."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from scrapy.exceptions import (
 from scrapy.http import HtmlResponse
 from scrapy.utils.test import get_crawler
 
+from scrapy_resilience.core.breaker import Outcome
 from scrapy_resilience.downloadermiddlewares import retry as module
 from scrapy_resilience.downloadermiddlewares.retry import (
     BannedError,
@@ -24,42 +25,14 @@ from scrapy_resilience.downloadermiddlewares.retry import (
     DroppedError,
 )
 from scrapy_resilience.exceptions import ConfigurationError, MaxRetriesExceededError
-from scrapy_resilience.gates.judge import Judge
+from scrapy_resilience.gates.gatekeeper import gatekeeper_of
 from scrapy_resilience.handlers import abort, drop, hold, register_failure_handler, retry
 from scrapy_resilience.settings import PROFILES, Config
 
 URL = "http://a.test/page"
 DELAY = "resilience_delay"
-
-
-class Gates:
-    """A gatekeeper that judges, and takes notes."""
-
-    def __init__(self, judge):
-        self._judge = judge
-        self.held = []
-        self.sick = False
-        self.action = "hold"
-
-    def domain(self, request):
-        """Every request is of one domain."""
-        return "a.test"
-
-    def judge(self, request, outcome):
-        """The real judgement."""
-        return self._judge(outcome)
-
-    def hold(self, request, seconds, reason):
-        """Note it."""
-        self.held.append((seconds, reason))
-
-    def blameless(self, request):
-        """Whether the domain is sick."""
-        return self.sick
-
-    def open_action(self, request):
-        """What is done about requests of a sick domain."""
-        return self.action
+FAST = pytest.approx(0.075)
+"""The first delay of a domain that answers others, with half the jitter."""
 
 
 class Letters(list):
@@ -71,9 +44,14 @@ class Letters(list):
 
 
 class Bench:
-    """The middleware of one crawler, and what it told others."""
+    """The middleware of one crawler, and what it told others.
 
-    def __init__(self, monkeypatch, clock, settings, *, ours=True, spider=Spider, issued=True):
+    The domain has answered just now, unless it is not *well*.
+    """
+
+    def __init__(
+        self, monkeypatch, clock, settings, *, ours=True, spider=Spider, issued=True, well=True
+    ):
         self.time = clock
         monkeypatch.setattr(module, "random", lambda: 0.5)
         monkeypatch.setattr(module, "close_spider", self._close)
@@ -88,9 +66,21 @@ class Bench:
             _slot=SimpleNamespace(closing=None),
         )
         self.middleware = ClassifiedRetryMiddleware.from_crawler(self.crawler)
-        self.gates = Gates(Judge(Config.from_settings(self.crawler.settings)))
-        self.letters = Letters()
-        self.middleware._gates, self.middleware._letters = self.gates, self.letters
+        self.gates = gatekeeper_of(self.crawler)
+        self.gates.active, self.gates.scheduler = True, scheduler if ours else None
+        self.held = []
+        monkeypatch.setattr(
+            self.gates, "hold", lambda _, seconds, reason: self.held.append((seconds, reason))
+        )
+        self.letters = self.middleware._letters = Letters()
+        if well:
+            self.be_well()
+
+    def be_well(self):
+        """Let the domain answer somebody."""
+        request = Request("http://a.test/other")
+        self.gates.acquire(request, self.time.now)
+        self.gates.answered(request, HtmlResponse(request.url))
 
     def _close(self, crawler, reason):
         self.closed.append(reason)
@@ -135,15 +125,16 @@ def settle(result):
 def bench(monkeypatch, fake_clock):
     """``bench(**settings)``."""
 
-    def make(ours=True, spider=Spider, issued=True, **settings):  # noqa: FBT002
-        return Bench(monkeypatch, fake_clock, settings, ours=ours, spider=spider, issued=issued)
+    def make(ours=True, spider=Spider, issued=True, well=True, **settings):  # noqa: FBT002
+        how = {"ours": ours, "spider": spider, "issued": issued, "well": well}
+        return Bench(monkeypatch, fake_clock, settings, **how)
 
     return make
 
 
 def tried(times, **more):
     """A request that was retried so many times."""
-    meta = {"retry_times": times, **more.pop("meta", {})}
+    meta = {"retry_times": times, "resilience_failed_at": 900.0, **more.pop("meta", {})}
     return Request(URL, meta=meta, dont_filter=True, **more)
 
 
@@ -161,18 +152,38 @@ def test_a_server_error_is_tried_again_later(bench):
 
     new = b.answer(503)
 
-    assert (new.url, new.meta["retry_times"], new.meta[DELAY]) == (URL, 1, 1)
-    assert (new.dont_filter, new.priority) == (True, -1)
+    assert (new.url, new.meta["retry_times"], new.meta[DELAY]) == (URL, 1, FAST)
+    assert (new.dont_filter, new.priority) == (True, 0)
     assert b.stat("retry/count") == 1
     assert b.stat("retry/reason_count/503 Service Unavailable") == 1
     assert b.stat("resilience/failures/server_error") == 1
-    assert b.gates.held == []
+    assert b.held == []
     assert b.time.now == 1_000
 
 
 def test_delays_grow(bench):
-    """The second retry waits twice as long as the first."""
-    assert bench().answer(503, tried(1)).meta[DELAY] == 2
+    """The second retry waits twice as long as the first, up to 1.6 s."""
+    delays = [bench().answer(503, tried(times)).meta[DELAY] for times in range(7)]
+
+    assert delays[:3] == pytest.approx([0.075, 0.15, 0.3])
+    assert delays[5:] == pytest.approx([1.2, 1.2])
+
+
+def test_a_domain_that_answers_nobody_has_the_policys_delays(bench):
+    """Fast backoff is for a domain that has answered in the last half minute."""
+    b = bench()
+    b.time.now += 31.0
+
+    assert [b.answer(503, tried(times)).meta[DELAY] for times in (0, 1, 2)] == [1, 2, 4]
+    b.be_well()
+    assert b.answer(503).meta[DELAY] == FAST
+
+
+def test_a_chosen_policy_has_its_delays_though_the_domain_answers(bench):
+    """Whoever names one wants them."""
+    b = bench(RESILIENCE_RETRY_POLICY="exponential_backoff")
+
+    assert b.answer(503).meta[DELAY] == 1
 
 
 def test_an_exception_is_tried_again(bench):
@@ -250,8 +261,10 @@ def test_dont_retry(bench):
 
 
 def test_priority_adjust(bench):
-    """RETRY_PRIORITY_ADJUST and the meta key keep their meaning."""
+    """RETRY_PRIORITY_ADJUST of the user and the meta key keep their meaning."""
     assert bench(RETRY_PRIORITY_ADJUST=-7).answer(503).priority == -7
+    assert not bench(RETRY_PRIORITY_ADJUST=-7).gates.retry_lanes
+    assert bench(ours=False).answer(503).priority == -1
     assert bench().answer(503, Request(URL, meta={"priority_adjust": 3})).priority == 3
 
 
@@ -296,10 +309,10 @@ class SettingSpider(Spider):
 
 
 def test_precedence_of_policies(bench):
-    """Request meta, then the spider, then the user's RETRY_TIMES, then the setting."""
+    """Request meta, then the spider, then the user's RETRY_TIMES, then the setting, if any."""
     by_meta = Request(URL, meta={"resilience_retry_policy": "conservative"})
 
-    assert limit(bench()) == 2
+    assert limit(bench()) is None
     assert limit(bench(RESILIENCE_RETRY_POLICY="aggressive")) == 9
     assert limit(bench(RESILIENCE_RETRY_POLICY="aggressive", RETRY_TIMES=4)) == 4
     assert limit(bench(spider=PatientSpider, RETRY_TIMES=4)) == 9
@@ -328,7 +341,7 @@ def test_an_unknown_policy_of_a_request(bench, caplog):
 
     for name in ("fast", "fast", "slow"):
         new = b.answer(503, Request(URL, meta={"resilience_retry_policy": name}))
-        assert new.meta[DELAY] == 1
+        assert new.meta[DELAY] == FAST
 
     problem = "no retry policy has this name"
     assert caplog.text.count(f"resilience_retry_policy='fast': {problem}") == 1
@@ -362,7 +375,7 @@ def test_bad_settings_are_refused(bench, settings, problem):
 
 def test_exhausted_answers(bench):
     """The last answer goes to the spider as with Scrapy, and is recorded."""
-    b = bench()
+    b = bench(RETRY_TIMES=2)
 
     assert b.answer(503, tried(2)).status == 503
     assert b.letters == [
@@ -375,22 +388,58 @@ def test_exhausted_answers(bench):
 
 def test_exhausted_exceptions(bench):
     """The last exception goes to the errback as with Scrapy, and is recorded."""
-    b = bench()
+    b = bench(RETRY_TIMES=2)
 
     assert b.error(DownloadTimeoutError("slow"), tried(2)) is None
     assert b.letters[0]["exception"] == "DownloadTimeoutError: slow"
     assert (b.letters[0]["kind"], b.letters[0]["status"]) == ("exhausted", None)
 
 
-def test_a_sick_domain_takes_no_tries(bench):
-    """While the domain's breaker is not closed, a failure does not count."""
-    b = bench()
-    b.gates.sick = True
+def test_a_domain_that_answers_nobody_takes_no_tries(bench):
+    """An outage costs each page one try at most, that of its first failure."""
+    b = bench(well=False, RETRY_TIMES=2)
+    new = tried(2)
 
-    for request in (Request(URL), tried(2)):
-        new = b.answer(503, request)
-        assert new.meta.get("retry_times", 0) == request.meta.get("retry_times", 0)
+    for _ in range(5):
+        new = b.answer(503, new)
+        assert new.meta["retry_times"] == 2
     assert b.letters == []
+    b.be_well()
+
+    assert b.answer(503, new).status == 503
+    assert b.letters[0]["attempts"] == 3
+
+
+def test_tries_follow_the_domain(bench):
+    """Without a number that somebody has chosen, retries that fail make them fewer."""
+    b = bench()
+    assert isinstance(b.answer(503, tried(9)), Request)
+
+    for _ in range(100):
+        retry = b.gates.gates.acquire("a.test", b.time.now, is_retry=True)
+        b.gates.gates.settle(retry, Outcome.THROTTLED, b.time.now)
+    b.gates.gates.gate("a.test", b.time.now).pace = None
+
+    assert isinstance(b.answer(503, tried(1)), Request)
+    assert b.answer(503, tried(2)).status == 503
+    assert isinstance(b.answer(503, tried(2, meta={"max_retry_times": 3})), Request)
+
+
+@pytest.mark.parametrize(
+    ("settings", "meta", "retries"),
+    [
+        ({"RETRY_TIMES": 4}, {}, 4),
+        ({}, {"max_retry_times": 1}, 1),
+        ({"RESILIENCE_RETRY_POLICY": "aggressive"}, {}, 9),
+        ({}, {"resilience_retry_policy": "conservative"}, 2),
+    ],
+)
+def test_a_chosen_number_of_tries_is_kept(bench, settings, meta, retries):
+    """It is as often as was said, whatever the domain is worth."""
+    b = bench(**settings)
+
+    assert isinstance(b.answer(503, tried(retries - 1, meta=meta)), Request)
+    assert b.answer(503, tried(retries, meta=meta)).status == 503
 
 
 def test_the_first_failure_is_remembered(bench):
@@ -407,28 +456,39 @@ def test_the_first_failure_is_remembered(bench):
 # --- throttling -------------------------------------------------------------------------
 
 
-def test_retry_after_holds_the_domain(bench):
-    """The domain is held for as long as the server wants, and so is the request."""
+def test_retry_after_holds_the_page(bench):
+    """While the domain answers others, only the page waits for as long as the server wants."""
     b = bench()
 
     assert b.answer(429, Retry_After="7").meta[DELAY] == 7
-    assert b.gates.held == [(7, "HTTP 429")]
+    assert b.held == []
     assert b.stat("resilience/retry/retry_after") == 1
+
+
+def test_retry_after_holds_the_domain_that_answers_nothing_else(bench):
+    """When the latest answers were pushbacks all, it is about the domain."""
+    b = bench()
+    for _ in range(8):
+        ticket = b.gates.gates.acquire("a.test", b.time.now)
+        b.gates.gates.settle(ticket, Outcome.THROTTLED, b.time.now)
+
+    assert b.answer(429, Retry_After="7").meta[DELAY] == 7
+    assert b.held == [(7, "HTTP 429")]
 
 
 def test_retry_after_never_shortens_a_wait(bench):
     """Neither 0 nor 1 comes before the backoff of a throttled request."""
     for value in ("0", "1", "garbage"):
-        b = bench()
+        b = bench(RESILIENCE_RETRY_POLICY="exponential_backoff")
         assert b.answer(429, Retry_After=value).meta[DELAY] == 5
 
 
 def test_throttling_without_a_time(bench):
-    """The whole domain waits for the backoff."""
+    """The page waits for its backoff: how fast others are asked is up to the pace."""
     b = bench()
 
-    assert b.answer(429).meta[DELAY] == 5
-    assert b.gates.held == [(5, "HTTP 429")]
+    assert b.answer(429).meta[DELAY] == FAST
+    assert b.held == []
 
 
 def test_a_long_retry_after_holds(bench):
@@ -436,13 +496,12 @@ def test_a_long_retry_after_holds(bench):
     b = bench()
 
     assert b.answer(429, Retry_After="4000").meta[DELAY] == 4_000
-    assert b.gates.held == [(4_000, "HTTP 429")]
+    assert b.held == [(4_000, "HTTP 429")]
 
 
 def test_a_long_retry_after_fails_where_that_is_wanted(bench):
     """With the action fail such a request is given up; a short wait is not."""
-    b = bench()
-    b.gates.action = "fail"
+    b = bench(RESILIENCE_BREAKER_OPEN_ACTION="fail", RETRY_TIMES=3)
 
     assert isinstance(b.answer(429, Retry_After="300"), Request)
     assert b.answer(429, Retry_After="301").status == 429
@@ -453,13 +512,13 @@ def test_a_long_retry_after_fails_where_that_is_wanted(bench):
 
 
 def test_a_ban_page_is_retried(bench):
-    """A challenge with HTTP 200 holds the domain and is tried again, past the HTTP cache."""
+    """A challenge with HTTP 200 holds the domain and is tried again."""
     b = bench()
 
     new = b.answer(200, body=CLOUDFLARE)
 
-    assert (new.meta["retry_times"], new.meta["dont_cache"]) == (1, True)
-    assert b.gates.held == [(1, "ban page (Cloudflare, title)")]
+    assert new.meta["retry_times"] == 1
+    assert b.held == [(1, "ban page (Cloudflare, title)")]
     assert b.stat("retry/reason_count/ban page (Cloudflare, title)") == 1
 
 
@@ -483,7 +542,7 @@ def test_a_ban_page_does_not_get_through_with_dont_retry(bench):
 
 def test_a_page_that_is_bad_content(bench):
     """A body pattern makes a retry of a page with HTTP 200; the last one is passed on."""
-    b = bench(RESILIENCE_BODY_PATTERNS={"content": "try again later"}, RETRY_HTTP_CODES=[500])
+    b = bench(RESILIENCE_BODY_PATTERNS={"content": "try again later"}, RETRY_TIMES=2)
 
     assert isinstance(b.answer(200, body=b"Try again later"), Request)
     assert b.answer(200, tried(2), body=b"Try again later").status == 200
@@ -554,7 +613,7 @@ def test_a_handler_holds(bench):
     new = b.answer(503, tried(2))
 
     assert (new.meta["retry_times"], new.meta[DELAY]) == (2, 60)
-    assert b.gates.held == [(60, "night")]
+    assert b.held == [(60, "night")]
 
 
 def test_a_handler_drops(bench):
@@ -581,7 +640,7 @@ def test_a_handler_aborts(bench, caplog):
 
 def test_a_handler_that_says_nothing(bench):
     """None: as if there were none."""
-    assert with_handler(bench(), None).answer(503).meta[DELAY] == 1
+    assert with_handler(bench(), None).answer(503).meta[DELAY] == FAST
 
 
 # --- waiting ------------------------------------------------------------------------------
@@ -594,7 +653,7 @@ def test_another_scheduler_waits_in_the_process(bench):
     new = b.answer(503)
 
     assert DELAY not in new.meta
-    assert b.time.now == 1_001
+    assert b.time.now - 1_000 == FAST
 
 
 def test_what_bypasses_the_scheduler_waits_in_the_process(bench):
@@ -602,7 +661,7 @@ def test_what_bypasses_the_scheduler_waits_in_the_process(bench):
     b = bench(issued=False)
 
     assert DELAY not in b.answer(503).meta
-    assert b.time.now == 1_001
+    assert b.time.now - 1_000 == FAST
 
 
 def test_a_wait_ends_when_the_spider_closes(bench):
@@ -658,30 +717,80 @@ def test_another_scheduler_waits_for_a_place(bench):
 
 
 def test_a_domain_without_budget_waits_longer(bench):
-    """Beyond ten retries and a fifth of the requests, a retry waits until there is budget."""
+    """A domain that answers none has a reserve; beyond it each retry waits for its own share."""
     b = bench()
-    delays = [b.answer(503).meta[DELAY] for _ in range(12)]
+    delays = [b.answer(503).meta[DELAY] for _ in range(70)]
 
-    assert delays[:10] == [1] * 10
-    assert delays[10:] == [pytest.approx(6), pytest.approx(12)]
-    assert b.stat("resilience/retry/over_budget") == 2
+    reserve = delays.count(FAST)
+    late = delays[reserve:]
+    assert 0 < reserve < 70
+    assert late == sorted(late)
+    assert late[0] >= 1
+    assert late[-1] <= 60
+    assert b.stat("resilience/retry/over_budget") == len(late)
 
 
-def test_requests_bring_budget(bench):
-    """Each request of a domain adds a fifth of a retry."""
+def test_a_domain_that_answers_a_third_is_never_slowed_by_the_budget(bench):
+    """Each answer brings three retries."""
     b = bench()
-    for _ in range(10):
-        b.send(Request(URL))
+    for _ in range(200):
+        assert b.answer(200).status == 200
+        assert [b.answer(503).meta[DELAY] for _ in range(2)] == [FAST] * 2
 
-    assert [b.answer(503).meta[DELAY] for _ in range(12)] == [1] * 12
+    assert b.stat("resilience/retry/over_budget") == 0
+
+
+def test_what_the_spider_takes_for_an_answer_costs_no_budget(bench):
+    """It is no failure of the domain, whose load the budget is about."""
+    b = bench()
+    request = Request(URL, meta={"handle_httpstatus_list": [503]})
+
+    assert [b.answer(503, request).meta[DELAY] for _ in range(200)] == [FAST] * 200
 
 
 def test_no_budget(bench):
     """RESILIENCE_RETRY_BUDGET=0 switches it off."""
     b = bench(RESILIENCE_RETRY_BUDGET=0)
-    b.send(Request(URL))
 
-    assert [b.answer(503).meta[DELAY] for _ in range(30)] == [1] * 30
+    assert [b.answer(503).meta[DELAY] for _ in range(200)] == [FAST] * 200
+
+
+# --- what is not ours to record --------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "meta"),
+    [
+        ({}, {"handle_httpstatus_list": [503]}),
+        ({}, {"handle_httpstatus_all": True}),
+        ({"HTTPERROR_ALLOW_ALL": True}, {}),
+        ({"HTTPERROR_ALLOWED_CODES": [503]}, {}),
+    ],
+)
+def test_what_reaches_the_callback_is_no_letter(bench, settings, meta):
+    """The last answer is one that the spider handles, as it has said."""
+    b = bench(RETRY_TIMES=2, **settings)
+
+    assert b.answer(503, tried(2, meta=meta)).status == 503
+    assert b.letters == []
+
+
+def test_what_a_handler_drops_is_a_letter_though_its_status_is_handled(bench):
+    """It does not reach the callback."""
+    b = with_handler(bench(), drop("not worth it"))
+
+    with pytest.raises(DroppedError):
+        b.answer(503, Request(URL, meta={"handle_httpstatus_list": [503]}))
+
+    assert b.letters[0]["kind"] == "dropped"
+
+
+@pytest.mark.parametrize("caches", [True, False])
+def test_retries_pass_by_the_http_cache(bench, caches):
+    """A cached failure would be all that they get; without a cache their meta stays."""
+    new = bench(HTTPCACHE_ENABLED=caches).answer(503)
+
+    assert new.meta.get("dont_cache", False) is caches
 
 
 def test_profiles():
