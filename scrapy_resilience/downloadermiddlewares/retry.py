@@ -144,7 +144,9 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
         choice = self._policies.of(request, self.crawler.spider)
         verdict = choice.policy.refine(verdict)
         attempts = request.meta.get("retry_times", 0) + 1
-        counts = self._gates.costs_a_try(request, outcome, verdict)
+        counts = self._gates.costs_a_try(
+            request, outcome, verdict, limited=choice.retries is not None
+        )
         return _Failure(
             request=request,
             outcome=outcome,

@@ -24,7 +24,7 @@ from scrapy_resilience import _clock, names, signals
 from scrapy_resilience._scrapy import take_back, under_way, wake
 from scrapy_resilience.checkpoint.layout import GATES
 from scrapy_resilience.core.breaker import Event, Outcome, State
-from scrapy_resilience.core.failures import BLOCKED, CONTENT, THROTTLED
+from scrapy_resilience.core.failures import CONTENT, THROTTLED
 from scrapy_resilience.core.gates import Gate, GateConfig, Gates
 from scrapy_resilience.gates.domains import ACTIONS, Domains
 from scrapy_resilience.gates.handled import Handled
@@ -49,7 +49,6 @@ logger = logging.getLogger(__name__)
 
 _SEPARATOR: Final = "\t"
 _LANE_KEYS: Final = frozenset({names.META_OPEN_ACTION, "download_slot", names.META_FAILED_AT})
-_OF_A_PAGE: Final = frozenset({BLOCKED, CONTENT})
 _ERROR: Final = 500
 _OVERLOADED: Final = 503
 _LATENCY: Final = "download_latency"
@@ -360,20 +359,26 @@ class Gatekeeper:
     # --- retries ---
 
     def costs_a_try(
-        self, request: Request, result: Response | Exception, verdict: Verdict
+        self,
+        request: Request,
+        result: Response | Exception,
+        verdict: Verdict,
+        *,
+        limited: bool = False,
     ) -> bool:
         """Whether a failure uses up one of the tries of its page.
 
         While nobody else gets an answer of the domain, the failure is the domain's. A
-        status of 500 is about the page (RFC 9110, section 15.6.1), as a ban or a page that
-        was cut off is. Where nobody holds the requests of a domain that is down, each try counts.
+        status of 500 is about the page (RFC 9110, section 15.6.1), as a page that was cut off
+        is. Where nobody holds the requests of a domain that is down, each try counts,
+        and so it does until the breaker opens where somebody has *limited* the retries.
         """
         if not verdict.counts_against_domain or self.is_failed_by_proxy(request):
             return True
-        if not self._holds(request):
+        if not self._holds(request) or (limited and not self.blameless(request)):
             return True
         if not isinstance(result, Exception):
-            about_the_page = verdict.failure_class in _OF_A_PAGE or result.status == _ERROR
+            about_the_page = verdict.failure_class == CONTENT or result.status == _ERROR
             if about_the_page or self.handled.is_answer(request, result):
                 return True
         return self.gates.costs_a_try(

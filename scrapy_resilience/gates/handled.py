@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from scrapy.http.request import NO_CALLBACK
 from scrapy.spidermiddlewares.httperror import HttpErrorMiddleware
 from scrapy.utils.misc import load_object
 
@@ -47,9 +48,15 @@ class Handled:
         return self.reaches_callback(request, response)
 
     def reaches_callback(self, request: Request, response: Response) -> bool:
-        """Whether HttpErrorMiddleware lets it through: its rules, in its order."""
+        """Whether HttpErrorMiddleware lets it through: its rules, in its order.
+
+        Media pipelines allow every status, because they look at it themselves: no callback
+        is told.
+        """
         if 200 <= response.status < 300:  # noqa: PLR2004 - HTTP
             return True
+        if request.callback is NO_CALLBACK:
+            return False
         meta = request.meta
         if meta.get("handle_httpstatus_all", False) or not self._filtered:
             return True

@@ -79,7 +79,7 @@ def test_a_dead_domain_costs_little(pages, sick):
 
 def test_a_short_outage_loses_nothing(pages, sick):
     """What a domain could not answer while it was down comes when it is back."""
-    job = pages({"outage.test": 40}, RESILIENCE_BREAKER_MAX_TRIPS=10)
+    job = pages({"outage.test": 40})
 
     run = job.finish()
 
@@ -93,10 +93,8 @@ def test_breakers_survive_a_kill(pages, sick):
     job = pages(
         {"error.test": 40},
         RESILIENCE_BREAKER_RECOVERY_TIMEOUT=60,
-        RESILIENCE_BREAKER_MAX_TRIPS=0,
-        RESILIENCE_RETRY_ENABLED=False,
+        RESILIENCE_BREAKER_FIRST_TRIAL=0,
     )
-    job.configure(RESILIENCE_BREAKER_MAX_TRIPS=10)
     job.run_until(
         until=lambda: any(gate["state"] == "open" for _, gate in job.states("resilience.gates"))
     )
@@ -121,7 +119,8 @@ def test_breakers_by_hand(pages, sick):
         {"outage.test": 20},
         RESILIENCE_BREAKER_FAILURE_THRESHOLD=2,
         RESILIENCE_BREAKER_RECOVERY_TIMEOUT=300,
-        RESILIENCE_BREAKER_MAX_TRIPS=-1,
+        RESILIENCE_BREAKER_FIRST_TRIAL=0,
+        RESILIENCE_BREAKER_GIVE_UP_AFTER=3600,
         RESILIENCE_HOLD_TIMEOUT=1,
         RESILIENCE_RETRY_POLICIES={"soon": {"base": 0.1}},
         RESILIENCE_RETRY_POLICY="soon",
@@ -173,6 +172,7 @@ def test_only_held_requests_are_left(pages):
     job = pages(
         {"error.test": 20, "h0.test": 20},
         RESILIENCE_BREAKER_RECOVERY_TIMEOUT=300,
+        RESILIENCE_BREAKER_FIRST_TRIAL=0,
         RESILIENCE_HOLD_TIMEOUT=2,
     )
 
@@ -205,8 +205,9 @@ def test_fail_fast(pages):
         {"error.test": 40},
         source,
         RESILIENCE_BREAKER_RECOVERY_TIMEOUT=300,
+        RESILIENCE_BREAKER_FIRST_TRIAL=0,
         RESILIENCE_BREAKER_OPEN_ACTION="fail",
-        RETRY_ENABLED=False,
+        RETRY_TIMES=0,
     )
 
     run = job.finish()
@@ -236,8 +237,9 @@ def test_fail_fast_for_one_request(pages):
         {"error.test": 40},
         source,
         RESILIENCE_BREAKER_RECOVERY_TIMEOUT=300,
+        RESILIENCE_BREAKER_FIRST_TRIAL=0,
         RESILIENCE_HOLD_TIMEOUT=1,
-        RETRY_ENABLED=False,
+        RETRY_TIMES=0,
     )
 
     run = job.run()
@@ -325,7 +327,8 @@ def test_what_bypasses_the_scheduler(pages, sick, tmp_path):
         FILES_STORE=str(tmp_path / "files"),
         ITEM_PIPELINES={"scrapy.pipelines.files.FilesPipeline": 1},
         RESILIENCE_BREAKER_RECOVERY_TIMEOUT=300,
-        RETRY_ENABLED=False,
+        RESILIENCE_BREAKER_FIRST_TRIAL=0,
+        RETRY_TIMES=0,
     )
 
     run = job.run()  # the pipeline logs an error for each file that does not come
@@ -347,8 +350,9 @@ def test_another_scheduler_fails_fast(pages, sick):
         DOWNLOADER_MIDDLEWARES={
             "scrapy_resilience.downloadermiddlewares.breaker.CircuitBreakerMiddleware": 585
         },
-        RETRY_ENABLED=False,
+        RETRY_TIMES=0,
         RESILIENCE_BREAKER_RECOVERY_TIMEOUT=300,
+        RESILIENCE_BREAKER_FIRST_TRIAL=0,
     )
 
     run = job.finish()
