@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
     from benchmarks.crawls import Options
     from benchmarks.report import Row
-    from scrapy_resilience.core.gates import Gate, Ticket
+    from scrapy_resilience.core.gate import Gate, Ticket
 
 _LATENCY = 0.03
 _FAST = 0.002

@@ -1,13 +1,6 @@
 """Which domain may be asked now: every reason not to is "not before t".
 
-A :class:`Gate` is what is known of one domain; it combines
-
-- its circuit breaker,
-- a hold, which a ``Retry-After`` or a ban has set,
-- a rate limit of the settings or of robots.txt, and a pace that follows what it throttles,
-- a slow start: a domain that has not answered yet gets one request, and others only after
-  :attr:`GateConfig.slow_start` seconds without an answer (TCP's first time-out is the model,
-  RFC 6298); one whose first answer was a failure gets one at a time until it succeeds.
+A :class:`.Gate` is what is known of one domain; here is what they have in common.
 
 A domain is *on probation* after a failure without a success, when its first request has no
 answer and it gets another one, and while its breaker is not closed. Domains on probation have
@@ -31,10 +24,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from scrapy_resilience.core.breaker import Breaker, Event, Outcome, State
 from scrapy_resilience.core.breakerconfig import BreakerConfig
+from scrapy_resilience.core.gate import ON_TRIAL, Gate, Patience, Ticket
 from scrapy_resilience.core.pace import Pace
 from scrapy_resilience.core.ratelimit import Rate, TokenBucket
 from scrapy_resilience.core.retry import RetryChances
@@ -42,28 +36,14 @@ from scrapy_resilience.core.retry import RetryChances
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Gate", "GateConfig", "Gates", "Patience", "Ticket"]
+__all__ = ["GateConfig", "Gates"]
 
 _HALF_OPEN: Final = State.HALF_OPEN
-_ON_TRIAL: Final = frozenset({State.OPEN, State.HALF_OPEN})
-_NOT_CLOSED: Final = _ON_TRIAL | {State.FORCED_OPEN}
+_NOT_CLOSED: Final = ON_TRIAL | {State.FORCED_OPEN}
 _SUCCESS: Final = Outcome.SUCCESS  # a member costs several times as much to look up
 _ANSWERS: Final = frozenset({Outcome.SUCCESS, Outcome.FAILURE, Outcome.THROTTLED})
 _LOOKED_AT: Final = 16
 """Gates that one eviction looks at."""
-_LATELY: Final = 30.0
-"""Seconds for which a domain that has answered is taken to be up."""
-
-
-class Patience(NamedTuple):
-    """When a domain is given up."""
-
-    never_answered: float = 60.0
-    """Seconds since its first request."""
-    answered: float = 3600.0
-    """Seconds since the first of its failures in a row."""
-    trips: int = -1
-    """Reopenings in a row; -1 for any number."""
 
 
 @dataclass(frozen=True)
@@ -79,165 +59,6 @@ class GateConfig:
     """Whether throttling slows a domain down."""
     max_gates: int = 100_000
     """Domains to keep when they are healthy and idle."""
-
-
-class Ticket:
-    """One request that was let through, until its outcome is known."""
-
-    __slots__ = (
-        "gate", "is_retry", "open", "permit", "probation", "probe", "sent_at", "starts",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        gate: Gate,
-        permit: int | None,
-        sent_at: float,
-        probation: bool,  # noqa: FBT001
-        is_retry: bool,  # noqa: FBT001
-    ) -> None:
-        self.gate = gate
-        self.permit = permit
-        """None for a request that goes although the breaker refuses it."""
-        self.sent_at = sent_at
-        self.probation = probation
-        self.starts = False
-        """Whether it is the first one of its domain."""
-        self.probe = False
-        """Whether it is to have little time: see the head of this module."""
-        self.is_retry = is_retry
-        self.open = True
-
-
-class Gate:
-    """What is known of one domain."""
-
-    __slots__ = (
-        "_gates", "answered_at", "answers", "asked", "breaker", "bucket", "chances", "domain",
-        "excused", "failed", "failure_class", "first_at", "given_up", "held_for", "held_until",
-        "hold_reason", "known_page", "known_since", "lanes", "pace", "proven", "trial", "under_way",
-    )  # fmt: skip
-
-    breaker: Breaker
-
-    def __init__(self, domain: str, gates: Gates, now: float) -> None:
-        self.domain = domain
-        self._gates = gates
-        self.known_since = now
-        self.known_page = ""
-        """The URL of a page that was answered; its user sets it."""
-        self.answers = 0
-        self.answered_at = -inf
-        self.chances: RetryChances | None = None
-        """Of its retries, when there were any."""
-        self.trial: Ticket | None = None
-        self.bucket: TokenBucket | None = None
-        self.pace: Pace | None = None
-        self.asked: Rate | None = None
-        """The rate that the domain has asked for: no setting has it."""
-        self.held_until = 0.0
-        self.held_for = 0.0
-        self.hold_reason = ""
-        self.proven = False
-        self.failed = False
-        self.excused = False
-        self.given_up = False
-        """Whether what waits is not worth the wait: until its next success."""
-        self.under_way = 0
-        self.first_at = 0.0
-        self.failure_class = ""
-        """Of the last failure that counted; its user sets it."""
-        self.lanes: set[str] | None = None
-        """Whatever waits for this gate, by names that its user chooses."""
-
-    def wait(self, lane: str) -> None:
-        """*lane* asks again when it is told to, or when its time has come."""
-        if self.lanes is None:
-            self.lanes = set()
-        self.lanes.add(lane)
-
-    @property
-    def on_probation(self) -> bool:
-        doubtful = not self.proven and (self.failed or self.under_way > 0)
-        return doubtful or self.breaker.state in _ON_TRIAL
-
-    def idle(self, now: float) -> bool:
-        """Whether forgetting this gate changes nothing."""
-        return (
-            not (self.under_way or self.failed or self.pace or self.lanes or self.asked)
-            and self.held_until <= now
-            and (self.bucket is None or not self.bucket.ready_at(now))
-            and self.breaker.healthy_idle(now)
-        )
-
-    def reasons(self, now: float, slow_start: float) -> list[tuple[float, str]]:
-        """Each reason to wait, with the time before which it will not pass."""
-        found = [
-            (self.breaker.ready_at(now), f"circuit breaker is {self.breaker.state.value}"),
-            (self.held_until, self.hold_reason),
-            (self.bucket.ready_at(now) if self.bucket else 0.0, "rate limit"),
-            (self.pace.ready_at(now) if self.pace else 0.0, "slowed down after throttling"),
-            (self._starts_at(slow_start), "no answer yet"),
-        ]
-        return [(until, reason) for until, reason in found if until > now]
-
-    def ready_at(self, now: float, slow_start: float, *, heed_breaker: bool = True) -> float:
-        """Not after *now* when a request may go, else when to ask again; inf: when told."""
-        until = self.breaker.ready_at(now)
-        if until > now and not heed_breaker:
-            return 0.0  # it goes no further than to its refusal
-        if until == inf:
-            until = self.breaker.round_ends_at()  # a trial that hangs has an end, too
-        until = max(until, self.held_until)
-        if self.bucket is not None:
-            until = max(until, self.bucket.ready_at(now))
-        if self.pace is not None:
-            until = max(until, self.pace.ready_at(now))
-        if self.under_way and not self.proven:
-            until = max(until, self._starts_at(slow_start))
-        return until
-
-    @property
-    def is_starting(self) -> bool:
-        """Whether its first answer has not come yet."""
-        return self.under_way > 0 and not (self.proven or self.failed)
-
-    def _starts_at(self, slow_start: float) -> float:
-        if self.proven or not self.under_way or not slow_start:
-            return 0.0
-        if self.breaker.state in _ON_TRIAL:
-            return 0.0  # the breaker lets one through, whatever hangs since before it opened
-        return inf if self.failed else self.first_at + slow_start
-
-    def took(self, now: float, *, sent: bool = True) -> None:
-        """A request goes; one that is not *sent* goes to its refusal only."""
-        if not self.under_way:
-            self.first_at = now
-        self.under_way += 1
-        if not sent:
-            return
-        if self.bucket is not None:
-            self.bucket.take(now)
-        if self.pace is not None:
-            self.pace.take(now)
-
-    def changed(self, old: State, new: State, event: Event) -> None:
-        """The breaker has another state."""
-        self._gates.breaker_changed(self, old, new, event)
-
-    def is_paced(self, now: float) -> bool:
-        """Whether it waits for its turn, which comes at a known time."""
-        buckets = (self.bucket, self.pace)
-        return any(each is not None and each.ready_at(now) > now for each in buckets)
-
-    def answers_lately(self, now: float) -> bool:
-        """Whether it is up, as far as is known: one that is new is taken to be."""
-        return now - max(self.answered_at, self.known_since) < _LATELY
-
-    def failing_for(self, now: float) -> float:
-        """Seconds for which no request of it has succeeded, as far as it was asked."""
-        since = self.breaker.failing_since if self.breaker.answered else self.known_since
-        return max(now - max(since, self.held_until), 0.0)
 
 
 class Gates:
@@ -644,7 +465,7 @@ class Gates:
         for domain, data in saved.items():
             gate = self.gate(domain, now)
             gate.breaker = self._breaker(gate, data, now, wall)
-            gate.failed = gate.breaker.state in _ON_TRIAL
+            gate.failed = gate.breaker.state in ON_TRIAL
             if "held_until" in data:
                 # a clock that was set back must not turn a minute into a year
                 wait = min(data["held_until"] - wall, data["held_for"])

@@ -12,7 +12,7 @@ from scrapy.utils.httpobj import urlparse_cached
 from scrapy.utils.misc import load_object
 
 from scrapy_resilience.core.breakerconfig import BreakerConfig
-from scrapy_resilience.core.gates import Patience
+from scrapy_resilience.core.gate import Patience
 from scrapy_resilience.core.ratelimit import Rate, parse_rate
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.settings import PREFIX

@@ -25,7 +25,7 @@ from scrapy_resilience._scrapy import take_back, under_way, wake
 from scrapy_resilience.checkpoint.layout import GATES
 from scrapy_resilience.core.breaker import Event, Outcome, State
 from scrapy_resilience.core.failures import CONTENT, THROTTLED
-from scrapy_resilience.core.gates import Gate, GateConfig, Gates
+from scrapy_resilience.core.gates import GateConfig, Gates
 from scrapy_resilience.gates.domains import ACTIONS, Domains
 from scrapy_resilience.gates.handled import Handled
 from scrapy_resilience.gates.judge import Judge
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from scrapy.http import Response
 
     from scrapy_resilience.core.failures import Verdict
-    from scrapy_resilience.core.gates import Ticket
+    from scrapy_resilience.core.gate import Gate, Ticket
     from scrapy_resilience.core.ratelimit import Rate
     from scrapy_resilience.scheduler import ResilientScheduler
 

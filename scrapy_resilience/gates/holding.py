@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
 
     from scrapy_resilience._clock import Timer
-    from scrapy_resilience.core.gates import Gate
+    from scrapy_resilience.core.gate import Gate
     from scrapy_resilience.frontier.lanes import Frontier
     from scrapy_resilience.frontier.store import Row
     from scrapy_resilience.gates.gatekeeper import Gatekeeper

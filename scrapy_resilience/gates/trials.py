@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from scrapy_resilience.core.gates import Gate
+    from scrapy_resilience.core.gate import Gate
     from scrapy_resilience.frontier.lanes import Frontier
 
 __all__ = ["RETRIES", "Trials", "is_of_retries"]

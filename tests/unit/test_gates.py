@@ -11,7 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from scrapy_resilience.core.breaker import Outcome, State
 from scrapy_resilience.core.breakerconfig import BreakerConfig
-from scrapy_resilience.core.gates import GateConfig, Gates, Patience
+from scrapy_resilience.core.gate import Patience
+from scrapy_resilience.core.gates import GateConfig, Gates
 from scrapy_resilience.core.ratelimit import Rate
 
 BREAKER = BreakerConfig(failure_threshold=3, first_trial=0.0, recovery_timeout=10.0, jitter=0.0)
