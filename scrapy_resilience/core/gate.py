@@ -77,7 +77,8 @@ class Gate:
     __slots__ = (
         "_gates", "answered_at", "answers", "asked", "breaker", "bucket", "chances", "domain",
         "excused", "failed", "failure_class", "first_at", "given_up", "held_for", "held_until",
-        "hold_reason", "known_page", "known_since", "lanes", "pace", "proven", "trial", "under_way",
+        "hold_reason", "known_page", "known_since", "lanes", "pace", "proven", "trial",
+        "under_way",
     )  # fmt: skip
 
     breaker: Breaker

@@ -321,12 +321,7 @@ class Gatekeeper:
         if self.is_failed_by_proxy(request):
             return Outcome.IGNORED
         if isinstance(result, Exception):
-            if verdict.ignored or isinstance(result, IgnoreRequest):
-                return Outcome.IGNORED
-            if verdict.counts_against_domain:
-                return Outcome.FAILURE
-            throttled = verdict.failure_class == THROTTLED
-            return Outcome.THROTTLED if throttled else Outcome.IGNORED
+            return _outcome_of_error(result, verdict)
         if "cached" in result.flags:
             return Outcome.IGNORED
         if verdict.counts_against_domain:
@@ -487,6 +482,14 @@ class Gatekeeper:
             self._commit_timer.cancel()
             self._commit_timer = None
         self.scheduler = None
+
+
+def _outcome_of_error(error: Exception, verdict: Verdict) -> Outcome:
+    if verdict.ignored or isinstance(error, IgnoreRequest):
+        return Outcome.IGNORED
+    if verdict.counts_against_domain:
+        return Outcome.FAILURE
+    return Outcome.THROTTLED if verdict.failure_class == THROTTLED else Outcome.IGNORED
 
 
 def _can_be_asked_again(request: Request, result: Response | Exception) -> bool:
