@@ -16,7 +16,7 @@ from scrapy.utils.response import response_status_message
 from scrapy_resilience import _clock, names
 from scrapy_resilience._scrapy import Refusing, close_spider, is_closing
 from scrapy_resilience.core.classify import exception_text
-from scrapy_resilience.core.failures import BLOCKED, CONTENT, PERMANENT, THROTTLED
+from scrapy_resilience.core.failures import BLOCKED, PERMANENT, THROTTLED
 from scrapy_resilience.core.retry import RetryBudgets, fast_backoff
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.exceptions import (
@@ -24,6 +24,7 @@ from scrapy_resilience.exceptions import (
     PermanentFailureError,
 )
 from scrapy_resilience.gates.gatekeeper import gatekeeper_of
+from scrapy_resilience.gates.outcomes import BAD_PAGES
 from scrapy_resilience.gates.policies import PolicyChooser
 from scrapy_resilience.gates.waiting import RetryQueue
 from scrapy_resilience.handlers import handlers_of
@@ -45,8 +46,6 @@ __all__ = ["BannedError", "ClassifiedRetryMiddleware", "DroppedError"]
 logger = logging.getLogger(__name__)
 
 _UNSAFE: Final = frozenset({"POST", "PATCH"})
-_BAD_PAGES: Final = frozenset({BLOCKED, CONTENT})
-"""What is wrong with these is their text, whatever their status."""
 _NO_LIMIT: Final = sys.maxsize
 _ERROR: Final = 400
 
@@ -197,7 +196,7 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
             return True
         failure_class, outcome = failure.verdict.failure_class, failure.outcome
         if isinstance(outcome, Response):
-            if failure_class in _BAD_PAGES:
+            if failure_class in BAD_PAGES:
                 return True
             listed, own = outcome.status in self.retry_http_codes, self._own_codes
         else:
@@ -306,7 +305,7 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
     def _is_handled(self, failure: _Failure) -> bool:
         """Whether the callback gets it, as an answer with a status that it has asked for."""
         response = failure.response
-        if response is None or failure.verdict.failure_class in _BAD_PAGES:
+        if response is None or failure.verdict.failure_class in BAD_PAGES:
             return False
         return self._gates.handled.reaches_callback(failure.request, response)
 
@@ -345,7 +344,7 @@ class _Failure:
         """What Scrapy's own middleware counts it as, where that knows the failure."""
         if not isinstance(self.outcome, Response):
             return self.outcome
-        if self.verdict.failure_class in _BAD_PAGES:
+        if self.verdict.failure_class in BAD_PAGES:
             return self.verdict.reason
         return response_status_message(self.outcome.status)
 

@@ -24,11 +24,9 @@ from scrapy_resilience import _clock, names, signals
 from scrapy_resilience._scrapy import take_back, under_way, wake
 from scrapy_resilience.checkpoint.layout import GATES
 from scrapy_resilience.core.breaker import Event, Outcome, State
-from scrapy_resilience.core.failures import CONTENT, THROTTLED
 from scrapy_resilience.core.gates import GateConfig, Gates
 from scrapy_resilience.gates.domains import ACTIONS, Domains
-from scrapy_resilience.gates.handled import Handled
-from scrapy_resilience.gates.judge import Judge
+from scrapy_resilience.gates.outcomes import Outcomes, can_be_asked_again, is_overloaded
 from scrapy_resilience.gates.trials import RETRIES, Trials, is_of_retries
 from scrapy_resilience.settings import Config
 
@@ -49,8 +47,6 @@ logger = logging.getLogger(__name__)
 
 _SEPARATOR: Final = "\t"
 _LANE_KEYS: Final = frozenset({names.META_OPEN_ACTION, "download_slot", names.META_FAILED_AT})
-_ERROR: Final = 500
-_OVERLOADED: Final = 503
 _LATENCY: Final = "download_latency"
 """Scrapy's meta key: the downloader sets it when an answer comes."""
 _TIMEOUT: Final = "download_timeout"
@@ -77,11 +73,11 @@ class Gatekeeper:
         self.crawler = crawler
         self.config = config = Config.from_settings(crawler.settings)
         self.domains = Domains(crawler, config)
-        self.handled = Handled(crawler)
+        self._outcomes = Outcomes(crawler, config)
+        self.handled = self._outcomes.handled
+        self.judge = self._outcomes.judge
         self.decided: Container[str | None] = ()
         """Failure classes about which somebody else may decide, who settles them then."""
-        self._judge = Judge(config)
-        self._judged: tuple[Request, object, Verdict] | None = None
         self.gates = Gates(
             GateConfig(
                 slow_start=config.slow_start,
@@ -257,16 +253,6 @@ class Gatekeeper:
         """Whether *request* is only to tell whether its domain answers."""
         return request in self._for_nobody
 
-    def judge(self, request: Request, result: Response | Exception) -> Verdict:
-        """One judgement for two middlewares that ask in turn."""
-        last = self._judged
-        if last is not None and last[0] is request and last[1] is result:
-            self._judged = None  # a response is large
-            return last[2]
-        verdict = self._judge(result)
-        self._judged = request, result, verdict
-        return verdict
-
     def answered(self, request: Request, result: Response | Exception) -> None:
         """What came back for a request; the first word about it counts."""
         ticket = self._tickets.get(request)
@@ -300,10 +286,12 @@ class Gatekeeper:
         ticket = self._tickets.pop(request, None)
         if ticket is None:
             return
-        outcome = Outcome.IGNORED if decided else self._outcome(request, result, verdict)
+        outcome = self._outcomes.of(request, result, verdict)
+        if decided or self.is_failed_by_proxy(request):
+            outcome = Outcome.IGNORED
         if outcome is Outcome.FAILURE:
             ticket.gate.failure_class = verdict.failure_class or ""
-        elif outcome is Outcome.SUCCESS and _can_be_asked_again(request, result):
+        elif outcome is Outcome.SUCCESS and can_be_asked_again(request, result):
             ticket.gate.known_page = request.url
         self.gates.settle(
             ticket,
@@ -312,23 +300,8 @@ class Gatekeeper:
             request.meta.get(_LATENCY, 0.0),
             verdict.retry_after or 0.0,
             verdict.reason,
-            pushback=_is_overloaded(result),
+            pushback=is_overloaded(result),
         )
-
-    def _outcome(
-        self, request: Request, result: Response | Exception, verdict: Verdict
-    ) -> Outcome:
-        if self.is_failed_by_proxy(request):
-            return Outcome.IGNORED
-        if isinstance(result, Exception):
-            return _outcome_of_error(result, verdict)
-        if "cached" in result.flags:
-            return Outcome.IGNORED
-        if verdict.counts_against_domain:
-            is_answer = self.handled.is_answer(request, result)
-            return Outcome.SUCCESS if is_answer else Outcome.FAILURE
-        throttled = verdict.failure_class == THROTTLED
-        return Outcome.THROTTLED if throttled else Outcome.SUCCESS
 
     # --- proxies ---
 
@@ -363,19 +336,16 @@ class Gatekeeper:
     ) -> bool:
         """Whether a failure uses up one of the tries of its page.
 
-        While nobody else gets an answer of the domain, the failure is the domain's. A
-        status of 500 is about the page (RFC 9110, section 15.6.1), as a page that was cut off
-        is. Where nobody holds the requests of a domain that is down, each try counts,
+        While nobody else gets an answer of the domain, the failure is the domain's, unless it
+        is about the page. Where nobody holds the requests of a domain that is down, each counts,
         and so it does until the breaker opens where somebody has *limited* the retries.
         """
         if not verdict.counts_against_domain or self.is_failed_by_proxy(request):
             return True
         if not self._holds(request) or (limited and not self.blameless(request)):
             return True
-        if not isinstance(result, Exception):
-            about_the_page = verdict.failure_class == CONTENT or result.status == _ERROR
-            if about_the_page or self.handled.is_answer(request, result):
-                return True
+        if self._outcomes.is_about_the_page(request, result, verdict):
+            return True
         return self.gates.costs_a_try(
             self.domain(request), request.meta.get(names.META_ANSWERS_BEFORE)
         )
@@ -403,10 +373,6 @@ class Gatekeeper:
     def mostly_throttles(self, request: Request) -> bool:
         """Whether the domain of *request* throttles more than half of its requests."""
         return self.gates.mostly_throttles(self.domain(request))
-
-    def blameless(self, request: Request) -> bool:
-        """Whether the breaker of a request's domain is not closed."""
-        return not self.gates.is_closed(self.domain(request))
 
     def hold(self, request: Request, seconds: float, reason: str) -> None:
         """Nobody asks the domain of *request* for *seconds*."""
@@ -482,24 +448,6 @@ class Gatekeeper:
             self._commit_timer.cancel()
             self._commit_timer = None
         self.scheduler = None
-
-
-def _outcome_of_error(error: Exception, verdict: Verdict) -> Outcome:
-    if verdict.ignored or isinstance(error, IgnoreRequest):
-        return Outcome.IGNORED
-    if verdict.counts_against_domain:
-        return Outcome.FAILURE
-    return Outcome.THROTTLED if verdict.failure_class == THROTTLED else Outcome.IGNORED
-
-
-def _can_be_asked_again(request: Request, result: Response | Exception) -> bool:
-    return (
-        request.method == "GET" and not isinstance(result, Exception) and result.status == 200  # noqa: PLR2004 - HTTP
-    )
-
-
-def _is_overloaded(result: Response | Exception) -> bool:
-    return not isinstance(result, Exception) and result.status == _OVERLOADED
 
 
 _current: ContextVar[Ticket | None] = ContextVar("scrapy_resilience_ticket", default=None)
