@@ -337,18 +337,17 @@ class Gatekeeper:
         """Whether a failure uses up one of the tries of its page.
 
         While nobody else gets an answer of the domain, the failure is the domain's, unless it
-        is about the page. Where nobody holds the requests of a domain that is down, each counts,
-        and so it does until the breaker opens where somebody has *limited* the retries.
+        is about the page. Where nobody holds the requests of a domain that is down, each
+        counts, and so it does until the breaker opens where somebody has *limited* the retries.
         """
+        domain = self.domain(request)
         if not verdict.counts_against_domain or self.is_failed_by_proxy(request):
             return True
-        if not self._holds(request) or (limited and not self.blameless(request)):
+        if not self._holds(request) or (limited and self.gates.is_closed(domain)):
             return True
         if self._outcomes.is_about_the_page(request, result, verdict):
             return True
-        return self.gates.costs_a_try(
-            self.domain(request), request.meta.get(names.META_ANSWERS_BEFORE)
-        )
+        return self.gates.costs_a_try(domain, request.meta.get(names.META_ANSWERS_BEFORE))
 
     def _holds(self, request: Request) -> bool:
         return (

@@ -62,9 +62,10 @@ class Outcomes:
     ) -> bool:
         """Whether a failure is one of the page, whatever else its domain answers.
 
-        A status of 500 is (RFC 9110, section 15.6.1), as a ban or a page that was cut off is.
+        A status of 500 is (RFC 9110, section 15.6.1), as a page that was cut off is. A ban
+        is not: it meets whatever is asked next.
         """
-        if verdict.failure_class in BAD_PAGES:
+        if verdict.failure_class == CONTENT:
             return True
         is_error = not isinstance(result, Exception) and result.status == _ERROR
         return is_error or self._is_answer(request, result, verdict)
