@@ -188,6 +188,11 @@ class Gates:
             gate.trial = ticket
         return ticket
 
+    def is_closed(self, domain: str) -> bool:
+        """Whether the breaker of *domain* lets everything through."""
+        gate = self._gates.get(domain)
+        return gate is None or gate.breaker.state not in _NOT_CLOSED
+
     def is_half_open(self, domain: str) -> bool:
         """Whether the next request of *domain* is a trial."""
         gate = self._gates.get(domain)
