@@ -68,7 +68,8 @@ class CircuitBreakerMiddleware(Refusing):
             return self._admit(request)
         if ticket.permit is None and self._keeper.open_action(request) == "fail":
             self._refuse(request)
-        self._keeper.limit_probe(request, ticket)
+        if ticket.probe:
+            self._keeper.probes.limit(request)
         return None
 
     def _downloaded(self, response: Response, request: Request) -> None:

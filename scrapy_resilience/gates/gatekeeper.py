@@ -15,24 +15,23 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Final
 from weakref import ReferenceType, WeakKeyDictionary, WeakSet, ref
 
-from scrapy import Request
 from scrapy.exceptions import IgnoreRequest
-from scrapy.http.request import NO_CALLBACK
-from scrapy.utils.defer import deferred_from_coro
 
 from scrapy_resilience import _clock, names, signals
-from scrapy_resilience._scrapy import take_back, under_way, wake
+from scrapy_resilience._scrapy import take_back, wake
 from scrapy_resilience.checkpoint.layout import GATES
 from scrapy_resilience.core.breaker import Event, Outcome, State
 from scrapy_resilience.core.gates import GateConfig, Gates
 from scrapy_resilience.gates.domains import ACTIONS, Domains
 from scrapy_resilience.gates.outcomes import Outcomes, can_be_asked_again, is_overloaded
+from scrapy_resilience.gates.probes import Probes
 from scrapy_resilience.gates.trials import RETRIES, Trials, is_of_retries
 from scrapy_resilience.settings import Config
 
 if TYPE_CHECKING:
     from collections.abc import Container
 
+    from scrapy import Request
     from scrapy.crawler import Crawler
     from scrapy.http import Response
 
@@ -49,10 +48,9 @@ _SEPARATOR: Final = "\t"
 _LANE_KEYS: Final = frozenset({names.META_OPEN_ACTION, "download_slot", names.META_FAILED_AT})
 _LATENCY: Final = "download_latency"
 """Scrapy's meta key: the downloader sets it when an answer comes."""
-_TIMEOUT: Final = "download_timeout"
-"""Scrapy's meta key."""
 _PROXY: Final = "proxy"
 """Scrapy's meta key."""
+_SAYS_NOTHING: Final = frozenset({Outcome.IGNORED, Outcome.CANCELLED})
 _COMMIT_WITHIN: Final = 0.1
 """Seconds after which a hold is written down: it must survive a kill."""
 _STATS: Final = {
@@ -76,6 +74,7 @@ class Gatekeeper:
         self._outcomes = Outcomes(crawler, config)
         self.handled = self._outcomes.handled
         self.judge = self._outcomes.judge
+        self.probes = Probes(config.slow_start)
         self.decided: Container[str | None] = ()
         """Failure classes about which somebody else may decide, who settles them then."""
         self.gates = Gates(
@@ -104,9 +103,6 @@ class Gatekeeper:
         self._tickets: dict[Request, Ticket] = {}
         self._with_own_proxy: WeakSet[Request] = WeakSet()
         self._failed_by_proxy: WeakSet[Request] = WeakSet()
-        self._for_nobody: WeakSet[Request] = WeakSet()
-        self._timeouts: WeakKeyDictionary[Request, Any] = WeakKeyDictionary()
-        """Of probes: what they had."""
         self._stats: Any = crawler.stats
         self._commit_timer: Any = None
 
@@ -115,7 +111,7 @@ class Gatekeeper:
     def attach(self, scheduler: ResilientScheduler) -> None:
         """Our scheduler is open: it asks the gates, and its job keeps what they know."""
         self.scheduler = scheduler
-        self._trials = Trials(scheduler.frontier, self._check)
+        self._trials = Trials(self.crawler, scheduler.frontier, self)
         if scheduler.job is not None:
             scheduler.job.state.register_map(GATES, self._changed, self._restore)
 
@@ -197,12 +193,13 @@ class Gatekeeper:
         gone = [
             request
             for request in self._tickets
-            if request not in busy and request not in self._for_nobody
+            if request not in busy and not self.is_for_nobody(request)
         ]
         for request in gone:
-            answered = _LATENCY in request.meta
+            ticket, answered = self._tickets.pop(request), _LATENCY in request.meta
             outcome = Outcome.SUCCESS if answered else Outcome.CANCELLED
-            self.gates.settle(self._tickets.pop(request), outcome, _clock.monotonic())
+            _forget_page(ticket.gate, request, outcome)
+            self.gates.settle(ticket, outcome, _clock.monotonic())
         return bool(gone)
 
     # --- the middlewares' side ---
@@ -225,33 +222,14 @@ class Gatekeeper:
         """A request that did not come from the scheduler goes now."""
         self._sent(request, self.gates.acquire(self.domain(request), now))
 
-    def _check(self, url: str) -> None:
-        """Ask for a page to hear whether its domain answers; nobody gets the answer."""
-        request = Request(
-            url, callback=NO_CALLBACK, meta={"dont_cache": True}, dont_filter=True
-        )
-        self._for_nobody.add(request)
-        self._stats.inc_value(names.STAT_BREAKER_CHECKS)
-        self.acquire(request, _clock.monotonic())  # now: the next lane that asks must wait
-        deferred_from_coro(self._download(request))
-
     @property
     def is_checking(self) -> bool:
         """Whether a domain is being asked whether it answers."""
-        return bool(self._for_nobody)
-
-    async def _download(self, request: Request) -> None:
-        try:
-            await self.crawler.engine.download_async(request)
-        except Exception as error:  # noqa: BLE001 - the gates were told what became of it
-            logger.debug("The trial %s has failed: %s", request, error)
-        finally:
-            self._for_nobody.discard(request)
-            self.sweep(under_way(self.crawler.engine))
+        return self._trials is not None and bool(self._trials.checks)
 
     def is_for_nobody(self, request: Request) -> bool:
         """Whether *request* is only to tell whether its domain answers."""
-        return request in self._for_nobody
+        return self._trials is not None and request in self._trials.checks
 
     def answered(self, request: Request, result: Response | Exception) -> None:
         """What came back for a request; the first word about it counts."""
@@ -259,20 +237,9 @@ class Gatekeeper:
         if ticket is None:
             return
         verdict = self.judge(request, result)
-        self._unlimit_probe(request, ticket)
+        self.probes.restore(request)
         if verdict.failure_class not in self.decided:
             self.settle(request, result, verdict)
-
-    def limit_probe(self, request: Request, ticket: Ticket) -> None:
-        """The first request of one of many new domains has little time."""
-        if ticket.probe:
-            self._timeouts[request] = request.meta.get(_TIMEOUT)
-            own = request.meta.get(_TIMEOUT) or inf
-            request.meta[_TIMEOUT] = min(own, self.config.slow_start)
-
-    def _unlimit_probe(self, request: Request, ticket: Ticket) -> None:
-        if ticket.probe and request in self._timeouts:
-            request.meta[_TIMEOUT] = self._timeouts.pop(request)
 
     def settle(
         self,
@@ -293,6 +260,7 @@ class Gatekeeper:
             ticket.gate.failure_class = verdict.failure_class or ""
         elif outcome is Outcome.SUCCESS and can_be_asked_again(request, result):
             ticket.gate.known_page = request.url
+        _forget_page(ticket.gate, request, outcome)
         self.gates.settle(
             ticket,
             outcome,
@@ -447,6 +415,12 @@ class Gatekeeper:
             self._commit_timer.cancel()
             self._commit_timer = None
         self.scheduler = None
+
+
+def _forget_page(gate: Gate, request: Request, outcome: Outcome) -> None:
+    """A page of which nothing is heard any more tells no trial whether its domain is up."""
+    if outcome in _SAYS_NOTHING and request.url == gate.known_page:
+        gate.known_page = ""
 
 
 _current: ContextVar[Ticket | None] = ContextVar("scrapy_resilience_ticket", default=None)

@@ -10,15 +10,26 @@ one: where each page fails once, it gets through.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from scrapy import Request
+from scrapy.http.request import NO_CALLBACK
+from scrapy.utils.defer import deferred_from_coro
+
+from scrapy_resilience import _clock, names
+from scrapy_resilience._scrapy import under_way
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from scrapy.crawler import Crawler
 
     from scrapy_resilience.core.gate import Gate
     from scrapy_resilience.frontier.lanes import Frontier
+    from scrapy_resilience.gates.gatekeeper import Gatekeeper
 
 __all__ = ["RETRIES", "Trials", "is_of_retries"]
+
+logger = logging.getLogger(__name__)
 
 RETRIES: Final = "\tretry"
 """What the name of a lane of retries ends in."""
@@ -30,17 +41,41 @@ def is_of_retries(lane: str) -> bool:
 
 
 class Trials:
-    """Of one crawl. *check* asks for a page of which only the gates are to hear."""
+    """Of one crawl. What it asks for itself, its *checks*, has an answer for nobody."""
 
-    def __init__(self, frontier: Frontier, check: Callable[[str], None]) -> None:
+    def __init__(self, crawler: Crawler, frontier: Frontier, keeper: Gatekeeper) -> None:
+        self._crawler = crawler
         self._frontier = frontier
-        self._check = check
+        self._keeper = keeper
+        self.checks: set[Request] = set()
+        """Those under way."""
 
     def has_turn(self, lane: str, gate: Gate) -> bool:
         """Whether the trial is a request of *lane*."""
         if gate.breaker.trips % 2:
             return True
         if gate.known_page:
-            self._check(gate.known_page)
+            self._check(gate)
             return False
         return is_of_retries(lane) or not self._frontier.waiting(lane + RETRIES)
+
+    def _check(self, gate: Gate) -> None:
+        """Ask for the known page to hear whether the domain answers."""
+        request = Request(
+            gate.known_page, callback=NO_CALLBACK, meta={"dont_cache": True}, dont_filter=True
+        )
+        self.checks.add(request)
+        stats: Any = self._crawler.stats
+        stats.inc_value(names.STAT_BREAKER_CHECKS)
+        # not later: the next lane that asks must wait
+        self._keeper.acquire(request, _clock.monotonic())
+        deferred_from_coro(self._download(request))
+
+    async def _download(self, request: Request) -> None:
+        try:
+            await self._crawler.engine.download_async(request)
+        except Exception as error:  # noqa: BLE001 - the gates were told what became of it
+            logger.debug("The trial %s has failed: %s", request, error)
+        finally:
+            self.checks.discard(request)
+            self._keeper.sweep(under_way(self._crawler.engine))
