@@ -198,7 +198,7 @@ class Simulation:
             order=Order(lifo=False),
             gate=self._ready_at,
         )
-        self._trials = Trials(self.frontier, self._check)
+        self._trials = _Trials(self.frontier, self._check)
         self._known: dict[str, Page] = {}
         self._given_up: set[str] = set()
         self._ends: list[tuple[float, int, Callable[[], None]]] = []
@@ -381,6 +381,17 @@ class Simulation:
         host = self.kind.hosts.get(gate.domain)
         if old is State.CLOSED and new is State.OPEN and host is not None:
             self.result.false += not host.is_down(self.now)
+
+
+class _Trials(Trials):
+    """Those of a crawl, but for the network."""
+
+    def __init__(self, frontier: Frontier, check: Callable[[str], None]) -> None:
+        self._frontier = frontier
+        self._ask = check
+
+    def _check(self, gate: Gate) -> None:
+        self._ask(gate.known_page)
 
 
 def run(options: Options) -> Outcome:
