@@ -296,7 +296,7 @@ class Simulation:
         counts = about_the_page or gates.costs_a_try(host, page.answers_before)
         attempt, tries = page.times + 1, gates.tries(host)
         if gates.answers_lately(host, self.now):
-            delay = fast_backoff(attempt, self.rng.random())
+            delay = fast_backoff(attempt, self.rng.random)
         else:
             delay = _DELAYS.delay(attempt, self.rng.random)
         gates.settle(ticket, Ended.FAILURE, self.now)
