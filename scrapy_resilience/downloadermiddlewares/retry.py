@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from random import random
 from typing import TYPE_CHECKING, Any, Final
 
+from scrapy import signals
 from scrapy.downloadermiddlewares.retry import RetryMiddleware, get_retry_request
 from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
@@ -80,6 +81,8 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
         self._own_codes = _is_own("RETRY_HTTP_CODES", crawler)
         self._own_exceptions = _is_own("RETRY_EXCEPTIONS", crawler)
         self._caches = crawler.settings.getbool("HTTPCACHE_ENABLED")
+        if self._caches:
+            crawler.signals.connect(self._downloaded, signals.response_downloaded)
         self._handlers.asked = True
         self._stats: Any = crawler.stats
 
@@ -110,6 +113,11 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
         self._queue.leave(request)
         verdict = self._gates.judge(request, exception)
         return self._failed(request, exception, verdict) if verdict.failed else None
+
+    def _downloaded(self, request: Request) -> None:
+        """The HTTP cache may keep what the site itself has answered."""
+        if request.meta.pop(names.META_UNCACHED, False):
+            request.meta.pop("dont_cache", None)
 
     # --- what is done about a failure ---
 
@@ -185,8 +193,10 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
             self._gates.hold(failure.request, asked or failure.delay, failure.verdict.reason)
 
     def _means_all(self, request: Request, asked: float) -> bool:
-        """Whether ``Retry-After`` is about the domain rather than about one page."""
-        return asked > self._config.retry_after_max or self._gates.mostly_throttles(request)
+        """Whether ``Retry-After`` is about the domain: nobody else gets an answer of it."""
+        is_long = asked > self._config.retry_after_max
+        nobody = not self._gates.answers(request) or self._gates.mostly_throttles(request)
+        return is_long or nobody
 
     def _wants_retry(self, failure: _Failure) -> bool:
         if failure.request.meta.get("dont_retry", False):
@@ -261,8 +271,8 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
             new.meta["retry_times"] = failure.attempts - 1
         elif not (failure.retries == _NO_LIMIT or self._gates.is_failed_by_proxy(request)):
             self._wait_for_budget(failure)
-        if self._caches:
-            new.meta["dont_cache"] = True  # or it would be given the failure again
+        if self._caches and not new.meta.get("dont_cache", False):
+            new.meta["dont_cache"] = new.meta[names.META_UNCACHED] = True
         return await self._queue.delay(new, failure.delay, request)
 
     def _adjust(self, request: Request) -> int:
@@ -272,7 +282,9 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
 
     def _is_answer(self, failure: _Failure) -> bool:
         response = failure.response
-        return response is not None and self._gates.handled.is_answer(failure.request, response)
+        if response is None:
+            return False
+        return self._gates.handled.is_declared(failure.request, response)
 
     def _wait_for_budget(self, failure: _Failure) -> None:
         if self._budgets is None or self._is_answer(failure):
@@ -302,10 +314,10 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
 
     def _record(self, failure: _Failure, kind: str, reason: str = "") -> None:
         outcome, verdict = failure.outcome, failure.verdict
-        if failure.response is not None and self._gates.handled.reaches_callback(
-            failure.request, failure.response
-        ):
-            return  # the spider takes it for an answer
+        response = failure.response
+        if response is not None and response.status >= _ERROR:
+            if self._gates.handled.reaches_callback(failure.request, response):
+                return  # the spider takes it for an answer
         self._letters.add(
             failure.request,
             kind=kind,

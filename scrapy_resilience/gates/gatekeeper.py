@@ -332,7 +332,7 @@ class Gatekeeper:
             return Outcome.IGNORED
         if verdict.failure_class == THROTTLED:
             return Outcome.THROTTLED
-        fails = verdict.counts_against_domain and not self.handled.is_answer(request, result)
+        fails = verdict.counts_against_domain and not self.handled.is_declared(request, result)
         return Outcome.FAILURE if fails else Outcome.SUCCESS
 
     # --- proxies ---
@@ -379,7 +379,7 @@ class Gatekeeper:
             return True
         if not isinstance(result, Exception):
             about_the_page = verdict.failure_class == CONTENT or result.status == _ERROR
-            if about_the_page or self.handled.is_answer(request, result):
+            if about_the_page or self.handled.is_declared(request, result):
                 return True
         return self.gates.costs_a_try(
             self.domain(request), request.meta.get(names.META_ANSWERS_BEFORE)
