@@ -22,6 +22,8 @@ ATTEMPT_STATE: Final = (
 )
 """Meta keys that tell of tries: a replay begins without them."""
 
+META_UNCACHED: Final = "resilience_uncached"
+"""On what HTTPCACHE must not answer with an old failure; it may keep the new answer."""
 META_OPEN_ACTION: Final = "resilience_open_action"
 """``"hold"`` or ``"fail"``: what becomes of the request while its breaker is open."""
 

@@ -15,7 +15,7 @@ from scrapy_resilience.core.deadletter import printable
 from scrapy_resilience.exceptions import CheckpointError
 from scrapy_resilience.frontier.codec import edit_request
 from scrapy_resilience.frontier.lanes import Frontier
-from scrapy_resilience.names import ATTEMPT_STATE
+from scrapy_resilience.names import ATTEMPT_STATE, META_UNCACHED
 from scrapy_resilience.requests import host_of
 from scrapy_resilience.shares import slot_name
 
@@ -69,8 +69,8 @@ def _push(letter: Letter, frontier: Frontier) -> Row | None:
         meta = request.setdefault("meta", {})
         for key in ATTEMPT_STATE:
             meta.pop(key, None)
-        if _was_download(about(letter)):
-            meta["dont_cache"] = True  # HTTPCACHE has the failure, and would give it again
+        if _was_download(about(letter)) and not meta.get("dont_cache", False):
+            meta["dont_cache"] = meta[META_UNCACHED] = True
         found.update(request)
 
     try:

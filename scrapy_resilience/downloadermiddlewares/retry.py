@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from random import random
 from typing import TYPE_CHECKING, Any, Final
 
+from scrapy import signals
 from scrapy.downloadermiddlewares.retry import RetryMiddleware, get_retry_request
 from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
@@ -82,6 +83,8 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
         self._own_codes = _is_own("RETRY_HTTP_CODES", crawler)
         self._own_exceptions = _is_own("RETRY_EXCEPTIONS", crawler)
         self._caches = crawler.settings.getbool("HTTPCACHE_ENABLED")
+        if self._caches:
+            crawler.signals.connect(self._downloaded, signals.response_downloaded)
         self._stats: Any = crawler.stats
 
     # --- Scrapy's hooks ---
@@ -111,6 +114,11 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
         self._queue.leave(request)
         verdict = self._gates.judge(request, exception)
         return self._failed(request, exception, verdict) if verdict.failed else None
+
+    def _downloaded(self, request: Request) -> None:
+        """The HTTP cache may keep what the site itself has answered."""
+        if request.meta.pop(names.META_UNCACHED, False):
+            request.meta.pop("dont_cache", None)
 
     # --- what is done about a failure ---
 
@@ -186,8 +194,10 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
             self._gates.hold(failure.request, asked or failure.delay, failure.verdict.reason)
 
     def _means_all(self, request: Request, asked: float) -> bool:
-        """Whether ``Retry-After`` is about the domain rather than about one page."""
-        return asked > self._config.retry_after_max or self._gates.mostly_throttles(request)
+        """Whether ``Retry-After`` is about the domain: nobody else gets an answer of it."""
+        is_long = asked > self._config.retry_after_max
+        nobody = not self._gates.answers(request) or self._gates.mostly_throttles(request)
+        return is_long or nobody
 
     def _wants_retry(self, failure: _Failure) -> bool:
         if failure.request.meta.get("dont_retry", False):
@@ -262,8 +272,8 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
             new.meta["retry_times"] = failure.attempts - 1
         elif not (failure.retries == _NO_LIMIT or self._gates.is_failed_by_proxy(request)):
             self._wait_for_budget(failure)
-        if self._caches:
-            new.meta["dont_cache"] = True  # or it would be given the failure again
+        if self._caches and not new.meta.get("dont_cache", False):
+            new.meta["dont_cache"] = new.meta[names.META_UNCACHED] = True
         return await self._queue.delay(new, failure.delay, request)
 
     def _adjust(self, request: Request) -> int:
@@ -273,7 +283,9 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
 
     def _is_answer(self, failure: _Failure) -> bool:
         response = failure.response
-        return response is not None and self._gates.handled.is_answer(failure.request, response)
+        if response is None:
+            return False
+        return self._gates.handled.is_declared(failure.request, response)
 
     def _wait_for_budget(self, failure: _Failure) -> None:
         if self._budgets is None or self._is_answer(failure):

@@ -110,7 +110,9 @@ def test_requests_in_the_downloaders_queue_wait_as_well(tmp_path):
     """DOWNLOAD_DELAY keeps requests in the downloader: they don't go out during a hold."""
     throttle = Throttle(2, after=2)
     with serving(throttle) as web:
-        job = crawl(tmp_path, web, busy=12, DOWNLOAD_DELAY=0.15)
+        # longer than that is the domain's, not the page's
+        settings = {"DOWNLOAD_DELAY": 0.15, "RESILIENCE_RETRY_AFTER_MAX": 1}
+        job = crawl(tmp_path, web, busy=12, **settings)
 
         run = job.finish()
 
