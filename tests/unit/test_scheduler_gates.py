@@ -105,3 +105,33 @@ def test_what_is_given_up_takes_no_share_from_others(scheduler):
 
     assert scheduler._gates.given_up == {}
     assert scheduler.frontier.busy("a.test") == 1
+
+
+def test_a_long_delay_keeps_the_crawl_open(scheduler):
+    """A request that its spider has delayed is no reason to give up, however long it waits."""
+    scheduler.enqueue_request(Request(url("a"), meta={"resilience_delay": 1e6}))
+
+    assert scheduler.next_request() is None
+
+    assert scheduler.closed == []
+
+
+def test_a_hold_that_is_too_long_ends_the_crawl(scheduler, fake_clock):
+    """When nothing else is left: the next run goes on with what is held."""
+    scheduler.enqueue_request(Request(url("a")))
+    scheduler._gates.gates.hold("a.test", 1e6, "Retry-After", fake_clock.now)
+
+    assert scheduler.next_request() is None
+
+    assert scheduler.closed == ["resilience_held"]
+
+
+def test_a_check_of_a_domain_keeps_the_crawl_open(scheduler, fake_clock):
+    """Its answer decides what becomes of the held ones."""
+    scheduler.enqueue_request(Request(url("a")))
+    scheduler._gates.gates.hold("a.test", 1e6, "Retry-After", fake_clock.now)
+    scheduler._gates._trials.checks.add(Request(url("a")))
+
+    assert scheduler.next_request() is None
+
+    assert scheduler.closed == []
