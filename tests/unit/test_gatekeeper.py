@@ -295,7 +295,6 @@ def test_a_failure_of_the_domain_costs_no_try(holding):
     ("result", "meta"),
     [
         (page(500), {}),
-        (page(body=CLOUDFLARE), {}),
         (page(503), {"handle_httpstatus_list": [503]}),
         (page(404), {}),
         (ZeroDivisionError(), {}),

@@ -717,7 +717,7 @@ def test_another_scheduler_waits_for_a_place(bench):
 
 
 def test_a_domain_without_budget_waits_longer(bench):
-    """A domain that answers none has a reserve; beyond it retries wait, each longer."""
+    """A domain that answers none has a reserve; beyond it each retry waits for its share."""
     b = bench()
     delays = [b.answer(503).meta[DELAY] for _ in range(70)]
 
