@@ -196,6 +196,15 @@ def test_a_check_that_fails_opens_it_again(checked):
     assert checked.gate.known_page == KNOWN
 
 
+def test_no_handler_decides_about_a_check(checked):
+    """It has no callback, and nobody asks for it again: its failure is the domain's."""
+    checked.keeper.decided = {"server_error"}
+
+    check(checked, Response(KNOWN, status=503))
+
+    assert checked.gate.breaker.state is State.OPEN
+
+
 @pytest.mark.parametrize("told", [True, False])
 def test_a_check_of_which_nothing_is_heard_is_not_repeated(checked, told):
     """A middleware drops it: the next trial is a page of the queue, not the same for ever."""
