@@ -11,8 +11,10 @@ from scrapy.utils.test import get_crawler
 
 from scrapy_resilience import scheduler as module
 from scrapy_resilience.core.breaker import Outcome
+from scrapy_resilience.frontier.outputs import Producer
 from scrapy_resilience.gates import holding
 from scrapy_resilience.gates.gatekeeper import gatekeeper_of
+from scrapy_resilience.gates.trials import RETRIES
 from scrapy_resilience.scheduler import ResilientScheduler
 
 pytestmark = pytest.mark.usefixtures("fake_clock")
@@ -135,3 +137,17 @@ def test_a_check_of_a_domain_keeps_the_crawl_open(scheduler, fake_clock):
     assert scheduler.next_request() is None
 
     assert scheduler.closed == []
+
+
+def test_what_a_callback_makes_of_the_meta_of_a_retry_is_no_retry(scheduler):
+    """``meta=response.meta`` is common: a whole site would go through the lane of retries."""
+    retried = {"resilience_failed_at": 1.0, "resilience_answers_before": 3, "page": 2}
+    child, retry = (Request(url("a"), meta=retried, dont_filter=True) for _ in range(2))
+    scheduler.outputs._parents[child] = Producer("", None)
+
+    for request in (child, retry):
+        scheduler.enqueue_request(request)
+
+    assert child.meta == {"page": 2}
+    assert scheduler.frontier.waiting("a.test") == 1
+    assert scheduler.frontier.waiting("a.test" + RETRIES) == 1
