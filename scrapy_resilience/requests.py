@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 from scrapy.utils.httpobj import urlparse_cached
 
 from scrapy_resilience.frontier.outputs import content_key
-from scrapy_resilience.names import META_DELAY
+from scrapy_resilience.names import META_ANSWERS_BEFORE, META_DELAY, META_FAILED_AT
 
 if TYPE_CHECKING:
     from scrapy import Request
 
-__all__ = ["host_of", "is_robots", "pop_delay", "request_key"]
+__all__ = ["forget_failures", "host_of", "is_robots", "pop_delay", "request_key"]
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +33,12 @@ def pop_delay(request: Request) -> float:
         return delay
     logger.warning("%s=%r of %s: use seconds, 0 or more", META_DELAY, value, request)
     return 0.0
+
+
+def forget_failures(request: Request) -> None:
+    """Those of the page with whose meta a callback has made *request*: it is no retry."""
+    for key in (META_FAILED_AT, META_ANSWERS_BEFORE):
+        request.meta.pop(key, None)
 
 
 def request_key(request: Request) -> int:

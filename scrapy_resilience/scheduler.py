@@ -39,7 +39,7 @@ from scrapy_resilience.frontier.outputs import Producer, StartOutputs
 from scrapy_resilience.frontier.store import Changes, MemoryStore, Row
 from scrapy_resilience.gates.gatekeeper import Gatekeeper, gatekeeper_of
 from scrapy_resilience.gates.holding import Alarm, Holding
-from scrapy_resilience.requests import pop_delay, request_key
+from scrapy_resilience.requests import forget_failures, pop_delay, request_key
 from scrapy_resilience.shares import Shares, slot_limit, slot_name
 from scrapy_resilience.starts import Starts
 from scrapy_resilience.stock import check_settings, order_of, take_over
@@ -238,6 +238,8 @@ class ResilientScheduler(Refusing, BaseScheduler):
         if self.ledger.frozen:
             return True  # its parent is not done: the next run makes it again
         parent = self.outputs.parent(request)
+        if parent is not None:
+            forget_failures(request)
         start_key = self.starts.key_of(request) if self.starts is not None else None
         key = None
         fingerprint = self._duplicates.fingerprint(request)

@@ -181,7 +181,8 @@ class Gates:
         self._on_probation += probation
         ticket = Ticket(gate, permit, now, probation, is_retry)
         if starts:
-            ticket.probe = self._starting >= self.config.probation_slots
+            is_one_of_many = self._starting >= self.config.probation_slots
+            ticket.probe = is_one_of_many and self.config.slow_start > 0
             self._starting += 1
             ticket.starts = True
         elif gate.breaker.state is _HALF_OPEN:

@@ -41,20 +41,20 @@ class ProxyBreakerMiddleware(Refusing):
         self._keeper: Gatekeeper = gatekeeper_of(crawler)
         self._config = self._keeper.domains.breaker("")
         self._breakers: OrderedDict[str, Breaker] = OrderedDict()
-        self._permits: dict[Request, tuple[Breaker, int]] = {}
+        self._under_way: dict[Request, tuple[Breaker, int | None]] = {}
+        """The breakers of their proxies, with a permit or without one."""
         self._stats: Any = crawler.stats
 
     def process_request(self, request: Request) -> Request | None:
         proxy = proxy_of(request)
-        if proxy is None or self._keeper.is_for_nobody(request):
+        if proxy is None:
             return None
         now = _clock.monotonic()
         breaker = self._breaker(proxy)
         permit = breaker.acquire(now)
         if permit is None and self._keeper.is_scheduled(request):
             return self._again(request, breaker, now)
-        if permit is not None:
-            self._permits[request] = breaker, permit
+        self._under_way[request] = breaker, permit
         return None
 
     def process_response(self, request: Request, response: Response) -> Response:
@@ -65,7 +65,7 @@ class ProxyBreakerMiddleware(Refusing):
         self._ended(request, exception)
 
     def _ended(self, request: Request, result: Response | Exception) -> None:
-        breaker, permit = self._permits.pop(request, (None, 0))
+        breaker, permit = self._under_way.pop(request, (None, None))
         if breaker is None:
             return
         is_answer = isinstance(result, Response)
@@ -76,7 +76,8 @@ class ProxyBreakerMiddleware(Refusing):
             outcome = Outcome.FAILURE
             self._keeper.blame_proxy(request)
             self._stats.inc_value(names.STAT_PROXY_FAILURES)
-        breaker.record(permit, outcome, _clock.monotonic(), failure=verdict.reason)
+        if permit is not None:
+            breaker.record(permit, outcome, _clock.monotonic(), failure=verdict.reason)
 
     def _again(self, request: Request, breaker: Breaker, now: float) -> Request:
         """To be given another proxy, or to wait for its own."""

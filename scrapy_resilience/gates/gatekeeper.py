@@ -238,7 +238,7 @@ class Gatekeeper:
             return
         verdict = self.judge(request, result)
         self.probes.restore(request)
-        if verdict.failure_class not in self.decided:
+        if verdict.failure_class not in self.decided or self.is_for_nobody(request):
             self.settle(request, result, verdict)
 
     def settle(

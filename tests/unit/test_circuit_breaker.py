@@ -302,7 +302,7 @@ def test_the_outermost_call_decides(breaker):
         with pytest.raises(OSError):  # noqa: PT011 - it has no text
             lets_out()
 
-    assert breaker.counts == (4, 2, 0)
+    assert breaker.state is State.OPEN
 
 
 def test_an_admitted_call_goes_on_when_it_opens(breaker):
@@ -358,7 +358,9 @@ def test_a_task_that_outlives_its_call(breaker):
 
     run(main())
 
-    assert [event.kind.value for event in told] == ["success", "failure", "failure"]
+    assert [event.kind.value for event in told] == [
+        "success", "failure", "failure", "transition",
+    ]  # fmt: skip
 
 
 def test_a_call_that_never_ends_covers_no_others(breaker, clock):

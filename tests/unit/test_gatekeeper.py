@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import gc
+from contextvars import copy_context
+from types import SimpleNamespace
 
 import pytest
+from ban_pages import CLOUDFLARE
 from scrapy import Request, Spider
+from scrapy.exceptions import DownloadTimeoutError, IgnoreRequest
 from scrapy.http import HtmlResponse
 from scrapy.utils.test import get_crawler
 
@@ -46,6 +50,17 @@ def test_the_open_action_of_a_request():
 
     assert lanes(keeper, request) == ["a.test\ta.test\tfail"]
     assert keeper.open_action(request) == "fail"
+
+
+def test_retries_have_a_lane_of_their_own():
+    """It takes turns with first tries, unless the user says by a priority when they go."""
+    retry = Request(URL, meta={"resilience_failed_at": 1.0})
+    fails = retry.replace(meta={**retry.meta, "resilience_open_action": "fail"})
+    stock = Gatekeeper(get_crawler(Spider, {"RETRY_PRIORITY_ADJUST": -1}))
+
+    assert lanes(make(), Request(URL), retry) == ["a.test", "a.test\tretry"]
+    assert lanes(make(), fails) == ["a.test\ta.test\tfail\tretry"]
+    assert lanes(stock, retry) == ["a.test"]
 
 
 def named(request):
@@ -143,3 +158,218 @@ def test_one_request_that_is_sent_twice(fake_clock):
         gc.collect(0)
         keeper.acquire(request, fake_clock.now)
         assert not keeper.judge(request, HtmlResponse(URL, status=200)).failed
+
+
+# --- whose failure it is -----------------------------------------------------------
+
+
+def outcome(result, request=None, **settings):
+    """What the gates of a domain hear of a result."""
+    keeper = Gatekeeper(get_crawler(Spider, settings))
+    told = []
+    keeper.gates.settle = lambda *args, **_: told.append(args[1])
+    request = request or Request(URL)
+    keeper.acquire(request, 0.0)
+    keeper.answered(request, result)
+    return told[0]
+
+
+def page(status=200, body=b"", **more):
+    """An answer."""
+    return HtmlResponse(URL, status=status, body=body, **more)
+
+
+@pytest.mark.parametrize(
+    ("result", "expected"),
+    [
+        (page(), Outcome.SUCCESS),
+        (page(404), Outcome.SUCCESS),
+        (page(302), Outcome.SUCCESS),
+        (page(500), Outcome.FAILURE),
+        (page(503), Outcome.FAILURE),
+        (page(429), Outcome.THROTTLED),
+        (page(body=CLOUDFLARE), Outcome.FAILURE),
+        (page(503, flags=["cached"]), Outcome.IGNORED),
+        (page(flags=["cached"]), Outcome.IGNORED),
+        (DownloadTimeoutError(), Outcome.FAILURE),
+        (IgnoreRequest(), Outcome.IGNORED),
+        (ZeroDivisionError(), Outcome.IGNORED),
+    ],
+)
+def test_what_the_domain_hears(result, expected):
+    """An answer of any status is one; what it did not say is none."""
+    assert outcome(result) is expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "meta"),
+    [
+        ({}, {"handle_httpstatus_list": [500]}),
+        ({}, {"handle_httpstatus_all": True}),
+        ({}, {"dont_retry": True}),
+        ({"RETRY_ENABLED": False}, {}),
+        ({"RETRY_HTTP_CODES": [502]}, {}),
+        ({"HTTPERROR_ALLOW_ALL": True}, {}),
+        ({"HTTPERROR_ALLOWED_CODES": [500]}, {}),
+    ],
+)
+def test_what_the_spider_handles_is_an_answer(settings, meta):
+    """It is no failure of the domain; a ban page is one all the same."""
+    request = Request(URL, meta=meta)
+
+    assert outcome(page(500), request, **settings) is Outcome.SUCCESS
+    assert outcome(page(200, CLOUDFLARE), request, **settings) is Outcome.FAILURE
+
+
+def test_what_a_handler_may_decide_waits_for_it():
+    """The middleware that asks the handler tells the gates: its decision is no failure."""
+    keeper = make()
+    keeper.decided = {"server_error"}
+    request = Request(URL)
+    keeper.acquire(request, 0.0)
+
+    keeper.answered(request, page(503))
+    assert keeper.ticket(request).open
+    keeper.settle(request, page(503), keeper.judge(request, page(503)), decided=True)
+
+    assert keeper.ticket(request) is None
+    assert not keeper.gates.gate("a.test", 0.0).failed
+
+
+def test_what_no_handler_is_there_for_does_not_wait():
+    """Other classes of failures are settled at once."""
+    keeper = make()
+    keeper.decided = {"blocked"}
+    request = Request(URL)
+    keeper.acquire(request, 0.0)
+
+    keeper.answered(request, page(503))
+
+    assert keeper.gates.gate("a.test", 0.0).failed
+
+
+# --- what a failure costs its page ---------------------------------------------------
+
+
+@pytest.fixture
+def holding(fake_clock):  # noqa: ARG001 - it goes by it
+    """``holding(**settings)``: a gatekeeper whose scheduler holds requests."""
+
+    def make_holding(**settings):
+        keeper = make(**settings)
+        keeper.active = True
+        keeper.scheduler = SimpleNamespace(issued=lambda _: True)
+        return keeper
+
+    return make_holding
+
+
+def costs(keeper, result, **meta):
+    """Whether a failure costs a page a try."""
+    request = Request(URL, meta=meta)
+    return keeper.costs_a_try(request, result, keeper.judge(request, result))
+
+
+def answer(keeper, url="http://a.test/other"):
+    """The domain answers somebody."""
+    request = Request(url)
+    keeper.acquire(request, 0.0)
+    keeper.answered(request, page())
+
+
+def test_a_failure_of_the_domain_costs_no_try(holding):
+    """Nobody else was answered since the page failed before."""
+    keeper = holding()
+
+    assert not costs(keeper, page(503))
+    assert not costs(keeper, DownloadTimeoutError())
+    answer(keeper)
+    assert costs(keeper, page(503))
+    before = keeper.answers(Request(URL))
+    assert not costs(keeper, page(503), resilience_answers_before=before)
+    answer(keeper, "http://b.test/")
+    assert not costs(keeper, page(503), resilience_answers_before=before)
+
+
+@pytest.mark.parametrize(
+    ("result", "meta"),
+    [
+        (page(500), {}),
+        (page(503), {"handle_httpstatus_list": [503]}),
+        (page(404), {}),
+        (ZeroDivisionError(), {}),
+    ],
+)
+def test_a_failure_of_the_page_costs_a_try(holding, result, meta):
+    """Whatever else the domain answers."""
+    assert costs(holding(), result, **meta)
+
+
+def test_a_failure_of_a_proxy_costs_a_try(holding):
+    """Another proxy may do better: its page does not wait for the domain."""
+    keeper = holding()
+    request = Request(URL)
+    keeper.blame_proxy(request)
+
+    assert keeper.costs_a_try(request, page(503), keeper.judge(request, page(503)))
+
+
+def test_where_nobody_holds_requests_each_try_counts(holding):
+    """Without our scheduler, past it, with the action fail, or without breakers."""
+    bypassing, passive = holding(), holding()
+    bypassing.scheduler.issued = lambda _: False
+    passive.active = False
+
+    assert costs(make(), page(503))
+    assert costs(bypassing, page(503))
+    assert costs(passive, page(503))
+    assert costs(holding(BREAKER_ENABLED=False), page(503))
+    assert costs(holding(BREAKER_OPEN_ACTION="fail"), page(503))
+    assert costs(holding(), page(503), resilience_open_action="fail")
+
+
+# --- what a request needs for itself --------------------------------------------------
+
+
+def test_a_request_under_way_takes_its_own_downloads_along():
+    """A token of the same domain does not wait for the request that waits for it."""
+
+    def download():
+        keeper, request = make(), Request(URL)
+        keeper.acquire(request, 0.0)
+        token = Request("http://a.test/token")
+        assert keeper.rides_along(token)
+        assert not keeper.rides_along(Request("http://b.test/token"))
+        assert not make().rides_along(token)  # of another crawl
+
+        keeper.answered(request, page())
+        assert not keeper.rides_along(token)
+
+    copy_context().run(download)
+
+
+def test_others_do_not_ride_along():
+    """A request that nobody under way has made waits as all do."""
+    keeper = make()
+    copy_context().run(keeper.acquire, Request(URL), 0.0)
+
+    assert not keeper.rides_along(Request("http://a.test/token"))
+
+
+# --- what ends on its way -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("meta", "answers"), [({"download_latency": 0.1}, 1), ({}, 0)])
+def test_what_ended_unheard_gives_its_ticket_back(meta, answers):
+    """Where an answer has come it was one; else it was given up on this side."""
+    keeper, request, busy = make(), Request(URL), Request(URL)
+    for each in (request, busy):
+        keeper.acquire(each, 0.0)
+    request.meta.update(meta)
+
+    assert keeper.sweep({busy})
+    assert not keeper.sweep({busy})
+
+    assert keeper.ticket(request) is None
+    assert keeper.ticket(busy) is not None
+    assert keeper.answers(request) == answers

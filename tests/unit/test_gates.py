@@ -103,6 +103,13 @@ def test_slow_start_can_be_off():
     assert gates.ready_at("0.test", 1.0) == 0.0
 
 
+def test_without_slow_start_there_are_no_probes():
+    """All first requests have all their time."""
+    gates = make(slow_start=0.0)
+
+    assert not any(gates.acquire(f"{number}.test", 0.0).probe for number in range(10))
+
+
 def test_domains_on_probation_share_few_places():
     """Sick domains leave room: the third waits until one of the first two has ended."""
     gates = make()

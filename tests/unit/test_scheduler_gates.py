@@ -11,8 +11,10 @@ from scrapy.utils.test import get_crawler
 
 from scrapy_resilience import scheduler as module
 from scrapy_resilience.core.breaker import Outcome
+from scrapy_resilience.frontier.outputs import Producer
 from scrapy_resilience.gates import holding
 from scrapy_resilience.gates.gatekeeper import gatekeeper_of
+from scrapy_resilience.gates.trials import RETRIES
 from scrapy_resilience.scheduler import ResilientScheduler
 
 pytestmark = pytest.mark.usefixtures("fake_clock")
@@ -105,3 +107,47 @@ def test_what_is_given_up_takes_no_share_from_others(scheduler):
 
     assert scheduler._gates.given_up == {}
     assert scheduler.frontier.busy("a.test") == 1
+
+
+def test_a_long_delay_keeps_the_crawl_open(scheduler):
+    """A request that its spider has delayed is no reason to give up, however long it waits."""
+    scheduler.enqueue_request(Request(url("a"), meta={"resilience_delay": 1e6}))
+
+    assert scheduler.next_request() is None
+
+    assert scheduler.closed == []
+
+
+def test_a_hold_that_is_too_long_ends_the_crawl(scheduler, fake_clock):
+    """When nothing else is left: the next run goes on with what is held."""
+    scheduler.enqueue_request(Request(url("a")))
+    scheduler._gates.gates.hold("a.test", 1e6, "Retry-After", fake_clock.now)
+
+    assert scheduler.next_request() is None
+
+    assert scheduler.closed == ["resilience_held"]
+
+
+def test_a_check_of_a_domain_keeps_the_crawl_open(scheduler, fake_clock):
+    """Its answer decides what becomes of the held ones."""
+    scheduler.enqueue_request(Request(url("a")))
+    scheduler._gates.gates.hold("a.test", 1e6, "Retry-After", fake_clock.now)
+    scheduler._gates._trials.checks.add(Request(url("a")))
+
+    assert scheduler.next_request() is None
+
+    assert scheduler.closed == []
+
+
+def test_what_a_callback_makes_of_the_meta_of_a_retry_is_no_retry(scheduler):
+    """``meta=response.meta`` is common: a whole site would go through the lane of retries."""
+    retried = {"resilience_failed_at": 1.0, "resilience_answers_before": 3, "page": 2}
+    child, retry = (Request(url("a"), meta=retried, dont_filter=True) for _ in range(2))
+    scheduler.outputs._parents[child] = Producer("", None)
+
+    for request in (child, retry):
+        scheduler.enqueue_request(request)
+
+    assert child.meta == {"page": 2}
+    assert scheduler.frontier.waiting("a.test") == 1
+    assert scheduler.frontier.waiting("a.test" + RETRIES) == 1

@@ -1,0 +1,215 @@
+"""Which request is the trial of a half-open breaker."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from breaker_samples import run
+from scrapy import Request, Spider
+from scrapy.exceptions import IgnoreRequest
+from scrapy.http import Response
+from scrapy.utils.test import get_crawler
+
+from scrapy_resilience.core.breaker import State
+from scrapy_resilience.gates import trials as module
+from scrapy_resilience.gates.gatekeeper import Gatekeeper
+
+A = "a.test"
+URL = "http://a.test/page"
+KNOWN = "http://a.test/known"
+RETRIES = A + module.RETRIES
+FAILED = Response(URL, status=503)
+
+
+class Bench:
+    """A gatekeeper whose scheduler has lanes of so many requests, and its downloads."""
+
+    def __init__(self, clock, engine):
+        self.clock = clock
+        self.crawler = get_crawler(Spider, {"RESILIENCE_BREAKER_FIRST_TRIAL": 1})
+        self.crawler.spider = self.crawler._create_spider("shop")
+        self.crawler.engine = engine
+        self.waiting = {A: 5, RETRIES: 5}
+        frontier = SimpleNamespace(
+            waiting=lambda lane: self.waiting.get(lane, 0), release=lambda _: None
+        )
+        self.keeper = Gatekeeper(self.crawler)
+        self.keeper.attach(SimpleNamespace(frontier=frontier, job=None, on_full=lambda: None))
+        self.gate = self.keeper.gates.gate(A, clock.now)
+
+    def ask(self, result, url=URL):
+        """One request, and what comes back."""
+        request = Request(url)
+        self.keeper.acquire(request, self.clock.now)
+        self.keeper.answered(request, result)
+
+    def open(self, trips=0):
+        """Let the breaker open, reopen so often, and wait until a trial is due."""
+        while self.gate.breaker.state is not State.OPEN:
+            self.ask(FAILED)
+        for _ in range(trips):
+            self._until_a_trial()
+            self.ask(FAILED)
+        self._until_a_trial()
+
+    def _until_a_trial(self):
+        self.clock.now = max(self.gate.breaker.opened_until, self.clock.now)
+
+    def turns(self):
+        """Whether a request of the first tries may go, and one of the retries."""
+        now = self.clock.now
+        return tuple(self.keeper.ready_at(lane, now) <= now for lane in (A, RETRIES))
+
+
+@pytest.fixture
+def engine():
+    """An engine that notes what is to be downloaded and lets it wait."""
+    engine = SimpleNamespace(
+        asked=[], results=[], scraper=SimpleNamespace(slot=None), _slot=None
+    )
+
+    async def download(request):
+        engine.asked.append(request)
+        result = engine.results.pop(0)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    engine.download_async = download
+    return engine
+
+
+@pytest.fixture
+def bench(fake_clock, engine, monkeypatch):
+    """A domain that has not answered yet."""
+    bench = Bench(fake_clock, engine)
+    bench.started = []
+    monkeypatch.setattr(module, "deferred_from_coro", bench.started.append)
+    yield bench
+    for coroutine in bench.started:
+        coroutine.close()
+
+
+def test_a_closed_breaker_lets_all_go(bench):
+    """There is no trial to be chosen."""
+    assert bench.turns() == (True, True)
+
+
+def test_the_first_trial_of_a_domain_that_never_answered_is_a_retry(bench):
+    """Where each page fails once, a second try gets through."""
+    bench.open()
+
+    assert bench.turns() == (False, True)
+
+
+def test_without_retries_an_untried_page_is_the_trial(bench):
+    """Somebody must ask."""
+    bench.waiting[RETRIES] = 0
+    bench.open()
+
+    assert bench.turns()[0]
+
+
+def test_every_other_trial_is_whatever_comes_next(bench):
+    """A page that has gone bad must not keep its domain shut."""
+    bench.ask(Response(KNOWN), KNOWN)
+    found = []
+    for trips in range(4):
+        bench.open()
+        assert bench.gate.breaker.trips == trips
+        found.append(bench.turns()[0])
+        if found[-1]:
+            bench.ask(FAILED)
+        else:
+            (request,) = bench.keeper._trials.checks
+            bench.keeper.answered(request, FAILED)
+            bench.keeper._trials.checks.clear()
+
+    assert found == [False, True, False, True]
+
+
+def test_a_known_page_is_asked_for(bench):
+    """The latest one that was answered, past the HTTP cache, for nobody, and only once."""
+    for page in ("http://a.test/older", KNOWN):
+        bench.ask(Response(page), page)
+    bench.open()
+
+    assert bench.turns() == (False, False)
+    assert bench.turns() == (False, False)
+
+    (request,) = bench.keeper._trials.checks
+    assert (request.url, request.meta["dont_cache"]) == (KNOWN, True)
+    assert bench.keeper.is_for_nobody(request)
+    assert bench.keeper.is_checking
+    assert bench.crawler.stats.get_value("resilience/breaker/checks") == 1
+
+
+@pytest.mark.parametrize(
+    ("request_of", "response"),
+    [
+        (Request(KNOWN, method="POST"), Response(KNOWN)),
+        (Request(KNOWN), Response(KNOWN, status=404)),
+        (Request(KNOWN), Response(KNOWN, flags=["cached"])),
+    ],
+)
+def test_what_is_no_known_page(bench, request_of, response):
+    """What can't be asked twice, was not found, or came from a cache."""
+    bench.keeper.acquire(request_of, bench.clock.now)
+    bench.keeper.answered(request_of, response)
+
+    assert bench.gate.known_page == ""
+
+
+def check(bench, result, *, told=True):
+    """Let a check end, of which the middlewares have told the gates or not."""
+    bench.crawler.engine.results.append(result)
+    (request,) = bench.keeper._trials.checks
+    if told:
+        bench.keeper.answered(request, result)
+    run(bench.started.pop())
+
+
+@pytest.fixture
+def checked(bench):
+    """A domain that was well and is down, and is being asked for its known page."""
+    bench.ask(Response(KNOWN), KNOWN)
+    bench.open()
+    bench.turns()
+    return bench
+
+
+def test_a_check_that_is_answered_closes_the_breaker(checked):
+    """All go again."""
+    check(checked, Response(KNOWN))
+
+    assert checked.gate.breaker.state is State.CLOSED
+    assert not checked.keeper.is_checking
+    assert checked.turns() == (True, True)
+
+
+def test_a_check_that_fails_opens_it_again(checked):
+    """The page is still the known one."""
+    check(checked, OSError("refused"))
+
+    assert (checked.gate.breaker.state, checked.gate.breaker.trips) == (State.OPEN, 1)
+    assert checked.gate.known_page == KNOWN
+
+
+def test_no_handler_decides_about_a_check(checked):
+    """It has no callback, and nobody asks for it again: its failure is the domain's."""
+    checked.keeper.decided = {"server_error"}
+
+    check(checked, Response(KNOWN, status=503))
+
+    assert checked.gate.breaker.state is State.OPEN
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_check_of_which_nothing_is_heard_is_not_repeated(checked, told):
+    """A middleware drops it: the next trial is a page of the queue, not the same for ever."""
+    check(checked, IgnoreRequest("seen before"), told=told)
+
+    assert checked.gate.breaker.state is State.HALF_OPEN
+    assert checked.gate.known_page == ""
+    assert checked.turns() == (False, True)
