@@ -111,6 +111,7 @@ class Gatekeeper:
         self._for_nobody: WeakSet[Request] = WeakSet()
         self._timeouts: WeakKeyDictionary[Request, Any] = WeakKeyDictionary()
         """Of probes: what they had."""
+        self._cut_short: WeakSet[Request] = WeakSet()
         self._stats: Any = crawler.stats
         self._commit_timer: Any = None
 
@@ -279,15 +280,17 @@ class Gatekeeper:
         self.settle(request, result, verdict)
 
     def limit_probe(self, request: Request, ticket: Ticket) -> None:
-        """The first request of one of many new domains has little time."""
-        if ticket.probe:
+        """The first request of one of many new domains has little time, and another try."""
+        own = request.meta.get(_TIMEOUT) or inf
+        is_retried = self.handlers.asked and not request.meta.get("dont_retry", False)
+        if ticket.probe and is_retried and own > self.config.slow_start:
             self._timeouts[request] = request.meta.get(_TIMEOUT)
-            own = request.meta.get(_TIMEOUT) or inf
-            request.meta[_TIMEOUT] = min(own, self.config.slow_start)
+            request.meta[_TIMEOUT] = self.config.slow_start
 
     def _unlimit_probe(self, request: Request, ticket: Ticket) -> None:
         if ticket.probe and request in self._timeouts:
             request.meta[_TIMEOUT] = self._timeouts.pop(request)
+            self._cut_short.add(request)
 
     def settle(
         self,
@@ -373,6 +376,8 @@ class Gatekeeper:
         is. Where nobody holds the requests of a domain that is down, each try counts,
         and so it does until the breaker opens where somebody has *limited* the retries.
         """
+        if isinstance(result, Exception) and request in self._cut_short:
+            return False
         if not verdict.counts_against_domain or self.is_failed_by_proxy(request):
             return True
         if not self._holds(request) or (limited and not self.blameless(request)):
