@@ -90,7 +90,7 @@ def test_hosts_that_fail_at_first(tmp_path):
         half=first_try(50, 503),
         all=first_try(100, 503),
         busy=first_try(30, 429),
-        polite=first_try(30, 429, ("Retry-After", 1)),
+        polite=lambda page, visit: page and first_try(30, 429, ("Retry-After", 1))(page, visit),
         # the first of them at the end of the crawl
         late=lambda page, visit: (503,) if visit == 0 and 28 <= page < 36 else None,
     )
