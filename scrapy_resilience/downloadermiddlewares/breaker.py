@@ -137,7 +137,10 @@ class CircuitBreakerMiddleware(Refusing):
                 self._refuse(request)
             if _is_beyond(gate.held_until, now, began + self._patience_with_holds):
                 self._refuse(request)
-            if now - began >= keeper.config.bypass_timeout and not gate.is_paced(now):
+            if gate.is_paced(now):
+                if _is_beyond(until, now, now + self._patience_with_holds):
+                    self._refuse(request)  # its turn comes, and too late
+            elif now - began >= keeper.config.bypass_timeout:
                 return  # whoever it waits for may wait for this very request
             self._tell(request, domain, now, began)
             await _clock.sleep(min(until - now, _LOOK))

@@ -77,6 +77,7 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
         self._handlers = handlers_of(crawler)
         self._handlers.load(config.failure_handlers)
         self._gates.decided = self._handlers
+        self._gates.probes.active = True
         self._letters = letters_of(crawler)
         self._queue = RetryQueue(crawler, config.retry_concurrency)
         self._budgets = RetryBudgets(config.retry_budget) if config.retry_budget else None
@@ -203,6 +204,8 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
         if failure.request.meta.get("dont_retry", False):
             return False
         if self._gates.is_failed_by_proxy(failure.request):
+            return True
+        if failure.response is None and self._gates.probes.was_cut_short(failure.request):
             return True
         failure_class, outcome = failure.verdict.failure_class, failure.outcome
         if isinstance(outcome, Response):

@@ -308,6 +308,8 @@ class Gatekeeper:
         is about the page. Where nobody holds the requests of a domain that is down, each
         counts, and so it does until the breaker opens where somebody has *limited* the retries.
         """
+        if isinstance(result, Exception) and self.probes.was_cut_short(request):
+            return False
         domain = self.domain(request)
         if not verdict.counts_against_domain or self.is_failed_by_proxy(request):
             return True

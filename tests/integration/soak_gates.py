@@ -44,12 +44,9 @@ def test_held(tmp_path, rng, killer):
         assert (status["state"], status["pending"]) == ("finished", 0)
 
 
-# The breaker's defaults take a host that fails now and then for one that is down.
-flaky = pytest.mark.xfail(reason="a flaky host is held by default", strict=False)
 PATIENCE = 120.0
 
 
-@flaky
 @pytest.mark.parametrize("share", [0.15, 0.3], ids=["flaky-15", "flaky-30"])
 def test_503(tmp_path, rng, killer, share):
     """Pages that fail at their first request come once, with default settings."""
@@ -64,7 +61,6 @@ def test_503(tmp_path, rng, killer, share):
         job.check_items()
 
 
-@flaky
 def test_flaky_429(tmp_path, rng, killer):
     """Pages that answer 429 at their first request come once, with default settings."""
     seen = set()

@@ -20,14 +20,17 @@ DEFAULTS = {
     "CONCURRENT_REQUESTS_PER_DOMAIN": None,
     "RESILIENCE_RETRY_POLICIES": None,
 }
+SCALED = """
+    from scrapy_resilience.testing import ScaledClock, use_clock
+    use_clock(ScaledClock(20))
+"""
+"""Before a spider: what waits for a domain waits a twentieth of the time."""
 TREE = """
     from scrapy.linkextractors import LinkExtractor
     from scrapy.spiders import CrawlSpider, Rule
     class Shop(CrawlSpider):
         name = "shop"
         rules = [Rule(LinkExtractor(), callback="page", follow=True)]
-        def __init__(self, *args, **kwargs):
-            super().__init__(*args, **kwargs)
         @classmethod
         def from_crawler(cls, crawler, *args, **kwargs):
             self = super().from_crawler(crawler, *args, **kwargs)
@@ -81,15 +84,15 @@ def first_try(percent, *answer):
 def test_hosts_that_fail_at_first(tmp_path):
     """Whatever share of pages fails once, and with whatever, all items come and no letter."""
     site = Site(
-        60,
+        40,
         few=first_try(15, 503),
         some=first_try(30, 503),
         half=first_try(50, 503),
         all=first_try(100, 503),
         busy=first_try(30, 429),
-        polite=first_try(30, 429, ("Retry-After", 1)),
+        polite=lambda page, visit: page and first_try(30, 429, ("Retry-After", 1))(page, visit),
         # the first of them at the end of the crawl
-        late=lambda page, visit: (503,) if visit == 0 and 44 <= page < 52 else None,
+        late=lambda page, visit: (503,) if visit == 0 and 28 <= page < 36 else None,
     )
     with serving(site) as web:
         job = crawl(tmp_path, [web.url(host, "/0") for host in site.faults], TREE)
@@ -143,7 +146,7 @@ def test_an_outage_amid_a_crawl(tmp_path):
     down = range(30, 48)
 
     with serving(lambda _, __, count: 503 if count in down else 200) as web:
-        job = crawl(tmp_path, web.urls("outage.test", 100))
+        job = crawl(tmp_path, web.urls("outage.test", 100), SCALED + PAGES)
 
         run = job.finish()
 
@@ -163,9 +166,7 @@ def test_a_replay_gives_a_fresh_breaker(tmp_path):
     left = iter([True])
     with serving(answer) as web:
         job = crawl(tmp_path, web.urls("sick.test", 16))
-        job.configure(
-            RESILIENCE_BREAKER_RECOVERY_TIMEOUT=0.3, RESILIENCE_BREAKER_MAX_TRIPS=1
-        )
+        job.configure(RESILIENCE_BREAKER_RECOVERY_TIMEOUT=0.3, RESILIENCE_BREAKER_MAX_TRIPS=1)
         job.finish()
         assert len(letters(job)) == 16
         sick = False
@@ -181,7 +182,9 @@ def test_a_replay_gives_a_fresh_breaker(tmp_path):
 def test_no_failure_is_taken_from_the_cache(tmp_path):
     """Retries and replays ask the site, whatever the HTTP cache has kept."""
     sick = True
-    site = Site(20, once=first_try(30, 503), bad=lambda page, _: (500,) if sick and page < 3 else None)
+    site = Site(
+        20, once=first_try(30, 503), bad=lambda page, _: (500,) if sick and page < 3 else None
+    )
     with serving(site) as web:
         urls = web.urls("once.test", 20) + web.urls("bad.test", 20)
         job = crawl(tmp_path, urls, HTTPCACHE_ENABLED=True)
