@@ -49,6 +49,8 @@ logger = logging.getLogger(__name__)
 _UNSAFE: Final = frozenset({"POST", "PATCH"})
 _NO_LIMIT: Final = sys.maxsize
 _ERROR: Final = 400
+_TOLD_FROM: Final = 2.0
+"""Seconds of a wait from which the log says why nothing happens."""
 
 
 class BannedError(MaxRetriesExceededError, IgnoreRequest):
@@ -277,7 +279,20 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
             self._wait_for_budget(failure)
         if self._caches and not new.meta.get("dont_cache", False):
             new.meta["dont_cache"] = new.meta[names.META_UNCACHED] = True
+        if self._queue.bypasses(request):
+            self._shorten(failure)
         return await self._queue.delay(new, failure.delay, request)
+
+    def _shorten(self, failure: _Failure) -> None:
+        """Somebody waits in the process: it is bounded, and told."""
+        failure.delay = min(failure.delay, self._config.bypass_timeout)
+        if failure.delay >= _TOLD_FROM:
+            logger.info(
+                "%s bypasses the scheduler, and is tried again in %.0f s: %s",
+                failure.request,
+                failure.delay,
+                failure.verdict.reason,
+            )
 
     def _adjust(self, request: Request) -> int:
         """A lane of their own says when retries go, not a lower priority."""

@@ -83,6 +83,7 @@ def first_try(percent, *answer):
 
 def test_hosts_that_fail_at_first(tmp_path):
     """Whatever share of pages fails once, and with whatever, all items come and no letter."""
+    told = first_try(30, 429, ("Retry-After", 1))
     site = Site(
         40,
         few=first_try(15, 503),
@@ -90,7 +91,7 @@ def test_hosts_that_fail_at_first(tmp_path):
         half=first_try(50, 503),
         all=first_try(100, 503),
         busy=first_try(30, 429),
-        polite=lambda page, visit: page and first_try(30, 429, ("Retry-After", 1))(page, visit),
+        polite=lambda page, visit: page and told(page, visit),
         # the first of them at the end of the crawl
         late=lambda page, visit: (503,) if visit == 0 and 28 <= page < 36 else None,
     )
@@ -160,7 +161,7 @@ def test_a_replay_gives_a_fresh_breaker(tmp_path):
     """A single failure after a replay does not bring the trips of the last run back."""
     sick = True
 
-    def answer(_host, path, _count):
+    def answer(*_):
         return 503 if sick or next(left, False) else 200
 
     left = iter([True])
@@ -182,9 +183,11 @@ def test_a_replay_gives_a_fresh_breaker(tmp_path):
 def test_no_failure_is_taken_from_the_cache(tmp_path):
     """Retries and replays ask the site, whatever the HTTP cache has kept."""
     sick = True
-    site = Site(
-        20, once=first_try(30, 503), bad=lambda page, _: (500,) if sick and page < 3 else None
-    )
+
+    def bad(page, _visit):
+        return (500,) if sick and page < 3 else None
+
+    site = Site(20, once=first_try(30, 503), bad=bad)
     with serving(site) as web:
         urls = web.urls("once.test", 20) + web.urls("bad.test", 20)
         job = crawl(tmp_path, urls, HTTPCACHE_ENABLED=True)

@@ -1,4 +1,4 @@
-"""Whose failure it is: the spider's answer, the proxy's, a handler's decision, a dead host's."""
+"""Whose failure it is: of the domain, of a proxy, or none, because somebody expects it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ STATUSES = """
         name = "shop"
         async def start(self):
             for url in self.settings.getlist("URLS"):
-                yield scrapy.Request(url, meta=self.settings.getdict("META"), errback=self.failed)
+                meta = self.settings.getdict("META")
+                yield scrapy.Request(url, meta=meta, errback=self.failed)
         def parse(self, response):
             yield dict(sku=response.url, status=response.status)
         def failed(self, failure):
@@ -168,9 +169,8 @@ def test_a_hand_out_is_counted_once(tmp_path):
 
 def test_a_delay_longer_than_the_hold_timeout(tmp_path):
     """A spider's own delay is no hold: the crawl stays open for it, without a JOBDIR too."""
-    source = SCALED + SOURCE.replace(
-        "Request(url)", 'Request(url, meta={"resilience_delay": 40})'
-    )
+    late = 'Request(url, meta={"resilience_delay": 40})'
+    source = SCALED + SOURCE.replace("Request(url)", late)
     with serving(lambda *_: 200) as web:
         for jobdir in ("job", None):
             folder = tmp_path / str(jobdir)
