@@ -210,7 +210,9 @@ def test_fail_fast(pages):
         RETRY_TIMES=0,
     )
 
-    run = job.finish()
+    run = job.run()
+
+    assert (run.code, run.reason) == (0, "finished")
 
     refused = [item for item in job.items() if item["sku"] == "open"]
     assert len(refused) >= 25
@@ -355,7 +357,9 @@ def test_another_scheduler_fails_fast(pages, sick):
         RESILIENCE_BREAKER_FIRST_TRIAL=0,
     )
 
-    run = job.finish()
+    run = job.run()
+
+    assert (run.code, run.reason) == (0, "finished")
 
     assert len(job.items()) == 40
     assert run.stats["resilience/breaker/rejected"] >= 20
