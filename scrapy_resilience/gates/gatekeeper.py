@@ -69,29 +69,15 @@ class Gatekeeper:
 
     def __init__(self, crawler: Crawler) -> None:
         self.crawler = crawler
-        self.config = config = Config.from_settings(crawler.settings)
-        self.domains = Domains(crawler, config)
-        self._outcomes = Outcomes(crawler, config)
+        self.config = Config.from_settings(crawler.settings)
+        self.domains = Domains(crawler, self.config)
+        self._outcomes = Outcomes(crawler, self.config)
         self.handled = self._outcomes.handled
         self.judge = self._outcomes.judge
-        self.probes = Probes(config.slow_start)
+        self.probes = Probes(self.config.slow_start)
         self.decided: Container[str | None] = ()
         """Failure classes about which somebody else may decide, who settles them then."""
-        self.gates = Gates(
-            GateConfig(
-                slow_start=config.slow_start,
-                probation_slots=max(crawler.settings.getint("CONCURRENT_REQUESTS") // 4, 1),
-                retry_slots=config.retry_concurrency,
-                adaptive=config.adaptive_rate,
-            ),
-            random.random,
-            breaker_of=self.domains.breaker,
-            limit_of=self.domains.rate,
-            patience_of=self.domains.patience,
-            on_change=self._breaker_changed,
-            on_free=self._free,
-            on_give_up=self._give_up,
-        )
+        self.gates = self._make_gates()
         self.active = False
         """Whether a middleware says what becomes of each request."""
         self.retry_lanes = not crawler.settings.getpriority("RETRY_PRIORITY_ADJUST")
@@ -105,6 +91,24 @@ class Gatekeeper:
         self._failed_by_proxy: WeakSet[Request] = WeakSet()
         self._stats: Any = crawler.stats
         self._commit_timer: Any = None
+
+    def _make_gates(self) -> Gates:
+        requests = self.crawler.settings.getint("CONCURRENT_REQUESTS")
+        return Gates(
+            GateConfig(
+                slow_start=self.config.slow_start,
+                probation_slots=max(requests // 4, 1),
+                retry_slots=self.config.retry_concurrency,
+                adaptive=self.config.adaptive_rate,
+            ),
+            random.random,
+            breaker_of=self.domains.breaker,
+            limit_of=self.domains.rate,
+            patience_of=self.domains.patience,
+            on_change=self._breaker_changed,
+            on_free=self._free,
+            on_give_up=self._give_up,
+        )
 
     # --- the scheduler's side ---
 
