@@ -145,7 +145,7 @@ def test_robots_txt_is_not_asked_in_a_hold(tmp_path):
 
     with serving(answer) as web:
         job = images(tmp_path, web, "busy.test", pages=5, ROBOTSTXT_OBEY=True, RETRY_TIMES=5)
-        job.configure(RESILIENCE_BYPASS_TIMEOUT=300)
+        job.configure(RESILIENCE_BYPASS_TIMEOUT=300, RESILIENCE_RETRY_AFTER_MAX=200)
         job.run_until(until=lambda: job.states("resilience.gates"))
         job.configure(RESILIENCE_BYPASS_TIMEOUT=1)
         asked = len(web.times("busy.test"))
