@@ -299,14 +299,9 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
         has_lane = self._gates.retry_lanes and not self._queue.waits_here(request)
         return 0 if has_lane else self.priority_adjust
 
-    def _is_answer(self, failure: _Failure) -> bool:
-        response = failure.response
-        if response is None:
-            return False
-        return self._gates.handled.is_declared(failure.request, response)
-
     def _wait_for_budget(self, failure: _Failure) -> None:
-        if self._budgets is None or self._is_answer(failure):
+        is_answer = self._gates.is_answer(failure.request, failure.outcome, failure.verdict)
+        if self._budgets is None or is_answer:
             return
         wait = self._budgets.retry(self._gates.domain(failure.request), _clock.monotonic())
         wait = min(wait, failure.policy.max_delay)

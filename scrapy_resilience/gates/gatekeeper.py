@@ -74,6 +74,7 @@ class Gatekeeper:
         self._outcomes = Outcomes(crawler, self.config)
         self.handled = self._outcomes.handled
         self.judge = self._outcomes.judge
+        self.is_answer = self._outcomes.is_answer
         self.probes = Probes(self.config.slow_start)
         self.decided: Container[str | None] = ()
         """Failure classes about which somebody else may decide, who settles them then."""

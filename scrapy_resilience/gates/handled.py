@@ -47,13 +47,6 @@ class Handled:
             return True
         return self.reaches_callback(request, response)
 
-    def is_declared(self, request: Request, response: Response) -> bool:
-        """Whether a response that was judged to be a failure is an answer all the same.
-
-        Its status says so: a ban page with status 200 is none.
-        """
-        return response.status >= _ERROR and self.is_answer(request, response)
-
     def reaches_callback(self, request: Request, response: Response) -> bool:
         """Whether HttpErrorMiddleware lets it through: its rules, in its order.
 

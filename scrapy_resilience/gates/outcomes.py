@@ -51,7 +51,7 @@ class Outcomes:
         if verdict.ignored or _says_nothing(result):
             return Outcome.IGNORED
         if verdict.counts_against_domain:
-            is_answer = self._is_answer(request, result, verdict)
+            is_answer = self.is_answer(request, result, verdict)
             return Outcome.SUCCESS if is_answer else Outcome.FAILURE
         if verdict.failure_class == THROTTLED:
             return Outcome.THROTTLED
@@ -68,11 +68,12 @@ class Outcomes:
         if verdict.failure_class == CONTENT:
             return True
         is_error = not isinstance(result, Exception) and result.status == _ERROR
-        return is_error or self._is_answer(request, result, verdict)
+        return is_error or self.is_answer(request, result, verdict)
 
-    def _is_answer(
+    def is_answer(
         self, request: Request, result: Response | Exception, verdict: Verdict
     ) -> bool:
+        """Whether the spider or its settings take a failure for an answer."""
         if isinstance(result, Exception) or verdict.failure_class in BAD_PAGES:
             return False
         return self.handled.is_answer(request, result)
