@@ -1,7 +1,7 @@
 """No test asserts how long something took: that depends on what else the machine does.
 
 A test says in which order things happen, how often, and at which moment of a clock that it
-moves itself. What a program reads about the time has one of two kinds here: a moment, and the
+moves itself; or that a hold was kept, "not before", which load does not break. What a program reads about the time has one of two kinds here: a moment, and the
 seconds between two of them.
 """
 
@@ -16,7 +16,7 @@ import pytest
 from report import report
 
 TESTS = Path(__file__).parents[1]
-CHECKED = sorted(TESTS.glob("unit/**/*.py"))  # to be TESTS.rglob("*.py")
+CHECKED = sorted(TESTS.rglob("*.py"))
 
 _CLOCK = re.compile(
     r"(time\.)?(monotonic|perf_counter|process_time|thread_time)(_ns)?|time\.time(_ns)?"
@@ -157,7 +157,7 @@ class Times:
 
     def _is_timed(self, node, names, *, may_wait):
         for compare in ast.walk(node):
-            if isinstance(compare, ast.Compare):
+            if isinstance(compare, ast.Compare) and not self._is_not_before(compare, names):
                 kinds = {
                     self._kind(part, names) for part in (compare.left, *compare.comparators)
                 }
@@ -167,6 +167,11 @@ class Times:
                 if not may_wait and _CLOCK.search(text) and "+" in text:
                     return True  # time.monotonic() < began + 3
         return False
+
+    def _is_not_before(self, compare, names):
+        """Whether something is said to have taken at least so long: load makes it longer."""
+        is_more = isinstance(compare.ops[0], (ast.Gt, ast.GtE)) and len(compare.ops) == 1
+        return is_more and self._kind(compare.left, names) == _SECONDS
 
 
 def asserted(path):
@@ -197,10 +202,10 @@ def lines(*body):
         ["assert stats.get_value('elapsed_time_seconds') < 5"],
         ["assert crawl.stats()['elapsed_time_seconds'] - 1 < 5, 'slow'"],
         ["a, b = 1, time.time()", "b = time.time() - b", "assert a and (b < 1 or b > 2)"],
-        ["self.at = time.time()", "assert time.time() - self.at >= 1"],
+        ["self.at = time.time()", "assert time.time() - self.at <= 1"],
         ["a = time.time()", "b = []", "b.append(time.time() - a)", "assert min(b) < 1"],
-        ["at = [time.time() for _ in x]", "assert max(at) - min(at) > 0.5"],
-        ["at = []", "at.append(time.time())", "assert all(b - a > 1 for a, b in zip(at, at))"],
+        ["at = [time.time() for _ in x]", "assert max(at) - min(at) < 0.5"],
+        ["at = []", "at.append(time.time())", "assert all(b - a < 1 for a, b in zip(at, at))"],
         ["assert max(web.times(HOST)) - min(web.times(HOST)) < 3"],
         ["def f(at):", "    at = time.time()", "    return 1, time.time() - at", "",
          "x, took = f()", "assert took < 3"],
@@ -215,6 +220,7 @@ def test_what_is_found(body):
 @pytest.mark.parametrize(
     "body",
     [
+        ["at = time.time()", "assert time.time() - at >= 1"],
         ["end = time.monotonic() + 20", "while not done():",
          "    assert time.monotonic() < end, 'waited in vain'"],
         ["now = time.time()", "assert row['since'] == now"],
