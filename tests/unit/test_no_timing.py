@@ -1,8 +1,8 @@
 """No test asserts how long something took: that depends on what else the machine does.
 
 A test says in which order things happen, how often, and at which moment of a clock that it
-moves itself; or that a hold was kept, "not before", which load does not break. What a program reads about the time has one of two kinds here: a moment, and the
-seconds between two of them.
+moves itself; or that a hold was kept, "not before", which load does not break. What a program
+reads about the time has one of two kinds here: a moment, and the seconds between two of them.
 """
 
 from __future__ import annotations
