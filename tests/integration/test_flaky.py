@@ -204,7 +204,7 @@ def test_no_failure_is_taken_from_the_cache(tmp_path):
 
 def test_the_commands_of_the_tutorial(tmp_path, rng):
     """A site that forgets what has failed once, a kill amid the crawl: each item once."""
-    config = SiteConfig(hosts=2, pages=100, latency=0.02, first_try_503=0.1)
+    config = SiteConfig(hosts=2, pages=100, latency=0.02, first_try_503=0.3)
     with running_site(config) as site:
         job = Crawl(tmp_path, SHOP, site, rng, **DEFAULTS)
         job.configure(RESILIENCE_CHECKPOINT_INTERVAL=0.1)

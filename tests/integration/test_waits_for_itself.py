@@ -43,7 +43,7 @@ def test_a_request_that_downloads_its_token(tmp_path, breaker):
     """The first answer of a new host is a failure, and each page asks it for a token first."""
     with serving(lambda _, __, number: 503 if number == 1 else 200) as web:
         job = crawl(tmp_path, web.urls("site.test", 3), TOKENS, **WITH_TOKENS)
-        job.configure(RESILIENCE_BREAKER_ENABLED=breaker)
+        job.configure(RESILIENCE_BREAKER_ENABLED=breaker, RESILIENCE_BYPASS_TIMEOUT=3600)
 
         run = job.finish(limit=30)
 
