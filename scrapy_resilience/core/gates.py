@@ -327,12 +327,13 @@ class Gates:
     def _follow(self, ticket: Ticket, outcome: Outcome, now: float, *, pushback: bool) -> None:
         """Let the pace follow an answer.
 
-        The first 503 of a page begins none: more often it means anything else.
+        The first 503 of a page begins none: more often it means anything else. Nor does the
+        first answer of a domain: one request has no rate.
         """
         gate = ticket.gate
         if gate.pace is None:
             means_it = outcome is Outcome.THROTTLED or ticket.is_retry
-            if not (pushback and means_it and self.config.adaptive):
+            if not (pushback and means_it and gate.answers and self.config.adaptive):
                 return
             gate.pace = Pace(ticket.sent_at)
         if gate.pace.answered(ticket.sent_at, now, pushback=pushback):

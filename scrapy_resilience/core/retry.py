@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from scrapy_resilience.core.failures import Verdict
 
 __all__ = [
+    "MOST_TRIES",
     "POLICIES",
     "RetryBudgets",
     "RetryChances",
@@ -177,7 +178,7 @@ class RetryChances:
         if share < _HOPELESS:
             return _FEWEST
         most_missed = log(_MISSED) / log(1 - min(share, 1 - _MISSED))
-        return int(min(max(ceil(most_missed), _FEWEST), _MOST_TRIES))
+        return int(min(max(ceil(most_missed), _FEWEST), MOST_TRIES))
 
 
 _MEMORY: Final = 0.99
@@ -185,7 +186,7 @@ _MISSED: Final = 1e-4
 _HOPELESS: Final = 0.15
 """Share below which bad pages are more likely than bad luck."""
 _FEWEST: Final = 3
-_MOST_TRIES: Final = 25
+MOST_TRIES: Final = 25
 """15 fail in 9 % of the crawls of a domain that fails 60 % of all requests, 25 in 0.06 %."""
 _FAST: Final = 0.1
 _FAST_MAX: Final = 1.6

@@ -18,7 +18,7 @@ from scrapy_resilience import _clock, names
 from scrapy_resilience._scrapy import Refusing, close_spider, is_closing
 from scrapy_resilience.core.classify import exception_text
 from scrapy_resilience.core.failures import BLOCKED, PERMANENT, THROTTLED
-from scrapy_resilience.core.retry import RetryBudgets, fast_backoff
+from scrapy_resilience.core.retry import MOST_TRIES, RetryBudgets, fast_backoff
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.exceptions import (
     MaxRetriesExceededError,
@@ -173,6 +173,8 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
     def _retries(self, request: Request, choice: Choice, verdict: Verdict) -> int:
         if choice.retries is not None:
             return choice.retries
+        if self._gates.is_failed_by_proxy(request):
+            return MOST_TRIES - 1  # another proxy may do
         if verdict.failure_class == BLOCKED:
             return choice.policy.attempts - 1
         return self._gates.tries(request) - 1

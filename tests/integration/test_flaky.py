@@ -83,7 +83,6 @@ def first_try(percent, *answer):
 
 def test_hosts_that_fail_at_first(tmp_path):
     """Whatever share of pages fails once, and with whatever, all items come and no letter."""
-    told = first_try(30, 429, ("Retry-After", 1))
     site = Site(
         40,
         few=first_try(15, 503),
@@ -91,7 +90,7 @@ def test_hosts_that_fail_at_first(tmp_path):
         half=first_try(50, 503),
         all=first_try(100, 503),
         busy=first_try(30, 429),
-        polite=lambda page, visit: page and told(page, visit),
+        polite=first_try(30, 429, ("Retry-After", 1)),
         # the first of them at the end of the crawl
         late=lambda page, visit: (503,) if visit == 0 and 28 <= page < 36 else None,
     )
@@ -204,7 +203,7 @@ def test_no_failure_is_taken_from_the_cache(tmp_path):
 
 def test_the_commands_of_the_tutorial(tmp_path, rng):
     """A site that forgets what has failed once, a kill amid the crawl: each item once."""
-    config = SiteConfig(hosts=2, pages=100, latency=0.02, first_try_503=0.1)
+    config = SiteConfig(hosts=2, pages=100, latency=0.02, first_try_503=0.3)
     with running_site(config) as site:
         job = Crawl(tmp_path, SHOP, site, rng, **DEFAULTS)
         job.configure(RESILIENCE_CHECKPOINT_INTERVAL=0.1)

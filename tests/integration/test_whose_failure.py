@@ -77,11 +77,11 @@ def test_proxies_that_are_dead(tmp_path):
         for each in dead:
             each.bind(("127.0.0.1", 0))
         ports = [each.getsockname()[1] for each in dead]
-        well = [f"http://127.0.0.{number}:{web.port}" for number in (1, 2, 3)]
         job = crawl(
             tmp_path,
             [f"http://site.test/{number}" for number in range(100)],
-            PROXIES=[*well[:1], *(f"http://127.0.0.1:{port}" for port in ports)],
+            PROXIES=[f"http://127.0.0.1:{port}" for port in [*ports, *3 * [web.port]]],
+            RETRY_TIMES=10,
             DOWNLOADER_MIDDLEWARES={"proxies.Proxies": 350},
         )
         job.write("proxies.py", "\n".join(line[4:] for line in PROXIES.splitlines()))
@@ -189,7 +189,7 @@ def test_many_silent_hosts_before_a_healthy_one(tmp_path):
     with serving(lambda *_: 200) as web:
         silent = [f"http://silent{number}.test:{port}/" for number in range(20)]
         well = web.urls("well.test", 40)
-        job = crawl(tmp_path, [*silent, *well], TIMES, DOWNLOAD_TIMEOUT=6, RETRY_TIMES=0)
+        job = crawl(tmp_path, [*silent, *well], TIMES, DOWNLOAD_TIMEOUT=4, RETRY_TIMES=0)
         run = job.run()
         listening.close()
 

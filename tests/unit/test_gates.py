@@ -609,6 +609,7 @@ def test_throttling_slows_down():
 def test_an_overloaded_domain_is_slowed_down_by_its_retries():
     """The first 503 of a page may be the page's; the second one begins a pace."""
     gates = make()
+    ask(gates, A, 0.0, Outcome.SUCCESS)
     ask(gates, A, 0.0, Outcome.FAILURE, pushback=True)
     assert gates.gate(A, 1.0).pace is None
 
@@ -616,6 +617,18 @@ def test_an_overloaded_domain_is_slowed_down_by_its_retries():
     gates.settle(retry, Outcome.FAILURE, 1.1, pushback=True)
 
     assert gates.gate(A, 2.0).pace is not None
+
+
+def test_a_first_answer_is_no_rate():
+    """A domain that throttles its very first request may be of either kind: no pace begins."""
+    gates = make()
+    ask(gates, A, 0.0, Outcome.THROTTLED)
+    assert gates.gate(A, 0.5).pace is None
+
+    ask(gates, A, 1.0, Outcome.SUCCESS)
+    ask(gates, A, 1.1, Outcome.THROTTLED)
+
+    assert gates.gate(A, 1.5).pace is not None
 
 
 def test_throttling_need_not_slow_down():
