@@ -70,6 +70,9 @@ _SETTINGS = {
 }
 
 
+csv.field_size_limit(2**31 - 1)  # items of the soak are larger than 128 KB
+
+
 class Run:
     """One process that has ended, and what it said."""
 

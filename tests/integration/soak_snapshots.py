@@ -15,12 +15,16 @@ def test_restore(tmp_path, rng, killer):
     settings = {**drawn_settings(rng), **OFTEN, "DOWNLOAD_DELAY": rng.choice([0, 0.03])}
     with running_site(drawn_site(rng)) as site:
         job = Crawl(tmp_path, SHOP, site, rng, **settings)
+        gone = set()
         for _ in range(rng.randint(3, 6)):
             killer.interrupt(job, env=env)
-            if snapshots := [each for each in found(job) if not each.problem]:
+            good = [each.id for each in found(job) if not each.problem and each.id not in gone]
+            if good:
                 if rng.random() < 0.5:
                     lose_store(job)
-                restore(job, rng.choice(snapshots).id, env=env)
+                restore(job, chosen := rng.choice(good), env=env)
+                # of a course of events that the feeds no longer hold
+                gone.update(each for each in good if each > chosen)
 
         finish(job, env=env)
 
