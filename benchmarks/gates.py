@@ -52,7 +52,7 @@ def run(options: Options) -> Outcome:
     return outcome
 
 
-_WITHOUT = {
+_WITHOUT = {  # the gates are what is measured
     "RESILIENCE_GATES_ENABLED": False,
     "RESILIENCE_RETRY_ENABLED": False,
     "RESILIENCE_DEADLETTERS_ENABLED": False,

@@ -79,6 +79,8 @@ _SETTINGS = {
     "RESILIENCE_CHECKPOINT_INTERVAL": 0.2,
     "RESILIENCE_SNAPSHOT_ITEMS": 100,
     "RESILIENCE_ENCRYPTION_KEY": _KEY,
+    # Kills are what is measured: between two of them, a fraction of a second, the outage must
+    # be met and left. What default settings do is in flaky and in kills --only flaky.
     "RESILIENCE_BREAKER_RECOVERY_TIMEOUT": 0.3,
     "RESILIENCE_BREAKER_MAX_RECOVERY_TIMEOUT": 0.5,
     "RESILIENCE_BREAKER_MAX_TRIPS": 12,  # more than fit into the outage

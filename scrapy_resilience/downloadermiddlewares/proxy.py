@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
 
 from scrapy.http import Response
 
@@ -41,7 +42,10 @@ class ProxyBreakerMiddleware(Refusing):
         self._keeper: Gatekeeper = gatekeeper_of(crawler)
         self._config = self._keeper.domains.breaker("")
         self._breakers: OrderedDict[str, Breaker] = OrderedDict()
-        self._under_way: dict[Request, tuple[Breaker, int | None]] = {}
+        # a download that is cancelled comes back nowhere
+        self._under_way: WeakKeyDictionary[Request, tuple[Breaker, int | None]] = (
+            WeakKeyDictionary()
+        )
         """The breakers of their proxies, with a permit or without one."""
         self._stats: Any = crawler.stats
 

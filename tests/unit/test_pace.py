@@ -174,6 +174,6 @@ def test_careless(kind):
 
 
 def test_bad_luck():
-    """A careless host whose first answers look like a limit is not starved either."""
+    """A careless host whose first answers look like a limit is not starved: simulated time."""
     kind = next(kind for kind in KINDS if kind.name == "60 % whatever, Retry-After 1")
     assert max(crawl(kind, RULES["pace"], seed).seconds for seed in range(40)) < 60
