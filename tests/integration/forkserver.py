@@ -79,7 +79,8 @@ class Child:
     def send_signal(self, number):
         """Send a signal, unless the process has ended."""
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):  # its exit code is on the way
+                os.kill(self.pid, number)
 
     def kill(self):
         """Send SIGKILL."""
