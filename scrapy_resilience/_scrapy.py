@@ -11,11 +11,12 @@ import logging
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import scrapy
 from scrapy.crawler import CrawlerRunnerBase
 from scrapy.downloadermiddlewares.robotstxt import RobotsTxtMiddleware
+from scrapy.exceptions import CloseSpider
 from scrapy.extensions.feedexport import FeedExporter
 from scrapy.utils.asyncgen import as_async_generator
 from scrapy.utils.asyncio import is_asyncio_available
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Refusing",
+    "arguments_of",
     "being_scraped",
     "check_engine",
     "check_feed_exporter",
@@ -53,6 +55,7 @@ __all__ = [
     "is_closing",
     "is_idle",
     "is_starting",
+    "leave_unopened",
     "make_cuttable",
     "on_shutdown",
     "owns_job",
@@ -147,6 +150,19 @@ def close_spider(crawler: Crawler, reason: str) -> None:
     """Begin to close the spider; does not wait for it."""
     closing = asyncio.ensure_future(crawler.engine.close_spider_async(reason=reason))
     closing.add_done_callback(_log_failed_close)
+
+
+def leave_unopened(engine: ExecutionEngine, reason: str) -> NoReturn:
+    """Close the spider from ``scheduler.open`` before its pipelines are opened.
+
+    Scrapy closes them all the same, and logs that it can't.
+    """
+
+    async def nothing_to_close() -> None:
+        pass
+
+    engine.scraper.close_spider_async = nothing_to_close  # type: ignore[method-assign]
+    raise CloseSpider(reason)
 
 
 def _log_failed_close(closing: asyncio.Future[None]) -> None:
@@ -446,6 +462,25 @@ def running_command() -> str | None:
 def owns_job() -> bool:
     """Whether this run may take the job directory: ``fetch``, ``shell`` and so on may not."""
     return running_command() in {None, "crawl", "runspider"}
+
+
+def arguments_of(crawler: Crawler) -> dict[str, Any]:
+    """The spider arguments with which *crawler* was started, by ``-a`` or in a script.
+
+    Plain values only, and none whose name begins with an underscore, such as the ``_job`` of
+    scrapyd, which is another one for each run. Scrapy keeps them nowhere but in the call.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        found = frame.f_locals if frame.f_globals.get("__name__") == "scrapy.crawler" else {}
+        if found.get("self") is crawler and "kwargs" in found:
+            return {
+                name: value
+                for name, value in found["kwargs"].items()
+                if isinstance(value, (str, int, float, type(None))) and name[:1] != "_"
+            }
+        frame = frame.f_back
+    return {}
 
 
 class _NotAgain(logging.Filter):

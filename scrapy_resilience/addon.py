@@ -14,7 +14,9 @@ from scrapy.extensions.spiderstate import SpiderState
 from scrapy.pipelines.media import MediaPipeline
 from scrapy.utils.misc import load_object
 
+from scrapy_resilience import _clock
 from scrapy_resilience._scrapy import fail_quietly, owns_job, running_command
+from scrapy_resilience.checkpoint.jobdir import expand
 from scrapy_resilience.downloadermiddlewares.barrier import BarrierMiddleware
 from scrapy_resilience.downloadermiddlewares.breaker import CircuitBreakerMiddleware
 from scrapy_resilience.downloadermiddlewares.cookies import DurableCookiesMiddleware
@@ -200,13 +202,13 @@ def _has_uvloop() -> bool:
 
 
 def _expand_jobdir(settings: BaseSettings, crawler: Crawler) -> None:
-    """``JOBDIR = "crawls/%(spider)s"``."""
+    """``JOBDIR = "crawls/%(spider)s"``, or ``"crawls/%(spider)s/%(date)s"``."""
     path = settings["JOBDIR"]
-    if path and "%(spider)s" in str(path):
+    if path and "%(" in str(path):
         spider = crawler.spider.name if crawler.spider else crawler.spidercls.name
         settings.set(
             "JOBDIR",
-            str(path).replace("%(spider)s", spider),
+            expand(str(path), spider, _clock.wall()),
             priority=settings.getpriority("JOBDIR") or 0,
         )
 

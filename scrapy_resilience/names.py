@@ -38,6 +38,8 @@ REASON_ABORT_HANDLER: Final = "resilience_abort_handler"
 REASON_FEED_LOCKED: Final = "resilience_feed_locked"
 REASON_UNREADABLE: Final = "resilience_unreadable"
 REASON_HELD: Final = "resilience_held"
+REASON_SKIPPED: Final = "resilience_skipped"
+"""The job had finished before, and a setting says to leave it so."""
 REASON_START_ERROR: Final = "start_error"
 """Scrapy's own, when ``start()`` has raised an exception."""
 FAILURES: Final = frozenset(

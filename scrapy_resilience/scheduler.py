@@ -21,13 +21,14 @@ from scrapy_resilience._scrapy import (
     check_engine,
     exit_with_failure,
     fail_quietly,
+    leave_unopened,
     under_way,
     wake,
     wrap_scraper,
 )
 from scrapy_resilience.checkpoint.commit import TROUBLES, Committer
 from scrapy_resilience.checkpoint.items import OutputTracker
-from scrapy_resilience.checkpoint.job import job_of
+from scrapy_resilience.checkpoint.job import is_skipped, job_of
 from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.duplicates import UNREADABLE, Duplicates
@@ -108,6 +109,8 @@ class ResilientScheduler(Refusing, BaseScheduler):
 
     def open(self, spider: Spider) -> Deferred[None] | None:
         engine = self.crawler.engine
+        if is_skipped(self.crawler):
+            leave_unopened(engine, names.REASON_SKIPPED)
         check_engine(engine)
         job = self.job
         values = job.values if job else ValueCodec(allow_pickle=False)
@@ -192,6 +195,8 @@ class ResilientScheduler(Refusing, BaseScheduler):
         return deferred_from_coro(self._close(reason))
 
     async def _close(self, reason: str) -> None:
+        if is_skipped(self.crawler):
+            return
         self._alarm.cancel()
         if self._gates is not None:
             self._gates.close()

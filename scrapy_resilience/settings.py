@@ -151,6 +151,21 @@ class Config:
     rerun_start: bool = _setting(
         False, "On resume, run all of start() again, not only what it has not done yet."
     )
+    finished_job: str = _setting(
+        "refuse",
+        "What a crawl does with a job that has finished: `refuse` is an error, `skip` ends at "
+        "once with exit code 0, `anew` puts the job aside and begins again.",
+        choices=("refuse", "skip", "anew"),
+    )
+    finished_jobs_kept: int = _setting(
+        3, "Finished jobs that `anew` keeps beside the JOBDIR.", minimum=0
+    )
+    changed_arguments: str = _setting(
+        "refuse",
+        "What a crawl does when its spider arguments (`-a`) are not those of the job that it "
+        "resumes: `refuse` is an error, `accept` goes on with the new ones.",
+        choices=("refuse", "accept"),
+    )
     gates_enabled: bool = _setting(
         True, "Gate domains: circuit breakers, holds, rate limits and slow start."
     )

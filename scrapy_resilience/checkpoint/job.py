@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import stat
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from scrapy.exceptions import NotConfigured
 from scrapy.utils.misc import load_object
 
 from scrapy_resilience import _clock
-from scrapy_resilience._scrapy import fail_quietly, owns_job
+from scrapy_resilience._scrapy import arguments_of, fail_quietly, owns_job
 from scrapy_resilience.checkpoint import witness
 from scrapy_resilience.checkpoint.barrier import Barrier
 from scrapy_resilience.checkpoint.feeds import FeedRecord, is_intact, records, recover
 from scrapy_resilience.checkpoint.filesystem import warn_if_remote
+from scrapy_resilience.checkpoint.jobdir import begin_anew, finished_meta
 from scrapy_resilience.checkpoint.layout import LOCK, META, STORE, TOTALS
 from scrapy_resilience.checkpoint.lock import FileLock, is_locked
 from scrapy_resilience.checkpoint.quarantine import open_store
@@ -49,17 +52,25 @@ __all__ = [
     "TOTALS",
     "Job",
     "JobComponent",
+    "is_skipped",
     "job_of",
     "read_report",
     "register_state",
 ]
+
+logger = logging.getLogger(__name__)
 
 
 class Job:
     """An open job directory. Raises :exc:`CheckpointError` when it can't be run."""
 
     def __init__(
-        self, path: Path, spider: str, config: Config, instance: Spider | None = None
+        self,
+        path: Path,
+        spider: str,
+        config: Config,
+        instance: Spider | None = None,
+        arguments: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self.path = path
         self.config = config
@@ -93,7 +104,7 @@ class Job:
             self.store = open_store(path, config)
             reach("job/created")
             try:
-                self._open(spider, instance)
+                self._open(spider, instance, dict(arguments))
             except BaseException:
                 self.store.close()
                 raise
@@ -120,7 +131,7 @@ class Job:
         stock.move_aside()
         self.stock = None
 
-    def _open(self, spider: str, instance: Spider | None) -> None:
+    def _open(self, spider: str, instance: Spider | None, arguments: dict[str, Any]) -> None:
         _refuse_writable_by_others(self.store.path)
         self.state = StateRegistry(self.store.state(), self.values)
         self.meta: dict[str, Any] = self.state.load(META) or {
@@ -131,6 +142,7 @@ class Job:
         self.meta["commits"] = self.meta.get("commits", 0) + 1
         self.resumed = self.meta["runs"] > 0
         self._refuse_foreign(spider)
+        self._check_arguments(arguments)
         if self.stock is not None:
             self._take_stock(self.stock, instance)
         self.feeds: list[FeedRecord] = []
@@ -165,9 +177,24 @@ class Job:
         if self.meta.get("finished") and not self.config.rerun_start:
             raise CheckpointError(
                 f"{self.path} has finished ({self.meta.get('items', 0)} items): to start anew, "
-                "remove the folder or use another JOBDIR; to run start() again and fetch only "
-                "what is new, set RESILIENCE_RERUN_START=True"
+                'set RESILIENCE_FINISHED_JOB="anew" or use another JOBDIR; to end without an '
+                'error, set it to "skip"; to run start() again and fetch only what is new, set '
+                "RESILIENCE_RERUN_START=True"
             )
+
+    def _check_arguments(self, now: Mapping[str, Any]) -> None:
+        """Other arguments would make another crawl, whose items go into the same feeds."""
+        then = self.meta.setdefault("arguments", now)
+        changed = sorted(key for key in {*then, *now} if then.get(key) != now.get(key))
+        if changed and self.config.changed_arguments == "refuse":
+            told = "; ".join(
+                f"{key} was {_shown(then, key)}, now {_shown(now, key)}" for key in changed
+            )
+            raise CheckpointError(
+                f"{self.path} is a job with other spider arguments: {told}. Give the same "
+                'ones, use another JOBDIR, or set RESILIENCE_CHANGED_ARGUMENTS="accept"'
+            )
+        self.meta["arguments"] = now
 
     def spider_state(self, name: str) -> Any:
         """The value of the last run, or what Scrapy's SpiderState has left."""
@@ -212,32 +239,52 @@ class Job:
 
 
 _jobs: WeakKeyDictionary[Crawler, Job] = WeakKeyDictionary()
+_skipped: WeakSet[Crawler] = WeakSet()
 
 
 def job_of(crawler: Crawler) -> Job | None:
     """The job of a crawler, opened by whoever asks first.
 
-    None without a JOBDIR, under ``scrapy shell`` and the like, and with a scheduler that is
-    not ours: only it knows what is done.
+    None without a JOBDIR, under ``scrapy shell`` and the like, with a scheduler that is not
+    ours, because only it knows what is done, and when :func:`is_skipped`.
 
     A refusal is logged in one line and raised.
     """
     if crawler in _jobs:
         return _jobs[crawler]
     path = crawler.settings.get("JOBDIR")
-    if not (path and owns_job() and _runs_jobs(crawler)):
+    if not (path and owns_job() and _runs_jobs(crawler)) or crawler in _skipped:
         return None
     try:
-        config = Config.from_settings(crawler.settings)
-        name = crawler.spider.name if crawler.spider else crawler.spidercls.name
-        try:
-            job = _jobs[crawler] = Job(Path(path), name, config, crawler.spider)
-        except (OSError, sqlite3.Error) as error:
-            raise CheckpointError(f"{path} can't be used as JOBDIR: {error}") from error
+        job = _open_job(crawler, Path(path))
     except ResilienceError as error:
         fail_quietly(crawler, error)
         raise
+    if job is None:
+        _skipped.add(crawler)
+    else:
+        _jobs[crawler] = job
     return job
+
+
+def _open_job(crawler: Crawler, path: Path) -> Job | None:
+    """None when the job has finished and is left so."""
+    config = Config.from_settings(crawler.settings)
+    name = crawler.spider.name if crawler.spider else crawler.spidercls.name
+    try:
+        if config.finished_job == "anew":
+            begin_anew(path, config.finished_jobs_kept)
+        elif config.finished_job == "skip" and (meta := finished_meta(path)) is not None:
+            logger.info("%s has finished (%s items): skipped", path, meta.get("items", 0))
+            return None
+        return Job(path, name, config, crawler.spider, arguments_of(crawler))
+    except (OSError, sqlite3.Error) as error:
+        raise CheckpointError(f"{path} can't be used as JOBDIR: {error}") from error
+
+
+def is_skipped(crawler: Crawler) -> bool:
+    """Whether the job had finished before, and ``RESILIENCE_FINISHED_JOB`` is ``"skip"``."""
+    return crawler in _skipped
 
 
 class JobComponent:
@@ -278,6 +325,10 @@ def register_state(
         raise ValueError(f"names that begin with {OWN!r} are taken: {name!r}")
     job.state.register(name, save, restore)
     return True
+
+
+def _shown(arguments: Mapping[str, Any], key: str) -> str:
+    return repr(arguments[key]) if key in arguments else "not given"
 
 
 def _refuse_writable_by_others(path: Path) -> None:

@@ -59,8 +59,13 @@ class FileLock:
 
     def acquire(self) -> None:
         """Raises :exc:`JobLockedError`, which names the other process."""
-        fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
-        if not _lock_soon(fd):
+        while True:
+            fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+            locked = _lock_soon(fd)
+            if not locked or self._is_there(fd):
+                break
+            os.close(fd)  # its folder was put aside meanwhile
+        if not locked:
             holder = os.read(fd, 100).decode(errors="replace").strip() or "another process"
             os.close(fd)
             raise JobLockedError(
@@ -71,6 +76,13 @@ class FileLock:
         os.lseek(fd, 0, os.SEEK_SET)
         os.write(fd, f"process {os.getpid()}".encode())
         self._fd = fd
+
+    def _is_there(self, fd: int) -> bool:
+        """Whether the open file still has this name."""
+        try:
+            return os.path.samestat(os.fstat(fd), self.path.stat())
+        except FileNotFoundError:
+            return False
 
     def release(self) -> None:
         if self._fd is not None:

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sqlite3
+from collections import Counter
 from hashlib import sha256
 
 import pytest
@@ -379,4 +380,55 @@ def test_a_method_that_is_gone(plain_crawl):
     assert "'other' is not a method" in run.log
     assert run.code != 0 or run.reason != "finished", "it says that nothing is left"
     job.finish()
+    job.check_items()
+
+
+# --- a second night -----------------------------------------------------------------------
+
+
+def test_a_finished_job_begins_anew(job):
+    """The second night: the same command gives all items again, the old job stays beside."""
+    job.configure(RESILIENCE_FINISHED_JOB="anew", RESILIENCE_FINISHED_JOBS_KEPT=1)
+    for _ in range(3):
+        job.run().check_finished()
+
+    once = Counter(item["sku"] for item in job.items())
+    assert set(once.values()) == {3}
+    assert len(list(job.folder.glob("job.*Z*"))) == 1
+
+
+def test_a_finished_job_is_skipped(job):
+    """Exit code 0, one line, and nothing is touched, opened or asked for."""
+    job.finish()
+    job.configure(RESILIENCE_FINISHED_JOB="skip")
+    before = tree(job.folder)
+
+    run = job.run()
+
+    assert (run.code, run.reason, run.errors) == (0, "resilience_skipped", [])
+    assert "job has finished" in run.log
+    assert "downloader/request_count" not in run.stats
+    assert tree(job.folder) == before
+
+
+def test_a_job_that_was_killed_is_not_skipped(killed):
+    """What has not finished goes on."""
+    killed.configure(RESILIENCE_FINISHED_JOB="skip")
+
+    killed.finish()
+
+    killed.check_items()
+
+
+def test_other_spider_arguments(job):
+    """They are part of the job: both values are named; a setting accepts new ones."""
+    job.run_until("crawl", "shop", "-a", "site=h0", "-a", "_job=1", commits=1)
+
+    refused(
+        job, "'h0'", "'h1'", "CHANGED_ARGUMENTS", command=("crawl", "shop", "-a", "site=h1")
+    )
+    refused(job, "site was 'h0', now not given", command=("crawl", "shop"))
+    accept = ("-s", "RESILIENCE_CHANGED_ARGUMENTS=accept")
+    job.run_until("crawl", "shop", "-a", "site=h1", "-a", "_job=2", *accept, commits=1)
+    job.finish("crawl", "shop", "-a", "site=h1", "-a", "_job=3")
     job.check_items()

@@ -114,3 +114,17 @@ def test_kills_at_pairs_of_steps(crawl):
     finish(job)
 
     check(job)
+
+
+def test_a_kill_while_a_job_begins_anew(crawl):
+    """The old job is put aside and the new one not there yet: the next run begins it."""
+    job = crawl(SOURCE, FEEDS={"items.jsonl": {"format": "jsonlines"}})
+    job.configure(RESILIENCE_FINISHED_JOB="anew")
+    job.run().check_finished()
+
+    run_into(job, "anew/aside", 1)
+    assert job.path("killed").exists()
+    job.run().check_finished()
+
+    expected = skus(job.site.expected_items())
+    check_same(skus(job.items()), expected * 2)
