@@ -151,4 +151,4 @@ def _remove_oldest(place: Path, kept: int) -> None:
 
 
 def _tell(_function: object, path: str, reason: tuple[object, BaseException, object]) -> None:
-    logger.warning("%s, of an old job, can't be removed: %s", path, reason[1])
+    logger.warning("%s of an old job can't be removed: %s", path, reason[1])
