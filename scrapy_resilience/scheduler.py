@@ -138,7 +138,9 @@ class ResilientScheduler(Refusing, BaseScheduler):
         self._alarm = Alarm(self.crawler, self.frontier)
         if self._gates is not None:
             self._gates.attach(self)
-            self._holding = Holding(self.crawler, self.frontier, self._gates)
+            self._holding = Holding(
+                self.crawler, self.frontier, self._gates, durable=job is not None
+            )
         self._max_changes = job.config.checkpoint_max_changes if job else sys.maxsize
         wrap_scraper(engine, self.outputs.outputs, self.outputs.item)
         if job is not None:
@@ -203,6 +205,9 @@ class ResilientScheduler(Refusing, BaseScheduler):
         if held := self.frontier.held:
             self._stats.set_value(names.STAT_HELD, held)
         self._close_reason = reason
+        if self.job is None and reason == names.REASON_HELD and self._holding is not None:
+            for row in self.frontier.drain():
+                self._holding.lose(row.data)
         if self.committer is not None:
             self.committer.patience = min(self.committer.patience, _PATIENCE_AT_CLOSE)
             await self._commit_before_feeds(self.committer)

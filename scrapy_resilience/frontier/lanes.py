@@ -31,7 +31,7 @@ from scrapy_resilience.frontier.seen import SeenFilter
 from scrapy_resilience.frontier.store import Changes, Row, Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 __all__ = ["Frontier"]
 
@@ -327,6 +327,13 @@ class Frontier:
             self._pending -= 1
             self._place(lane)
         return row
+
+    def drain(self) -> Iterator[Row]:
+        """Hand out all that is left, held, busy or delayed as it may be, as the last act."""
+        for slot in list(self._lanes):
+            while (row := self.take(slot)) is not None:
+                yield row
+        yield from (item for _, _, item in self._timers if isinstance(item, Row))
 
     def next_due(self) -> float | None:
         """When the next delay or hold ends, on the clock of *now*."""

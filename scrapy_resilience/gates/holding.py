@@ -29,6 +29,7 @@ _TOLD_FROM: Final = 5.0
 """Seconds of a wait from which the log says why nothing happens."""
 _TOLD_AGAIN: Final = 60.0
 _TOLD_DOMAINS: Final = 3
+_LOST: Final = "without a JOBDIR they are lost, and listed as dead letters"
 
 
 class Alarm:
@@ -59,9 +60,13 @@ class Alarm:
 class Holding:
     """Requests that their domains' gates hold back."""
 
-    def __init__(self, crawler: Crawler, frontier: Frontier, keeper: Gatekeeper) -> None:
+    def __init__(
+        self, crawler: Crawler, frontier: Frontier, keeper: Gatekeeper, *, durable: bool
+    ) -> None:
+        """*durable*: whether there is a job, which keeps what is held for the next run."""
         self._crawler = crawler
         self._frontier = frontier
+        self._durable = durable
         self._keeper = keeper
         self._stats: Any = crawler.stats
         self._letters = letters_of(crawler)
@@ -106,6 +111,16 @@ class Holding:
 
     # --- the end ---
 
+    def lose(self, request: Request) -> None:
+        """A request that is held when a crawl ends that has no job."""
+        self._letters.add(
+            request,
+            kind="held",
+            failure_class=TRANSIENT,
+            reason="held when the crawl ended, which had no JOBDIR",
+            attempts=request.meta.get(names.SCRAPY_RETRY_TIMES, 0),
+        )
+
     def check(self, now: float) -> None:
         """Close a crawl that has nothing but held requests, and for too long."""
         if not self._is_alone():
@@ -118,9 +133,9 @@ class Holding:
         if is_late and not self._frontier.next_is_delayed():
             self._alone = None
             logger.warning(
-                "%d requests are held for longer than RESILIENCE_HOLD_TIMEOUT: the next run "
-                "goes on with them",
+                "%d requests are held for longer than RESILIENCE_HOLD_TIMEOUT: %s",
                 self._frontier.held,
+                "the next run goes on with them" if self._durable else _LOST,
             )
             close_spider(self._crawler, names.REASON_HELD)
         elif due is not None and due - now >= _TOLD_FROM and now - self._told_at >= _TOLD_AGAIN:

@@ -167,6 +167,25 @@ def test_a_domain_is_shut_by_hand(pages, sick):
     assert skus(job) == sorted(job.settings["URLS"])
 
 
+def test_without_a_job_what_is_held_is_lost(pages):
+    """It is said, listed and counted: there is no next run that goes on with it."""
+    job = pages(
+        {"error.test": 20, "h0.test": 20},
+        JOBDIR=None,
+        RESILIENCE_BREAKER_RECOVERY_TIMEOUT=300,
+        RESILIENCE_BREAKER_FIRST_TRIAL=0,
+        RESILIENCE_HOLD_TIMEOUT=1,
+        RESILIENCE_RETRY_POLICIES={"exponential_backoff": {"attempts": 9, "base": 0.05}},
+    )
+
+    run = job.run()
+
+    assert run.reason == "resilience_held"
+    assert "without a JOBDIR they are lost" in run.log
+    assert "the next run" not in run.log
+    assert run.stats["resilience/incomplete"] == 20 == run.stats["resilience/held"]
+
+
 def test_only_held_requests_are_left(pages):
     """The crawl waits for them, and closes resumable when that takes too long."""
     job = pages(
