@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import scrapy
+from scrapy import Request
 from scrapy.crawler import CrawlerRunnerBase
 from scrapy.downloadermiddlewares.robotstxt import RobotsTxtMiddleware
 from scrapy.exceptions import CloseSpider
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from types import FrameType
 
-    from scrapy import Request
     from scrapy.core.engine import ExecutionEngine
     from scrapy.core.scheduler import BaseScheduler
     from scrapy.core.scraper import Scraper
@@ -68,6 +68,7 @@ __all__ = [
     "wake",
     "watch_failures",
     "watch_handlers",
+    "watch_replacements",
     "watch_scheduler",
     "wrap_items",
     "wrap_scraper",
@@ -104,6 +105,7 @@ def check_engine(engine: ExecutionEngine) -> None:
             engine.downloader.middleware, "download_async", None
         ),
         "engine.close_spider_async": getattr(engine, "close_spider_async", None),
+        "engine._handle_downloader_output": getattr(engine, "_handle_downloader_output", None),
     }
     missing = [name for name, found in places.items() if found is None]
     if missing:
@@ -212,7 +214,7 @@ async def _handle_in_turn(
             await asyncio.sleep(0)
 
 
-HandleOutput = Callable[[Any, "Request", Any], Awaitable[None]]
+HandleOutput = Callable[[Any, Request, Any], Awaitable[None]]
 HandleItem = Callable[..., Awaitable[None]]
 
 
@@ -294,6 +296,24 @@ def watch_failures(
         await scrape(result, request)
 
     vars(engine.scraper)["_scrape"] = _scrape
+
+
+def watch_replacements(
+    engine: ExecutionEngine, around: Callable[[Request, Request], AbstractContextManager[Any]]
+) -> None:
+    """Schedule what a middleware has returned for a request in ``around(new, old)``.
+
+    A redirect, a retry, a request that ``process_request`` puts in the place of another one.
+    """
+    handle = engine._handle_downloader_output
+
+    def _handle_downloader_output(result: Any, request: Request) -> Any:
+        if not isinstance(result, Request):
+            return handle(result, request)
+        with around(result, request):  # it is scheduled in this very step
+            return handle(result, request)
+
+    vars(engine)["_handle_downloader_output"] = _handle_downloader_output
 
 
 class _HandlerErrors(logging.Handler):

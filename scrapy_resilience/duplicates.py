@@ -71,6 +71,11 @@ class Duplicates:
             self._filter.log(request, self._crawler.spider)
         return duplicate
 
+    def alike(self, request: Request, other: Request) -> bool:
+        """Whether both are the same request, or, to a filter of the user's, may be."""
+        fingerprint = self._fingerprinter.fingerprint
+        return not self._remembers or bool(fingerprint(request) == fingerprint(other))
+
 
 def _filter_of(crawler: Crawler) -> BaseDupeFilter:
     """Scrapy's own opens no file here."""

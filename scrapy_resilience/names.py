@@ -9,6 +9,8 @@ META_DELAY: Final = "resilience_delay"
 """Seconds (int or float) that a request waits in the frontier before its first hand-out."""
 SCRAPY_RETRY_TIMES: Final = "retry_times"
 """Scrapy's: how often a request was tried again."""
+SCRAPY_REDIRECT_TIMES: Final = "redirect_times"
+"""Scrapy's: how often a request was redirected."""
 META_FAILED_AT: Final = "resilience_failed_at"
 """When a request that is tried again failed for the first time, in seconds since 1970."""
 META_ANSWERS_BEFORE: Final = "resilience_answers_before"
@@ -17,7 +19,7 @@ ATTEMPT_STATE: Final = (
     SCRAPY_RETRY_TIMES,
     META_FAILED_AT,
     META_ANSWERS_BEFORE,
-    "redirect_times",
+    SCRAPY_REDIRECT_TIMES,
     "redirect_ttl",
 )
 """Meta keys that tell of tries: a replay begins without them."""

@@ -10,12 +10,24 @@ from urllib.parse import urlsplit
 from scrapy.utils.httpobj import urlparse_cached
 
 from scrapy_resilience.frontier.outputs import content_key
-from scrapy_resilience.names import META_ANSWERS_BEFORE, META_DELAY, META_FAILED_AT
+from scrapy_resilience.names import (
+    META_ANSWERS_BEFORE,
+    META_DELAY,
+    META_FAILED_AT,
+    SCRAPY_REDIRECT_TIMES,
+)
 
 if TYPE_CHECKING:
     from scrapy import Request
 
-__all__ = ["forget_failures", "host_of", "is_robots", "pop_delay", "request_key"]
+__all__ = [
+    "forget_failures",
+    "host_of",
+    "is_redirected",
+    "is_robots",
+    "pop_delay",
+    "request_key",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +59,12 @@ def request_key(request: Request) -> int:
     return content_key(
         request.method.encode(), request.url.encode(), request.body, callback.encode()
     )
+
+
+def is_redirected(new: Request, old: Request) -> bool:
+    """Whether Scrapy sends *new* because *old* was redirected; it bounds how often."""
+    times = new.meta.get(SCRAPY_REDIRECT_TIMES, 0)
+    return bool(times > old.meta.get(SCRAPY_REDIRECT_TIMES, 0))
 
 
 def is_robots(request: Request) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import contextmanager
+from copy import copy
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -17,17 +19,17 @@ from scrapy.utils.defer import deferred_from_coro, maybe_deferred_to_future
 from scrapy_resilience import _clock, names
 from scrapy_resilience._scrapy import (
     Refusing,
-    being_scraped,
     check_engine,
     exit_with_failure,
     fail_quietly,
     leave_unopened,
     under_way,
     wake,
+    watch_replacements,
     wrap_scraper,
 )
 from scrapy_resilience.checkpoint.commit import TROUBLES, Committer
-from scrapy_resilience.checkpoint.items import OutputTracker
+from scrapy_resilience.checkpoint.items import OutputTracker, forget_source
 from scrapy_resilience.checkpoint.job import is_skipped, job_of
 from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.deadletters import letters_of
@@ -40,13 +42,14 @@ from scrapy_resilience.frontier.outputs import Producer, StartOutputs
 from scrapy_resilience.frontier.store import Changes, MemoryStore, Row
 from scrapy_resilience.gates.gatekeeper import Gatekeeper, gatekeeper_of
 from scrapy_resilience.gates.holding import Alarm, Holding
-from scrapy_resilience.requests import forget_failures, pop_delay, request_key
+from scrapy_resilience.requests import forget_failures, is_redirected, pop_delay, request_key
+from scrapy_resilience.settings import Config
 from scrapy_resilience.shares import Shares, slot_limit, slot_name
 from scrapy_resilience.starts import Starts
 from scrapy_resilience.stock import check_settings, order_of, take_over
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from scrapy.crawler import Crawler
     from twisted.internet.defer import Deferred
@@ -69,6 +72,7 @@ class _Origin(NamedTuple):
     fingerprint: bytes | None
     key: int | None
     start_key: int | None
+    replaced: Request | None
 
 
 class ResilientScheduler(Refusing, BaseScheduler):
@@ -89,14 +93,17 @@ class ResilientScheduler(Refusing, BaseScheduler):
         self._stats: Any = crawler.stats
         self._letters = letters_of(crawler)
         self._inc = self._stats.inc_value  # looking it up costs more than calling it
+        self._follows_redirects = not Config.from_settings(crawler.settings).filter_redirects
         self._log_unserializable = crawler.settings.getbool("SCHEDULER_DEBUG")
         self._gates: Gatekeeper | None = None
         self._holding: Holding | None = None
         self._collect_at = self._sweep_at = _COLLECT_AT_LEAST
         self._close_reason: str | None = None
         self._unreadable = False
+        self._told_of_unsafe = False
         self._told = False
         self._issued: WeakSet[Request] = WeakSet()
+        self._replacement: tuple[Request, Request] | None = None
         self.starts: Starts | None = None
         """With a job."""
         self.committer: Committer | None = None
@@ -143,6 +150,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
             )
         self._max_changes = job.config.checkpoint_max_changes if job else sys.maxsize
         wrap_scraper(engine, self.outputs.outputs, self.outputs.item)
+        watch_replacements(engine, self._replacing)
         if job is not None:
             imported = take_over(job.stock, self.frontier, spider) if job.stock else []
             rerun = job.config.rerun_start
@@ -247,25 +255,63 @@ class ResilientScheduler(Refusing, BaseScheduler):
     def enqueue_request(self, request: Request) -> bool:
         if self.ledger.frozen:
             return True  # its parent is not done: the next run makes it again
-        parent = self.outputs.parent(request)
+        replaced = self._replaced_by(request)
+        parent = self.outputs.maker() if replaced is None else None
         if parent is not None:
             forget_failures(request)
         start_key = self.starts.key_of(request) if self.starts is not None else None
-        key = None
         fingerprint = self._duplicates.fingerprint(request)
-        if not request.dont_filter and self._duplicates.has(request, fingerprint):
+        if self._is_duplicate(request, fingerprint, replaced):
             return False
+        key = None
         if parent is not None and self.job is not None and fingerprint is None:
             key = parent.child(request_key(request))
             if parent.has_put_out(key):
                 self._inc(names.STAT_SUPPRESSED_REQUESTS)
                 return True
-        self._push(request, _Origin(parent, fingerprint, key, start_key))
+        self._push(request, _Origin(parent, fingerprint, key, start_key, replaced))
+        return True
+
+    @contextmanager
+    def _replacing(self, new: Request, old: Request) -> Iterator[None]:
+        """A middleware has returned *new* for *old*, and the engine schedules it now."""
+        self._replacement = new, old
+        try:
+            yield
+        finally:
+            self._replacement = None
+
+    def _replaced_by(self, request: Request) -> Request | None:
+        """The request that *request* stands for from now on, as a second try does."""
+        if self._replacement is None or self._replacement[0] is not request:
+            return None  # somebody else puts it in meanwhile
+        return self._replacement[1]
+
+    def _is_duplicate(
+        self, request: Request, fingerprint: bytes | None, replaced: Request | None
+    ) -> bool:
+        if request.dont_filter:
+            return False
+        if replaced is None:
+            return self._duplicates.has(request, fingerprint)
+        if is_redirected(request, replaced) and self._follows_redirects:
+            return False  # the same request on its way
+        if not self._duplicates.has(request, fingerprint):
+            return False
+        if self._duplicates.alike(request, replaced):
+            self._letters.add(
+                replaced,
+                kind="ignored",
+                failure_class="ignored",
+                reason="a middleware has sent it again without dont_filter=True, and the "
+                "filter of duplicates has dropped it",
+            )
         return True
 
     def next_request(self) -> Request | None:
         if self.committer is not None and self.committer.intake.up:
             return None
+        forget_source()
         now = _clock.monotonic()
         try:
             self._give_up()
@@ -425,7 +471,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
         elif origin.key is not None and origin.parent is not None:
             origin.parent.put_out(origin.key)
         elif origin.parent is None and self.ledger.repeats:
-            self.ledger.hand_on(self._being_replaced(), row)
+            self.ledger.hand_on(self._producer_of(origin.replaced), row)
         self._commit_if_full()
 
     def _delay_of(self, request: Request, lane: str) -> float:
@@ -454,12 +500,19 @@ class ResilientScheduler(Refusing, BaseScheduler):
 
     def _keep_open(self, row: Row, request: Request, origin: _Origin) -> None:
         """A request in memory only: whatever made it is not done before it is."""
-        parent, fingerprint, key, start_key = origin
+        parent, fingerprint, key, start_key, _ = origin
         if start_key is not None:
             self.ledger.add_volatile(row, start_key, fingerprint, from_start=True)
             return
-        replaced = self._being_replaced() if parent is None else None
+        replaced = self._producer_of(origin.replaced)
         parent = parent or replaced
+        if parent is None and not self._told_of_unsafe:
+            self._told_of_unsafe = True
+            logger.warning(
+                "%s is made by no callback and can't be stored: it is lost at a kill. "
+                "Give it a method of the spider as callback, and plain values",
+                request,
+            )
         if key is None:
             key = request_key(request)
             key = key if parent is None else parent.child(key)
@@ -467,23 +520,15 @@ class ResilientScheduler(Refusing, BaseScheduler):
             row, key, fingerprint, parent=parent, replaces=replaced is not None
         )
 
-    def _being_replaced(self) -> Producer | None:
-        """The request for which a middleware returns another one right now.
-
-        It has left the downloader and not reached the scraper; no other one can be there,
-        because the engine does all of that in one step.
-        """
-        engine = self.crawler.engine
-        elsewhere = engine.downloader.active | being_scraped(engine)
-        for request in under_way(engine) - elsewhere:
-            if request in self.ledger.under_way:
-                return self.ledger.under_way[request]
-        return None
+    def _producer_of(self, request: Request | None) -> Producer | None:
+        return None if request is None else self.ledger.under_way.get(request)
 
     def _request_of(self, row: Row) -> Request | None:
         """None, and a line in the log, for a request that today's code can't run."""
         if not isinstance(row.data, bytes):
             request: Request = row.data
+            if request in self._issued and request in under_way(self.crawler.engine):
+                return _another(request)  # the engine knows requests by the object
             return request
         try:
             return self._codec.decode(row.data)
@@ -494,6 +539,10 @@ class ResilientScheduler(Refusing, BaseScheduler):
                 "A stored request can't run, it stays in the job: %s", error
             )
             return None
+
+
+def _another(request: Request) -> Request:
+    return request.copy() if type(request) is Request else copy(request)
 
 
 def _raise(error: Exception) -> None:

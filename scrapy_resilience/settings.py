@@ -87,6 +87,9 @@ class Config:
     feeds_enabled: bool = _setting(True, "Write local JSON Lines and CSV feeds exactly once.")
     cookies_enabled: bool = _setting(True, "Keep cookies in the checkpoint.")
     deadletters_enabled: bool = _setting(True, "Record the requests that were given up.")
+    filter_redirects: bool = _setting(
+        False, "Drop a redirect to a page that was requested before, as Scrapy does."
+    )
     uvloop_enabled: bool = _setting(
         True, "Run `scrapy crawl` and `runspider` on uvloop when it is installed."
     )

@@ -49,8 +49,10 @@ class Starts:
 
     def key_of(self, request: Request) -> int | None:
         """The key of *request* when it is what ``start()`` has put out last."""
-        latest, self._latest = self._latest, None
-        return latest[1] if latest is not None and latest[0] is request else None
+        if self._latest is None or self._latest[0] is not request:
+            return None  # a signal handler may put in others at the same time
+        key, self._latest = self._latest[1], None
+        return key
 
     def _was_started(self, request: Request, key: int) -> bool:
         """Filtered ones are told here by their fingerprint: the engine takes 0.1 ms each."""

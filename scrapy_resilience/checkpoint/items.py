@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+import asyncio
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from scrapy import Request
 from scrapy.settings import SETTINGS_PRIORITIES, default_settings
 
 from scrapy_resilience import _clock
@@ -16,12 +14,15 @@ from scrapy_resilience.frontier.store import Row
 from scrapy_resilience.names import STAT_SUPPRESSED_ITEMS
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+
+    from scrapy import Request
     from scrapy.crawler import Crawler
     from scrapy.settings import BaseSettings
 
     from scrapy_resilience.frontier.ledger import Ledger
 
-__all__ = ["OutputTracker", "item_failed", "item_id", "item_written"]
+__all__ = ["OutputTracker", "forget_source", "item_failed", "item_id", "item_written"]
 
 _SLOW: Final = 0.15
 """Seconds in its pipelines that show an item to wait rather than to compute."""
@@ -53,6 +54,22 @@ class _Item:
 
 
 _item: ContextVar[_Item | None] = ContextVar("scrapy_resilience_item", default=None)
+
+
+class _Source(NamedTuple):
+    """Whose output is being handled in this context, and in what is made from it."""
+
+    tracker: OutputTracker
+    request: Request
+    producer: Producer
+
+
+_source: ContextVar[_Source | None] = ContextVar("scrapy_resilience_source", default=None)
+
+
+def forget_source() -> None:
+    """What begins in this context is nobody's output: a timer may carry one on."""
+    _source.set(None)
 
 
 def item_id() -> str | None:
@@ -96,15 +113,19 @@ class OutputTracker:
         self._crawler = crawler
         self._ledger = ledger
         self._note_start = note_start
-        self._sources: dict[int, tuple[Request, Producer]] = {}
-        self._parents: WeakKeyDictionary[Request, Producer] = WeakKeyDictionary()
         self._start_items: dict[int, list[int]] = {}
         self._slow = 0
         self._concurrent_items: Any = _stock_concurrent_items(crawler.settings)
 
-    def parent(self, request: Request) -> Producer | None:
-        """Whose callback or errback has put out *request*; None for redirects and the like."""
-        return self._parents.pop(request, None)
+    def maker(self) -> Producer | None:
+        """Whose callback, errback or pipeline puts out a request right now.
+
+        None when nobody does: a redirect, ``start()``, a signal, a timer.
+        """
+        source = _source.get()
+        if source is None or source.tracker is not self or source.producer.finished:
+            return None
+        return source.producer if asyncio.current_task() is not None else None
 
     def expect_start_item(self, item: Any, key: int) -> None:
         """``start()`` has put out *item*: the engine processes it next."""
@@ -117,33 +138,16 @@ class OutputTracker:
         request: Request,
         response: Any,
     ) -> None:
-        producer = self._ledger.under_way.get(request) or Producer("", _NO_ROW)
-        self._sources[id(response)] = request, producer
+        """Handle what a callback or errback has put out."""
+        known = self._ledger.under_way.get(request)
+        producer = known or Producer("", _NO_ROW)
+        token = _source.set(_Source(self, request, producer))
         try:
-            await handle(self._attribute(result, producer), request, response)
+            await handle(result, request, response)
         finally:
-            self._sources.pop(id(response), None)
-
-    def _attribute(
-        self, result: Iterable[Any] | AsyncIterator[Any], producer: Producer
-    ) -> Iterable[Any] | AsyncIterator[Any]:
-        if isinstance(result, AsyncIterator):
-            return self._attribute_async(result, producer)
-        return self._attribute_sync(result, producer)
-
-    async def _attribute_async(
-        self, result: AsyncIterator[Any], producer: Producer
-    ) -> AsyncIterator[Any]:
-        async for output in result:
-            if isinstance(output, Request):
-                self._parents[output] = producer
-            yield output
-
-    def _attribute_sync(self, result: Iterable[Any], producer: Producer) -> Iterator[Any]:
-        for output in result:
-            if isinstance(output, Request):
-                self._parents[output] = producer
-            yield output
+            _source.reset(token)
+            if known is None:
+                producer.finished = True
 
     async def item(
         self, process: Callable[..., Awaitable[None]], item: Any, response: Any
@@ -171,10 +175,10 @@ class OutputTracker:
 
     def _identify(self, item: Any, response: Any) -> _Item | None:
         """None for an item that an earlier run has written."""
-        source = self._sources.get(id(response))
-        if source is None:
+        source = _source.get()
+        if response is None or source is None or source.tracker is not self:
             return self._identify_start(item)
-        request, producer = source
+        _, request, producer = source
         ordinal, written = producer.next_item()
         if written:
             return None

@@ -40,6 +40,7 @@ def scheduler(monkeypatch):
     """A scheduler without a job, gates on, in a crawl that has nothing under way."""
     monkeypatch.setattr(module, "check_engine", lambda _: None)
     monkeypatch.setattr(module, "wrap_scraper", lambda *_: None)
+    monkeypatch.setattr(module, "watch_replacements", lambda *_: None)
     closed = []
     monkeypatch.setattr(holding, "close_spider", lambda _, reason: closed.append(reason))
     crawler = get_crawler(Spider, {"CONCURRENT_REQUESTS": 4})
@@ -139,14 +140,15 @@ def test_a_check_of_a_domain_keeps_the_crawl_open(scheduler, fake_clock):
     assert scheduler.closed == []
 
 
-def test_what_a_callback_makes_of_the_meta_of_a_retry_is_no_retry(scheduler):
+def test_what_a_callback_makes_of_the_meta_of_a_retry_is_no_retry(scheduler, monkeypatch):
     """``meta=response.meta`` is common: a whole site would go through the lane of retries."""
     retried = {"resilience_failed_at": 1.0, "resilience_answers_before": 3, "page": 2}
     child, retry = (Request(url("a"), meta=retried, dont_filter=True) for _ in range(2))
-    scheduler.outputs._parents[child] = Producer("", None)
 
-    for request in (child, retry):
-        scheduler.enqueue_request(request)
+    monkeypatch.setattr(scheduler.outputs, "maker", lambda: Producer("", None))
+    scheduler.enqueue_request(child)
+    with scheduler._replacing(retry, child):
+        scheduler.enqueue_request(retry)
 
     assert child.meta == {"page": 2}
     assert scheduler.frontier.waiting("a.test") == 1
