@@ -68,6 +68,7 @@ __all__ = [
     "wake",
     "watch_failures",
     "watch_handlers",
+    "watch_pipelines",
     "watch_replacements",
     "watch_scheduler",
     "wrap_items",
@@ -196,10 +197,17 @@ def wake(engine: ExecutionEngine) -> None:
         engine._slot.nextcall.schedule()
 
 
+HandleOutput = Callable[[Any, Request, Any], Awaitable[None]]
+HandleItem = Callable[..., Awaitable[None]]
+
+
 async def _handle_in_turn(
-    scraper: Scraper, result: Any, request: Request, response: Any
+    scraper: Scraper, handle: HandleOutput, result: Any, request: Request, response: Any
 ) -> None:
-    """What the scraper does with CONCURRENT_ITEMS=1, without its queue and its two tasks."""
+    """What the scraper does with CONCURRENT_ITEMS=1, without its queue and its two tasks.
+
+    The rest goes to *handle* when the number grows meanwhile.
+    """
     count = 0
     process = scraper._process_spidermw_output_async
     if isinstance(result, AsyncIterator):
@@ -209,13 +217,12 @@ async def _handle_in_turn(
         outputs = as_async_generator(found)
     async for output in outputs:
         await process(output, response)
+        if scraper.concurrent_items != 1:
+            await handle(outputs, request, response)
+            return
         count += 1
         if count % _BREATH == 0:  # requests alone would not let the loop turn
             await asyncio.sleep(0)
-
-
-HandleOutput = Callable[[Any, Request, Any], Awaitable[None]]
-HandleItem = Callable[..., Awaitable[None]]
 
 
 def wrap_scraper(
@@ -232,7 +239,7 @@ def wrap_scraper(
     handle, process = scraper.handle_spider_output_async, scraper.start_itemproc_async
 
     async def handle_spider_output_async(result: Any, request: Request, response: Any) -> None:
-        in_turn = partial(_handle_in_turn, scraper)
+        in_turn = partial(_handle_in_turn, scraper, handle)
         how = in_turn if scraper.concurrent_items == 1 else handle
         await outputs(how, result, request, response)
 
@@ -262,6 +269,30 @@ def wrap_items(
 
     vars(start_itemproc_async)["around"] = around
     vars(scraper)["start_itemproc_async"] = start_itemproc_async
+
+
+def watch_pipelines(
+    engine: ExecutionEngine, item_left: Callable[[bool], None]
+) -> Callable[[], None]:
+    """Call *item_left* with whether the event loop turned while an item was in its pipelines.
+
+    Returns what undoes it.
+    """
+    itemproc = engine.scraper.itemproc
+    process = itemproc.process_item_async
+    call_soon = asyncio.get_running_loop().call_soon
+
+    async def process_item_async(item: Any) -> Any:
+        turned: list[bool] = []
+        turn = call_soon(turned.append, True)  # noqa: FBT003
+        try:
+            return await process(item)
+        finally:
+            turn.cancel()
+            item_left(bool(turned))
+
+    vars(itemproc)["process_item_async"] = process_item_async
+    return partial(vars(itemproc).pop, "process_item_async", None)
 
 
 # --- watching ---------------------------------------------------------------------

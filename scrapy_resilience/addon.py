@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from scrapy.downloadermiddlewares.cookies import CookiesMiddleware
 from scrapy.downloadermiddlewares.retry import RetryMiddleware
 from scrapy.extensions.feedexport import FeedExporter
 from scrapy.extensions.spiderstate import SpiderState
-from scrapy.pipelines.media import MediaPipeline
 from scrapy.utils.misc import load_object
 
 from scrapy_resilience import _clock
 from scrapy_resilience._scrapy import fail_quietly, owns_job, running_command
 from scrapy_resilience.checkpoint.jobdir import expand
+from scrapy_resilience.concurrentitems import lower_concurrent_items
 from scrapy_resilience.downloadermiddlewares.barrier import BarrierMiddleware
 from scrapy_resilience.downloadermiddlewares.breaker import CircuitBreakerMiddleware
 from scrapy_resilience.downloadermiddlewares.cookies import DurableCookiesMiddleware
@@ -109,7 +108,7 @@ class ResilienceAddon:
             self._plug(settings, config)
 
     def _plug(self, settings: BaseSettings, config: Config) -> None:
-        set_concurrent_items(settings, config)
+        lower_concurrent_items(settings, config)
         if config.deadletters_enabled:
             _default(settings, "SPIDER_MIDDLEWARES", DeadLettersMiddleware, 51)
         _watch_quality(settings, config)
@@ -217,33 +216,3 @@ def _leave_job(settings: BaseSettings) -> None:
     """``fetch``, ``shell``, ``parse`` and ``check`` must not run requests of the job."""
     if settings["JOBDIR"]:
         settings.set("JOBDIR", None, priority=settings.getpriority("JOBDIR") or 0)
-
-
-# --- CONCURRENT_ITEMS -------------------------------------------------------------
-
-
-def set_concurrent_items(settings: BaseSettings, config: Config) -> None:
-    """Fewer workers for each response, where no pipeline gains from many.
-
-    Scrapy starts ``CONCURRENT_ITEMS`` tasks for each response, 100 by default: 40 % of
-    the time that a small page costs. Pipelines that only compute run one after the other
-    anyhow.
-    """
-    pipelines = settings.get_component_priority_dict_with_base("ITEM_PIPELINES")
-    if not any(_may_wait(load_object(path)) for path in pipelines):
-        settings.set("CONCURRENT_ITEMS", config.concurrent_items, priority="addon")
-
-
-def _may_wait(pipeline: Any) -> bool:
-    """Whether a pipeline is a coroutine, a media pipeline, or mentions Deferreds.
-
-    A guess: where it is wrong, a few slow items in a row take the smaller number back.
-    """
-    process = getattr(pipeline, "process_item", None)
-    if process is None or (isinstance(pipeline, type) and issubclass(pipeline, MediaPipeline)):
-        return True
-    inner = inspect.unwrap(process)
-    code = getattr(inner, "__code__", None)
-    if code is None or inspect.iscoroutinefunction(inner):
-        return True
-    return any("defer" in name.lower() for name in (*code.co_names, *code.co_freevars))

@@ -32,6 +32,7 @@ from scrapy_resilience.checkpoint.commit import TROUBLES, Committer
 from scrapy_resilience.checkpoint.items import OutputTracker, forget_source
 from scrapy_resilience.checkpoint.job import is_skipped, job_of
 from scrapy_resilience.checkpoint.steps import reach
+from scrapy_resilience.concurrentitems import ConcurrentItems
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.duplicates import UNREADABLE, Duplicates
 from scrapy_resilience.exceptions import CheckpointError, ResilienceError, StorageError
@@ -151,6 +152,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
         self._max_changes = job.config.checkpoint_max_changes if job else sys.maxsize
         wrap_scraper(engine, self.outputs.outputs, self.outputs.item)
         watch_replacements(engine, self._replacing)
+        ConcurrentItems(self.crawler)
         if job is not None:
             imported = take_over(job.stock, self.frontier, spider) if job.stock else []
             rerun = job.config.rerun_start

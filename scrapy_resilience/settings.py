@@ -289,7 +289,7 @@ class Config:
         minimum=0,
     )
     concurrent_items: int = _setting(
-        1, "CONCURRENT_ITEMS that the add-on sets when no pipeline is asynchronous.", minimum=1
+        1, "CONCURRENT_ITEMS that the add-on sets until pipelines are seen to wait.", minimum=1
     )
     retry_enabled: bool = _setting(True, "Use ClassifiedRetryMiddleware for retries.")
     retry_policy: str = _setting(

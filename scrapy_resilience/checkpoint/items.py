@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from scrapy.settings import SETTINGS_PRIORITIES, default_settings
-
-from scrapy_resilience import _clock
 from scrapy_resilience.frontier.outputs import Producer
 from scrapy_resilience.frontier.store import Row
 from scrapy_resilience.names import STAT_SUPPRESSED_ITEMS
@@ -18,15 +15,11 @@ if TYPE_CHECKING:
 
     from scrapy import Request
     from scrapy.crawler import Crawler
-    from scrapy.settings import BaseSettings
 
     from scrapy_resilience.frontier.ledger import Ledger
 
 __all__ = ["OutputTracker", "forget_source", "item_failed", "item_id", "item_written"]
 
-_SLOW: Final = 0.15
-"""Seconds in its pipelines that show an item to wait rather than to compute."""
-_SLOW_IN_A_ROW: Final = 5
 _NO_ROW = Row(0, 0, 0, b"")
 
 
@@ -98,12 +91,6 @@ def item_failed() -> None:
         current.failed()
 
 
-def _stock_concurrent_items(settings: BaseSettings) -> Any:
-    """Scrapy's CONCURRENT_ITEMS where the add-on has set another; None where the user has."""
-    ours = settings.getpriority("CONCURRENT_ITEMS") == SETTINGS_PRIORITIES["addon"]
-    return default_settings.CONCURRENT_ITEMS if ours else None
-
-
 class OutputTracker:
     """Sits around the output of each request and around the pipelines of each item."""
 
@@ -114,8 +101,6 @@ class OutputTracker:
         self._ledger = ledger
         self._note_start = note_start
         self._start_items: dict[int, list[int]] = {}
-        self._slow = 0
-        self._concurrent_items: Any = _stock_concurrent_items(crawler.settings)
 
     def maker(self) -> Producer | None:
         """Whose callback, errback or pipeline puts out a request right now.
@@ -157,21 +142,11 @@ class OutputTracker:
             self._crawler.stats.inc_value(STAT_SUPPRESSED_ITEMS)
             return
         token = _item.set(current)
-        started = _clock.stopwatch()
         try:
             await process(item, response=response)
             current.written()
         finally:
             _item.reset(token)
-        if self._concurrent_items is not None:
-            self._watch(_clock.stopwatch() - started)
-
-    def _watch(self, seconds: float) -> None:
-        """When pipelines wait for something, many items of a response may wait at once."""
-        self._slow = self._slow + 1 if seconds > _SLOW else 0
-        if self._slow == _SLOW_IN_A_ROW:
-            self._crawler.engine.scraper.concurrent_items = self._concurrent_items
-            self._concurrent_items = None
 
     def _identify(self, item: Any, response: Any) -> _Item | None:
         """None for an item that an earlier run has written."""

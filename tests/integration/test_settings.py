@@ -12,29 +12,45 @@ from crawls import SHOP, check_same, wait_until
 pytestmark = pytest.mark.integration
 
 SHOW = """
+    import asyncio, time
+    from twisted.internet.defer import Deferred
     from shop import Base
     class Shop(Base):
         async def start(self):
-            names = "CONCURRENT_ITEMS", "SCHEDULER", "JOBDIR"
-            print(self.name, *(self.settings[name] for name in names))
-            return
-            yield
-    class Plain:
+            for number in range(9):
+                yield {"sku": number}
+        def closed(self, reason):
+            used = self.crawler.engine.scraper.concurrent_items
+            print(self.name, used, self.crawler.stats.get_value("resilience/concurrent_items"))
+    class Slow:
         def process_item(self, item):
+            time.sleep(0.05)
+            return item
+    class NeverWaits:
+        async def process_item(self, item):
             return item
     class Waits:
         async def process_item(self, item):
+            await asyncio.sleep(0.01)
             return item
+    class Deferreds:
+        def process_item(self, item):
+            return helper(item)
+    def helper(item):
+        deferred = Deferred()
+        asyncio.get_running_loop().call_later(0.01, deferred.callback, item)
+        return deferred
 """
 
 
 CONCURRENT_ITEMS = [
-    ({}, "1"),
-    ({"ITEM_PIPELINES": {"spider.Plain": 1}}, "1"),
-    ({"ITEM_PIPELINES": {"spider.Plain": 1, "spider.Waits": 2}}, "100"),
-    ({"ITEM_PIPELINES": {"scrapy.pipelines.files.FilesPipeline": 1}}, "100"),
-    ({"CONCURRENT_ITEMS": 50}, "50"),
-    ({"RESILIENCE_CONCURRENT_ITEMS": 3}, "3"),
+    ({}, ["1", "1"]),
+    ({"ITEM_PIPELINES": {"spider.Slow": 1}}, ["1", "1"]),
+    ({"ITEM_PIPELINES": {"spider.NeverWaits": 1}}, ["1", "1"]),
+    ({"ITEM_PIPELINES": {"spider.NeverWaits": 1, "spider.Waits": 2}}, ["100", "100"]),
+    ({"ITEM_PIPELINES": {"spider.Deferreds": 1}}, ["100", "100"]),
+    ({"ITEM_PIPELINES": {"spider.Waits": 1}, "CONCURRENT_ITEMS": 50}, ["50", "None"]),
+    ({"RESILIENCE_CONCURRENT_ITEMS": 3}, ["3", "3"]),
 ]
 SPIDERS = """
     for number, settings in enumerate({settings}):
@@ -56,7 +72,7 @@ ALL = """
 
 
 def test_concurrent_items(plain_crawl):
-    """CONCURRENT_ITEMS is smaller only where no pipeline can wait; the user's value wins."""
+    """CONCURRENT_ITEMS is smaller until pipelines really wait; the user's value wins."""
     settings = [each for each, _ in CONCURRENT_ITEMS]
     job = plain_crawl(
         SHOW + SPIDERS.format(settings=settings),
@@ -68,7 +84,7 @@ def test_concurrent_items(plain_crawl):
 
     run = job.run(sys.executable, "all.py")
 
-    found = dict(line.split()[:2] for line in run.out.splitlines())
+    found = {name: numbers for name, *numbers in map(str.split, run.out.splitlines())}
     expected = {f"shop{n}": items for n, (_, items) in enumerate(CONCURRENT_ITEMS)}
     assert found == expected, run
 

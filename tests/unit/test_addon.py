@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 
 import pytest
@@ -14,11 +13,9 @@ from scrapy.downloadermiddlewares.retry import RetryMiddleware
 from scrapy.dupefilters import BaseDupeFilter, RFPDupeFilter
 from scrapy.extensions.feedexport import FeedExporter, ItemFilter
 from scrapy.extensions.spiderstate import SpiderState
-from scrapy.pipelines.images import ImagesPipeline
 from scrapy.settings import SETTINGS_PRIORITIES, Settings
 from scrapy.spidermiddlewares.httperror import HttpErrorMiddleware
 from scrapy.utils.misc import load_object
-from twisted.internet.defer import Deferred, succeed
 
 from scrapy_resilience import addon as addon_module
 from scrapy_resilience.addon import ResilienceAddon
@@ -494,140 +491,6 @@ def test_an_unknown_environment_variable_is_a_warning(monkeypatch, caplog):
     applied()
 
     assert "RESILIENCE_FOO" in caplog.text
-
-
-# --- CONCURRENT_ITEMS ----------------------------------------------------------------------
-
-
-class Plain:
-    """A pipeline that only computes."""
-
-    def process_item(self, item):
-        """Return the item."""
-        return item
-
-
-class Inherited(Plain):
-    """A pipeline that inherits its method."""
-
-
-class Coroutine:
-    """A pipeline that may await."""
-
-    async def process_item(self, item):
-        """Return the item."""
-        return item
-
-
-class UsesDeferred:
-    """A pipeline that returns a Deferred."""
-
-    def process_item(self, item):
-        """Return the item, later."""
-        deferred = Deferred()
-        deferred.callback(item)
-        return deferred
-
-
-class Images(ImagesPipeline):
-    """A pipeline that downloads."""
-
-
-class OwnImages(ImagesPipeline):
-    """A pipeline that downloads, with a method of its own."""
-
-    def process_item(self, item, spider=None):
-        """Return the item."""
-        return item
-
-
-class Callable:
-    """A pipeline whose method is no function."""
-
-    process_item = functools.partial(lambda item: item)
-
-
-class Database:
-    """A pipeline that writes by Twisted's adbapi, as Scrapy users have for years."""
-
-    def process_item(self, item):
-        """Return a Deferred that the database makes."""
-        query = self.dbpool.runInteraction(self.insert, item)
-        query.addErrback(self.failed)
-        query.addCallback(lambda _: item)
-        return query
-
-
-class Helper:
-    """A pipeline that leaves the Deferred to a helper."""
-
-    def process_item(self, item):
-        """Return what the helper returns."""
-        return self.later(item)
-
-    def later(self, item):
-        """Return a Deferred."""
-        return succeed(item)
-
-
-def timed(method):
-    """Decorate as people do."""
-
-    @functools.wraps(method)
-    def wrapper(*args, **kwargs):
-        return method(*args, **kwargs)
-
-    return wrapper
-
-
-class WrappedCoroutine:
-    """A pipeline whose coroutine stands behind a plain decorator."""
-
-    @timed
-    async def process_item(self, item):
-        """Return the item."""
-        return item
-
-
-def concurrent_items(*pipelines):
-    """Return CONCURRENT_ITEMS with these pipelines."""
-    return applied(ITEM_PIPELINES={cls: order for order, cls in enumerate(pipelines)})[
-        "CONCURRENT_ITEMS"
-    ]
-
-
-@pytest.mark.parametrize("pipelines", [(), (Plain,), (Plain, Inherited)])
-def test_pipelines_that_only_compute_get_few_workers(pipelines):
-    """CONCURRENT_ITEMS is lowered where no pipeline gains from many."""
-    assert concurrent_items(*pipelines) == 1
-
-
-@pytest.mark.parametrize(
-    "pipeline",
-    [
-        Coroutine,
-        UsesDeferred,
-        WrappedCoroutine,
-        Images,
-        OwnImages,
-        Callable,
-        ImagesPipeline,
-    ],
-)
-def test_pipelines_that_wait_keep_their_workers(pipeline):
-    """One pipeline that may wait keeps Scrapy's CONCURRENT_ITEMS."""
-    assert concurrent_items(Plain, pipeline) == 100
-
-
-@pytest.mark.parametrize("pipeline", [Database, Helper])
-def test_a_deferred_out_of_sight_is_only_found_at_run_time(pipeline):
-    """A known limit: who hides a Deferred gets few workers, until its items are slow."""
-    assert concurrent_items(pipeline) == 1
-
-
-def test_a_pipeline_that_is_off_does_not_count():
-    """A pipeline that the project took out may wait as it likes."""
-    assert applied(ITEM_PIPELINES={Coroutine: None, Plain: 1})["CONCURRENT_ITEMS"] == 1
 
 
 # --- pipelines ---------------------------------------------------------------------------
