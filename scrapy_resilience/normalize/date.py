@@ -21,12 +21,12 @@ from scrapy_resilience.normalize._day import (
     Day,
     Hints,
     hints_of,
-    known_word,
     named_day,
     only_words,
     other_day,
     read_day,
 )
+from scrapy_resilience.normalize._time import Clock, clock_of, find_clock
 from scrapy_resilience.normalize._zones import UTC, named_zone, zone_of
 
 if TYPE_CHECKING:
@@ -69,27 +69,30 @@ def normalize_date(
     names = (languages,) if isinstance(languages, str) else (*languages,)
     hints = hints_of(locale, names, order)
     text = plain(text)
+    if not text.isascii():
+        text = _BULLETS.sub("·", text)
     return _read(text, now, zone, hints) or _read_part(text, now, zone, hints)
 
 
 _ORDERS = {None, "DMY", "MDY", "YMD"}
+_BULLETS = re.compile(r"[●○◦▪▫■□◆◇∙⋅‧・»›→¦]")
 _PART = re.compile(r"\s*[|•·]\s*|\s*\bby\s", re.IGNORECASE)
 
 
 def _read(text: str, now: datetime | float | None, zone: dt.tzinfo, hints: Hints) -> Found:
     if iso := _ISO.fullmatch(text):
-        return _result(_iso_day(iso[1]), _clock(iso.group(2, 3, 4, 5)), iso[6], zone)
+        clock = clock_of(*iso.group(2, 3, 4, 5)) if iso[2] else None
+        return _result(_iso_day(iso[1]), clock, iso[6], zone)
     if found := named_day(text, hints):
         return _result(found, None, None, zone)
     if mail := _MAIL.fullmatch(text):
-        clock = _clock((*mail.group(2, 3, 4), None))
+        clock = clock_of(*mail.group(2, 3, 4))
         return _result(read_day(mail[1], hints), clock, mail[5], zone)
     if basic := _BASIC.fullmatch(text):
-        clock = _clock((*basic.group(2, 3, 4), None))
+        clock = clock_of(*basic.group(2, 3, 4))
         return _result(read_day(basic[1], hints), clock, basic[5], zone)
-    at = _TIME.search(text) if _CLOCK.search(text) else None
-    if at:
-        return _timed(text, at, now, zone, hints)
+    if at := find_clock(text, hints.languages):
+        return _timed(at, now, zone, hints)
     return (
         _result(other_day(text, hints), None, None, zone)
         or _relative(text, now, zone, hints)
@@ -110,7 +113,6 @@ _MOST_PARTS = 4
 
 # --- a time of day ---------------------------------------------------------------------
 
-_ZONE = r"Z|[+-]\d\d:?\d\d|(?:UTC|GMT) ?(?:[+-]\d{1,2}(?::?\d\d)?)?|[A-Z]{3,5}|[ECMP]T"
 _ISO = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?"
     r" ?([Zz]|[+-]\d\d:?\d\d|[+-]\d\d)?)?"
@@ -122,14 +124,6 @@ _MAIL = re.compile(
 )
 """As RFC 2822 and HTTP write it."""
 
-_CLOCK = re.compile(r"\d[:h]\d|\d ?[aApP]\.?[mM]\b")
-_TIME = re.compile(
-    r"(?<![\d.:/])(\d{1,2})(?:"
-    r"[:h](\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?(?!\d)(?: ?([aApP])\.?[mM]\b\.?)?"
-    r"| ?([aApP])\.?[mM]\b\.?)"
-    rf"(?: ?(?P<zone>{_ZONE}|\((?:{_ZONE})\))(?!\w))?(?: ?\([A-Za-z ]+\))?"
-)
-
 
 def _iso_day(text: str) -> Day | None:
     try:
@@ -139,31 +133,13 @@ def _iso_day(text: str) -> Day | None:
     return Day(day) if FIRST <= day.year <= LAST else None
 
 
-def _clock(parts: Sequence[str | None], half: str | None = None) -> dt.time | None:
-    """The time of day; raises ValueError for one that no clock shows."""
-    hour, minute, second, fraction = parts
-    if hour is None:
-        return None
-    number = int(hour)
-    if half:
-        if not 1 <= number <= 12:
-            raise ValueError
-        number = number % 12 + (12 if half in "pP" else 0)
-    micro = int((fraction or "0").ljust(6, "0")[:6])
-    return dt.time(number, int(minute or 0), int(second or 0), micro)
-
-
 def _timed(
-    text: str, at: re.Match[str], now: datetime | float | None, zone: dt.tzinfo, hints: Hints
+    clock: Clock, now: datetime | float | None, zone: dt.tzinfo, hints: Hints
 ) -> dict[str, Any] | None:
     """A text with a time: what is left without it is the day."""
-    name, end = at["zone"], at.end()
-    if name and name.isalpha() and known_word(name):  # 10:30 JAN 15 2024
-        name, end = None, at.start("zone")
-    rest = f"{text[: at.start()].rstrip(' ,-').removesuffix('T')} {text[end:]}".strip(" ,-|·•")
+    rest = clock.rest
     day = read_day(rest, hints) or _near_day(rest, now, zone) or absolute_day(rest, hints)
-    clock = _clock(at.group(1, 2, 3, 4), half=at[5] or at[6])
-    return _result(day, clock, name and name.strip("()"), zone)
+    return _result(day, clock.time, clock.zone, zone)
 
 
 # --- the result ------------------------------------------------------------------------

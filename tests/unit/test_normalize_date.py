@@ -80,6 +80,30 @@ def test_one_moment(text):
     assert read(text) == MOMENT
 
 
+@pytest.mark.parametrize(
+    ("text", "hour"),
+    [
+        ("01/15/2024 9:05 p. m.", 21), ("15.01.2024 9:05 p.\u202fm.", 21),
+        ("2024년 1월 15일 오전 9시 5분", 9), ("2024年1月15日下午9:05", 21),
+        ("2024年1月15日 21時05分", 21),
+        ("15.1.2024 klo 21.05", 21), ("15.01.2024 21.05", 21), ("15.1.2024 г., 21:05 ч.", 21),
+        ("15 janvier 2024 à 21 h 05 min", 21), ("15. ledna 2024 ● 21:05", 21),
+        ("9:05 du soir, 15 janvier 2024", 21), ("PM 9:05 15 Jan 2024", 21),
+    ],
+)  # fmt: skip
+def test_times_of_other_languages(text, hour):
+    """A time is read with its word for the part of the day, before or behind it."""
+    assert iso(text) == f"2024-01-15T{hour:02}:05:00+00:00"
+
+
+@pytest.mark.parametrize(
+    "words", ["at evening", "em", "EST pm", ", pm", "noon", "AM/PM", "a", "vespera", "| pm"]
+)
+def test_words_beside_a_time(words):
+    """A word that may be one for a part of the day is never skipped."""
+    assert read(f"15 Jan 2024 9:05 {words}") is None
+
+
 def test_fractions():
     """Fractions of a second are in both."""
     found = read("2024-01-15T10:30:00.25Z")
