@@ -15,10 +15,13 @@ combined as sites print them.
 from __future__ import annotations
 
 import datetime as dt
+from itertools import combinations, product
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from babel import Locale, localedata
 from babel.dates import format_datetime
+from babel.lists import format_list
+from dateutil.relativedelta import relativedelta
 
 from scrapy_resilience.normalize import normalize_date
 
@@ -89,9 +92,70 @@ def _moment(text: str, moment: dt.datetime, locale: str | None) -> Made:
     return _made(text, found, right=right, part=part)
 
 
+# --- dates: distances from now ---------------------------------------------------------
+
+_LANGUAGES: Final = (
+    "en es fr de it pt nl pl tr sv da nb fi cs hu ro el ru uk bg ja zh ko ar he vi id th hi"
+).split()
+_UNITS: Final = ("year", "month", "week", "day", "hour", "minute")
+_COUNTS: Final = (1, 2, 3, 5, 11)
+_NOW: Final = (
+    dt.datetime(2014, 9, 1, 10, 30, tzinfo=dt.timezone.utc),
+    dt.datetime(2024, 3, 31, 0, 30, tzinfo=dt.timezone.utc),
+)
+
+
+def _distances(*, hinted: bool) -> Iterator[Made]:
+    for language in _LANGUAGES:
+        locale = Locale.parse(language)
+        for size in (1, 2, 3):
+            for number, units in enumerate(combinations(_UNITS, size)):
+                counts = [_COUNTS[(number + at) % len(_COUNTS)] for at in range(size)]
+                quantities = [*zip(units, counts, strict=True)]
+                for text, now in product(_ago(locale, quantities), _NOW):
+                    yield _distance(text, language if hinted else None, now, quantities)
+
+
+def _ago(locale: Locale, quantities: list[tuple[str, int]]) -> set[str]:
+    """The CLDR writes one unit: the words around it stay, and more units stand within."""
+    within = []
+    head = tail = ""
+    for unit, count in quantities:
+        patterns = locale._data["date_fields"][unit]["past"]  # noqa: SLF001
+        pattern = patterns.get(locale.plural_form(count), patterns["other"])
+        if "{0}" not in pattern or "(" in pattern:  # "two years" is a word in Hebrew
+            return set()
+        head, _, behind = pattern.partition("{0}")
+        tail = next((each for each in _TAILS if behind.endswith(each)), "")
+        within.append(f"{count}{behind.removesuffix(tail)}")
+    joints = {""} if tail == "前" else {" ", ", "}
+    joined = {joint.join(within) for joint in joints} | {format_list(within, locale=locale)}
+    return {f"{head}{each}{tail}" for each in joined}
+
+
+_TAILS: Final = (
+    " ago", " fa", " geleden", " temu", " önce", " sedan", " siden", " sitten", " ezelőtt",
+    " назад", " тому", "前", " 전", " trước", " yang lalu", "ที่แล้ว", "ที่ผ่านมา", " पहले",
+)  # fmt: skip
+"""The words for *ago* behind a unit."""
+
+
+def _distance(
+    text: str, language: str | None, now: dt.datetime, quantities: list[tuple[str, int]]
+) -> Made:
+    counts = {f"{unit}s": count for unit, count in quantities}
+    months = {unit: counts.pop(unit) for unit in ("years", "months") if unit in counts}
+    moment = now - relativedelta(**months) - relativedelta(**counts)
+    found = normalize_date(text, now=now, locale=language)
+    wanted = moment.isoformat() if {"hours", "minutes"} & {*counts} else str(moment.date())
+    return _made(text, found, right=found is not None and found["iso"] == wanted)
+
+
 KINDS: Final[dict[str, Kind]] = {
     "date: times of all locales": Kind(lambda: _times(_AS_SHORT, hinted=True), 0.97),
     "date: times of all locales, no hint": Kind(lambda: _times(_AS_SHORT, hinted=False), 0.85),
     "date: parts of the day": Kind(lambda: _times(_DAY_PARTS, hinted=True), 0.97),
     "date: parts of the day, no hint": Kind(lambda: _times(_DAY_PARTS, hinted=False), 0.85),
+    "date: one to three units ago": Kind(lambda: _distances(hinted=True), 0.97),
+    "date: one to three units ago, no hint": Kind(lambda: _distances(hinted=False), 0.9),
 }

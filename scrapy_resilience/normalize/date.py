@@ -26,6 +26,7 @@ from scrapy_resilience.normalize._day import (
     other_day,
     read_day,
 )
+from scrapy_resilience.normalize._distance import Distance, measured
 from scrapy_resilience.normalize._time import Clock, clock_of, find_clock
 from scrapy_resilience.normalize._zones import UTC, named_zone, zone_of
 
@@ -92,7 +93,7 @@ def _read(text: str, now: datetime | float | None, zone: dt.tzinfo, hints: Hints
         clock = clock_of(*basic.group(2, 3, 4))
         return _result(read_day(basic[1], hints), clock, basic[5], zone)
     if at := find_clock(text, hints.languages):
-        return _timed(at, now, zone, hints)
+        return _timed(at, now, zone, hints) or _relative(text, now, zone, hints)
     return (
         _result(other_day(text, hints), None, None, zone)
         or _relative(text, now, zone, hints)
@@ -138,7 +139,9 @@ def _timed(
 ) -> dict[str, Any] | None:
     """A text with a time: what is left without it is the day."""
     rest = clock.rest
-    day = read_day(rest, hints) or _near_day(rest, now, zone) or absolute_day(rest, hints)
+    day = (
+        read_day(rest, hints) or _near_day(rest, now, zone, hints) or absolute_day(rest, hints)
+    )
     return _result(day, clock.time, clock.zone, zone)
 
 
@@ -149,7 +152,7 @@ _EPOCH = dt.date(1970, 1, 1).toordinal()
 
 
 def _result(day: Day | None, clock: dt.time | None, name: str | None, zone: dt.tzinfo) -> Found:
-    if day is None:
+    if day is None or not FIRST <= day.day.year <= LAST:
         return None
     if clock is None:
         seconds = 86400 * (day.day.toordinal() - _EPOCH)
@@ -171,7 +174,9 @@ def _result(day: Day | None, clock: dt.time | None, name: str | None, zone: dt.t
     return _moment(moment, ambiguous=day.ambiguous or twice)
 
 
-def _moment(moment: datetime, *, ambiguous: bool = False) -> dict[str, Any]:
+def _moment(moment: datetime, *, ambiguous: bool = False) -> Found:
+    if not FIRST <= moment.year <= LAST:
+        return None
     stamp = moment.timestamp()
     number = stamp if moment.microsecond else int(stamp)
     return {"iso": moment.isoformat(), "timestamp": number, "ambiguous": ambiguous}
@@ -179,13 +184,20 @@ def _moment(moment: datetime, *, ambiguous: bool = False) -> dict[str, Any]:
 
 # --- relative to the fetch -------------------------------------------------------------
 
+_UNITS = {
+    "s": "second", "sec": "second", "m": "minute", "min": "minute", "h": "hour", "hr": "hour",
+    "d": "day", "w": "week", "wk": "week", "mo": "month", "mth": "month", "y": "year",
+    "yr": "year", "second": "second", "minute": "minute", "hour": "hour", "day": "day",
+    "week": "week", "month": "month", "year": "year",
+}  # fmt: skip
+_QUANTITY = re.compile(rf"(\d{{1,4}} ?|(?:an?|one) )({'|'.join(_UNITS)})s?\b\.?", re.IGNORECASE)
 _AGO = re.compile(
-    r"(?<![-\d])\b(\d{1,4}|an?|one) ?(s|sec|m|min|h|hr|d|w|wk|mo|y|yr|second|minute|hour|day"
-    r"|week|month|year)s?\.? ago\b|\b(just now|today|yesterday)\b",
+    rf"(?<![-\d])\b((?:{_QUANTITY.pattern},? ?(?:and )?){{1,4}})ago\b"
+    r"|\b(just now|today|yesterday)\b",
     re.IGNORECASE,
 )
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_DAY = 86400
+_LABEL = re.compile(r"[a-z]+ed\b", re.IGNORECASE)
+"""Edited, answered, reviewed: before a distance that is complete without it."""
 
 
 def _at(now: datetime | float, zone: dt.tzinfo) -> datetime:
@@ -198,42 +210,45 @@ def _at(now: datetime | float, zone: dt.tzinfo) -> datetime:
 def _relative(text: str, now: datetime | float | None, zone: dt.tzinfo, hints: Hints) -> Found:
     if now is None:
         return None
-    here = _at(now, zone)
-    found = _AGO.search(text)
-    if found and only_words(text[: found.start()] + text[found.end() :], hints):
-        return _ago(found, here, zone)
-    return _translated(text, here, zone, hints)
-
-
-def _near_day(text: str, now: datetime | float | None, zone: dt.tzinfo) -> Day | None:
-    """The day of "yesterday" beside a time."""
-    found = _AGO.search(text)
-    if now is None or found is None or not found[3]:
+    far = _ago(text, hints) or distance(text, hints)
+    if far is None:
         return None
-    return Day(_at(now, zone).date() - timedelta(days=found[3].lower() == "yesterday"))
+    here = _at(now, zone)
+    day = _months_back(here.date(), far.months)
+    if far.days:
+        return _result(Day(day - far.rest), None, None, zone)
+    if far.months:
+        here = datetime.combine(day, here.timetz())
+    return _moment(here.astimezone(UTC) - far.rest)
 
 
-def _ago(found: re.Match[str], here: datetime, zone: dt.tzinfo) -> dict[str, Any] | None:
-    count, unit, word = found.groups()
-    if word:
-        if word.lower() == "just now":
-            return _moment(here.astimezone(UTC))
-        return _result(
-            Day(here.date() - timedelta(days=word.lower() == "yesterday")), None, None, zone
-        )
-    number = int(count) if count.isdigit() else 1
-    unit = unit.lower()
-    if unit.startswith(("mo", "y")):
-        return _result(
-            Day(_months_back(here.date(), number * (12 if unit[0] == "y" else 1))),
-            None,
-            None,
-            zone,
-        )
-    seconds = number * _SECONDS[unit[0]]
-    if unit[0] in "dw":
-        return _result(Day(here.date() - timedelta(seconds=seconds)), None, None, zone)
-    return _moment(here.astimezone(UTC) - timedelta(seconds=seconds))
+def _near_day(
+    text: str, now: datetime | float | None, zone: dt.tzinfo, hints: Hints
+) -> Day | None:
+    """The day of "yesterday" beside a time."""
+    if now is None:
+        return None
+    far = _ago(text, hints) or distance(text, hints)
+    if far is None or not far.days:
+        return None
+    return Day(_months_back(_at(now, zone).date(), far.months) - far.rest)
+
+
+def _ago(text: str, hints: Hints) -> Distance | None:
+    """A distance in English, with the abbreviations of sites."""
+    found = _AGO.search(text)
+    if found is None:
+        return None
+    left = text[: found.start()] + text[found.end() :]
+    if not only_words(_LABEL.sub("", left), hints):
+        return None
+    if word := found[4]:
+        days = timedelta(days=word.lower() == "yesterday")
+        return Distance(0, days, days=word.lower() != "just now")
+    return measured(
+        (number.strip() if number[0].isdigit() else "1", _UNITS[unit.lower()])
+        for number, unit in _QUANTITY.findall(found[1])
+    )
 
 
 def _months_back(day: dt.date, months: int) -> dt.date:
@@ -241,16 +256,3 @@ def _months_back(day: dt.date, months: int) -> dt.date:
     year, month = divmod(day.year * 12 + day.month - 1 - months, 12)
     following = dt.date(year + month // 11, (month + 1) % 12 + 1, 1)
     return dt.date(year, month + 1, min(day.day, (following - timedelta(days=1)).day))
-
-
-def _translated(
-    text: str, here: datetime, zone: dt.tzinfo, hints: Hints
-) -> dict[str, Any] | None:
-    """A relative date in another language than English."""
-    found = distance(text, hints)
-    if found is None:
-        return None
-    months, passed = found
-    if passed % timedelta(days=1):
-        return _moment(here.astimezone(UTC) - passed)
-    return _result(Day(_months_back(here.date(), months) - passed), None, None, zone)
