@@ -6,17 +6,25 @@ Its answers don't depend on the time of the fetch, so they are remembered.
 from __future__ import annotations
 
 import re
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from functools import lru_cache
 from typing import Any
 
 from scrapy_resilience.normalize._common import library
 from scrapy_resilience.normalize._day import FIRST, LAST, Day, Hints, is_split
+from scrapy_resilience.normalize._distance import Distance, measured, written_distance
 
 __all__ = ["absolute_day", "distance"]
 
 _LABEL = re.compile(
-    r"^(?:(?:[^\W\d_]+ ){0,3}[^\W\d_]+: ?|\w*publi\w* |posted |updated )", re.IGNORECASE
+    r"^(?:(?:[^\W\d_]+ ){0,3}[^\W\d_]+: ?"
+    r"|(?:\w*publi\w*|[a-z]+ed|bearbeitet|aktualisiert|geändert|modifié\w*|édité\w*|ajouté\w*"
+    r"|editad[oa]|modificad[oa]|actualizad[oa]|atualizad[oa]|modificat[oa]|aggiornat[oa]"
+    r"|bewerkt|bijgewerkt|geplaatst|redigera[dt]|uppdatera[dt]|redigeret|opdateret|oppdatert"
+    r"|edytowan[oey]|zmodyfikowan[oey]|zaktualizowan[oey]|upraveno|aktualizováno|muokattu"
+    r"|päivitetty|szerkesztve|frissítve|изменен[ао]?|изменён|отредактирован[ао]?|обновлен[ао]?"
+    r"|обновлён|добавлен[ао]?|змінено|оновлено|düzenlendi|güncellendi) )",
+    re.IGNORECASE,
 )
 _LATIN = ("en", "es", "fr", "de", "it", "pt", "nl", "pl", "tr")
 _SCRIPTS = (
@@ -41,7 +49,7 @@ def _languages(text: str) -> tuple[str, ...]:
 
 
 _MAX_LENGTH = 64
-_BASE = datetime(2001, 3, 15, 12)  # noqa: DTZ001 - only differences to it count
+_BASE = datetime(2001, 3, 15, 12)  # noqa: DTZ001 - no day is taken from it
 _SPAN = re.compile(r"(?:\d+ ?[^\W\d_\u2e80-\uffff]+\.?,? ?)+")
 """Two days, but neither ago nor to come; Chinese and its like have the word attached."""
 _RANGE = re.compile(r"\d ?[-–—~] ?\d|^ ?[-–—−] ?\d")
@@ -52,11 +60,10 @@ _NAMES = re.compile(r"^[^$€£¥₹%@]*[^\W\d_]{2}[^$€£¥₹%@]*$")
 
 
 @lru_cache(32)
-def _parser(languages: tuple[str, ...], kind: str) -> Any:
-    # RELATIVE_BASE can't be each page's time: dateparser keeps all settings it ever saw.
+def _parser(languages: tuple[str, ...]) -> Any:
     settings = {
-        "PARSERS": [kind],
-        "RELATIVE_BASE": _BASE,
+        "PARSERS": ["absolute-time"],
+        "RELATIVE_BASE": _BASE,  # not the machine's clock
         "REQUIRE_PARTS": ["day", "month", "year"],
         "TIMEZONE": "UTC",
     }
@@ -64,30 +71,58 @@ def _parser(languages: tuple[str, ...], kind: str) -> Any:
     return parser(languages=list(languages), settings=settings)
 
 
-def distance(text: str, hints: Hints) -> tuple[int, timedelta] | None:
-    """How far back a relative date is: months, and the rest."""
+# --- distances -------------------------------------------------------------------------
+
+
+_QUANTITY = re.compile(
+    r"(\d+(?:[.,]\d+)?) (second|minute|hour|day|week|fortnight|month|year|decade|century)s?"
+)
+_NOW = ("0", "second")
+"""What dateparser makes of the Romanian word for *ago* as well."""
+_DIRECTION = re.compile(r"\b(?:ago|in)\b")
+
+
+def distance(text: str, hints: Hints) -> Distance | None:
+    """How far back a relative date is, in any language that dateparser knows."""
     text = _LABEL.sub("", text)
     if len(text) > _MAX_LENGTH or text in _EITHER_WAY:
         return None
     if _SPAN.fullmatch(text) or _RANGE.search(text):
         return None
+    if found := written_distance(text, hints.languages):
+        return found
     return _distance(text, hints.languages or _languages(text))
 
 
 @lru_cache(4096)
-def _distance(text: str, languages: tuple[str, ...]) -> tuple[int, timedelta] | None:
-    found = _parser(languages, "relative-time").get_date_data(text)
-    moment = found.date_obj
-    if moment is None or moment.tzinfo:
-        return None
-    if found.period in {"month", "year"}:
-        return 12 * (_BASE.year - moment.year) + _BASE.month - moment.month, timedelta()
-    return 0, _BASE - moment
+def _distance(text: str, languages: tuple[str, ...]) -> Distance | None:
+    """What dateparser makes of *text* in English; it adds days before months, so we count."""
+    settings = library("dateparser.conf").settings
+    text = library("dateparser.date").sanitize_date(text)
+    for locale in _locales(languages):
+        if locale.is_applicable(text, settings=settings):
+            english = locale.translate(text, settings=settings)
+            directions = _DIRECTION.findall(english)
+            quantities = _QUANTITY.findall(english)
+            left = _DIRECTION.sub("", _QUANTITY.sub("", english))
+            if len(directions) == 1 and quantities and not left.strip(" ,"):
+                quantities = [one for one in quantities if one != _NOW] or quantities
+                return measured(quantities, ahead=directions == ["in"])
+    return None
+
+
+@lru_cache(32)
+def _locales(languages: tuple[str, ...]) -> tuple[Any, ...]:
+    loader = library("dateparser.languages.loader").LocaleDataLoader()
+    return tuple(loader.get_locales(languages=list(languages)))
+
+
+# --- days ------------------------------------------------------------------------------
 
 
 @lru_cache(4096)
 def _absolute(text: str, languages: tuple[str, ...]) -> date | None:
-    found = _parser(languages, "absolute-time").get_date_data(text).date_obj
+    found = _parser(languages).get_date_data(text).date_obj
     return found.date() if found and not found.tzinfo else None
 
 

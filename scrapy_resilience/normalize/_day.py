@@ -106,7 +106,7 @@ _NAMED = re.compile(
     r"(?:([^\W\d_]{2,})[.,]{0,2} )?"
     r"(?:([^\W\d_]{3,})\.? (\d{1,2}),? (\d{4})|(\d{1,2})\.? ([^\W\d_]{3,})\.?,? (\d{4}))"
 )
-_NUMERIC = re.compile(r"(\d{1,4})(\. ?|[/\-])(\d{1,2})\2(\d{1,4})(\.?)")
+_NUMERIC = re.compile(r"(\d{1,4})(\. ?|[/\- ])(\d{1,2})\2(\d{1,4})(\.?)")
 _ELIDED = re.compile(r"(?<!\w)['’](?=\d\d(?!\d))")
 _BASIC = re.compile(r"(\d{4})(\d\d)(\d\d)")
 _WEEK = re.compile(r"(\d{4})-?W(\d\d)-?([1-7])")
@@ -165,15 +165,14 @@ def _full(year: str) -> int:
 
 def _numeric(text: str, hints: Hints) -> Day | None:
     found = _NUMERIC.search(text)
-    if found is None or not only_words(
-        text[: found.start()] + " " + text[found.end() :], hints
-    ):
+    if found is None or (found[2] == " " and not hints.order):  # any three numbers
+        return None
+    if not only_words(f"{text[: found.start()]} {text[found.end() :]}", hints):
         return None
     one, sign, two, three, dot = found.groups()
-    if len(one) == 4:
-        return _day(one, two, three)
-    if sign == ". " and dot and len(one) == 2 and len(three) < 3 and not hints.order:
-        return _ordered((one, two, three), "YMD")  # as in Korea
+    as_in_korea = sign == ". " and dot and len(one) == 2 and len(three) < 3
+    if len(one) == 4 or (as_in_korea and not hints.order):
+        return _ordered((one, two, three), "YMD")
     if len(one) > 2 or len(three) not in {2, 4}:
         return None
     if hints.locale_order and _is_thai(hints) and len(three) == 4 and int(three) > LAST:

@@ -10,9 +10,11 @@ from zoneinfo import ZoneInfo
 
 from scrapy_resilience.exceptions import ConfigurationError
 
-__all__ = ["UTC", "named_zone", "zone_of"]
+__all__ = ["UTC", "ZONE", "is_zone", "named_zone", "zone_of"]
 
 UTC = dt.timezone.utc
+ZONE = r"Z|[+-]\d\d:?\d\d|(?:UTC|GMT) ?(?:[+-]\d{1,2}(?::?\d\d)?)?|[A-Z]{3,5}|[ECMP]T"
+"""A zone behind a time, as a regular expression."""
 
 _HOURS = {
     "UTC": 0, "GMT": 0, "Z": 0, "UT": 0, "WET": 0, "WEST": 1, "CET": 1, "CEST": 2, "MEZ": 1,
@@ -63,3 +65,8 @@ def named_zone(name: str, local: datetime, zone: dt.tzinfo) -> dt.tzinfo | None:
         return zone_of(_CITIES[name])
     hours = _HOURS.get(name.upper().strip())
     return None if hours is None else dt.timezone(timedelta(hours=hours))
+
+
+def is_zone(name: str) -> bool:
+    """Whether letters are those of a zone, whatever else they mean."""
+    return name in _HOURS or name in _CITIES

@@ -21,12 +21,13 @@ from scrapy_resilience.normalize._day import (
     Day,
     Hints,
     hints_of,
-    known_word,
     named_day,
     only_words,
     other_day,
     read_day,
 )
+from scrapy_resilience.normalize._distance import Distance, measured
+from scrapy_resilience.normalize._time import Clock, clock_of, find_clock
 from scrapy_resilience.normalize._zones import UTC, named_zone, zone_of
 
 if TYPE_CHECKING:
@@ -69,27 +70,30 @@ def normalize_date(
     names = (languages,) if isinstance(languages, str) else (*languages,)
     hints = hints_of(locale, names, order)
     text = plain(text)
+    if not text.isascii():
+        text = _BULLETS.sub("·", text)
     return _read(text, now, zone, hints) or _read_part(text, now, zone, hints)
 
 
 _ORDERS = {None, "DMY", "MDY", "YMD"}
+_BULLETS = re.compile(r"[●○◦▪▫■□◆◇∙⋅‧・»›→¦]")
 _PART = re.compile(r"\s*[|•·]\s*|\s*\bby\s", re.IGNORECASE)
 
 
 def _read(text: str, now: datetime | float | None, zone: dt.tzinfo, hints: Hints) -> Found:
     if iso := _ISO.fullmatch(text):
-        return _result(_iso_day(iso[1]), _clock(iso.group(2, 3, 4, 5)), iso[6], zone)
+        clock = clock_of(*iso.group(2, 3, 4, 5)) if iso[2] else None
+        return _result(_iso_day(iso[1]), clock, iso[6], zone)
     if found := named_day(text, hints):
         return _result(found, None, None, zone)
     if mail := _MAIL.fullmatch(text):
-        clock = _clock((*mail.group(2, 3, 4), None))
+        clock = clock_of(*mail.group(2, 3, 4))
         return _result(read_day(mail[1], hints), clock, mail[5], zone)
     if basic := _BASIC.fullmatch(text):
-        clock = _clock((*basic.group(2, 3, 4), None))
+        clock = clock_of(*basic.group(2, 3, 4))
         return _result(read_day(basic[1], hints), clock, basic[5], zone)
-    at = _TIME.search(text) if _CLOCK.search(text) else None
-    if at:
-        return _timed(text, at, now, zone, hints)
+    if at := find_clock(text, hints.languages):
+        return _timed(at, now, zone, hints) or _relative(text, now, zone, hints)
     return (
         _result(other_day(text, hints), None, None, zone)
         or _relative(text, now, zone, hints)
@@ -110,7 +114,6 @@ _MOST_PARTS = 4
 
 # --- a time of day ---------------------------------------------------------------------
 
-_ZONE = r"Z|[+-]\d\d:?\d\d|(?:UTC|GMT) ?(?:[+-]\d{1,2}(?::?\d\d)?)?|[A-Z]{3,5}|[ECMP]T"
 _ISO = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?"
     r" ?([Zz]|[+-]\d\d:?\d\d|[+-]\d\d)?)?"
@@ -122,14 +125,6 @@ _MAIL = re.compile(
 )
 """As RFC 2822 and HTTP write it."""
 
-_CLOCK = re.compile(r"\d[:h]\d|\d ?[aApP]\.?[mM]\b")
-_TIME = re.compile(
-    r"(?<![\d.:/])(\d{1,2})(?:"
-    r"[:h](\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?(?!\d)(?: ?([aApP])\.?[mM]\b\.?)?"
-    r"| ?([aApP])\.?[mM]\b\.?)"
-    rf"(?: ?(?P<zone>{_ZONE}|\((?:{_ZONE})\))(?!\w))?(?: ?\([A-Za-z ]+\))?"
-)
-
 
 def _iso_day(text: str) -> Day | None:
     try:
@@ -139,31 +134,15 @@ def _iso_day(text: str) -> Day | None:
     return Day(day) if FIRST <= day.year <= LAST else None
 
 
-def _clock(parts: Sequence[str | None], half: str | None = None) -> dt.time | None:
-    """The time of day; raises ValueError for one that no clock shows."""
-    hour, minute, second, fraction = parts
-    if hour is None:
-        return None
-    number = int(hour)
-    if half:
-        if not 1 <= number <= 12:
-            raise ValueError
-        number = number % 12 + (12 if half in "pP" else 0)
-    micro = int((fraction or "0").ljust(6, "0")[:6])
-    return dt.time(number, int(minute or 0), int(second or 0), micro)
-
-
 def _timed(
-    text: str, at: re.Match[str], now: datetime | float | None, zone: dt.tzinfo, hints: Hints
+    clock: Clock, now: datetime | float | None, zone: dt.tzinfo, hints: Hints
 ) -> dict[str, Any] | None:
     """A text with a time: what is left without it is the day."""
-    name, end = at["zone"], at.end()
-    if name and name.isalpha() and known_word(name):  # 10:30 JAN 15 2024
-        name, end = None, at.start("zone")
-    rest = f"{text[: at.start()].rstrip(' ,-').removesuffix('T')} {text[end:]}".strip(" ,-|·•")
-    day = read_day(rest, hints) or _near_day(rest, now, zone) or absolute_day(rest, hints)
-    clock = _clock(at.group(1, 2, 3, 4), half=at[5] or at[6])
-    return _result(day, clock, name and name.strip("()"), zone)
+    rest = clock.rest
+    day = (
+        read_day(rest, hints) or _near_day(rest, now, zone, hints) or absolute_day(rest, hints)
+    )
+    return _result(day, clock.time, clock.zone, zone)
 
 
 # --- the result ------------------------------------------------------------------------
@@ -173,7 +152,7 @@ _EPOCH = dt.date(1970, 1, 1).toordinal()
 
 
 def _result(day: Day | None, clock: dt.time | None, name: str | None, zone: dt.tzinfo) -> Found:
-    if day is None:
+    if day is None or not FIRST <= day.day.year <= LAST:
         return None
     if clock is None:
         seconds = 86400 * (day.day.toordinal() - _EPOCH)
@@ -195,7 +174,9 @@ def _result(day: Day | None, clock: dt.time | None, name: str | None, zone: dt.t
     return _moment(moment, ambiguous=day.ambiguous or twice)
 
 
-def _moment(moment: datetime, *, ambiguous: bool = False) -> dict[str, Any]:
+def _moment(moment: datetime, *, ambiguous: bool = False) -> Found:
+    if not FIRST <= moment.year <= LAST:
+        return None
     stamp = moment.timestamp()
     number = stamp if moment.microsecond else int(stamp)
     return {"iso": moment.isoformat(), "timestamp": number, "ambiguous": ambiguous}
@@ -203,13 +184,20 @@ def _moment(moment: datetime, *, ambiguous: bool = False) -> dict[str, Any]:
 
 # --- relative to the fetch -------------------------------------------------------------
 
+_UNITS = {
+    "s": "second", "sec": "second", "m": "minute", "min": "minute", "h": "hour", "hr": "hour",
+    "d": "day", "w": "week", "wk": "week", "mo": "month", "mth": "month", "y": "year",
+    "yr": "year", "second": "second", "minute": "minute", "hour": "hour", "day": "day",
+    "week": "week", "month": "month", "year": "year",
+}  # fmt: skip
+_QUANTITY = re.compile(rf"(\d{{1,4}} ?|(?:an?|one) )({'|'.join(_UNITS)})s?\b\.?", re.IGNORECASE)
 _AGO = re.compile(
-    r"(?<![-\d])\b(\d{1,4}|an?|one) ?(s|sec|m|min|h|hr|d|w|wk|mo|y|yr|second|minute|hour|day"
-    r"|week|month|year)s?\.? ago\b|\b(just now|today|yesterday)\b",
+    rf"(?<![-\d])\b((?:{_QUANTITY.pattern},? ?(?:and )?){{1,4}})ago\b"
+    r"|\b(just now|today|yesterday)\b",
     re.IGNORECASE,
 )
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_DAY = 86400
+_LABEL = re.compile(r"[a-z]+ed\b", re.IGNORECASE)
+"""Edited, answered, reviewed: before a distance that is complete without it."""
 
 
 def _at(now: datetime | float, zone: dt.tzinfo) -> datetime:
@@ -222,42 +210,45 @@ def _at(now: datetime | float, zone: dt.tzinfo) -> datetime:
 def _relative(text: str, now: datetime | float | None, zone: dt.tzinfo, hints: Hints) -> Found:
     if now is None:
         return None
-    here = _at(now, zone)
-    found = _AGO.search(text)
-    if found and only_words(text[: found.start()] + text[found.end() :], hints):
-        return _ago(found, here, zone)
-    return _translated(text, here, zone, hints)
-
-
-def _near_day(text: str, now: datetime | float | None, zone: dt.tzinfo) -> Day | None:
-    """The day of "yesterday" beside a time."""
-    found = _AGO.search(text)
-    if now is None or found is None or not found[3]:
+    far = _ago(text, hints) or distance(text, hints)
+    if far is None:
         return None
-    return Day(_at(now, zone).date() - timedelta(days=found[3].lower() == "yesterday"))
+    here = _at(now, zone)
+    day = _months_back(here.date(), far.months)
+    if far.days:
+        return _result(Day(day - far.rest), None, None, zone)
+    if far.months:
+        here = datetime.combine(day, here.timetz())
+    return _moment(here.astimezone(UTC) - far.rest)
 
 
-def _ago(found: re.Match[str], here: datetime, zone: dt.tzinfo) -> dict[str, Any] | None:
-    count, unit, word = found.groups()
-    if word:
-        if word.lower() == "just now":
-            return _moment(here.astimezone(UTC))
-        return _result(
-            Day(here.date() - timedelta(days=word.lower() == "yesterday")), None, None, zone
-        )
-    number = int(count) if count.isdigit() else 1
-    unit = unit.lower()
-    if unit.startswith(("mo", "y")):
-        return _result(
-            Day(_months_back(here.date(), number * (12 if unit[0] == "y" else 1))),
-            None,
-            None,
-            zone,
-        )
-    seconds = number * _SECONDS[unit[0]]
-    if unit[0] in "dw":
-        return _result(Day(here.date() - timedelta(seconds=seconds)), None, None, zone)
-    return _moment(here.astimezone(UTC) - timedelta(seconds=seconds))
+def _near_day(
+    text: str, now: datetime | float | None, zone: dt.tzinfo, hints: Hints
+) -> Day | None:
+    """The day of "yesterday" beside a time."""
+    if now is None:
+        return None
+    far = _ago(text, hints) or distance(text, hints)
+    if far is None or not far.days:
+        return None
+    return Day(_months_back(_at(now, zone).date(), far.months) - far.rest)
+
+
+def _ago(text: str, hints: Hints) -> Distance | None:
+    """A distance in English, with the abbreviations of sites."""
+    found = _AGO.search(text)
+    if found is None:
+        return None
+    left = text[: found.start()] + text[found.end() :]
+    if not only_words(_LABEL.sub("", left), hints):
+        return None
+    if word := found[4]:
+        days = timedelta(days=word.lower() == "yesterday")
+        return Distance(0, days, days=word.lower() != "just now")
+    return measured(
+        (number.strip() if number[0].isdigit() else "1", _UNITS[unit.lower()])
+        for number, unit in _QUANTITY.findall(found[1])
+    )
 
 
 def _months_back(day: dt.date, months: int) -> dt.date:
@@ -265,16 +256,3 @@ def _months_back(day: dt.date, months: int) -> dt.date:
     year, month = divmod(day.year * 12 + day.month - 1 - months, 12)
     following = dt.date(year + month // 11, (month + 1) % 12 + 1, 1)
     return dt.date(year, month + 1, min(day.day, (following - timedelta(days=1)).day))
-
-
-def _translated(
-    text: str, here: datetime, zone: dt.tzinfo, hints: Hints
-) -> dict[str, Any] | None:
-    """A relative date in another language than English."""
-    found = distance(text, hints)
-    if found is None:
-        return None
-    months, passed = found
-    if passed % timedelta(days=1):
-        return _moment(here.astimezone(UTC) - passed)
-    return _result(Day(_months_back(here.date(), months) - passed), None, None, zone)

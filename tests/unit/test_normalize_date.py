@@ -80,6 +80,30 @@ def test_one_moment(text):
     assert read(text) == MOMENT
 
 
+@pytest.mark.parametrize(
+    ("text", "hour"),
+    [
+        ("01/15/2024 9:05 p. m.", 21), ("15.01.2024 9:05 p.\u202fm.", 21),
+        ("2024년 1월 15일 오전 9시 5분", 9), ("2024年1月15日下午9:05", 21),
+        ("2024年1月15日 21時05分", 21),
+        ("15.1.2024 klo 21.05", 21), ("15.01.2024 21.05", 21), ("15.1.2024 г., 21:05 ч.", 21),
+        ("15 janvier 2024 à 21 h 05 min", 21), ("15. ledna 2024 ● 21:05", 21),
+        ("9:05 du soir, 15 janvier 2024", 21), ("PM 9:05 15 Jan 2024", 21),
+    ],
+)  # fmt: skip
+def test_times_of_other_languages(text, hour):
+    """A time is read with its word for the part of the day, before or behind it."""
+    assert iso(text) == f"2024-01-15T{hour:02}:05:00+00:00"
+
+
+@pytest.mark.parametrize(
+    "words", ["at evening", "em", "EST pm", ", pm", "noon", "AM/PM", "a", "vespera", "| pm"]
+)
+def test_words_beside_a_time(words):
+    """A word that may be one for a part of the day is never skipped."""
+    assert read(f"15 Jan 2024 9:05 {words}") is None
+
+
 def test_fractions():
     """Fractions of a second are in both."""
     found = read("2024-01-15T10:30:00.25Z")
@@ -131,6 +155,9 @@ def test_ambiguous(text):
         ("15 ม.ค. 67", {}, False),
         ("15 ม.ค. 24", {}, "2024-01-15"),
         ("24/1/05", {"order": "YMD"}, "2024-01-05"),
+        ("2024 01 05", {"order": "YMD"}, "2024-01-05"),
+        ("05 01 2024", {"order": "DMY"}, "2024-01-05"),
+        ("2024 01 05", {}, None),
         ("15/01/2567", {"locale": "th"}, "2024-01-15"),
         ("5 listopada 2024", {"languages": ["hr"]}, "2024-10-05"),
         ("5 listopada 2024", {"locale": "hr", "languages": "pl"}, "2024-11-05"),
@@ -181,9 +208,36 @@ def test_relative(text, expected):
 
 
 def test_relative_in_another_language():
-    """A language hint is for dateparser too."""
-    assert iso("3 päivää sitten", now=NOW) is None
-    assert iso("3 päivää sitten", now=NOW, locale="fi") == "2024-03-28"
+    """A language hint is for dateparser too, and settles words of two languages."""
+    assert iso("před rokem", now=NOW) is None
+    assert iso("před rokem", now=NOW, locale="cs") == "2023-03-31"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1 month 1 day ago", "2014-07-31"),
+        ("1 year, 1 month, 1 week ago", "2013-07-25"),
+        ("1 year and 2 months ago", "2013-07-01"),
+        ("vor 1 Monat und 1 Tag", "2014-07-31"),
+        ("hace 1 año, 2 meses", "2013-07-01"),
+        ("1年2か月前", "2013-07-01"),
+        ("2 months and 3 hours ago", "2014-07-01T09:00:00+00:00"),
+        ("1h 30m ago", "2014-09-01T10:30:00+00:00"),
+        ("vor 24 Stunden", "2014-08-31T12:00:00+00:00"),
+        ("Edited 3 years ago", "2011-09-01"),
+        ("Bearbeitet vor 3 Jahren", "2011-09-01"),
+        ("gestern um 10:30", "2014-08-31T10:30:00+00:00"),
+        ("2001 years ago", None),
+        ("9999 months ago", None),
+        ("1 day 1 day ago", None),
+        ("1.5 years ago", None),
+        ("over 3 years ago", None),
+    ],
+)
+def test_months_then_days(text, expected):
+    """Months are counted by the calendar, then days; years outside of the range are None."""
+    assert iso(text, now=datetime(2014, 9, 1, 12, tzinfo=timezone.utc)) == expected
 
 
 @pytest.mark.parametrize(
@@ -223,7 +277,7 @@ def test_without_dateparser(monkeypatch):
     """Where dateparser is needed and missing, the error names the extra."""
     monkeypatch.setitem(sys.modules, "dateparser.date", None)
     with pytest.raises(MissingLibraryError, match="quality"):
-        normalize_date("před 3 dny", now=NOW, languages=["cs"])
+        normalize_date("před měsícem", now=NOW, languages=["cs"])
     assert normalize_date("Jan 15, 2024")["iso"] == "2024-01-15"
 
 

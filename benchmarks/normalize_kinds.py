@@ -1,0 +1,161 @@
+"""Kinds of texts in which a value can be silently wrong, made from sources of others.
+
+Each kind yields texts with what became of them:
+
+- right: the value that the text says
+- none: ``None``, or without the part that can't be told (a day for a moment, no currency)
+- ambiguous: marked as such
+- wrong: another value, and nothing that says so
+
+The sources: the CLDR (Babel), the example numbers of libphonenumber, the legal forms of
+ISO 20275, the names of GeoNames and of the time zone database, and the calendar. Texts are
+combined as sites print them.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from itertools import combinations, product
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from babel import Locale, localedata
+from babel.dates import format_datetime
+from babel.lists import format_list
+from dateutil.relativedelta import relativedelta
+
+from scrapy_resilience.normalize import normalize_date
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["AMBIGUOUS", "KINDS", "NONE", "RIGHT", "WRONG", "Kind", "Made"]
+
+RIGHT, NONE, AMBIGUOUS, WRONG = "right", "none", "ambiguous", "wrong"
+
+
+class Made(NamedTuple):
+    """A text and what became of it."""
+
+    text: str
+    became: str
+    found: object
+
+
+class Kind(NamedTuple):
+    """A kind: its texts, and the least share of them that is read."""
+
+    texts: Callable[[], Iterator[Made]]
+    read: float = 0.0
+
+
+def _made(text: str, found: dict[str, Any] | None, *, right: bool, part: bool = False) -> Made:
+    if found is None or part:
+        return Made(text, NONE, found)
+    if found.get("ambiguous"):
+        return Made(text, AMBIGUOUS, found)
+    return Made(text, RIGHT if right else WRONG, found)
+
+
+# --- dates: the parts of the day -------------------------------------------------------
+
+_TIMES: Final = ((0, 5), (6, 0), (9, 5), (12, 30), (13, 0), (15, 30), (21, 5), (23, 59))
+_DAY_PARTS: Final = ("h:mm a", "h:mm B", "a h:mm", "B h:mm", "h:mm aaaaa")
+_AS_SHORT: Final = ("short", "medium")
+_STANDARD: Final = {"h", "ut", "z"}
+"""Letters that stand for a part of the day in a few languages, and for hours or UTC in all."""
+
+
+def _times(patterns: tuple[str, ...], *, hinted: bool) -> Iterator[Made]:
+    seen = set()
+    for name in localedata.locale_identifiers():
+        locale = Locale.parse(name)
+        for hour, minute in _TIMES:
+            moment = dt.datetime(2024, 1, 15, hour, minute, tzinfo=dt.timezone.utc)
+            for pattern in patterns:
+                wanted = str(getattr(locale.time_formats.get(pattern), "pattern", pattern))
+                try:
+                    time = format_datetime(moment, wanted, locale=locale)
+                except (KeyError, ValueError):  # the locale has no such parts
+                    continue
+                if _STANDARD & {*time.casefold().split()}:
+                    continue
+                for text in (f"2024-01-15 {time}", f"15.01.2024, {time}", f"{time} 15.01.2024"):
+                    if (once := (text, hinted and locale.language)) not in seen:
+                        seen.add(once)
+                        yield _moment(text, moment, name if hinted else None)
+
+
+def _moment(text: str, moment: dt.datetime, locale: str | None) -> Made:
+    found = normalize_date(text, locale=locale)
+    part = found is not None and found["iso"] == str(moment.date())
+    right = found is not None and found["timestamp"] == moment.timestamp()
+    return _made(text, found, right=right, part=part)
+
+
+# --- dates: distances from now ---------------------------------------------------------
+
+_LANGUAGES: Final = (
+    "en es fr de it pt nl pl tr sv da nb fi cs hu ro el ru uk bg ja zh ko ar he vi id th hi"
+).split()
+_UNITS: Final = ("year", "month", "week", "day", "hour", "minute")
+_COUNTS: Final = (1, 2, 3, 5, 11)
+_NOW: Final = (
+    dt.datetime(2014, 9, 1, 10, 30, tzinfo=dt.timezone.utc),
+    dt.datetime(2024, 3, 31, 0, 30, tzinfo=dt.timezone.utc),
+)
+
+
+def _distances(*, hinted: bool) -> Iterator[Made]:
+    for language in _LANGUAGES:
+        locale = Locale.parse(language)
+        for size in (1, 2, 3):
+            for number, units in enumerate(combinations(_UNITS, size)):
+                counts = [_COUNTS[(number + at) % len(_COUNTS)] for at in range(size)]
+                quantities = [*zip(units, counts, strict=True)]
+                for text, now in product(_ago(locale, quantities), _NOW):
+                    yield _distance(text, language if hinted else None, now, quantities)
+
+
+def _ago(locale: Locale, quantities: list[tuple[str, int]]) -> set[str]:
+    """The CLDR writes one unit: the words around it stay, and more units stand within."""
+    within = []
+    head = tail = ""
+    for unit, count in quantities:
+        patterns = locale._data["date_fields"][unit]["past"]  # noqa: SLF001
+        pattern = patterns.get(locale.plural_form(count), patterns["other"])
+        if "{0}" not in pattern or "(" in pattern:  # "two years" is a word in Hebrew
+            return set()
+        head, _, behind = pattern.partition("{0}")
+        tail = next((each for each in _TAILS if behind.endswith(each)), "")
+        within.append(f"{count}{behind.removesuffix(tail)}")
+    joints = {""} if tail == "前" else {" ", ", "}
+    joined = {joint.join(within) for joint in joints} | {format_list(within, locale=locale)}
+    return {f"{head}{each}{tail}" for each in joined}
+
+
+_TAILS: Final = (
+    " ago", " fa", " geleden", " temu", " önce", " sedan", " siden", " sitten", " ezelőtt",
+    " назад", " тому", "前", " 전", " trước", " yang lalu", "ที่แล้ว", "ที่ผ่านมา", " पहले",
+)  # fmt: skip
+"""The words for *ago* behind a unit."""
+
+
+def _distance(
+    text: str, language: str | None, now: dt.datetime, quantities: list[tuple[str, int]]
+) -> Made:
+    counts = {f"{unit}s": count for unit, count in quantities}
+    months = {unit: counts.pop(unit) for unit in ("years", "months") if unit in counts}
+    moment = now - relativedelta(**months) - relativedelta(**counts)
+    found = normalize_date(text, now=now, locale=language)
+    wanted = moment.isoformat() if {"hours", "minutes"} & {*counts} else str(moment.date())
+    return _made(text, found, right=found is not None and found["iso"] == wanted)
+
+
+KINDS: Final[dict[str, Kind]] = {
+    "date: times of all locales": Kind(lambda: _times(_AS_SHORT, hinted=True), 0.97),
+    "date: times of all locales, no hint": Kind(lambda: _times(_AS_SHORT, hinted=False), 0.85),
+    "date: parts of the day": Kind(lambda: _times(_DAY_PARTS, hinted=True), 0.97),
+    "date: parts of the day, no hint": Kind(lambda: _times(_DAY_PARTS, hinted=False), 0.85),
+    "date: one to three units ago": Kind(lambda: _distances(hinted=True), 0.97),
+    "date: one to three units ago, no hint": Kind(lambda: _distances(hinted=False), 0.9),
+}
