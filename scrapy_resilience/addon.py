@@ -35,6 +35,7 @@ from scrapy_resilience.pipelines.confidence import (
     TrustedItems,
 )
 from scrapy_resilience.pipelines.normalize import NormalizePipeline
+from scrapy_resilience.pipelines.unique import UniquePipeline
 from scrapy_resilience.scheduler import ResilientScheduler
 from scrapy_resilience.selectors import registry
 from scrapy_resilience.settings import PREFIX, Config
@@ -156,6 +157,8 @@ def _plug_gates(settings: BaseSettings, config: Config) -> None:
 def _plug_pipelines(settings: BaseSettings, config: Config) -> None:
     """The first always: its settings may be in the fields of item classes."""
     _default(settings, "ITEM_PIPELINES", NormalizePipeline, 100)
+    if config.unique:
+        _default(settings, "ITEM_PIPELINES", UniquePipeline, 200)
     if _wants_confidence(settings, config):
         _default(settings, "ITEM_PIPELINES", ConfidencePipeline, 900)
 

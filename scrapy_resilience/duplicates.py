@@ -19,10 +19,33 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.frontier.lanes import Frontier
 
-__all__ = ["UNREADABLE", "Duplicates"]
+__all__ = ["UNREADABLE", "Duplicates", "Known"]
 
 UNREADABLE: Final = (DamagedError, sqlite3.DatabaseError)
 """What a look into a damaged store raises."""
+
+
+class Known:
+    """The fingerprints of a frontier, as a set.
+
+    *on_damage* is called when the frontier can't be asked. Nothing is committed any more then,
+    so that everything may pass for known.
+    """
+
+    def __init__(self, frontier: Frontier, on_damage: Callable[[Exception], None]) -> None:
+        self._frontier = frontier
+        self._on_damage = on_damage
+
+    def __contains__(self, fingerprint: bytes) -> bool:
+        try:
+            return self._frontier.seen(fingerprint)
+        except UNREADABLE as error:
+            self._on_damage(error)
+            return True
+
+    def add(self, fingerprint: bytes) -> None:
+        """Known from the next commit on, and in this run at once."""
+        self._frontier.settle(fingerprint)
 
 
 class Duplicates:
@@ -38,8 +61,7 @@ class Duplicates:
         self, frontier: Frontier, on_damage: Callable[[Exception], None]
     ) -> Deferred[None] | None:
         """*on_damage* is called when *frontier* can't be asked."""
-        self._frontier = frontier
-        self._on_damage = on_damage
+        self._known = Known(frontier, on_damage)
         return self._filter.open()
 
     def close(self, reason: str) -> Deferred[None] | None:
@@ -61,11 +83,7 @@ class Duplicates:
         if fingerprint is None:
             duplicate = self._filter.request_seen(request)
         else:
-            try:
-                duplicate = self._frontier.seen(fingerprint)
-            except UNREADABLE as error:
-                self._on_damage(error)
-                return True  # nothing is committed any more
+            duplicate = fingerprint in self._known
         if duplicate:
             assert self._crawler.spider is not None
             self._filter.log(request, self._crawler.spider)

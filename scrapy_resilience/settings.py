@@ -365,6 +365,11 @@ class Config:
         'Field to type of value, such as `{"price": "price"}`, or to a dict with `type`, `to` '
         'and hints; "*" has hints for all fields.',
     )
+    unique: tuple[str, ...] = _setting(
+        (),
+        "Fields whose values together tell items apart, or the import path of a function that "
+        "takes an item and gives what does: later items alike are dropped. Empty for none.",
+    )
     confidence_field: str = _setting(
         "", "Field that gets the confidence of its item; empty for stats only."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,26 +12,36 @@ from scrapy_resilience.frontier.store import Row
 from scrapy_resilience.names import STAT_SUPPRESSED_ITEMS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Iterable
 
     from scrapy import Request
     from scrapy.crawler import Crawler
 
     from scrapy_resilience.frontier.ledger import Ledger
 
-__all__ = ["OutputTracker", "forget_source", "item_failed", "item_id", "item_written"]
+__all__ = [
+    "OutputTracker",
+    "forget_source",
+    "item_failed",
+    "item_id",
+    "item_refused",
+    "item_written",
+    "when_written",
+]
 
+_Ends = tuple[Callable[[], None], Callable[[], None]]
 _NO_ROW = Row(0, 0, 0, b"")
 
 
 class _Item:
     """An item on its way through the pipelines."""
 
-    __slots__ = ("_mark", "_source")
+    __slots__ = ("_mark", "_source", "_waiting")
 
     def __init__(self, source: Callable[[], str], mark: Callable[[], None]) -> None:
         self._source = source
         self._mark: Callable[[], None] | None = mark
+        self._waiting: list[_Ends] = []
 
     def ident(self) -> str:
         return self._source()
@@ -40,10 +51,23 @@ class _Item:
         mark, self._mark = self._mark, None
         if mark is not None:
             mark()
+        waiting, self._waiting = self._waiting, []
+        for written, _ in waiting:
+            written()
 
     def failed(self) -> None:
         """Called when a pipeline has raised: the item is not written."""
         self._mark = None
+        self.refused()
+
+    def refused(self) -> None:
+        """Called when no sink will have the item, whether it comes again or not."""
+        waiting, self._waiting = self._waiting, []
+        for _, refused in waiting:
+            refused()
+
+    def tell(self, ends: _Ends) -> None:
+        self._waiting.append(ends)
 
 
 _item: ContextVar[_Item | None] = ContextVar("scrapy_resilience_item", default=None)
@@ -89,6 +113,26 @@ def item_failed() -> None:
     current = _item.get()
     if current is not None:
         current.failed()
+
+
+def item_refused() -> None:
+    """A pipeline has dropped the current item, or has raised."""
+    current = _item.get()
+    if current is not None:
+        current.refused()
+
+
+def when_written(written: Callable[[], None], refused: Callable[[], None]) -> None:
+    """Have one of the two called, once, when the current item is written or will not be.
+
+    What *written* does is in the same commit as the item. Where nobody follows the item, it is
+    called at once.
+    """
+    current = _item.get()
+    if current is None:
+        written()
+    else:
+        current.tell((written, refused))
 
 
 class OutputTracker:

@@ -37,10 +37,23 @@ _HIGH: Final = 0.8
 _MEDIUM: Final = 0.5
 _SHORT, _LONG = 100, 10_000
 """Characters: up to the first a page is an error or a wall, from the second on a page."""
+_ENOUGH, _LITTLE = 1 / 2, 1 / 20
+"""Shares of the usual length: up to the second a page is an error, from the first on a page."""
 _QUICK, _SLOW = 1.0, 10.0
 """Seconds: up to the first an answer is quick, from the second on the server is in trouble."""
+_LOW: Final = 0.5
+"""The score below which an unusual length is warned of."""
 _BY_COUNT: Final = (0.0, 0.5, 0.8, 1.0)
 """The score of no, one, two, and three or more sources."""
+_WEAK: Final[Mapping[str, str]] = {
+    "content_length": "the page is short",
+    "source_count": "few sources say so",
+    "extraction": "a pattern in the text has found it",
+    "response_quality": "the answer is partial",
+    "structured_data": "the page has no structured data",
+    "speed": "the answer was slow",
+}
+"""What is said of a low score where nothing else is."""
 _NO_CONTENT: Final = frozenset({204, 205})
 _PARTIAL: Final = frozenset({203, 206})
 _NOT_MODIFIED: Final = 304
@@ -63,6 +76,12 @@ class Confidence:
     """The score of each factor that is known, from 0 to 1."""
     warnings: list[str]
     """What speaks against the item, in plain words."""
+
+    def reasons(self, minimum: float) -> list[str]:
+        """Why it is below *minimum*: the warnings, or without any, the factors below it."""
+        return list(self.warnings) or [
+            _WEAK[name] for name, score in self.factors.items() if score < minimum
+        ]
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as types that every feed can write."""
@@ -97,6 +116,8 @@ class ConfidenceCalculator:
         response_time: float | None = None,
         status: int | None = None,
         structured_data: object = None,
+        usual_length: float | None = None,
+        usual_response_time: float | None = None,
     ) -> Confidence:
         """Return the `Confidence`; None, of any argument, is not known and left out.
 
@@ -105,15 +126,18 @@ class ConfidenceCalculator:
         *extraction_method* is ``structured``, ``semantic`` or ``raw``, *response_time* in
         seconds, *status* that of HTTP, and *structured_data* what the page has of it, or
         whether it has any.
+
+        *usual_length* and *usual_response_time* are what most pages of the site reach, and
+        don't exceed: a page is then judged by these and not by what pages have elsewhere.
         """
         names = None if sources is None else _named(sources)
         scored: dict[str, _Scored] = {
-            "content_length": _content_length(content),
+            "content_length": _content_length(content, usual_length),
             "source_count": (None, None) if names is None else _source_count(names),
             "extraction": _extraction(extraction_method),
             "response_quality": _response_quality(status),
             "structured_data": _structured_data(structured_data),
-            "speed": _speed(response_time),
+            "speed": _speed(response_time, usual_response_time),
         }
         factors = {name: score for name, (score, _) in scored.items() if score is not None}
         warnings = [warning for _, warning in scored.values() if warning]
@@ -165,14 +189,24 @@ def _quality(overall: float) -> str:
     return "medium" if overall >= _MEDIUM else "low"
 
 
-def _content_length(content: str | bytes | None) -> _Scored:
+def _content_length(content: str | bytes | None, usual: float | None) -> _Scored:
     """Score by the logarithm: ten times as much is a step, twice as much is not."""
     if content is None:
         return None, None
     length = 0 if content.isspace() else len(content)
-    if length <= _SHORT:
-        return 0.0, f"the page has {length} characters"
-    return min(math.log(length / _SHORT) / math.log(_LONG / _SHORT), 1.0), None
+    if not (length and usual and _is_amount(usual)):
+        score = _between(length, _SHORT, _LONG)
+        return score, None if score else f"the page has {length} characters"
+    score = _between(length, usual * _LITTLE, usual * _ENOUGH)
+    if score >= _LOW:
+        return score, None
+    return score, f"the page has {length} characters, usual are {usual:.0f} and more"
+
+
+def _between(length: int, short: float, long: float) -> float:
+    if length <= short:
+        return 0.0
+    return min(math.log(length / short) / math.log(long / short), 1.0)
 
 
 def _named(sources: Mapping[str, object] | Iterable[str]) -> dict[str, object]:
@@ -215,8 +249,9 @@ def _structured_data(data: object) -> _Scored:
     return float(bool(len(data) if isinstance(data, Sized) else data)), None
 
 
-def _speed(seconds: float | None) -> _Scored:
+def _speed(seconds: float | None, usual: float | None) -> _Scored:
     if seconds is None or not _is_amount(seconds):
         return None, None
-    score = min(max((_SLOW - seconds) / (_SLOW - _QUICK), 0.0), 1.0)
+    times = max(usual, 1.0) if usual and _is_amount(usual) else 1.0
+    score = min(max((_SLOW * times - seconds) / ((_SLOW - _QUICK) * times), 0.0), 1.0)
     return score, None if score else f"the answer took {seconds:.1f} s"

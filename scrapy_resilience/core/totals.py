@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = ["add_stats"]
+
+_OF_ALL: Final = {"coverage", "mean"}
+"""In keys of what is taken over all runs already."""
 
 
 def add_stats(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
@@ -29,8 +32,8 @@ def _add(key: str, old: Any, new: Any) -> Any:
     if key.startswith("memusage/"):
         return max(old, new)
     words = key.replace("/", "_").split("_")
-    if "coverage" in words or not (_is_number(old) and _is_number(new)):
-        return new  # a coverage is a share
+    if _OF_ALL & set(words) or not (_is_number(old) and _is_number(new)):
+        return new
     if "max" in words:
         return max(old, new)
     if "min" in words:

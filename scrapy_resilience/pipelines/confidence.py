@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
 
 from itemadapter import ItemAdapter, is_item
 from scrapy.exceptions import DropItem
@@ -11,11 +12,15 @@ from scrapy.extensions.feedexport import ItemFilter
 
 from scrapy_resilience import names
 from scrapy_resilience._scrapy import fail_quietly
+from scrapy_resilience.checkpoint.job import job_of
+from scrapy_resilience.checkpoint.state import OWN
 from scrapy_resilience.confidence import Confidence, ConfidenceCalculator
+from scrapy_resilience.core.usualpages import UsualPages
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.pipelines.evidence import evidence_of, said_by
 from scrapy_resilience.pipelines.passage import current, follow_items
 from scrapy_resilience.pipelines.writing import Writer
+from scrapy_resilience.requests import host_of
 from scrapy_resilience.settings import PREFIX, Config
 
 if TYPE_CHECKING:
@@ -27,6 +32,8 @@ __all__ = ["ConfidencePipeline", "DoubtfulItems", "TrustedItems"]
 
 logger = logging.getLogger(__name__)
 
+_OK: Final = 200
+
 
 class ConfidencePipeline:
     """Weighs what the crawl knows of each item. Order 900: after what changes the values."""
@@ -37,6 +44,8 @@ class ConfidencePipeline:
         self._calculator = ConfidenceCalculator(config.confidence_weights)
         self._writer = Writer(config.confidence_field)
         self._stats: Any = crawler.stats
+        self._usual = UsualPages()
+        self._pages: WeakKeyDictionary[Response, dict[str, Any]] = WeakKeyDictionary()
         self._failed: set[type] = set()
         self._known = 0
         self._sum = 0.0
@@ -45,11 +54,16 @@ class ConfidencePipeline:
     def from_crawler(cls, crawler: Crawler) -> Self:
         config = Config.from_settings(crawler.settings)
         try:
-            return cls(crawler, config)
+            self = cls(crawler, config)
         except ConfigurationError as error:
             wrong = ConfigurationError(f"{PREFIX}CONFIDENCE_WEIGHTS: {error}")
             fail_quietly(crawler, wrong)
             raise wrong from None
+        if (job := job_of(crawler)) is not None:
+            usual = self._usual
+            job.state.register_map(OWN + "usual_pages", usual.changed, usual.restore)
+            job.state.register(OWN + "confidence", self._save, self._restore)
+        return self
 
     def open_spider(self) -> None:
         follow_items(self.crawler)
@@ -77,18 +91,43 @@ class ConfidencePipeline:
     ) -> Confidence:
         evidence = evidence_of(item, values, response, unread)
         found = self._calculator.calculate(
-            content=response.body,
             sources=evidence.sources,
             extraction_method=evidence.method,
-            response_time=response.meta.get("download_latency") if response.request else None,
-            status=response.status,
             structured_data=said_by(response).any,
+            **self._about(response),
         )
         found.warnings.extend(f"{name} is not what it should be" for name in unread)
         found.warnings.extend(
             f"{name} differs from the structured data" for name in evidence.differ
         )
+        if found.overall < self._config.confidence_minimum:
+            found.warnings[:] = found.reasons(self._config.confidence_minimum)
         return found
+
+    def _about(self, response: Response) -> dict[str, Any]:
+        """What the items of a page have in common; the first of them makes the page known."""
+        if (about := self._pages.get(response)) is None:
+            about = self._pages[response] = self._look_at(response)
+        return about
+
+    def _look_at(self, response: Response) -> dict[str, Any]:
+        domain, length = host_of(response.url), len(response.body)
+        seconds = response.meta.get("download_latency") if response.request else None
+        if response.status == _OK and length:
+            self._usual.add(domain, length, seconds)
+        return {
+            "content": response.body,
+            "response_time": seconds,
+            "status": response.status,
+            "usual_length": self._usual.length(domain),
+            "usual_response_time": self._usual.seconds(domain),
+        }
+
+    def _save(self) -> list[float]:
+        return [self._known, self._sum]
+
+    def _restore(self, saved: list[Any]) -> None:
+        self._known, self._sum = saved
 
     def _report(self, kind: type, error: Exception) -> None:
         """Say once for a class of items that they fail."""
@@ -106,7 +145,7 @@ class ConfidencePipeline:
         self._stats.inc_value(names.STAT_CONFIDENCE_DOUBTFUL)
         if self._config.confidence_action == "drop":
             self._stats.inc_value(names.STAT_CONFIDENCE_DROPPED)
-            why = ", ".join(found.warnings) or "nothing speaks for it"
+            why = ", ".join(found.warnings)
             raise DropItem(f"Confidence {found.overall:.2f}: {why}")
 
 

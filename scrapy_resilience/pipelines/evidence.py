@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
+
+from scrapy.http import HtmlResponse
 
 from scrapy_resilience.exceptions import ResilienceError
 from scrapy_resilience.normalize.rules import MAIN, normalizer_of
@@ -53,12 +56,18 @@ FIELDS: Final[Mapping[str, _Known]] = {
 }  # fmt: skip
 """Fields of items that structured data may have too: what they are read as, and where."""
 
+_DAY: Final = re.compile(r"\d{4}-\d\d-\d\d")
+_DAY_LENGTH: Final = len("2024-01-15")
+
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a page's structured data says. *values* has the texts of each of `FIELDS`."""
+    """What a page's structured data says. *values* has the texts of each of `FIELDS`.
 
-    any: bool
+    *any* is None for what is no HTML: the answer of an API has no place for it.
+    """
+
+    any: bool | None
     values: Mapping[str, tuple[str, ...]]
 
 
@@ -91,7 +100,7 @@ def said_by(response: Response) -> Said:
 def _read(response: Response) -> Said:
     body = response.body
     if b"ld+json" not in body and b"itemscope" not in body:  # most pages: not even parsed
-        return Said(any=False, values={})
+        return Said(any=False if isinstance(response, HtmlResponse) else None, values={})
     page = Page(response)
     sources = (page.json_ld, page.microdata)
     nodes = [
@@ -163,13 +172,29 @@ def _agrees(kind: str | None, value: Any, texts: tuple[str, ...]) -> bool | None
     if kind is None:
         mine = _folded(text)
         return any(mine in theirs or theirs in mine for theirs in map(_folded, texts) if theirs)
-    known = [read for each in texts if (read := _main(kind, each)) is not None]
+    known = [meaning for each in texts for meaning in _meanings(kind, each)]
     if not known:
         return None
     key = MAIN[kind]
-    return (
-        value[key] if isinstance(value, dict) and key in value else _main(kind, text)
-    ) in known
+    mine = value[key] if isinstance(value, dict) and key in value else _main(kind, text)
+    return _comparable(kind, mine) in known
+
+
+def _meanings(kind: str, text: str) -> list[Any]:
+    """What *text* can be meant as: of a moment the day there and in UTC."""
+    if (read := _main(kind, text)) is None:
+        return []
+    found = [_comparable(kind, read)]
+    if kind == "date" and (written := _DAY.match(text)):
+        found.append(written[0])
+    return found
+
+
+def _comparable(kind: str, read: Any) -> Any:
+    """Pages show a day or a time of their own where structured data has a moment."""
+    if not isinstance(read, str):
+        return read
+    return read[:_DAY_LENGTH] if kind == "date" else _folded(read)
 
 
 def _folded(text: str) -> str:

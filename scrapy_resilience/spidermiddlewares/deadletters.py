@@ -13,7 +13,7 @@ from scrapy.http import Response
 from scrapy.spidermiddlewares.httperror import HttpError
 
 from scrapy_resilience._scrapy import watch_failures
-from scrapy_resilience.checkpoint.items import item_failed, item_written
+from scrapy_resilience.checkpoint.items import item_failed, item_refused, item_written
 from scrapy_resilience.checkpoint.job import job_of
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.names import SCRAPY_RETRY_TIMES
@@ -129,6 +129,7 @@ class DeadLettersMiddleware:
         }
         if request is None:  # an item of start()
             self._letters.add_encoded(None, url="", **told)
+            item_refused()
             item_written()  # in the same commit: start() puts it out once
         else:
             self._letters.add(request, status=_status_of(response), **told)

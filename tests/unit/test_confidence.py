@@ -165,6 +165,60 @@ def test_the_bounds_of_quality(overall, quality):
     assert (found.overall, found.extraction_quality) == (overall, quality)
 
 
+@pytest.mark.parametrize("usual", [40, 900, 20_000, 300_000])
+def test_a_usual_length(usual):
+    """A page is judged by what is usual: a small API is as good as a large shop."""
+    score = [
+        calculate(content="x" * int(usual * share), usual_length=usual).overall
+        for share in (3, 1, 0.5, 0.2, 0.04)
+    ]
+    assert score[:3] == [1, 1, 1]
+    assert 1 > score[3] > score[4] == 0
+
+
+def test_an_unusual_length_is_warned_of():
+    """The warning names both lengths; a page without a text is as bad as ever."""
+    found = calculate(content="x" * 500, usual_length=8000.4)
+    assert found.warnings == ["the page has 500 characters, usual are 8000 and more"]
+    for blank in ("", b" \n"):
+        found = calculate(content=blank, usual_length=1)
+        assert (found.overall, found.warnings) == (0, ["the page has 0 characters"])
+
+
+@pytest.mark.parametrize("usual", [None, 0, -5, float("nan"), float("inf")])
+def test_no_usual_length(usual):
+    """What is no length is not known: all pages are judged alike then."""
+    content = {"content": "x" * 1000, "response_time": 5}
+    found = calculate(**content, usual_length=usual, usual_response_time=usual)
+    assert found == calculate(**content)
+
+
+def test_a_usual_response_time():
+    """A site that always takes its time is in no trouble; ten times as much is."""
+    assert calculate(response_time=6, usual_response_time=6).overall == 1
+    assert calculate(response_time=60, usual_response_time=6).overall == 0
+    assert calculate(response_time=5, usual_response_time=0.1) == calculate(response_time=5)
+
+
+def test_reasons():
+    """The warnings say why; where there is none, the factors that are too low do."""
+    dull = calculate(status=203, extraction_method="raw", structured_data=False)
+    assert dull.warnings == []
+    assert dull.reasons(0.75) == [
+        "a pattern in the text has found it",
+        "the answer is partial",
+        "the page has no structured data",
+    ]
+    assert calculate(status=503, structured_data=False).reasons(0.75) == ["the status is 503"]
+
+
+@given(inputs, st.floats(0, 1))
+def test_there_is_always_a_reason(known, minimum):
+    """Whatever is below a minimum has a reason."""
+    found = calculate(**known)
+    assert found.overall >= minimum or found.reasons(minimum)
+
+
 def test_sources_that_disagree():
     """Disagreement is warned of; agreement and names alone are not."""
     assert calculate(sources={"a": 1, "b": 2}).warnings == ["the sources disagree"]

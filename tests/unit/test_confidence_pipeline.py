@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from planted import WRONG, planted
 from scrapy import Request, Spider
 from scrapy.exceptions import DropItem
-from scrapy.http import HtmlResponse, Response
+from scrapy.http import HtmlResponse, JsonResponse, Response
 from scrapy.utils.test import get_crawler
 from twisted.python.failure import Failure
 
@@ -119,6 +119,8 @@ def test_the_page_says_something_else(field, value):
         ("name", "  oak\nchair"),
         ("name", "Oak Chair, natural"),
         ("published", "Jan 15, 2024 10:30 GMT"),
+        ("published", "15.01.2024"),
+        ("published", "Jan 15, 2024 11:30"),
         ("author", "Jo"),
         ("colour", "red"),
         ("brand", ["Acme"]),
@@ -128,6 +130,15 @@ def test_the_page_says_something_else(field, value):
 def test_the_page_says_the_same(field, value):
     """Values are compared by their meaning; what can't be compared speaks for nothing."""
     assert weighed({**GOOD, field: value})["warnings"] == []
+
+
+@pytest.mark.parametrize("shown", ["2024-01-15", "14 January 2024", "2024-01-14T23:30Z"])
+def test_a_moment_and_a_day(shown):
+    """A page shows the day, there or in UTC, where its structured data has the moment."""
+    data = '{"@type": "NewsArticle", "datePublished": "2024-01-15T00:30:00+01:00"}'
+    response = page(f'<script type="application/ld+json">{data}</script>' + FILLER)
+    assert weighed({"published": shown}, response)["warnings"] == []
+    assert weighed({"published": "2024-01-16"}, response)["doubtful"]
 
 
 def test_microdata():
@@ -390,21 +401,100 @@ def judged(count, seed):
         yield fault, item["confidence"]
 
 
+def share(found, wanted):
+    """How many of the right or wrong items are doubtful, and their confidences."""
+    chosen = [each for fault, each in found if bool(fault) is wanted]
+    doubtful = sum(each["doubtful"] for each in chosen) / len(chosen)
+    return doubtful, [each["overall"] for each in chosen]
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_right_from_wrong(seed):
-    """On 300 items with two fifths planted wrong, the area under the curve is 0.9 or more."""
-    found = [(fault, confidence["overall"]) for fault, confidence in judged(300, seed)]
-    right = [overall for fault, overall in found if not fault]
-    wrong = [overall for fault, overall in found if fault]
+    """On 300 items with two fifths planted wrong, the area under the curve is 0.96 or more."""
+    found = list(judged(300, seed))
+    _, right = share(found, wanted=False)
+    _, wrong = share(found, wanted=True)
     assert {fault for fault, _ in found if fault} == set(WRONG)
     above = sum((a > b) + (a == b) / 2 for a in right for b in wrong)
-    assert above / len(right) / len(wrong) >= 0.9
+    area = above / len(right) / len(wrong)
+    print(f"area under the curve: {area:.4f}")  # noqa: T201 - for pytest -rP
+    assert area >= 0.96
 
 
 def test_the_gate():
-    """With its defaults the gate takes five of six wrong items, one of twenty right ones."""
-    found = [(fault, confidence["doubtful"]) for fault, confidence in judged(400, 7)]
-    right = [doubtful for fault, doubtful in found if not fault]
-    wrong = [doubtful for fault, doubtful in found if fault]
-    assert sum(wrong) / len(wrong) > 5 / 6
-    assert sum(right) / len(right) < 1 / 20
+    """With its defaults the gate takes five of six wrong items, one of a hundred right ones."""
+    found = list(judged(400, 7))
+    doubtful, _ = share(found, wanted=True)
+    doubted, _ = share(found, wanted=False)
+    print(f"doubtful: {doubtful:.1%} of the wrong, {doubted:.1%} of the right")  # noqa: T201
+    assert doubtful > 5 / 6
+    assert doubted < 1 / 100
+    assert all(each["warnings"] for _, each in found if each["doubtful"])
+
+
+# --- what is usual -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("filler", [0, 1, 5, 20, 300])
+def test_small_pages(filler):
+    """A correct spider of pages of any usual size, without structured data, is trusted."""
+    made = pipeline()
+    for number in range(100):
+        text = "<p>Made by hand.</p>" * (filler + number % (filler + 1))
+        assert not weighed({"name": "Mug"}, page(f"<h1>Mug {number}</h1>{text}"), made)[
+            "doubtful"
+        ]
+
+
+def test_an_api():
+    """An answer in JSON has no place for structured data: nothing is said of that."""
+    made = pipeline()
+    for number in range(20):
+        response = JsonResponse("https://a.test/", body=b'{"id": %d}' % number)
+        found = weighed({"id": number}, response, made)
+        assert "structured_data" not in found["factors"]
+        assert found["overall"] == 1
+
+
+def test_an_error_page_among_others():
+    """A page much shorter than the domain's others is doubted, with both lengths as reason."""
+    made = pipeline()
+    for _ in range(30):
+        weighed({"name": "Mug"}, page("<p>Made by hand.</p>" * 40), made)
+    found = weighed({"name": "Sorry"}, page("<h1>Sorry</h1>"), made)
+    assert found["doubtful"]
+    assert found["warnings"] == ["the page has 14 characters, usual are 724 and more"]
+
+
+def test_error_pages_are_not_usual():
+    """Answers with another status than 200 teach nothing, however many there are."""
+    made = pipeline()
+    for _ in range(20):
+        weighed({"name": "Sorry"}, page("<h1>Sorry</h1>", 503), made)
+    weighed({"name": "Mug"}, page("<p>Made by hand.</p>" * 40), made)
+    found = weighed({"name": "Sorry"}, page("<h1>Sorry</h1>", 404), made)
+    assert found["factors"]["content_length"] == 0
+
+
+def test_a_page_counts_once():
+    """A page with many items is one page."""
+    made, long, short = pipeline(), "<p>Made by hand.</p>" * 400, "<p>Made by hand.</p>"
+    for _ in range(20):
+        weighed({"name": "Mug"}, page(long), made)
+    response = page(short)
+    assert all(weighed({"name": "Mug"}, response, made)["doubtful"] for _ in range(100))
+
+
+def test_a_slow_site():
+    """A site whose every answer takes seven seconds is in no trouble."""
+    made = pipeline()
+    for _ in range(20):
+        found = weighed({"name": "Mug"}, page(FILLER, latency=7), made)
+    assert found["factors"]["speed"] == 1
+
+
+def test_a_reason_without_a_warning():
+    """What is doubtful for the sum of small things says what these are."""
+    found = weighed({"name": "Mug"}, page(FILLER), pipeline(RESILIENCE_CONFIDENCE_MINIMUM=0.9))
+    assert found["doubtful"]
+    assert found["warnings"] == ["the page has no structured data"]

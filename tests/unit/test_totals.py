@@ -32,6 +32,8 @@ counters = st.dictionaries(
         ("minute_count", 3, 4, 7),
         ("climax", 3, 4, 7),
         ("finish_reason", "shutdown", "finished", "finished"),
+        ("resilience/coverage/dict/price", 0.9, 0.8, 0.8),
+        ("resilience/confidence/mean", 0.9, 0.8, 0.8),
         ("some_flag", False, True, True),
         ("some_flag", True, True, True),
         ("was_text", "x", 5, 5),

@@ -1,0 +1,145 @@
+"""Drops the items that were there before, in this run of a job or in an earlier one.
+
+An item is known by a hash of some of its values. The hashes are kept among the fingerprints of
+requests, which differ from them in length, and so take no memory beyond what was seen since
+the last commit. A hash is put there when its item is written, and belongs to the same commit:
+after a kill the request of an item that was not written runs again, and its item comes anew.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from functools import partial
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from itemadapter import ItemAdapter, is_item
+from scrapy import signals
+from scrapy.exceptions import DropItem, NotConfigured
+from scrapy.utils.misc import load_object
+
+from scrapy_resilience._scrapy import fail_quietly
+from scrapy_resilience.checkpoint.items import item_refused, when_written
+from scrapy_resilience.duplicates import Known
+from scrapy_resilience.exceptions import ConfigurationError
+from scrapy_resilience.frontier.codec import UnserializableError, ValueCodec
+from scrapy_resilience.frontier.lanes import Frontier
+from scrapy_resilience.settings import PREFIX, Config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scrapy.crawler import Crawler
+    from typing_extensions import Self
+
+__all__ = ["UniquePipeline"]
+
+logger = logging.getLogger(__name__)
+
+_SETTING: Final = f"{PREFIX}UNIQUE"
+_MARK: Final = b"item:"
+"""Makes a hash longer than a fingerprint: 21 bytes."""
+_plain: Final = ValueCodec(allow_pickle=False)
+
+
+class _Memory(Protocol):
+    def __contains__(self, key: bytes, /) -> bool: ...
+
+    def add(self, key: bytes, /) -> None: ...
+
+
+class UniquePipeline:
+    """Order 200: after what makes the values comparable, before what writes them."""
+
+    def __init__(self, crawler: Crawler, key_of: Callable[[Any], Any]) -> None:
+        self.crawler = crawler
+        self._key_of = key_of
+        self._seen: _Memory = set()
+        self._under_way: set[bytes] = set()
+        for refused in (signals.item_dropped, signals.item_error):
+            crawler.signals.connect(item_refused, refused)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        fields = Config.from_settings(crawler.settings).unique
+        if not fields:
+            raise NotConfigured
+        try:
+            return cls(crawler, _key_function(fields))
+        except ConfigurationError as error:
+            fail_quietly(crawler, error)
+            raise
+
+    def open_spider(self) -> None:
+        assert self.crawler.engine is not None
+        scheduler: Any = self.crawler.engine.scheduler
+        if isinstance(getattr(scheduler, "frontier", None), Frontier):
+            self._seen = Known(scheduler.frontier, scheduler.on_damage)
+        elif self.crawler.settings["JOBDIR"]:
+            logger.warning(
+                "%s forgets at the end of the process: only ResilientScheduler keeps it",
+                _SETTING,
+            )
+
+    def process_item(self, item: Any) -> Any:
+        value = self._key_of(item) if is_item(item) else None
+        if value is None:
+            return item
+        key = _hashed(type(item), value)
+        if key in self._under_way or key in self._seen:
+            raise DropItem(f"Duplicate item, known by {value!r}")
+        self._under_way.add(key)
+        when_written(partial(self._written, key), partial(self._under_way.discard, key))
+        return item
+
+    def _written(self, key: bytes) -> None:
+        self._under_way.discard(key)
+        self._seen.add(key)
+
+
+def _key_function(fields: tuple[str, ...]) -> Callable[[Any], Any]:
+    """What tells an item apart, None for one that has nothing of it."""
+    if len(fields) == 1 and "." in fields[0]:
+        return _loaded(fields[0])
+
+    def key_of(item: Any) -> dict[str, Any] | None:
+        values = ItemAdapter(item)
+        found = {name: values.get(name) for name in fields}
+        return found if any(value is not None for value in found.values()) else None
+
+    return key_of
+
+
+def _loaded(path: str) -> Callable[[Any], Any]:
+    try:
+        found: Any = load_object(path)
+    except (ImportError, NameError, ValueError, AttributeError) as error:
+        raise ConfigurationError(
+            f"{_SETTING}={path!r}: use names of fields, or the import path of a function "
+            f"({error})."
+        ) from None
+    if not callable(found) or inspect.iscoroutinefunction(found):
+        raise ConfigurationError(f"{_SETTING}={path!r}: use a function that is not async.")
+    return found  # type: ignore[no-any-return]
+
+
+def _hashed(kind: type, value: Any) -> bytes:
+    """The same in each run; items of two classes are never alike."""
+    try:
+        data = _plain.encode([kind.__qualname__, _canonical(value)])
+    except UnserializableError as error:
+        raise ValueError(f"{_SETTING}: {value!r} can't tell items apart ({error})") from error
+    return _MARK + blake2b(data, digest_size=16).digest()
+
+
+def _canonical(value: Any) -> Any:
+    """Equal values in one form: dicts and sets have no order."""
+    if is_item(value):
+        pairs = [[key, _canonical(each)] for key, each in ItemAdapter(value).items()]
+        return {"fields": sorted(pairs, key=_plain.encode)}
+    if isinstance(value, (set, frozenset)):
+        return {"set": sorted(map(_canonical, value), key=_plain.encode)}
+    if isinstance(value, (list, tuple)):
+        return [*map(_canonical, value)]
+    return value
