@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import scrapy
+from scrapy.commands import ScrapyCommand
 from scrapy.crawler import CrawlerRunnerBase
 from scrapy.downloadermiddlewares.robotstxt import RobotsTxtMiddleware
 from scrapy.extensions.feedexport import FeedExporter
@@ -74,6 +75,8 @@ logger = logging.getLogger(__name__)
 
 _BREATH: Final = 100
 _POLL: Final = 0.005
+_LOOKING: Final = {"bench", "check", "fetch", "parse", "shell", "view"}
+"""Scrapy's commands that make a crawler and are not to run a job."""
 
 
 def check_engine(engine: ExecutionEngine) -> None:
@@ -425,11 +428,15 @@ def set_exit_code(crawler: Crawler, code: int) -> None:
 
 
 def _command_frame() -> FrameType | None:
+    """The call of ``scrapy.cmdline.execute()`` that has begun this run, however it came about.
+
+    It is known by what it holds: in ``python -m scrapy.cmdline``, and where an IDE runs that
+    file, its module is ``__main__``.
+    """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        if (
-            frame.f_globals.get("__name__") == "scrapy.cmdline"
-            and frame.f_code.co_name == "execute"
+        if frame.f_code.co_name == "execute" and isinstance(
+            frame.f_locals.get("cmd"), ScrapyCommand
         ):
             return frame
         frame = frame.f_back
@@ -444,8 +451,14 @@ def running_command() -> str | None:
 
 
 def owns_job() -> bool:
-    """Whether this run may take the job directory: ``fetch``, ``shell`` and so on may not."""
-    return running_command() in {None, "crawl", "runspider"}
+    """Whether this run may take the job directory: ``fetch``, ``shell`` and so on may not.
+
+    Commands of the user's own may, as scripts may, unless they are made of one that may not.
+    """
+    frame = _command_frame()
+    made_of = () if frame is None else type(frame.f_locals["cmd"]).__mro__
+    names = {each.__module__.removeprefix("scrapy.commands.") for each in made_of}
+    return not names & _LOOKING
 
 
 class _NotAgain(logging.Filter):

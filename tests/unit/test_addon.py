@@ -7,6 +7,7 @@ import logging
 
 import pytest
 from scrapy import Spider
+from scrapy.commands import ScrapyCommand
 from scrapy.core.scheduler import Scheduler
 from scrapy.crawler import Crawler
 from scrapy.downloadermiddlewares.cookies import CookiesMiddleware
@@ -402,22 +403,46 @@ def test_another_jobdir_stays_as_it_is(path):
     assert applied(jobdir=path)["JOBDIR"] == path
 
 
+def under_command(cls, settings=None):
+    """The settings as the command *cls* would see them."""
+
+    def execute(cmd, cmdname):  # noqa: ARG001 - as scrapy.cmdline calls it
+        return applied(settings)
+
+    return execute(cls(), cls.__module__.rsplit(".", 1)[-1])
+
+
 @pytest.mark.parametrize("command", ["fetch", "shell", "parse", "check", "view", "bench"])
-def test_other_commands_leave_the_job_alone(monkeypatch, command):
-    """Commands that only look at pages get neither our scheduler nor the JOBDIR."""
-    monkeypatch.setattr("scrapy_resilience._scrapy.running_command", lambda: command)
-    settings = applied(FEEDS)
+@pytest.mark.parametrize("own", [False, True], ids=["scrapy", "subclass"])
+def test_other_commands_leave_the_job_alone(command, own):
+    """Commands that only look at pages, and those made of them, get no part of the job."""
+    cls = load_object(f"scrapy.commands.{command}.Command")
+    if own:
+        cls = type("Command", (cls,), {})
+
+    settings = under_command(cls, FEEDS)
 
     assert not settings["JOBDIR"]
     assert settings["SCHEDULER"] == Settings()["SCHEDULER"]
     assert Checkpoint not in components(settings, "EXTENSIONS")
 
 
-@pytest.mark.parametrize("command", [None, "crawl", "runspider"])
-def test_commands_that_crawl_own_the_job(monkeypatch, command):
-    """crawl, runspider and scripts run the job."""
-    monkeypatch.setattr("scrapy_resilience._scrapy.running_command", lambda: command)
+class CrawlAll(ScrapyCommand):
+    def short_desc(self):
+        return ""
 
+    def run(self, args, opts):
+        pass
+
+
+@pytest.mark.parametrize(
+    "command", ["scrapy.commands.crawl.Command", "scrapy.commands.runspider.Command", CrawlAll]
+)
+def test_commands_that_crawl_own_the_job(command):
+    """crawl, runspider, commands of the user's own and scripts run the job."""
+    settings = under_command(load_object(command))
+
+    assert Checkpoint in components(settings, "EXTENSIONS")
     assert Checkpoint in components(applied(), "EXTENSIONS")
 
 
