@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = ["add_stats"]
 
+_NO_SUMS: Final = {"coverage", "mean", "per"}
+
 
 def add_stats(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
     """Counters add up; maxima and minima stay such; anything else is the latest value.
 
     A key is a maximum or a minimum when one of the words it is made of is ``max`` or
-    ``min``, as in Scrapy's ``request_depth_max``; memory is never a sum.
+    ``min``, as in Scrapy's ``request_depth_max``, but not ``retry/max_reached``, which counts
+    requests. Memory is never a sum, and neither are shares, means and rates.
     """
     total = dict(before)
     for key, value in now.items():
@@ -29,9 +32,9 @@ def _add(key: str, old: Any, new: Any) -> Any:
     if key.startswith("memusage/"):
         return max(old, new)
     words = key.replace("/", "_").split("_")
-    if "coverage" in words or not (_is_number(old) and _is_number(new)):
-        return new  # a coverage is a share
-    if "max" in words:
+    if not _NO_SUMS.isdisjoint(words) or not (_is_number(old) and _is_number(new)):
+        return new
+    if "max" in words and "reached" not in words:
         return max(old, new)
     if "min" in words:
         return min(old, new)

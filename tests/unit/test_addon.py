@@ -59,7 +59,30 @@ class MyScheduler(Scheduler):
 
 
 class MyDupeFilter(RFPDupeFilter):
-    """A filter of the user."""
+    """A filter of the user with a memory of its own."""
+
+    def request_seen(self, request):
+        """All of it."""
+        return super().request_seen(request)
+
+
+class PathFilter(RFPDupeFilter):
+    """A filter that says which requests are the same."""
+
+    def request_fingerprint(self, request):
+        """The first letters of a URL."""
+        return self.shorten(request.url).encode().hex()
+
+    def shorten(self, url):
+        """What is not Scrapy's may be there."""
+        return url[:20]
+
+
+class InitFilter(PathFilter):
+    """A filter that is made in its own way."""
+
+    def __init__(self):
+        """Nothing."""
 
 
 @pytest.fixture(autouse=True)
@@ -456,6 +479,7 @@ def test_commands_that_crawl_own_the_job(command):
         {"SCHEDULER_DISK_QUEUE": f"{__name__}.MyScheduler"},
         {"SCHEDULER_START_DISK_QUEUE": f"{__name__}.MyScheduler"},
         {"DUPEFILTER_CLASS": f"{__name__}.MyDupeFilter"},
+        {"DUPEFILTER_CLASS": f"{__name__}.InitFilter"},
     ],
     ids=lambda settings: next(iter(settings)),
 )
@@ -476,6 +500,7 @@ def test_what_can_not_be_honoured_is_refused(settings):
         {"SCHEDULER_START_DISK_QUEUE": None},
         {"DUPEFILTER_CLASS": BaseDupeFilter},
         {"DUPEFILTER_CLASS": "scrapy.dupefilters.RFPDupeFilter"},
+        {"DUPEFILTER_CLASS": f"{__name__}.PathFilter"},
         {"SCHEDULER_MEMORY_QUEUE": f"{__name__}.MyScheduler"},
         {"SCHEDULER_PRIORITY_QUEUE": "scrapy.pqueues.DownloaderAwarePriorityQueue"},
     ],
