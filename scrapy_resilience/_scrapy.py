@@ -74,6 +74,8 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 _BREATH: Final = 100
+_TURNS: Final = 3
+"""Turns of the loop in which the engine, told that a download has ended, asks for more."""
 _POLL: Final = 0.005
 _LOOKING: Final = {"bench", "check", "fetch", "parse", "shell", "view"}
 """Scrapy's commands that make a crawler and are not to run a job."""
@@ -199,6 +201,15 @@ async def _handle_in_turn(
             await asyncio.sleep(0)
 
 
+async def _let_start_go_first() -> None:
+    """Let the engine find the scheduler empty, as it does in stock, before outputs fill it.
+
+    A ``start()`` that waits for the signal ``scheduler_empty`` puts out its next request then.
+    """
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)
+
+
 HandleOutput = Callable[[Any, "Request", Any], Awaitable[None]]
 HandleItem = Callable[..., Awaitable[None]]
 
@@ -217,6 +228,8 @@ def wrap_scraper(
     handle, process = scraper.handle_spider_output_async, scraper.start_itemproc_async
 
     async def handle_spider_output_async(result: Any, request: Request, response: Any) -> None:
+        if is_starting(engine):
+            await _let_start_go_first()
         in_turn = partial(_handle_in_turn, scraper)
         how = in_turn if scraper.concurrent_items == 1 else handle
         await outputs(how, result, request, response)
