@@ -31,7 +31,7 @@ LAZY = """
 
 @pytest.mark.parametrize("jobdir", [None, "job"])
 def test_a_lazy_start_keeps_its_order(plain_crawl, jobdir):
-    """A start() that waits for an empty scheduler puts out its next page before a callback's."""
+    """A start() that waits for an empty scheduler goes before the callback that emptied it."""
     job = plain_crawl(
         LAZY,
         JOBDIR=jobdir,
