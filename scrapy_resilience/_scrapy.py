@@ -14,7 +14,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import scrapy
-from scrapy import Request
+from pydispatch import dispatcher
+from scrapy import Request, signals
+from scrapy.commands import ScrapyCommand
 from scrapy.crawler import CrawlerRunnerBase
 from scrapy.downloadermiddlewares.robotstxt import RobotsTxtMiddleware
 from scrapy.exceptions import CloseSpider
@@ -78,7 +80,11 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 _BREATH: Final = 100
+_TURNS: Final = 3
+"""Turns of the loop in which the engine, told that a download has ended, asks for more."""
 _POLL: Final = 0.005
+_LOOKING: Final = {"bench", "check", "fetch", "parse", "shell", "view"}
+"""Scrapy's commands that make a crawler and are not to run a job."""
 
 
 def check_engine(engine: ExecutionEngine) -> None:
@@ -225,6 +231,16 @@ async def _handle_in_turn(
             await asyncio.sleep(0)
 
 
+async def _let_start_go_first(engine: ExecutionEngine) -> None:
+    """Let the engine find the scheduler empty, as it does in stock, before outputs fill it.
+
+    A ``start()`` that waits for the signal ``scheduler_empty`` puts out its next request then.
+    """
+    if dispatcher.getReceivers(engine.crawler, signals.scheduler_empty):
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
+
+
 def wrap_scraper(
     engine: ExecutionEngine,
     outputs: Callable[[HandleOutput, Any, Request, Any], Awaitable[None]],
@@ -239,6 +255,8 @@ def wrap_scraper(
     handle, process = scraper.handle_spider_output_async, scraper.start_itemproc_async
 
     async def handle_spider_output_async(result: Any, request: Request, response: Any) -> None:
+        if is_starting(engine):
+            await _let_start_go_first(engine)
         in_turn = partial(_handle_in_turn, scraper, handle)
         how = in_turn if scraper.concurrent_items == 1 else handle
         await outputs(how, result, request, response)
@@ -492,11 +510,15 @@ def set_exit_code(crawler: Crawler, code: int) -> None:
 
 
 def _command_frame() -> FrameType | None:
+    """The call of ``scrapy.cmdline.execute()`` that has begun this run, however it came about.
+
+    It is known by what it holds: in ``python -m scrapy.cmdline``, and where an IDE runs that
+    file, its module is ``__main__``.
+    """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        if (
-            frame.f_globals.get("__name__") == "scrapy.cmdline"
-            and frame.f_code.co_name == "execute"
+        if frame.f_code.co_name == "execute" and isinstance(
+            frame.f_locals.get("cmd"), ScrapyCommand
         ):
             return frame
         frame = frame.f_back
@@ -511,8 +533,14 @@ def running_command() -> str | None:
 
 
 def owns_job() -> bool:
-    """Whether this run may take the job directory: ``fetch``, ``shell`` and so on may not."""
-    return running_command() in {None, "crawl", "runspider"}
+    """Whether this run may take the job directory: ``fetch``, ``shell`` and so on may not.
+
+    Commands of the user's own may, as scripts may, unless they are made of one that may not.
+    """
+    frame = _command_frame()
+    made_of = () if frame is None else type(frame.f_locals["cmd"]).__mro__
+    names = {each.__module__.removeprefix("scrapy.commands.") for each in made_of}
+    return not names & _LOOKING
 
 
 def arguments_of(crawler: Crawler) -> dict[str, Any]:

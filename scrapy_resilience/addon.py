@@ -107,6 +107,12 @@ class ResilienceAddon:
         if getattr(load_object(settings["SCHEDULER"]), "runs_jobs", False):
             check_settings(settings)
             self._plug(settings, config)
+        elif settings["JOBDIR"] and config.scheduler_enabled and config.checkpoint_enabled:
+            logger.warning(
+                "SCHEDULER=%r makes no checkpoints: a kill loses what is under way. Remove the "
+                "setting, or set RESILIENCE_SCHEDULER_ENABLED=False if that is what you want",
+                settings["SCHEDULER"],
+            )
 
     def _plug(self, settings: BaseSettings, config: Config) -> None:
         lower_concurrent_items(settings, config)

@@ -6,7 +6,9 @@ and the listeners.
 
 from __future__ import annotations
 
+import asyncio
 import functools
+import inspect
 import logging
 import random
 import time
@@ -18,11 +20,12 @@ from weakref import WeakValueDictionary
 
 from scrapy_resilience.core.breaker import Breaker, Event, Outcome, State
 from scrapy_resilience.core.breakerconfig import BreakerConfig
+from scrapy_resilience.core.classify import exception_text
 from scrapy_resilience.exceptions import CircuitOpenError, ConfigurationError
-from scrapy_resilience.functions import check_function, is_async
+from scrapy_resilience.functions import ErrorFilter, check_function, is_async
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from types import TracebackType
 
     from typing_extensions import Self
@@ -100,9 +103,14 @@ class CircuitBreaker:
     of it: it is not refused, and how the outermost one ends is what counts.
 
     :param name: what errors, events and :func:`get_breaker` call it
-    :param exceptions: the exceptions that are failures. Others are ignored: they neither open
-        nor close. What is no :exc:`Exception`, such as :exc:`KeyboardInterrupt` and
-        :exc:`asyncio.CancelledError`, never is a failure.
+    :param exceptions: the exceptions that are failures: a class, a function that is asked, or
+        a tuple of them. Others are ignored: they neither open nor close. What is no
+        :exc:`Exception`, such as :exc:`KeyboardInterrupt`, never is a failure.
+        :exc:`asyncio.CancelledError` is where it is named: then a call that
+        :func:`asyncio.wait_for` cuts off counts.
+    :param exclude: the exceptions that are ignored all the same, in the same ways
+    :param fallback: called in the place of a decorated function while it is open, with the
+        same arguments; its result is returned. Without one :exc:`.CircuitOpenError` is raised.
     :param clock: returns seconds
     :param rng: returns a random number from 0 to 1, for the jitter
     :param settings: the fields of :class:`BreakerConfig`. A function is no web site: here
@@ -116,20 +124,21 @@ class CircuitBreaker:
         self,
         name: str,
         *,
-        exceptions: type[Exception] | tuple[type[Exception], ...] = Exception,
+        exceptions: Any = Exception,
+        exclude: Any = (),
+        fallback: Callable[..., Any] | None = None,
         clock: Callable[[], float] = time.monotonic,
         rng: Callable[[], float] = random.random,
         **settings: Any,
     ) -> None:
         self.name = name
         self.config = BreakerConfig(**{"usual_share": False, "first_trial": 0.0, **settings})
-        try:
-            issubclass(Exception, exceptions)
-        except TypeError:
-            raise ConfigurationError(
-                f"exceptions={exceptions!r}: use a class of exceptions, or a tuple of them."
-            ) from None
-        self._exceptions = exceptions
+        self._exceptions = ErrorFilter(exceptions, "exceptions", (asyncio.CancelledError,))
+        self._exclude = ErrorFilter(exclude, "exclude")
+        if not (fallback is None or callable(fallback)):
+            raise ConfigurationError(f"fallback={fallback!r}: use a function.")
+        self._fallback = fallback
+        self._last = ""
         self._clock = clock
         self._listeners: tuple[Callable[[BreakerEvent], object], ...] = ()
         self._transitions: list[BreakerEvent] = []
@@ -143,10 +152,10 @@ class CircuitBreaker:
     # --- calls ----------------------------------------------------------------------
 
     def __call__(self, function: _Function) -> _Function:
-        """Return *function*, guarded.
+        """Return *function*, guarded; its attribute ``breaker`` is this breaker.
 
-        Raises :exc:`TypeError` for a generator function: it has done nothing yet when it
-        returns.
+        Of a function that returns an awaitable, the call ends when that does. Raises
+        :exc:`TypeError` for a generator function: it has done nothing yet when it returns.
         """
         check_function(function)
         wrapper: Any
@@ -154,15 +163,26 @@ class CircuitBreaker:
 
             @functools.wraps(function)
             async def wrapper(*args: Any, **kwargs: Any) -> Any:
-                with _Call(self):
+                call = _Call(self)
+                if self._fallback is not None and not call.begins():
+                    found = self._fallback(*args, **kwargs)
+                    return await found if inspect.isawaitable(found) else found
+                with call:
                     return await function(*args, **kwargs)
         else:
 
             @functools.wraps(function)
             def wrapper(*args: Any, **kwargs: Any) -> Any:
-                with _Call(self):
-                    return function(*args, **kwargs)
+                call = _Call(self)
+                if self._fallback is not None and not call.begins():
+                    return self._fallback(*args, **kwargs)
+                with call:
+                    result = function(*args, **kwargs)
+                    if inspect.isawaitable(result):  # of a lambda of a coroutine, for example
+                        result = call.finish(result)
+                return result
 
+        wrapper.breaker = self
         return wrapper  # type: ignore[no-any-return]
 
     def __enter__(self) -> Self:
@@ -198,7 +218,7 @@ class CircuitBreaker:
             permit = self._core.acquire(now)
             wait = self._core.retry_after(now) if permit is None else None
         if permit is None:
-            refusal = CircuitOpenError(self.name, wait)
+            refusal = CircuitOpenError(self.name, wait, self._last)
             self._tell(EventKind.REFUSED, error=refusal)
             raise refusal
         self._tell()
@@ -215,15 +235,21 @@ class CircuitBreaker:
             now = self._clock()
             duration = max(now - since, 0.0)
             failure = type(error).__name__
+            if error is not None and outcome is Outcome.FAILURE:
+                self._last = exception_text(error)
             self._core.record(permit, outcome, now, duration, 0.0, failure)
         self._tell(_KINDS[outcome], duration=duration, error=error)
 
     def _outcome(self, error: BaseException | None) -> Outcome:
         if error is None:
             return Outcome.SUCCESS
+        if isinstance(error, asyncio.CancelledError):
+            named = any(issubclass(each, type(error)) for each in self._exceptions.classes)
+            return Outcome.FAILURE if named else Outcome.CANCELLED
         if not isinstance(error, Exception):
             return Outcome.CANCELLED
-        return Outcome.FAILURE if isinstance(error, self._exceptions) else Outcome.IGNORED
+        fails = self._exceptions(error) and not self._exclude(error)
+        return Outcome.FAILURE if fails else Outcome.IGNORED
 
     # --- state ----------------------------------------------------------------------
 
@@ -326,19 +352,43 @@ class CircuitBreaker:
 class _Call:
     """One call through a breaker, or a part of the call that it was made in."""
 
-    __slots__ = ("_permit", "_since", "breaker")
+    __slots__ = ("_begun", "_goes_on", "_permit", "_since", "breaker")
 
     def __init__(self, breaker: CircuitBreaker) -> None:
         self.breaker = breaker
         self._permit: int | None = None
         """While an outermost call is under way."""
         self._since = 0.0
+        self._begun = self._goes_on = False
+
+    def begins(self) -> bool:
+        """Whether the breaker admits it."""
+        try:
+            self._begin()
+        except CircuitOpenError:
+            return False
+        return True
+
+    def _begin(self) -> None:
+        if not any(call.covers_one_of(self.breaker) for call in _calls.get()):
+            self._permit, self._since = self.breaker._admit()  # noqa: SLF001
+        self._begun = True
+
+    def finish(self, result: Awaitable[Any]) -> Awaitable[Any]:
+        """Go on until *result* is awaited, in whatever task that is."""
+        self._goes_on = True
+
+        async def finish() -> Any:
+            self._goes_on = False
+            with self:
+                return await result
+
+        return finish()
 
     def __enter__(self) -> None:
-        calls = _calls.get()
-        if not any(call.covers_one_of(self.breaker) for call in calls):
-            self._permit, self._since = self.breaker._admit()  # noqa: SLF001
-        _calls.set((*calls, self))
+        if not self._begun:
+            self._begin()
+        _calls.set((*_calls.get(), self))
 
     def covers_one_of(self, breaker: CircuitBreaker) -> bool:
         """Whether a call of *breaker* that begins now is a part of this one."""
@@ -355,6 +405,8 @@ class _Call:
         traceback: TracebackType | None,
     ) -> None:
         _calls.set(tuple(call for call in _calls.get() if call is not self))
+        if self._goes_on:
+            return
         permit, self._permit = self._permit, None
         if permit is not None:
             self.breaker._settle(permit, self._since, error)  # noqa: SLF001

@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.frontier.lanes import Frontier
 
-__all__ = ["UNREADABLE", "Duplicates", "Known"]
+__all__ = ["UNREADABLE", "Duplicates", "Known", "only_fingerprints"]
 
 UNREADABLE: Final = (DamagedError, sqlite3.DatabaseError)
 """What a look into a damaged store raises."""
+
+_HONOURED: Final = {"request_fingerprint", "log"}
+"""What a subclass of Scrapy's filter may override: neither has a memory."""
 
 
 class Known:
@@ -55,7 +58,8 @@ class Duplicates:
         self._crawler = crawler
         self._fingerprinter: Any = crawler.request_fingerprinter
         self._filter = _filter_of(crawler)
-        self._remembers = type(self._filter) is RFPDupeFilter
+        self._remembers = only_fingerprints(type(self._filter))
+        self._own = self._remembers and "request_fingerprint" in _overridden(type(self._filter))
 
     def open(
         self, frontier: Frontier, on_damage: Callable[[Exception], None]
@@ -73,8 +77,11 @@ class Duplicates:
 
     def fingerprint(self, request: Request) -> bytes | None:
         """None for a request that is not filtered."""
-        if self.is_unfiltered(request):
-            return None
+        return None if self.is_unfiltered(request) else self._fingerprint(request)
+
+    def _fingerprint(self, request: Request) -> bytes:
+        if self._own:
+            return bytes.fromhex(self._filter.request_fingerprint(request))  # type: ignore[attr-defined]
         found: bytes = self._fingerprinter.fingerprint(request)
         return found
 
@@ -91,17 +98,37 @@ class Duplicates:
 
     def alike(self, request: Request, other: Request) -> bool:
         """Whether both are the same request, or, to a filter of the user's, may be."""
-        fingerprint = self._fingerprinter.fingerprint
-        return not self._remembers or bool(fingerprint(request) == fingerprint(other))
+        return not self._remembers or self._fingerprint(request) == self._fingerprint(other)
 
 
 def _filter_of(crawler: Crawler) -> BaseDupeFilter:
     """Scrapy's own opens no file here."""
     cls = load_object(crawler.settings["DUPEFILTER_CLASS"])
-    if cls is RFPDupeFilter:
-        return RFPDupeFilter(
+    if only_fingerprints(cls):
+        return cls(  # type: ignore[no-any-return]
             debug=crawler.settings.getbool("DUPEFILTER_DEBUG"),
             fingerprinter=crawler.request_fingerprinter,
         )
     dupefilter: BaseDupeFilter = build_from_crawler(cls, crawler)
     return dupefilter
+
+
+def only_fingerprints(cls: Any) -> bool:
+    """Whether the frontier can remember in the place of this filter: it is Scrapy's own.
+
+    Or one that is made of it and only says which requests are the same, or how it is logged.
+    """
+    if not (isinstance(cls, type) and issubclass(cls, RFPDupeFilter)):
+        return False
+    return _overridden(cls) <= _HONOURED
+
+
+def _overridden(cls: type) -> set[str]:
+    """The methods of Scrapy's own filter in whose place *cls* has others."""
+    before = cls.__mro__[: cls.__mro__.index(RFPDupeFilter)]
+    return {
+        name
+        for each in before
+        for name in vars(each)
+        if callable(getattr(RFPDupeFilter, name, None))
+    }

@@ -49,16 +49,22 @@ class CircuitOpenError(ResilienceError):
 
     :ivar name: which breaker
     :ivar retry_after: the seconds until it may admit a call, None when it can't tell
+    :ivar last_failure: the class and the message of the latest error that was a failure, in
+        one line without URLs and passwords; empty when there is none
     """
 
-    def __init__(self, name: str, retry_after: float | None = None) -> None:
-        super().__init__(name, retry_after)
+    def __init__(
+        self, name: str, retry_after: float | None = None, last_failure: str = ""
+    ) -> None:
+        super().__init__(name, retry_after, last_failure)
         self.name = name
         self.retry_after = retry_after
+        self.last_failure = last_failure
 
     def __str__(self) -> str:
         when = "later" if self.retry_after is None else f"in {self.retry_after:.1f} s"
-        return f"circuit breaker {self.name!r} is open: try again {when}"
+        after = f" after {self.last_failure}" if self.last_failure else ""
+        return f"circuit breaker {self.name!r} is open{after}: try again {when}"
 
 
 class ConfigurationError(ResilienceError, ValueError):

@@ -1,11 +1,16 @@
-"""What the decorators ask of a function."""
+"""What the decorators ask of functions, and of what they are told about errors."""
 
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["check_function", "is_async"]
+from scrapy_resilience.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["ErrorFilter", "check_function", "is_async"]
 
 
 def check_function(function: Any) -> None:
@@ -24,3 +29,59 @@ def is_async(function: Any) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
         getattr(function, "__call__", None)  # noqa: B004 - an object with async __call__
     )
+
+
+class ErrorFilter:
+    """Which errors are meant: a class of exceptions, a function that is asked, or several.
+
+    :param name: of the argument, for errors
+    :param more: classes that are no :exc:`Exception` and may be named all the same
+
+    Raises :exc:`.ConfigurationError` for anything else: it would hide the error that comes.
+    """
+
+    def __init__(
+        self, value: Any, name: str, more: tuple[type[BaseException], ...] = ()
+    ) -> None:
+        self._name = name
+        self._value = value
+        given = tuple(_flat(value))
+        self.classes = tuple(each for each in given if isinstance(each, type))
+        self._functions: list[Callable[[Any], Any]] = []
+        for each in given:
+            if isinstance(each, type):
+                self._check_class(each, more)
+            elif callable(each) and not is_async(each):
+                self._functions.append(each)
+            else:
+                self._refuse()
+
+    def __call__(self, error: BaseException) -> bool:
+        return isinstance(error, self.classes) or any(
+            self._ask(function, error) for function in self._functions
+        )
+
+    def _ask(self, function: Callable[[Any], Any], error: BaseException) -> bool:
+        answer = function(error)
+        if inspect.isawaitable(answer):
+            getattr(answer, "close", lambda: None)()  # it is never awaited, and need not warn
+            self._refuse()
+        return bool(answer)
+
+    def _check_class(self, cls: type, more: tuple[type[BaseException], ...]) -> None:
+        if not (cls is BaseException or issubclass(cls, (Exception, *more))):
+            self._refuse()
+
+    def _refuse(self) -> None:
+        raise ConfigurationError(
+            f"{self._name}={self._value!r}: use a class of exceptions, a function that is no "
+            "coroutine function, or a tuple of them."
+        )
+
+
+def _flat(value: Any) -> Iterator[Any]:
+    if isinstance(value, (tuple, list)):
+        for each in value:
+            yield from _flat(each)
+    else:
+        yield value

@@ -16,7 +16,7 @@ import random as random_module
 import time
 from dataclasses import dataclass, replace
 from functools import partial, wraps
-from typing import TYPE_CHECKING, Any, Final, overload
+from typing import TYPE_CHECKING, Any, Final, NoReturn, overload
 
 from scrapy_resilience.core.classify import exception_text
 from scrapy_resilience.core.failures import PERMANENT
@@ -27,17 +27,28 @@ from scrapy_resilience.exceptions import (
     MaxRetriesExceededError,
     PermanentFailureError,
 )
-from scrapy_resilience.functions import check_function, is_async
+from scrapy_resilience.functions import ErrorFilter, check_function, is_async
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from types import TracebackType
     from typing import ParamSpec, TypeVar
+
+    from typing_extensions import Self
 
     P = ParamSpec("P")
     R = TypeVar("R")
-    Filter = type[BaseException] | tuple[type[BaseException], ...] | Callable[[Exception], bool]
 
-__all__ = ["RetryPolicy", "execute_with_retry", "retry"]
+__all__ = [
+    "Attempt",
+    "RetryPolicy",
+    "execute_with_retry",
+    "is_active",
+    "retry",
+    "retry_context",
+    "set_active",
+    "set_testing",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -80,25 +91,73 @@ def retry(policy: Any = _DEFAULT, /, **options: Any) -> Any:
 def execute_with_retry(
     fn: Callable[[], Any], policy: RetryPolicy | str = _DEFAULT, **options: Any
 ) -> Any:
-    """Call *fn* until it succeeds: its result, or a coroutine of it for a coroutine function.
+    """Call *fn* until it succeeds: its result, or a coroutine of it where *fn* gives one.
 
     Options, by name:
 
-    * ``on``: the exceptions that are retried, a class, several, or a function that is
-      asked; any ``Exception`` by default. Others are raised as they are.
-    * ``on_retry``: called as ``on_retry(attempt, error, delay)`` before each wait; it may
-      be a coroutine function where *fn* is one.
+    * ``on``: the errors that are retried: a class of exceptions, a function that is asked,
+      or a tuple of them; any ``Exception`` by default. Others are raised as they are.
+    * ``on_result``: a function that is asked whether a result is to be tried again; none by
+      default.
+    * ``on_retry``: called as ``on_retry(attempt, error, delay)`` before each wait, with None
+      as the error of a result; it may be a coroutine function where *fn* is one.
+    * ``wait``: called as ``wait(error)``, gives the seconds to wait after it, or None for
+      those of the policy: what a server has asked for, for example.
     * ``max_delay``: seconds that no wait is longer than, whatever the policy says.
-    * ``sleep``, ``random``: to be replaced in tests.
+    * ``timeout``: seconds after which no other try begins; none by default. A try that is
+      under way is not cut off.
+    * ``reraise``: True raises the last error itself after the last try, and gives back the
+      last result.
+    * ``sleep``, ``clock``, ``random``: to be replaced in tests.
 
     Raises :exc:`~scrapy_resilience.exceptions.MaxRetriesExceededError` when the last try
     has failed, and :exc:`~scrapy_resilience.exceptions.PermanentFailureError` when the
     policy's patterns call an error permanent; its cause is the last error. An open circuit
-    breaker is never retried: its ``CircuitOpenError`` is raised at once.
+    breaker is not retried, nor what an inner retry has given up, unless ``on`` names
+    ``CircuitOpenError``, ``PermanentFailureError`` or ``MaxRetriesExceededError``.
     """
     check_function(fn)
     return _Retries.of(policy, **options).run(fn, fn)
 
+
+def retry_context(policy: RetryPolicy | str = _DEFAULT, **options: Any) -> _Attempts:
+    """The tries of a block: ``for attempt in …``, and ``with attempt:`` around the block.
+
+    With ``async for`` the waits are asynchronous; ``with`` stays. *options* are those of
+    :func:`execute_with_retry` but for ``on_result``: a block has none.
+    """
+    if options.get("on_result") is not None:
+        raise ConfigurationError("on_result: a block has no result. Raise an error in it.")
+    return _Attempts(_Retries.of(policy, **options))
+
+
+# --- for tests --------------------------------------------------------------------
+
+
+class _Switch:
+    """For all retries of the process."""
+
+    active = True
+    testing = False
+    attempts = 1
+
+
+def set_active(active: bool) -> None:  # noqa: FBT001 - stamina's name and call
+    """Turn all retries of the process off, or on again: each function is called once."""
+    _Switch.active = active
+
+
+def is_active() -> bool:
+    """Whether failures are tried again in this process."""
+    return _Switch.active
+
+
+def set_testing(testing: bool, *, attempts: int = 1) -> None:  # noqa: FBT001 - as above
+    """Try at most *attempts* times, without waiting, in all retries of the process."""
+    _Switch.testing, _Switch.attempts = testing, attempts
+
+
+# --- one call and its tries ---------------------------------------------------------
 
 _FINAL: Final = (CircuitOpenError, PermanentFailureError, MaxRetriesExceededError)
 
@@ -106,9 +165,15 @@ _FINAL: Final = (CircuitOpenError, PermanentFailureError, MaxRetriesExceededErro
 @dataclass(frozen=True)
 class _Retries:
     policy: RetryPolicy
-    on: Any
-    on_retry: Callable[[int, Exception, float], Any] | None
+    on: ErrorFilter
+    on_result: Callable[[Any], Any] | None
+    on_retry: Callable[[int, Exception | None, float], Any] | None
+    wait: Callable[[Exception], float | None] | None
+    max_delay: float | None
+    timeout: float | None
+    reraise: bool
     sleep: Callable[[float], Any] | None
+    clock: Callable[[], float]
     random: Callable[[], float]
 
     @classmethod
@@ -116,74 +181,231 @@ class _Retries:
         cls,
         policy: RetryPolicy | str,
         *,
-        on: Filter = Exception,
-        on_retry: Callable[[int, Exception, float], Any] | None = None,
+        on: Any = Exception,
+        on_result: Callable[[Any], Any] | None = None,
+        on_retry: Callable[[int, Exception | None, float], Any] | None = None,
+        wait: Callable[[Exception], float | None] | None = None,
         max_delay: float | None = None,
+        timeout: float | None = None,
+        reraise: bool = False,
         sleep: Callable[[float], Any] | None = None,
+        clock: Callable[[], float] = time.monotonic,
         random: Callable[[], float] = random_module.random,
     ) -> _Retries:
         chosen = policy if isinstance(policy, RetryPolicy) else _policy_named(policy)
-        if not (callable(on) or isinstance(on, tuple)):
-            raise ConfigurationError(
-                f"on={on!r}: use a class of exceptions, a tuple of them, or a function."
-            )
+        _check_functions(on_result=on_result, wait=wait)
+        _check_seconds("timeout", timeout)
         if max_delay is not None:
             base = min(chosen.base, max_delay)
             chosen = replace(chosen, base=base, max_delay=max_delay)
-        return cls(chosen, on, on_retry, sleep, random)
+        return cls(
+            chosen,
+            ErrorFilter(on, "on"),
+            on_result,
+            on_retry,
+            wait,
+            max_delay,
+            timeout,
+            reraise,
+            sleep,
+            clock,
+            random,
+        )
 
     def run(self, fn: Callable[[], Any], named: Any) -> Any:
-        run = self._run_async if is_async(named) else self._run
-        return run(fn, getattr(named, "__qualname__", repr(named)))
+        course = _Course(self, getattr(named, "__qualname__", repr(named)))
+        if is_async(named):
+            return self._run_async(course, fn)
+        return self._run(course, fn)
 
-    def _run(self, fn: Callable[[], Any], name: str) -> Any:
-        attempt = 1
+    def _run(self, course: _Course, fn: Callable[[], Any]) -> Any:
+        delay: float | None
         while True:
             try:
-                return fn()
+                result = fn()
             except Exception as error:  # noqa: BLE001 - the filter decides
-                delay = self._delay(error, attempt, name)
-                self._tell(attempt, error, delay)
-            (self.sleep or time.sleep)(delay)
-            attempt += 1
+                delay = course.failed(error)
+            else:
+                if inspect.isawaitable(result):  # a lambda of a coroutine, for example
+                    return self._run_async(course, fn, result)
+                delay = course.returned(result)
+                if delay is None:
+                    return result
+            self._pause(course, delay)
 
-    async def _run_async(self, fn: Callable[[], Any], name: str) -> Any:
-        attempt = 1
+    def _pause(self, course: _Course, delay: float) -> None:
+        if inspect.isawaitable(told := course.tell(delay)):
+            getattr(told, "close", lambda: None)()
+            raise TypeError("on_retry is a coroutine function, and what is tried is none")
+        (self.sleep or time.sleep)(delay)
+
+    async def _run_async(
+        self, course: _Course, fn: Callable[[], Any], begun: Awaitable[Any] | None = None
+    ) -> Any:
+        delay: float | None
         while True:
             try:
-                return await fn()
+                result = await (fn() if begun is None else begun)
             except Exception as error:  # noqa: BLE001 - the filter decides
-                delay = self._delay(error, attempt, name)
-                told = self._tell(attempt, error, delay)
-            if inspect.isawaitable(told):
-                await told
-            await (self.sleep or asyncio.sleep)(delay)
-            attempt += 1
+                delay = course.failed(error)
+            else:
+                delay = course.returned(result)
+                if delay is None:
+                    return result
+            begun = None
+            await self._pause_async(course, delay)
 
-    def _delay(self, error: Exception, attempt: int, name: str) -> float:
+    async def _pause_async(self, course: _Course, delay: float) -> None:
+        if inspect.isawaitable(told := course.tell(delay)):
+            await told
+        if inspect.isawaitable(slept := (self.sleep or asyncio.sleep)(delay)):
+            await slept
+
+
+class _Course:
+    """What has become of one call so far."""
+
+    def __init__(self, retries: _Retries, name: str) -> None:
+        self.attempt = 1
+        self._retries = retries
+        self._name = name
+        self._error: Exception | None = None
+        self._begun = retries.clock() if retries.timeout is not None else 0.0
+
+    def failed(self, error: Exception) -> float:
         """Seconds to wait; raises what is to be raised instead."""
-        if isinstance(error, _FINAL) or not self._wants(error):
+        self._error = error
+        if not (_Switch.active and self._is_wanted(error)):
             raise error
         text = exception_text(error)
-        found = self.policy.patterns.find(text) if self.policy.patterns else None
+        patterns = self._retries.policy.patterns
+        found = patterns.find(text) if patterns else None
         failure_class = found[0] if found else None
         if failure_class == PERMANENT:
-            raise PermanentFailureError(f"{name}: {text}") from error
-        if attempt >= self.policy.attempts:
-            raise MaxRetriesExceededError(
-                f"{name} failed {attempt} times, at last with {text}", attempt
-            ) from error
-        return self.policy.delay(attempt, self.random, failure_class)
+            raise PermanentFailureError(f"{self._name}: {text}") from error
+        delay = self._delay(error, failure_class)
+        return self._give_up(text) if delay is None else delay
 
-    def _wants(self, error: Exception) -> bool:
-        if isinstance(self.on, (type, tuple)):
-            return isinstance(error, self.on)
-        return bool(self.on(error))
-
-    def _tell(self, attempt: int, error: Exception, delay: float) -> Any:
-        if self.on_retry is None:
+    def returned(self, result: Any) -> float | None:
+        """Seconds to wait, None when *result* is good."""
+        self._error = None
+        rejects = self._retries.on_result
+        if rejects is None or not (_Switch.active and rejects(result)):
             return None
-        return self.on_retry(attempt, error, delay)
+        delay = self._delay(None, None)
+        if delay is None and not self._retries.reraise:
+            self._give_up(f"the result {result!r}"[:_TEXT])
+        return delay
+
+    def tell(self, delay: float) -> Any:
+        """Begin the next try; gives what ``on_retry`` does."""
+        self.attempt += 1
+        tell = self._retries.on_retry
+        return None if tell is None else tell(self.attempt - 1, self._error, delay)
+
+    def _is_wanted(self, error: Exception) -> bool:
+        on = self._retries.on
+        if isinstance(error, _FINAL):
+            named = tuple(each for each in on.classes if issubclass(each, _FINAL))
+            return isinstance(error, named)
+        return on(error)
+
+    def _delay(self, error: Exception | None, failure_class: str | None) -> float | None:
+        """None when this was the last try."""
+        retries = self._retries
+        attempts = retries.policy.attempts
+        if _Switch.testing:
+            return 0.0 if self.attempt < min(attempts, _Switch.attempts) else None
+        if self.attempt >= attempts:
+            return None
+        delay = retries.policy.delay(self.attempt, retries.random, failure_class)
+        if retries.wait is not None and error is not None:
+            asked = retries.wait(error)
+            delay = delay if asked is None else max(asked, 0.0)
+        if retries.max_delay is not None:
+            delay = min(delay, retries.max_delay)
+        if retries.timeout is not None:
+            passed = retries.clock() - self._begun
+            return delay if passed + delay < retries.timeout else None
+        return delay
+
+    def _give_up(self, text: str) -> NoReturn:
+        if self._retries.reraise and self._error is not None:
+            raise self._error
+        times = "once" if self.attempt == 1 else f"{self.attempt} times"
+        raise MaxRetriesExceededError(
+            f"{self._name} failed {times}, at last with {text}", self.attempt
+        ) from self._error
+
+
+class Attempt:
+    """One try of a block; :attr:`num` counts from 1."""
+
+    def __init__(self, course: _Course) -> None:
+        self.num = course.attempt
+        self._course = course
+        self._delay: float | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        try:
+            self._delay = self._course.failed(error)
+        except Exception as raised:
+            if raised is error:
+                return False
+            raise
+        return True
+
+
+class _Attempts:
+    """The tries of one block."""
+
+    def __init__(self, retries: _Retries) -> None:
+        self._retries = retries
+
+    def __iter__(self) -> Iterator[Attempt]:
+        course = _Course(self._retries, "the block")
+        while True:
+            attempt = Attempt(course)
+            yield attempt
+            if attempt._delay is None:  # noqa: SLF001
+                return
+            self._retries._pause(course, attempt._delay)  # noqa: SLF001
+
+    async def __aiter__(self) -> AsyncIterator[Attempt]:
+        course = _Course(self._retries, "the block")
+        while True:
+            attempt = Attempt(course)
+            yield attempt
+            if attempt._delay is None:  # noqa: SLF001
+                return
+            await self._retries._pause_async(course, attempt._delay)  # noqa: SLF001
+
+
+_TEXT: Final = 500
+
+
+def _check_functions(**options: Any) -> None:
+    for name, function in options.items():
+        if function is not None and (not callable(function) or is_async(function)):
+            raise ConfigurationError(
+                f"{name}={function!r}: use a function that is no coroutine function."
+            )
+
+
+def _check_seconds(name: str, value: Any) -> None:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if value is not None and not (number and value > 0):
+        raise ConfigurationError(f"{name}={value!r}: use a number of seconds above 0.")
 
 
 def _policy_named(name: Any) -> RetryPolicy:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from scrapy import Request, Spider, squeues
-from scrapy.dupefilters import BaseDupeFilter, RFPDupeFilter
+from scrapy.dupefilters import BaseDupeFilter
 from scrapy.pqueues import DownloaderAwarePriorityQueue
 from scrapy.utils.misc import load_object
 
+from scrapy_resilience.duplicates import only_fingerprints
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.frontier.lane import Order
 from scrapy_resilience.requests import request_key
@@ -64,7 +65,7 @@ def check_settings(settings: BaseSettings) -> None:
         )
     order_of(settings)
     cls = _load(settings, "DUPEFILTER_CLASS")
-    if settings.get("JOBDIR") and cls not in {RFPDupeFilter, BaseDupeFilter}:
+    if settings.get("JOBDIR") and not (cls is BaseDupeFilter or only_fingerprints(cls)):
         raise ConfigurationError(
             f"DUPEFILTER_CLASS={settings['DUPEFILTER_CLASS']!r} can't be part of a "
             "checkpoint: its memory would not match the job after a kill. Use "

@@ -29,7 +29,7 @@ from scrapy_resilience.checkpoint.state import OWN, StateRegistry
 from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.checkpoint.stock_job import StockJob
 from scrapy_resilience.core.totals import add_stats
-from scrapy_resilience.exceptions import CheckpointError, ResilienceError
+from scrapy_resilience.exceptions import CheckpointError, ConfigurationError, ResilienceError
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.sqlite import SQLiteStore
 from scrapy_resilience.names import STAT_INCOMPLETE, STAT_REQUESTS_DONE, STAT_TOTAL_PREFIX
@@ -298,8 +298,20 @@ class JobComponent:
     def from_crawler(cls, crawler: Crawler) -> Self:
         job = job_of(crawler)
         if job is None:
+            _refuse_other_scheduler(crawler, cls)
             raise NotConfigured
         return cls(crawler, job)
+
+
+def _refuse_other_scheduler(crawler: Crawler, component: type) -> None:
+    """Raises :exc:`ConfigurationError` where *component* would do nothing, silently."""
+    if crawler.settings.get("JOBDIR") and not _runs_jobs(crawler):
+        error = ConfigurationError(
+            f"{component.__name__} works with ResilientScheduler only: set SCHEDULER = "
+            f'"scrapy_resilience.ResilientScheduler", or remove {component.__name__}.'
+        )
+        fail_quietly(crawler, error)
+        raise error
 
 
 def _runs_jobs(crawler: Crawler) -> bool:

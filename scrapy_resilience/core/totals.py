@@ -9,15 +9,16 @@ if TYPE_CHECKING:
 
 __all__ = ["add_stats"]
 
-_OF_ALL: Final = {"coverage", "mean"}
-"""In keys of what is taken over all runs already."""
+_OF_ALL: Final = {"coverage", "mean", "per"}
+"""In keys of what is no sum: it is taken over all runs already, or is a rate."""
 
 
 def add_stats(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
     """Counters add up; maxima and minima stay such; anything else is the latest value.
 
     A key is a maximum or a minimum when one of the words it is made of is ``max`` or
-    ``min``, as in Scrapy's ``request_depth_max``; memory is never a sum.
+    ``min``, as in Scrapy's ``request_depth_max``, but not ``retry/max_reached``, which counts
+    requests. Memory is never a sum, and neither are shares, means and rates.
     """
     total = dict(before)
     for key, value in now.items():
@@ -34,7 +35,7 @@ def _add(key: str, old: Any, new: Any) -> Any:
     words = key.replace("/", "_").split("_")
     if _OF_ALL & set(words) or not (_is_number(old) and _is_number(new)):
         return new
-    if "max" in words:
+    if "max" in words and "reached" not in words:
         return max(old, new)
     if "min" in words:
         return min(old, new)

@@ -9,6 +9,7 @@ from scrapy.downloadermiddlewares.cookies import CookiesMiddleware
 
 from scrapy_resilience.checkpoint.job import job_of
 from scrapy_resilience.checkpoint.state import OWN
+from scrapy_resilience.components import refuse_both
 
 if TYPE_CHECKING:
     from scrapy import Request
@@ -29,6 +30,7 @@ class DurableCookiesMiddleware(CookiesMiddleware):
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         self = super().from_crawler(crawler)
+        refuse_both(crawler, "DOWNLOADER_MIDDLEWARES", cls, CookiesMiddleware)
         job = job_of(crawler)
         if job is not None:
             job.state.register_map(OWN + "cookies", self._save_changed, self._restore)

@@ -16,6 +16,7 @@ from scrapy.utils.response import response_status_message
 
 from scrapy_resilience import _clock, names
 from scrapy_resilience._scrapy import Refusing, close_spider, is_closing
+from scrapy_resilience.components import refuse_both
 from scrapy_resilience.core.classify import exception_text
 from scrapy_resilience.core.failures import BLOCKED, PERMANENT, THROTTLED
 from scrapy_resilience.core.retry import MOST_TRIES, RetryBudgets, fast_backoff
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from scrapy import Request
     from scrapy.crawler import Crawler
+    from typing_extensions import Self
 
     from scrapy_resilience.core.classify import Verdict
     from scrapy_resilience.core.retry import RetryPolicy
@@ -89,6 +91,11 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
         if self._caches:
             crawler.signals.connect(self._downloaded, signals.response_downloaded)
         self._stats: Any = crawler.stats
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        refuse_both(crawler, "DOWNLOADER_MIDDLEWARES", cls, RetryMiddleware)
+        return super().from_crawler(crawler)
 
     # --- Scrapy's hooks ---
 

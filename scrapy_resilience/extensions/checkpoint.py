@@ -22,6 +22,7 @@ from scrapy_resilience.checkpoint.job import Job, JobComponent
 from scrapy_resilience.checkpoint.quarantine import mark_damaged
 from scrapy_resilience.checkpoint.sinks import Sinks
 from scrapy_resilience.checkpoint.state import OWN
+from scrapy_resilience.components import uncovered
 from scrapy_resilience.exceptions import CheckpointError, DamagedError, StorageError
 from scrapy_resilience.extensions.feedexport import ResilientFeedExporter, warn_of_missing
 from scrapy_resilience.snapshots import verification
@@ -69,6 +70,8 @@ class Checkpoint(JobComponent):
         job.on_close.append(self._closing)
         crawler.signals.connect(self._engine_started, signals.engine_started)
         crawler.signals.connect(self._spider_closed, signals.spider_closed)
+        for line in uncovered(crawler.settings, crawler.spidercls, resumed=job.resumed):
+            logger.warning("%s", line)
 
     # --- life ---
 
@@ -125,9 +128,8 @@ class Checkpoint(JobComponent):
             gc.freeze()
 
     def _spider_closed(self) -> None:
-        if self.job.resumed:
-            for key, value in self.job.totals(self._stats.get_stats()).items():
-                self._stats.set_value(names.STAT_TOTAL_PREFIX + key, value)
+        for key, value in self.job.totals(self._stats.get_stats()).items():
+            self._stats.set_value(names.STAT_TOTAL_PREFIX + key, value)
 
     async def _closing(self) -> None:
         self._stop = True

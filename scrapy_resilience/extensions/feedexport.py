@@ -29,6 +29,7 @@ from scrapy_resilience.checkpoint.feeds import FeedRecord, ending_of, lock_feed
 from scrapy_resilience.checkpoint.job import job_of
 from scrapy_resilience.checkpoint.patient import PatientFile, sync_path
 from scrapy_resilience.checkpoint.steps import reach
+from scrapy_resilience.components import refuse_both
 from scrapy_resilience.exceptions import JobLockedError, StorageError
 from scrapy_resilience.extensions.spooledfeed import (
     SpooledSlot,
@@ -114,6 +115,7 @@ class ResilientFeedExporter(FeedExporter):
     def from_crawler(cls, crawler: Crawler) -> Self:
         check_feed_exporter(cls)
         exporter = super().from_crawler(crawler)
+        refuse_both(crawler, "EXTENSIONS", cls, FeedExporter)
         if job_of(crawler) is not None and crawler.spider is not None:
             try:
                 exporter.refuse_shared(crawler.spider)

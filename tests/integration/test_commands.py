@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 from hashlib import sha256
 from threading import Event, Thread
 
@@ -72,6 +73,64 @@ def test_other_commands_leave_the_job_alone(job):
         assert job.site.stats()["total"]["requests"] == requests, command
         assert files() == before, command
     job.finish()
+    job.check_items()
+
+
+EXECUTE = """
+import sys
+from scrapy.cmdline import execute
+execute(["scrapy", *sys.argv[1:]])
+"""
+DEBUGGER = """
+import runpy, scrapy.cmdline
+runpy.run_path(scrapy.cmdline.__file__, run_name="__main__")
+"""
+MANY = """
+from scrapy.commands import ScrapyCommand
+class Command(ScrapyCommand):
+    requires_project = True
+    def short_desc(self): return ""
+    def run(self, args, opts):
+        for name in args:
+            self.crawler_process.crawl(name)
+        self.crawler_process.start()
+"""
+
+
+@pytest.mark.parametrize(
+    "way",
+    [("-m", "scrapy.cmdline"), ("debug.py",), ("run.py",)],
+    ids=["module", "debugger", "execute"],
+)
+def test_other_ways_to_run_scrapy(job, way):
+    """However Scrapy's command line is begun, exit codes and the job are those of scrapy."""
+    job.write("run.py", EXECUTE)
+    job.write("debug.py", DEBUGGER)
+    scrapy = (sys.executable, *way)
+
+    stopped = job.run_until(*scrapy, "crawl", "shop", commits=2, number=signal.SIGTERM)
+    before = store(job)
+    shell = job.run(*scrapy, "shell", "-c", "print(1 + 1)", job.site.url("h0.test"))
+    after = store(job)
+    job.finish(*scrapy, "crawl", "shop")
+
+    assert (stopped.code, stopped.reason, stopped.errors) == (75, "shutdown", [])
+    assert (shell.code, shell.out, shell.errors) == (0, "2\nNone\n", [])
+    assert before == after
+    job.check_items()
+
+
+def test_a_command_of_the_users_own(job):
+    """A command that runs spiders runs their jobs."""
+    job.path("own").mkdir()
+    job.write("own/__init__.py", "")
+    job.write("own/many.py", MANY)
+    job.configure(COMMANDS_MODULE="own")
+
+    stopped = job.run_until("many", "shop", commits=2, number=signal.SIGTERM)
+    job.finish("many", "shop")
+
+    assert (stopped.code, stopped.reason, stopped.errors) == (75, "shutdown", [])
     job.check_items()
 
 

@@ -197,6 +197,90 @@ def test_everything_by_hand(crawl):
     job.check_items()
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (
+            {"EXTENSIONS": {f"{PACKAGE}.extensions.feedexport.ResilientFeedExporter": 0}},
+            ["EXTENSIONS", '"scrapy.extensions.feedexport.FeedExporter": None'],
+        ),
+        (
+            {
+                "DOWNLOADER_MIDDLEWARES": {
+                    f"{PACKAGE}.downloadermiddlewares.cookies.DurableCookiesMiddleware": 700
+                }
+            },
+            ['"scrapy.downloadermiddlewares.cookies.CookiesMiddleware": None'],
+        ),
+        (
+            {
+                "DOWNLOADER_MIDDLEWARES": {
+                    f"{PACKAGE}.downloadermiddlewares.retry.ClassifiedRetryMiddleware": 550
+                }
+            },
+            ['"scrapy.downloadermiddlewares.retry.RetryMiddleware": None'],
+        ),
+        (
+            {
+                "SCHEDULER": "scrapy.core.scheduler.Scheduler",
+                "EXTENSIONS": {f"{PACKAGE}.extensions.checkpoint.Checkpoint": 0},
+            },
+            ["Checkpoint", 'SCHEDULER = "scrapy_resilience.ResilientScheduler"'],
+        ),
+        (
+            {
+                "SCHEDULER": None,
+                "SPIDER_MIDDLEWARES": {f"{PACKAGE}.spidermiddlewares.start.StartMiddleware": 0},
+            },
+            ["StartMiddleware", 'SCHEDULER = "scrapy_resilience.ResilientScheduler"'],
+        ),
+    ],
+    ids=["feeds", "cookies", "retry", "checkpoint", "start"],
+)
+def test_half_of_what_belongs_together(plain_crawl, settings, words):
+    """A component that would do its work twice, or do nothing, is refused in one line."""
+    job = plain_crawl(SHOP, **{**SCHEDULER, **settings})
+
+    job.run().check_refused("Wrong configuration", *words)
+
+    assert not job.path("items.jsonl").exists()
+
+
+DELTA = """
+    import scrapy
+    from shop import Base
+    class Shop(Base): pass
+    class Own(scrapy.core.scheduler.Scheduler): pass
+"""
+
+
+def test_a_scheduler_of_the_users_own(plain_crawl):
+    """With another scheduler one line says that there are no checkpoints."""
+    job = plain_crawl(DELTA, SCHEDULER="spider.Own")
+
+    run = job.finish()
+
+    assert run.log.count("makes no checkpoints") == 1
+    assert "spider.Own" in run.log
+
+
+def test_a_component_with_a_memory_of_its_own(plain_crawl):
+    """One line at the start says what a component of others does not keep, and what to do."""
+    job = plain_crawl(
+        SHOP,
+        SPIDER_MIDDLEWARES={"scrapy_deltafetch.DeltaFetch": 100},
+        DELTAFETCH_ENABLED=True,
+    )
+    job.path("scrapy_deltafetch").mkdir()
+    job.write("scrapy_deltafetch/__init__.py", "class DeltaFetch: pass\n")
+
+    run = job.finish()
+
+    assert run.log.count("is no part of the checkpoint") == 1
+    assert "scrapy_deltafetch.DeltaFetch" in run.log
+    assert "DELTAFETCH_ENABLED=False" in run.log
+
+
 def test_scheduler_and_checkpoint_by_hand(crawl):
     """With the scheduler and Checkpoint alone a killed job resumes and ends."""
     job = crawl(

@@ -112,6 +112,38 @@ def test_a_dupefilter_that_filters_nothing(plain_crawl):
     job.check_items([{"sku": f"{url}?n={n // 2}"} for url in urls for n in range(40)])
 
 
+def test_a_dupefilter_that_says_what_is_the_same(plain_crawl):
+    """A filter of the user's whose fingerprints are its own filters over kills as in stock."""
+    job = plain_crawl(
+        """
+        import hashlib, scrapy
+        from shop import Base
+        from scrapy.dupefilters import RFPDupeFilter
+        class Paths(RFPDupeFilter):
+            def request_fingerprint(self, request):
+                return hashlib.sha1(request.url.partition("?")[0].encode()).hexdigest()
+            def log(self, request, spider):
+                spider.crawler.stats.inc_value("filtered")
+        class Shop(Base):
+            async def start(self):
+                for n in range(40):
+                    for url in self.start_urls:
+                        yield scrapy.Request(f"{url}{n // 2}?n={n}")
+            def parse(self, response):
+                yield dict(sku=response.url)
+        """,
+        DUPEFILTER_CLASS="spider.Paths",
+        RETRY_HTTP_CODES=[],
+        HTTPERROR_ALLOW_ALL=True,
+    )
+
+    job.survive(kills=2, commits=1)
+
+    urls = job.site.start_urls()
+    job.check_items([{"sku": f"{url}{n // 2}?n={n}"} for url in urls for n in range(0, 40, 2)])
+    assert not job.path("job/requests.seen").exists()
+
+
 def test_a_fingerprinter_of_the_user(plain_crawl):
     """REQUEST_FINGERPRINTER_CLASS says which requests are the same, over kills too."""
     job = plain_crawl(

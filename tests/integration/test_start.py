@@ -9,6 +9,42 @@ from crawls import wait_until
 
 pytestmark = pytest.mark.integration
 
+LAZY = """
+    import scrapy
+    from scrapy import signals
+    class Shop(scrapy.Spider):
+        name = "shop"
+        def page(self, number):
+            url = self.settings.getlist("START")[0]
+            return scrapy.Request(f"{url}?n={number}", cb_kwargs={"number": number})
+        async def start(self):
+            for number in (1, 2, 4, 6):
+                if self.crawler.engine.needs_backout():
+                    await self.crawler.signals.wait_for(signals.scheduler_empty)
+                yield self.page(number)
+        def parse(self, response, number):
+            yield dict(sku=number)
+            if number in {1, 4}:
+                yield self.page({1: 3, 4: 5}[number])
+"""
+
+
+@pytest.mark.parametrize("jobdir", [None, "job"])
+def test_a_lazy_start_keeps_its_order(plain_crawl, jobdir):
+    """A start() that waits for an empty scheduler goes before the callback that emptied it."""
+    job = plain_crawl(
+        LAZY,
+        JOBDIR=jobdir,
+        CONCURRENT_REQUESTS=1,
+        FEEDS={"items.jsonl": {"format": "jsonlines"}},
+        RESILIENCE_CHECKPOINT_INTERVAL=60,
+    )
+
+    job.finish()
+
+    assert [item["sku"] for item in job.items()] == [1, 2, 3, 4, 6, 5]
+
+
 SET = """
     import scrapy
     from shop import Base

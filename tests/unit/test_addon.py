@@ -6,6 +6,7 @@ import logging
 
 import pytest
 from scrapy import Spider
+from scrapy.commands import ScrapyCommand
 from scrapy.core.scheduler import Scheduler
 from scrapy.crawler import Crawler
 from scrapy.downloadermiddlewares.cookies import CookiesMiddleware
@@ -55,7 +56,30 @@ class MyScheduler(Scheduler):
 
 
 class MyDupeFilter(RFPDupeFilter):
-    """A filter of the user."""
+    """A filter of the user with a memory of its own."""
+
+    def request_seen(self, request):
+        """All of it."""
+        return super().request_seen(request)
+
+
+class PathFilter(RFPDupeFilter):
+    """A filter that says which requests are the same."""
+
+    def request_fingerprint(self, request):
+        """The first letters of a URL."""
+        return self.shorten(request.url).encode().hex()
+
+    def shorten(self, url):
+        """What is not Scrapy's may be there."""
+        return url[:20]
+
+
+class InitFilter(PathFilter):
+    """A filter that is made in its own way."""
+
+    def __init__(self):
+        """Nothing."""
 
 
 @pytest.fixture(autouse=True)
@@ -399,22 +423,46 @@ def test_another_jobdir_stays_as_it_is(path):
     assert applied(jobdir=path)["JOBDIR"] == path
 
 
+def under_command(cls, settings=None):
+    """The settings as the command *cls* would see them."""
+
+    def execute(cmd, cmdname):  # noqa: ARG001 - as scrapy.cmdline calls it
+        return applied(settings)
+
+    return execute(cls(), cls.__module__.rsplit(".", 1)[-1])
+
+
 @pytest.mark.parametrize("command", ["fetch", "shell", "parse", "check", "view", "bench"])
-def test_other_commands_leave_the_job_alone(monkeypatch, command):
-    """Commands that only look at pages get neither our scheduler nor the JOBDIR."""
-    monkeypatch.setattr("scrapy_resilience._scrapy.running_command", lambda: command)
-    settings = applied(FEEDS)
+@pytest.mark.parametrize("own", [False, True], ids=["scrapy", "subclass"])
+def test_other_commands_leave_the_job_alone(command, own):
+    """Commands that only look at pages, and those made of them, get no part of the job."""
+    cls = load_object(f"scrapy.commands.{command}.Command")
+    if own:
+        cls = type("Command", (cls,), {})
+
+    settings = under_command(cls, FEEDS)
 
     assert not settings["JOBDIR"]
     assert settings["SCHEDULER"] == Settings()["SCHEDULER"]
     assert Checkpoint not in components(settings, "EXTENSIONS")
 
 
-@pytest.mark.parametrize("command", [None, "crawl", "runspider"])
-def test_commands_that_crawl_own_the_job(monkeypatch, command):
-    """crawl, runspider and scripts run the job."""
-    monkeypatch.setattr("scrapy_resilience._scrapy.running_command", lambda: command)
+class CrawlAll(ScrapyCommand):
+    def short_desc(self):
+        return ""
 
+    def run(self, args, opts):
+        pass
+
+
+@pytest.mark.parametrize(
+    "command", ["scrapy.commands.crawl.Command", "scrapy.commands.runspider.Command", CrawlAll]
+)
+def test_commands_that_crawl_own_the_job(command):
+    """crawl, runspider, commands of the user's own and scripts run the job."""
+    settings = under_command(load_object(command))
+
+    assert Checkpoint in components(settings, "EXTENSIONS")
     assert Checkpoint in components(applied(), "EXTENSIONS")
 
 
@@ -428,6 +476,7 @@ def test_commands_that_crawl_own_the_job(monkeypatch, command):
         {"SCHEDULER_DISK_QUEUE": f"{__name__}.MyScheduler"},
         {"SCHEDULER_START_DISK_QUEUE": f"{__name__}.MyScheduler"},
         {"DUPEFILTER_CLASS": f"{__name__}.MyDupeFilter"},
+        {"DUPEFILTER_CLASS": f"{__name__}.InitFilter"},
     ],
     ids=lambda settings: next(iter(settings)),
 )
@@ -448,6 +497,7 @@ def test_what_can_not_be_honoured_is_refused(settings):
         {"SCHEDULER_START_DISK_QUEUE": None},
         {"DUPEFILTER_CLASS": BaseDupeFilter},
         {"DUPEFILTER_CLASS": "scrapy.dupefilters.RFPDupeFilter"},
+        {"DUPEFILTER_CLASS": f"{__name__}.PathFilter"},
         {"SCHEDULER_MEMORY_QUEUE": f"{__name__}.MyScheduler"},
         {"SCHEDULER_PRIORITY_QUEUE": "scrapy.pqueues.DownloaderAwarePriorityQueue"},
     ],

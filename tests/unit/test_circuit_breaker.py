@@ -11,7 +11,7 @@ import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
 
 import pytest
 from breaker_samples import Clock, run
@@ -155,11 +155,183 @@ def test_an_object_whose_call_is_async(breaker):
     assert breaker.state is State.OPEN
 
 
-@pytest.mark.parametrize("exceptions", [5, [OSError], "OSError", None])
-def test_exceptions_are_classes(exceptions):
+async def asks(_error):
+    """A filter that nobody awaits."""
+
+
+@pytest.mark.parametrize(
+    "value", [5, "OSError", None, int, (OSError, "KeyError"), asks, KeyboardInterrupt]
+)
+@pytest.mark.parametrize("name", ["exceptions", "exclude"])
+def test_exceptions_are_classes_or_functions(name, value):
     """Anything else would hide the failure itself when one comes."""
-    with pytest.raises(ConfigurationError, match="exceptions="):
-        CircuitBreaker("shop", exceptions=exceptions)
+    with pytest.raises(ConfigurationError, match=f"{name}="):
+        CircuitBreaker("shop", **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("filters", "counts"),
+    [
+        ({}, True),
+        ({"exceptions": [KeyError, OSError]}, True),
+        ({"exceptions": lambda error: "answer" in str(error)}, True),
+        ({"exceptions": lambda error: "busy" in str(error)}, False),
+        ({"exclude": OSError}, False),
+        ({"exclude": [KeyError, lambda error: "answer" in str(error)]}, False),
+        ({"exclude": lambda error: "busy" in str(error)}, True),
+        ({"exceptions": OSError, "exclude": ConnectionError}, True),
+        ({"exceptions": OSError, "exclude": Exception}, False),
+    ],
+)
+def test_what_counts(filters, counts):
+    """Classes and functions say what is a failure, and what is none all the same."""
+    breaker = CircuitBreaker("shop", failure_threshold=1, **filters)
+
+    with pytest.raises(OSError, match="no answer"), breaker:
+        raise OSError("no answer")
+
+    assert (breaker.state is State.OPEN) == counts
+
+
+# --- calls that are cut off -------------------------------------------------------------
+
+
+async def cut_off(guarded):
+    """A call that asyncio.wait_for around it cuts off."""
+    with pytest.raises(asyncio.TimeoutError):
+        await asyncio.wait_for(guarded(), 0.001)
+
+
+async def hang():
+    """Never ends."""
+    await asyncio.Event().wait()
+
+
+def test_a_call_that_is_cut_off_is_neither(breaker, clock):
+    """A caller that does not wait says nothing of the function; a trial's place is free."""
+    guarded = breaker(hang)
+    run(cut_off(guarded))
+    assert (breaker.state, breaker.counts.calls) == (State.CLOSED, 0)
+    fail(breaker)
+    clock.sleep(100)
+
+    for _ in range(5):
+        run(cut_off(guarded))
+    assert breaker.state is State.HALF_OPEN
+    with breaker:
+        pass
+
+    assert breaker.state is State.CLOSED
+
+
+def test_a_call_that_is_cut_off_counts_where_it_is_named():
+    """With CancelledError among the exceptions a call that hangs is a failure."""
+    kinds = (Exception, asyncio.CancelledError)
+    breaker = CircuitBreaker("shop", failure_threshold=2, exceptions=kinds)
+
+    for _ in range(2):
+        run(cut_off(breaker(hang)))
+
+    assert breaker.state is State.OPEN
+
+
+def test_a_time_limit_inside_is_a_failure():
+    """What the function itself gives up is its failure."""
+    breaker = CircuitBreaker("shop", failure_threshold=1)
+
+    @breaker
+    async def ask():
+        await asyncio.wait_for(hang(), 0.001)
+
+    with pytest.raises(asyncio.TimeoutError):
+        run(ask())
+
+    assert breaker.state is State.OPEN
+
+
+# --- functions that give coroutines -----------------------------------------------------
+
+
+def test_a_function_that_returns_a_coroutine(breaker, clock):
+    """The call ends when the coroutine does: its failure counts, and its trial is one."""
+
+    async def work(error):
+        await asyncio.sleep(0)
+        with breaker:  # a part of the call
+            if error is not None:
+                raise error
+        return "done"
+
+    guarded = breaker(lambda error: work(error))  # noqa: PLW0108 - a plain function
+    for _ in range(2):
+        with pytest.raises(OSError, match="no answer"):
+            run(guarded(OSError("no answer")))
+    assert breaker.state is State.OPEN
+    with pytest.raises(CircuitOpenError):
+        guarded(None)
+    clock.sleep(100)
+
+    assert run(guarded(None)) == "done"
+    assert breaker.state is State.CLOSED
+
+
+# --- fallbacks ---------------------------------------------------------------------------
+
+
+def test_a_fallback(clock):
+    """While it is open, another function has the arguments and gives the result."""
+    breaker = CircuitBreaker(
+        "shop", failure_threshold=1, clock=clock, fallback=lambda name, size=0: (name, size)
+    )
+
+    @breaker
+    def look_up(*_args, **_options):
+        raise OSError("no answer")
+
+    with pytest.raises(OSError, match="no answer"):
+        look_up("x")
+    assert look_up("x", size=5) == ("x", 5)
+    with pytest.raises(CircuitOpenError), breaker:
+        pass
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_fallback_of_a_coroutine_function(kind):
+    """It may be either, and is awaited where it is one."""
+
+    async def later(name):
+        return name
+
+    fallback = later if kind == "async" else str
+    breaker = CircuitBreaker("shop", fallback=fallback)
+    breaker.force_open()
+
+    @breaker
+    async def look_up(_name):
+        raise AssertionError("never run")
+
+    assert run(look_up("x")) == "x"
+
+
+def test_a_fallback_is_a_function():
+    """Anything else would be found out when it is needed."""
+    with pytest.raises(ConfigurationError, match="fallback="):
+        CircuitBreaker("shop", fallback="cached")
+
+
+def test_the_way_to_the_breaker(breaker):
+    """A decorated function knows its breaker, through other decorators too."""
+
+    @lru_cache
+    @breaker
+    def look_up():
+        pass
+
+    @breaker
+    async def ask():
+        pass
+
+    assert look_up.breaker is ask.breaker is breaker
 
 
 def test_an_async_context_manager(breaker):
@@ -518,7 +690,9 @@ def test_the_error(breaker, clock):
 
     for error in (info.value, pickle.loads(pickle.dumps(info.value))):  # noqa: S301 - our own
         assert (error.name, error.retry_after) == ("shop", 7.5)
-        assert str(error) == "circuit breaker 'shop' is open: try again in 7.5 s"
+        assert error.last_failure == "OSError: no answer"
+        text = "circuit breaker 'shop' is open after OSError: no answer: try again in 7.5 s"
+        assert str(error) == text
         assert isinstance(error, ResilienceError)
 
 

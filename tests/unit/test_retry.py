@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 
 import pytest
@@ -13,7 +14,15 @@ from scrapy_resilience.exceptions import (
     MaxRetriesExceededError,
     PermanentFailureError,
 )
-from scrapy_resilience.retry import RetryPolicy, execute_with_retry, retry
+from scrapy_resilience.retry import (
+    RetryPolicy,
+    execute_with_retry,
+    is_active,
+    retry,
+    retry_context,
+    set_active,
+    set_testing,
+)
 
 PLAIN = RetryPolicy(attempts=4, base=1, multiplier=2, max_delay=60, jitter=0)
 
@@ -52,7 +61,7 @@ def run(coroutine):
     return ended.value.value
 
 
-def both(kind, function, clock, policy=PLAIN, **options):
+def both(kind, function, clock, policy=PLAIN, /, **options):
     """Run *function* with retries: as it is, or as a coroutine function."""
     if kind == "sync":
         return execute_with_retry(function, policy, sleep=clock.sleep, **options)
@@ -275,11 +284,278 @@ def test_a_generator_is_refused():
             use(generator)
 
 
-@pytest.mark.parametrize("on", [[OSError], "OSError", 5])
+async def asks(_error):
+    """A filter that nobody awaits."""
+
+
+@pytest.mark.parametrize(
+    "on",
+    [
+        "OSError",
+        5,
+        None,
+        int,
+        asks,
+        (OSError, "ValueError"),
+        [OSError, int],
+        (OSError, (asks,)),
+        KeyboardInterrupt,
+        asyncio.CancelledError,
+    ],
+)
 def test_a_filter_is_one(on):
-    """Anything else would hide the failure itself when one comes."""
+    """Anything else would hide the failure itself when one comes, or never be retried."""
     with pytest.raises(ConfigurationError, match="on="):
         retry(on=on)
+
+
+@kinds
+def test_a_filter_that_answers_with_a_coroutine(kind):
+    """It can't be known before it is asked, and is refused then."""
+    with pytest.raises(ConfigurationError, match="on="):
+        both(kind, Flaky(1), Clock(), on=lambda error: asks(error))  # noqa: PLW0108
+
+
+@kinds
+@pytest.mark.parametrize(
+    "on", [[OSError], (KeyError, [OSError]), (KeyError, lambda error: "failure" in str(error))]
+)
+def test_a_filter_of_several(kind, on):
+    """Classes and functions, in tuples and lists."""
+    assert both(kind, Flaky(1), Clock(), on=on) == "done"
+
+
+@kinds
+@pytest.mark.parametrize(
+    "error", [CircuitOpenError, PermanentFailureError, MaxRetriesExceededError]
+)
+def test_what_is_named_is_retried(kind, error):
+    """An open breaker and an inner retry that gave up are, where the filter names them."""
+    assert both(kind, Flaky(1, error), Clock(), on=(OSError, error)) == "done"
+
+
+# --- functions that give coroutines --------------------------------------------------
+
+
+def test_a_lambda_of_a_coroutine():
+    """What gives an awaitable is awaited, and its failures are tried again."""
+    clock, flaky = Clock(), Flaky(2)
+
+    async def work(value):
+        return flaky(value)
+
+    assert (
+        run(execute_with_retry(lambda: work("done"), PLAIN, sleep=clock.sleep_async)) == "done"
+    )
+    assert clock == [1, 2]
+
+
+def test_a_decorated_function_that_returns_a_coroutine():
+    """The decorator waits for it as well."""
+    flaky, clock = Flaky(1), Clock()
+
+    async def work(value):
+        return flaky(value)
+
+    @retry(PLAIN, sleep=clock.sleep_async)
+    def begin(value):
+        return work(value)
+
+    assert run(begin(5)) == 5
+    assert clock == [1]
+
+
+def test_an_async_callback_of_a_plain_function():
+    """Nobody would await it."""
+
+    async def on_retry(*_args):
+        raise AssertionError("never run")
+
+    with pytest.raises(TypeError, match="on_retry is a coroutine function"):
+        both("sync", Flaky(1), Clock(), on_retry=on_retry)
+
+
+# --- what users of other packages have ------------------------------------------------
+
+
+@kinds
+def test_a_limit_of_time(kind):
+    """No try begins after the timeout: waits of 1, 2 and 4 seconds do not fit into 5."""
+    clock, function = Clock(), Flaky(99)
+
+    with pytest.raises(MaxRetriesExceededError, match="failed 3 times"):
+        both(kind, function, clock, timeout=5, clock=lambda: sum(clock))
+
+    assert clock == [1, 2]
+
+
+@kinds
+def test_the_last_error_itself(kind):
+    """Reraise gives the error of the last try in the place of ours."""
+    with pytest.raises(OSError, match="failure 4"):
+        both(kind, Flaky(99), Clock(), reraise=True)
+
+
+@kinds
+def test_a_result_is_tried_again(kind):
+    """A result that is not good counts as a failure, and has no error."""
+    results, told = [None, None, 5], []
+
+    def tell(*args):
+        told.append(args)
+
+    options = {"on_result": lambda result: result is None, "on_retry": tell}
+
+    assert both(kind, lambda: results.pop(0), Clock(), **options) == 5
+    assert told == [(1, None, 1), (2, None, 2)]
+
+
+@kinds
+def test_results_that_stay_bad(kind):
+    """After the last try they are an error, or, with reraise, what the function returned."""
+    options = {"on_result": lambda result: result is None}
+
+    with pytest.raises(MaxRetriesExceededError, match="4 times, at last with the result None"):
+        both(kind, lambda: None, Clock(), **options)
+    assert both(kind, lambda: None, Clock(), reraise=True, **options) is None
+
+
+@kinds
+def test_a_wait_that_the_error_asks_for(kind):
+    """A Retry-After goes before the policy; None leaves it; max_delay is above both."""
+    waits = iter([30.0, None, 500.0])
+    clock = Clock()
+
+    both(kind, Flaky(3), clock, wait=lambda _error: next(waits), max_delay=60)
+
+    assert clock == [30, 2, 60]
+
+
+def test_a_block():
+    """Each try of a block has a number; errors are swallowed until the last."""
+    clock, flaky, numbers = Clock(), Flaky(2), []
+
+    for attempt in retry_context(PLAIN, on=OSError, sleep=clock.sleep):
+        with attempt:
+            numbers.append(attempt.num)
+            result = flaky()
+
+    assert (result, numbers, clock) == ("done", [1, 2, 3], [1, 2])
+
+
+def test_an_async_block():
+    """The waits of an async for are awaited, and so is on_retry."""
+    clock, flaky = Clock(), Flaky(1)
+
+    async def on_retry(*_args):
+        clock.append("told")
+
+    async def block():
+        async for attempt in retry_context(PLAIN, sleep=clock.sleep_async, on_retry=on_retry):
+            with attempt:
+                result = flaky()
+        return result
+
+    assert run(block()) == "done"
+    assert clock == ["told", 1]
+
+
+@pytest.mark.parametrize(
+    ("error", "reraise", "raised"),
+    [
+        (OSError, False, MaxRetriesExceededError),
+        (OSError, True, OSError),
+        (KeyError, False, KeyError),
+        (KeyboardInterrupt, False, KeyboardInterrupt),
+    ],
+)
+def test_a_block_that_fails(error, reraise, raised):
+    """It ends as a function does."""
+    flaky = Flaky(99, error)
+    attempts = retry_context(PLAIN, on=OSError, sleep=Clock().sleep, reraise=reraise)
+
+    def block():
+        for attempt in attempts:
+            with attempt:
+                flaky()
+
+    with pytest.raises(raised):
+        block()
+
+    assert flaky.calls == (4 if error is OSError else 1)
+
+
+@pytest.mark.parametrize("entered", [True, False])
+def test_a_block_that_is_left(entered):
+    """Without a failure there is one try."""
+    numbers = []
+    for attempt in retry_context(PLAIN):
+        numbers.append(attempt.num)
+        if entered:
+            with attempt:
+                pass
+
+    assert numbers == [1]
+
+
+def test_a_block_has_no_result():
+    """What would never be asked is refused."""
+    with pytest.raises(ConfigurationError, match="on_result: a block has no result"):
+        retry_context(on_result=bool)
+
+
+@pytest.fixture
+def switches():
+    """What is turned on for all of the process is turned off again."""
+    yield
+    set_active(True)
+    set_testing(False)
+
+
+@kinds
+@pytest.mark.usefixtures("switches")
+def test_turned_off(kind):
+    """Each function is called once, and its own error is raised."""
+    set_active(False)
+
+    assert not is_active()
+    with pytest.raises(OSError, match="failure 1"):
+        both(kind, Flaky(1), Clock())
+    assert both(kind, lambda: None, Clock(), on_result=lambda _: True) is None
+
+
+@kinds
+@pytest.mark.usefixtures("switches")
+def test_in_tests_nothing_waits(kind):
+    """As many tries as are said, and no seconds between them."""
+    clock, function = Clock(), Flaky(2)
+
+    set_testing(True, attempts=3)
+    assert both(kind, function, clock) == "done"
+    set_testing(True)
+    with pytest.raises(MaxRetriesExceededError, match="failed once"):
+        both(kind, Flaky(9), clock)
+
+    assert clock == [0, 0]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"timeout": 0},
+        {"timeout": "5"},
+        {"timeout": True},
+        {"wait": 5},
+        {"wait": asks},
+        {"on_result": asks},
+        {"on_result": 5},
+    ],
+)
+def test_wrong_options(options):
+    """They are refused at once, by their names."""
+    (name,) = options
+    with pytest.raises(ConfigurationError, match=f"{name}="):
+        retry(**options)
 
 
 @pytest.mark.parametrize("delay", [0, -1])
