@@ -79,10 +79,10 @@ def restore_locked(
             snapshot, skipped = snapshots.load_newest(draft, job, files)
         else:
             snapshot, skipped = snapshots.load(ident, draft, files), []
-        meta, feeds = _prepare(draft, store)
+        before = max(witness.read(jobdir).commits, _commits(store))
+        meta, feeds = _prepare(draft, store, before)
         aside = _set_aside(store, jobdir / _ASIDE)
         _put_files(files, jobdir)
-        witness.forget(jobdir)
         draft.replace(store)
     finally:
         _remove(draft, files)
@@ -111,8 +111,21 @@ def _state(store: Path) -> dict[str, bytes]:
         return {}
 
 
-def _prepare(draft: Path, old: Path) -> tuple[dict[str, Any], dict[str, int]]:
-    """Tell the restored store that its feeds have grown since, and of feeds that came since."""
+def _commits(store: Path) -> int:
+    """How many a store has seen; 0 when it can't say."""
+    try:
+        with closing(SQLiteStore(store, read_only=True)) as opened:
+            return opened.commits()
+    except (CheckpointError, sqlite3.Error):
+        return 0
+
+
+def _prepare(draft: Path, old: Path, before: int) -> tuple[dict[str, Any], dict[str, int]]:
+    """Tell the restored store that its feeds have grown since, and of feeds that came since.
+
+    It counts on from *before*, the commits of the store whose place it takes: so it is newer
+    than what was noted of that one, whenever a kill comes.
+    """
     values = ValueCodec(allow_pickle=False)
     with closing(SQLiteStore(draft)) as store:
         state = StateRegistry(store.state(), values)
@@ -121,7 +134,8 @@ def _prepare(draft: Path, old: Path) -> tuple[dict[str, Any], dict[str, int]]:
         later = _later_feeds(old, meta, {record.name for record in feeds})
         meta["clean"] = False  # or a longer feed would be refused as changed
         known = {record.name: values.encode(asdict(record)) for record in later}
-        store.commit(Changes(state={META: values.encode(meta), **known}))
+        changes = Changes(state={META: values.encode(meta), **known}, forced=True)
+        store.commit(changes, after=before)
     cuts = {record.path: _length(record) for record in feeds + later if not record.spooled}
     return meta, cuts
 
