@@ -17,6 +17,7 @@ from scrapy_resilience.checkpoint.layout import LOCK, META, STORE
 from scrapy_resilience.checkpoint.lock import FileLock
 from scrapy_resilience.checkpoint.progress import about
 from scrapy_resilience.checkpoint.state import StateRegistry
+from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.exceptions import CheckpointError, SnapshotError
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.sqlite import SQLiteStore
@@ -79,11 +80,16 @@ def restore_locked(
             snapshot, skipped = snapshots.load_newest(draft, job, files)
         else:
             snapshot, skipped = snapshots.load(ident, draft, files), []
+        reach("restore/loaded")
         before = max(witness.read(jobdir).commits, _commits(store))
         meta, feeds = _prepare(draft, store, before)
+        reach("restore/prepared")
         aside = _set_aside(store, jobdir / _ASIDE)
+        reach("restore/kept")
         _put_files(files, jobdir)
+        reach("restore/files")
         draft.replace(store)
+        reach("restore/replaced")
     finally:
         _remove(draft, files)
     sync_folder(jobdir)

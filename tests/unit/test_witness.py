@@ -58,9 +58,7 @@ def test_a_note_that_is_behind(jobdir, note):
     open_store(jobdir, Config()).close()
 
 
-@pytest.mark.parametrize(
-    "text", ["", "\n", "5", "torn", "\xff", f"{9:020d}\n"]
-)
+@pytest.mark.parametrize("text", ["", "\n", "5", "torn", "\xff", f"{9:020d}\n"])
 def test_a_note_that_is_none(jobdir, text):
     """A kill within the first note is no damage."""
     (jobdir / WITNESS).write_text(text, encoding="latin-1")
