@@ -162,7 +162,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
             self.committer = Committer(
                 job.store, self.frontier, self._stats, patience=job.config.storage_timeout
             )
-            self.committer.on_written += [partial(wake, engine), job.committed]
+            self.committer.on_written.append(partial(wake, engine))
             self.committer.contributors.append(self._contribute)
             self.crawler.signals.connect(self._spider_idle, signals.spider_idle)
             self.crawler.signals.connect(self._engine_stopped, signals.engine_stopped)
@@ -192,7 +192,6 @@ class ResilientScheduler(Refusing, BaseScheduler):
             raise refusal from error
         self.frontier.committed(changes)
         reach("job/begun")
-        job.committed()
         if job.stock is not None:
             logger.info(
                 "Imported %d requests and %d fingerprints of Scrapy's own scheduler (its files "

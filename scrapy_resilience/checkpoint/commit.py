@@ -158,7 +158,11 @@ class Committer:
         self._stats.max_value(STAT_WRITE_MAX, _clock.stopwatch() - started)
 
     def write_now(self, changes: Changes) -> None:
-        """Write a few rows before the next line runs, behind what is being written."""
+        """Write a few rows before the next line runs, behind what is being written.
+
+        Not even a power loss takes them back: a feed of which nobody knows can't be cut.
+        """
+        changes.forced = True
         self._thread.submit(self._store.commit, changes).result()
 
     def close(self) -> None:

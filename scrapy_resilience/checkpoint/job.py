@@ -16,7 +16,6 @@ from scrapy.utils.misc import load_object
 
 from scrapy_resilience import _clock
 from scrapy_resilience._scrapy import arguments_of, fail_quietly, owns_job
-from scrapy_resilience.checkpoint import witness
 from scrapy_resilience.checkpoint.barrier import Barrier
 from scrapy_resilience.checkpoint.feeds import FeedRecord, is_intact, records, recover
 from scrapy_resilience.checkpoint.filesystem import warn_if_remote
@@ -28,10 +27,10 @@ from scrapy_resilience.checkpoint.spool import remove_strays
 from scrapy_resilience.checkpoint.state import OWN, StateRegistry
 from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.checkpoint.stock_job import StockJob
+from scrapy_resilience.checkpoint.witness import open_witnessed
 from scrapy_resilience.core.totals import add_stats
 from scrapy_resilience.exceptions import CheckpointError, ConfigurationError, ResilienceError
 from scrapy_resilience.frontier.codec import ValueCodec
-from scrapy_resilience.frontier.sqlite import SQLiteStore
 from scrapy_resilience.names import STAT_INCOMPLETE, STAT_REQUESTS_DONE, STAT_TOTAL_PREFIX
 from scrapy_resilience.settings import Config
 
@@ -139,7 +138,6 @@ class Job:
             "created": _clock.wall(),
             "runs": 0,
         }
-        self.meta["commits"] = self.meta.get("commits", 0) + 1
         self.resumed = self.meta["runs"] > 0
         self._refuse_foreign(spider)
         self._check_arguments(arguments)
@@ -218,7 +216,6 @@ class Job:
         """All named state, as part of a commit."""
         self._totals = self.totals(stats)
         self.meta.update(
-            commits=self.meta["commits"] + 1,
             items=self._totals.get("item_scraped_count", 0),
             done=self._totals.get(STAT_REQUESTS_DONE, 0),
             pending=pending,
@@ -226,10 +223,6 @@ class Job:
             last_checkpoint=_clock.wall(),
         )
         changes.state.update(self.state.changed())
-
-    def committed(self) -> None:
-        """What was contributed last is durable."""
-        witness.note(self.path, self.meta["commits"])
 
     def close(self) -> None:
         self.store.close()
@@ -358,7 +351,7 @@ def read_report(path: Path) -> dict[str, Any]:
     """What ``status`` shows. Raises :exc:`CheckpointError` when *path* is no job."""
     if not (path / STORE).is_file():
         raise CheckpointError(f"{path} is no job of scrapy_resilience: it has no {STORE}")
-    store = SQLiteStore(path / STORE, read_only=True)
+    store = open_witnessed(path, read_only=True)
     try:
         values = ValueCodec(allow_pickle=False)
         stored = store.state()

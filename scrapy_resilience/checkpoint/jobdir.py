@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, Final
 from scrapy_resilience.checkpoint.layout import LOCK, META, STORE
 from scrapy_resilience.checkpoint.lock import FileLock
 from scrapy_resilience.checkpoint.steps import reach
+from scrapy_resilience.checkpoint.witness import open_witnessed
 from scrapy_resilience.exceptions import CheckpointError, ResilienceError
 from scrapy_resilience.frontier.codec import ValueCodec
-from scrapy_resilience.frontier.sqlite import SQLiteStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,7 +84,7 @@ def finished_meta(path: Path) -> dict[str, Any] | None:
     if not (path / STORE).is_file():
         return None
     try:
-        with closing(SQLiteStore(path / STORE, read_only=True)) as store:
+        with closing(open_witnessed(path, read_only=True)) as store:
             stored = store.state()
         meta = ValueCodec(allow_pickle=False).decode(stored[META]) if META in stored else {}
     except (ResilienceError, OSError, ValueError):

@@ -1,10 +1,16 @@
-"""Locks that end with their process, however it ends: flock, not a file that says so."""
+"""Locks that end with their process, however it ends: flock, not a file that says so.
+
+A process that is forked off shares the open files of its parent and so their locks, which
+would last until both have ended: it lets go of them at once.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from scrapy_resilience.exceptions import JobLockedError
@@ -32,13 +38,41 @@ _PAUSE: Final = 0.02
 __all__ = ["FileLock", "is_locked", "lock_fd"]
 
 
+_locked: dict[int, tuple[int, int]] = {}
+"""Descriptors that were locked, and their files: some are closed by now, or reused."""
+
+
 def lock_fd(fd: int) -> bool:
     """Lock an open file for as long as it is open; False when another one has it."""
     try:
         _try_lock(fd)
+        _locked[fd] = _file_of(fd)
     except OSError:
         return False
     return True
+
+
+def _file_of(fd: int) -> tuple[int, int]:
+    status = os.fstat(fd)
+    return status.st_dev, status.st_ino
+
+
+def _let_go() -> None:
+    """In a process that was forked off: its copies of locked files become empty ones.
+
+    They are not closed, because objects hold their numbers.
+    """
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for fd, file in _locked.items():
+        with suppress(OSError):
+            if _file_of(fd) == file:
+                os.dup2(nothing, fd, inheritable=False)
+    os.close(nothing)
+    _locked.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
 
 
 def _lock_soon(fd: int) -> bool:
@@ -66,11 +100,11 @@ class FileLock:
                 break
             os.close(fd)  # its folder was put aside meanwhile
         if not locked:
-            holder = os.read(fd, 100).decode(errors="replace").strip() or "another process"
+            holder = _holder(os.read(fd, 100))
             os.close(fd)
             raise JobLockedError(
                 f"{self.path.parent} is in use by {holder}: wait until it ends, stop it, "
-                "or use another JOBDIR"
+                f"or use another JOBDIR (`fuser {self.path}` names all that hold it)"
             )
         os.ftruncate(fd, 0)
         os.lseek(fd, 0, os.SEEK_SET)
@@ -92,6 +126,11 @@ class FileLock:
 
     def __del__(self) -> None:
         self.release()
+
+
+def _holder(text: bytes) -> str:
+    found = re.fullmatch(rb"process (\d+)", text.strip())
+    return f"process {int(found[1])}" if found else "another process"
 
 
 def is_locked(path: Path) -> bool:

@@ -14,7 +14,7 @@ from scrapy_resilience.snapshots.store import About
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["RUNNING", "about", "commits", "job_id"]
+__all__ = ["RUNNING", "about", "job_id"]
 
 RUNNING: Final = OWN + "running_seconds"
 """Seconds that the job has run, over all runs."""
@@ -41,11 +41,6 @@ def about(state: Mapping[str, bytes]) -> About:
         reason=meta.get("reason"),
         files=_spools(state),
     )
-
-
-def commits(state: Mapping[str, bytes]) -> int:
-    """How many commits the job has seen."""
-    return int((_load(state, META) or {}).get("commits", 0))
 
 
 def _spools(state: Mapping[str, bytes]) -> dict[str, int]:

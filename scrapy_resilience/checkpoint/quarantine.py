@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from scrapy_resilience.checkpoint import witness
 from scrapy_resilience.checkpoint.layout import DAMAGED, STORE
-from scrapy_resilience.checkpoint.progress import commits
 from scrapy_resilience.checkpoint.restore import restore_locked
+from scrapy_resilience.checkpoint.witness import open_witnessed
 from scrapy_resilience.exceptions import DamagedError, SnapshotError, SnapshotKeyError
-from scrapy_resilience.frontier.sqlite import SQLiteStore
 from scrapy_resilience.snapshots import verification
 from scrapy_resilience.snapshots.store import store_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from scrapy_resilience.frontier.sqlite import SQLiteStore
     from scrapy_resilience.settings import Config
 
 __all__ = ["mark_damaged", "open_store"]
@@ -31,40 +32,37 @@ def open_store(jobdir: Path, config: Config) -> SQLiteStore:
     Raises :exc:`DamagedError` when there is none, and :exc:`SnapshotKeyError`.
     """
     try:
-        return _open_sound(jobdir, config)
+        _check(jobdir)
     except DamagedError as error:
         _go_back(jobdir, config, error)
-    return SQLiteStore(jobdir / STORE, power_loss_safe=config.power_loss_safe)
+    return open_witnessed(jobdir, power_loss_safe=config.power_loss_safe)
 
 
-def _open_sound(jobdir: Path, config: Config) -> SQLiteStore:
+def _check(jobdir: Path) -> None:
+    """Read the store, and change nothing: a damaged one may still be worth a look."""
     path = jobdir / STORE
     if (jobdir / DAMAGED).exists():
-        raise DamagedError((jobdir / DAMAGED).read_text(encoding="utf-8"))
-    witnessed, has_log = witness.witnessed(jobdir), witness.has_log(jobdir)
-    if not path.exists() and (witnessed or any((jobdir / "snapshots").glob("*.snapshot"))):
-        raise DamagedError(f"{path} is gone")
-    store = SQLiteStore(path, power_loss_safe=config.power_loss_safe)
-    try:
-        if verification.is_small(path):
-            store.verify()
-        else:  # the rest is read beside the crawl
-            store.lanes(), store.delayed(), store.state(), store.outputs()
-        if not has_log:
-            _refuse_older(store, witnessed)
-    except sqlite3.DatabaseError as error:
-        store.close()
-        raise DamagedError(f"{path} is damaged: {error}") from error
-    except DamagedError:
-        store.close()
-        raise
-    return store
-
-
-def _refuse_older(store: SQLiteStore, witnessed: int) -> None:
-    lost, path = witnessed - commits(store.state()), store.path
-    if lost > 0:
-        raise DamagedError(f"{path} lacks {lost} commits: its log {path}-wal was removed")
+        raise DamagedError((jobdir / DAMAGED).read_text(encoding="utf-8", errors="replace"))
+    noted = witness.read(jobdir)
+    if not path.exists():
+        if noted.commits or any((jobdir / "snapshots").glob("*.snapshot")):
+            raise DamagedError(f"{path} is gone")
+        return
+    with closing(open_witnessed(jobdir, read_only=True)) as store:
+        try:
+            if verification.is_small(path):
+                store.verify()
+            else:  # the rest is read beside the crawl
+                store.lanes(), store.delayed(), store.state(), store.outputs()
+        except sqlite3.DatabaseError as error:
+            raise DamagedError(f"{path} is damaged: {error}") from error
+        if lost := noted.lacking(store.commits()):
+            logger.warning(
+                "%s lacks its last %d commits, as after a power loss: what they held is done "
+                "again, and feeds are cut back",
+                path,
+                lost,
+            )
 
 
 def mark_damaged(jobdir: Path, why: object) -> None:

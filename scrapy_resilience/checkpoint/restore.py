@@ -17,6 +17,7 @@ from scrapy_resilience.checkpoint.layout import LOCK, META, STORE
 from scrapy_resilience.checkpoint.lock import FileLock
 from scrapy_resilience.checkpoint.progress import about
 from scrapy_resilience.checkpoint.state import StateRegistry
+from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.exceptions import CheckpointError, SnapshotError
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.sqlite import SQLiteStore
@@ -79,11 +80,16 @@ def restore_locked(
             snapshot, skipped = snapshots.load_newest(draft, job, files)
         else:
             snapshot, skipped = snapshots.load(ident, draft, files), []
-        meta, feeds = _prepare(draft, store)
+        reach("restore/loaded")
+        before = max(witness.read(jobdir).commits, _commits(store))
+        meta, feeds = _prepare(draft, store, before)
+        reach("restore/prepared")
         aside = _set_aside(store, jobdir / _ASIDE)
+        reach("restore/kept")
         _put_files(files, jobdir)
-        witness.forget(jobdir)
+        reach("restore/files")
         draft.replace(store)
+        reach("restore/replaced")
     finally:
         _remove(draft, files)
     sync_folder(jobdir)
@@ -111,8 +117,21 @@ def _state(store: Path) -> dict[str, bytes]:
         return {}
 
 
-def _prepare(draft: Path, old: Path) -> tuple[dict[str, Any], dict[str, int]]:
-    """Tell the restored store that its feeds have grown since, and of feeds that came since."""
+def _commits(store: Path) -> int:
+    """How many a store has seen; 0 when it can't say."""
+    try:
+        with closing(SQLiteStore(store, read_only=True)) as opened:
+            return opened.commits()
+    except (CheckpointError, sqlite3.Error):
+        return 0
+
+
+def _prepare(draft: Path, old: Path, before: int) -> tuple[dict[str, Any], dict[str, int]]:
+    """Tell the restored store that its feeds have grown since, and of feeds that came since.
+
+    It counts on from *before*, the commits of the store whose place it takes: so it is newer
+    than what was noted of that one, whenever a kill comes.
+    """
     values = ValueCodec(allow_pickle=False)
     with closing(SQLiteStore(draft)) as store:
         state = StateRegistry(store.state(), values)
@@ -121,7 +140,8 @@ def _prepare(draft: Path, old: Path) -> tuple[dict[str, Any], dict[str, int]]:
         later = _later_feeds(old, meta, {record.name for record in feeds})
         meta["clean"] = False  # or a longer feed would be refused as changed
         known = {record.name: values.encode(asdict(record)) for record in later}
-        store.commit(Changes(state={META: values.encode(meta), **known}))
+        changes = Changes(state={META: values.encode(meta), **known}, forced=True)
+        store.commit(changes, after=before)
     cuts = {record.path: _length(record) for record in feeds + later if not record.spooled}
     return meta, cuts
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["STEPS", "reach", "reached"]
+__all__ = ["RESTORE_STEPS", "STEPS", "reach", "reached"]
 
 STEPS: Final = (
     "job/created",
@@ -27,6 +27,15 @@ STEPS: Final = (
     "close/committed",
     "close/last",
 )
+
+RESTORE_STEPS: Final = (
+    "restore/loaded",
+    "restore/prepared",
+    "restore/kept",
+    "restore/files",
+    "restore/replaced",
+)
+"""Of going back to a snapshot."""
 
 reached: list[Callable[[str], None]] = []
 """Called with the name of each step: empty but in tests."""

@@ -1,56 +1,136 @@
-"""A number beside the store that tells when the store goes back behind our back.
+"""A note beside the store that tells when the store goes back behind our back.
 
-The latest commits are in SQLite's write-ahead log only. When a killed job loses that file,
-what is left is a sound store of an older moment, perhaps of the very first one, and the
-job would write again what its feeds hold. So each commit is counted, in the store and,
-when it is durable, in a file of its own: the store has at least as many. A kill between
-the two leaves the file behind the store, which is fine.
+The latest commits are in SQLite's write-ahead log only. When a killed job loses that log, or
+a bit of it, SQLite ignores what comes behind the damage: what is left is a sound store of an
+older moment, perhaps of the very first one, and the job would write again what its feeds
+hold. So commits are counted, in the store and, when each is durable, in a file of its own:
+the store has at least as many. A kill between the two leaves the file behind, which is fine.
 
-A store that lacks commits *and* its log is damaged. One that lacks commits and has a log
-was hit by a power loss: that is SQLite's matter.
+A kill takes no commit. A power loss may take those that were not forced to the disk, and only
+it: so the note names the boot of the operating system, and the latest commit that was forced.
 """
 
 from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+from zlib import crc32
 
 from scrapy_resilience.checkpoint.layout import STORE, WITNESS
+from scrapy_resilience.exceptions import DamagedError
+from scrapy_resilience.frontier.sqlite import SQLiteStore
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
-__all__ = ["forget", "has_log", "note", "witnessed"]
+__all__ = ["Note", "noter", "open_witnessed", "read", "write"]
+
+_BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
+_WIDTH: Final = 78
+"""Two numbers and a UUID: each note covers the one before."""
 
 
-def note(jobdir: Path, commits: int) -> None:
-    """A commit is durable. Not having noted it, on a full disk, does no harm.
+class Note(NamedTuple):
+    """What is known of a store."""
 
-    Written in one step over what is there: a kill leaves the number before or this one.
+    commits: int = 0
+    """It has as many at the least."""
+    forced: int = 0
+    """It has as many after a power loss, too."""
+    boot: str = ""
+    """In which boot of the operating system that was so; empty where that is unknown."""
+
+    def lacking(self, commits: int) -> int:
+        """How many commits a store lacks that has so many."""
+        return max(self.commits - commits, 0)
+
+    def is_damage(self, commits: int) -> bool:
+        """Whether it is more than what a power loss may take."""
+        same = self.boot and self.boot == _boot()
+        return commits < (self.commits if same else self.forced)
+
+
+@cache
+def _boot() -> str:
+    """Another text after each boot. Linux has one; elsewhere it is not known."""
+    try:
+        return _BOOT.read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return ""
+
+
+def read(jobdir: Path) -> Note:
+    """What was noted; an empty note when nobody knows."""
+    try:
+        text, check = (jobdir / WITNESS).read_text(encoding="ascii").rsplit(maxsplit=1)
+        commits, forced, *boot = text.split()
+        if check != _check(text):
+            return Note()
+        return Note(int(commits), int(forced), "".join(boot))
+    except (OSError, ValueError):  # not there, damaged, or a kill came while it was written
+        return Note()
+
+
+def write(jobdir: Path, note: Note) -> None:
+    """Write over what is there in one step: a kill leaves the note before or this one.
+
+    Not having noted a commit, on a full disk, does no harm.
     """
+    text = f"{note.commits:020d} {note.forced:020d} {note.boot}".rstrip()
     with suppress(OSError):
         fd = os.open(jobdir / WITNESS, os.O_WRONLY | os.O_CREAT, 0o600)
         try:
-            os.write(fd, b"%020d\n" % commits)
+            os.write(fd, f"{text:{_WIDTH}} {_check(text)}\n".encode())
         finally:
             os.close(fd)
 
 
-def witnessed(jobdir: Path) -> int:
-    """How many commits the store has at the least; 0 when nobody knows."""
-    try:
-        return int((jobdir / WITNESS).read_text(encoding="ascii"))
-    except (OSError, ValueError):  # not there, or a kill came while it was written
-        return 0
+def _check(text: str) -> str:
+    return f"{crc32(text.encode()):08x}"
 
 
-def forget(jobdir: Path) -> None:
-    """The store is about to be replaced by one of another moment."""
-    (jobdir / WITNESS).unlink(missing_ok=True)
+def noter(jobdir: Path) -> Callable[[int, bool], None]:
+    """To be called with the number of each durable commit, and whether it was forced."""
+    forced_before = read(jobdir).forced
+
+    def note(commits: int, forced: bool) -> None:  # noqa: FBT001 - called in one place
+        nonlocal forced_before
+        if forced:
+            forced_before = commits
+        write(jobdir, Note(commits, forced_before, _boot()))
+
+    return note
 
 
-def has_log(jobdir: Path) -> bool:
-    """To be asked before the store is opened, which makes an empty log."""
-    log = jobdir / f"{STORE}-wal"
-    return log.exists() and log.stat().st_size > 0
+def open_witnessed(
+    jobdir: Path, *, read_only: bool = False, power_loss_safe: bool = False
+) -> SQLiteStore:
+    """The store of a job, whose commits are noted.
+
+    Raises :exc:`DamagedError` for one that lacks some, and leaves it as it is.
+    """
+    noted = read(jobdir)  # before the store is: a running job goes on
+    path = jobdir / STORE
+    if path.exists():
+        store = SQLiteStore(path, read_only=True)
+        try:
+            _refuse_older(store, noted)
+        except BaseException:
+            store.close()
+            raise
+        if read_only:
+            return store
+        store.close()
+    return SQLiteStore(path, power_loss_safe=power_loss_safe, on_commit=noter(jobdir))
+
+
+def _refuse_older(store: SQLiteStore, noted: Note) -> None:
+    commits = store.commits()
+    if noted.is_damage(commits):
+        raise DamagedError(
+            f"{store.path} lacks {noted.lacking(commits)} commits: its log {store.path}-wal "
+            "was removed or is damaged, or an older copy was put back"
+        )

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from scrapy_resilience.checkpoint.layout import DAMAGED, LOCK, META, STORE
 from scrapy_resilience.checkpoint.lock import FileLock
+from scrapy_resilience.checkpoint.witness import open_witnessed
 from scrapy_resilience.exceptions import CheckpointError, DamagedError
 from scrapy_resilience.frontier.codec import ValueCodec
-from scrapy_resilience.frontier.sqlite import SQLiteStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from scrapy_resilience.frontier.sqlite import SQLiteStore
 
 __all__ = ["load_meta", "open_job", "values"]
 
@@ -33,8 +35,8 @@ def open_job(jobdir: Path, *, write: bool = False) -> Iterator[SQLiteStore]:
         lock.acquire()
     try:
         if write and (jobdir / DAMAGED).exists():
-            raise DamagedError((jobdir / DAMAGED).read_text(encoding="utf-8"))
-        with closing(SQLiteStore(jobdir / STORE, read_only=not write)) as store:
+            raise DamagedError((jobdir / DAMAGED).read_text(encoding="utf-8", errors="replace"))
+        with closing(open_witnessed(jobdir, read_only=not write)) as store:
             yield store
     finally:
         lock.release()

@@ -83,13 +83,22 @@ class SQLiteStore:
     Two connections: one writes, in whatever thread calls :meth:`commit`; the other only
     reads, in the thread that made the store. (Two that write or checkpoint at once meet
     SQLite's WAL-reset bug, up to 3.51.2.)
+
+    *on_commit* is called after each commit, in its thread, with :meth:`commits` and whether
+    the commit was forced to the disk.
     """
 
     def __init__(
-        self, path: Path | str, *, read_only: bool = False, power_loss_safe: bool = False
+        self,
+        path: Path | str,
+        *,
+        read_only: bool = False,
+        power_loss_safe: bool = False,
+        on_commit: Callable[[int, bool], None] = lambda *_: None,
     ) -> None:
         self.path = Path(path)
-        self._synchronous = "FULL" if power_loss_safe else "NORMAL"
+        self._power_loss_safe = power_loss_safe
+        self._on_commit = on_commit
         self._writer: sqlite3.Connection | None = None
         if not read_only:
             self._writer = self._open_writer()
@@ -106,7 +115,7 @@ class SQLiteStore:
             connection.executescript(
                 f"BEGIN IMMEDIATE; CREATE TABLE {_LETTERS}PRAGMA user_version={SCHEMA}; COMMIT;"
             )
-        connection.execute(f"PRAGMA synchronous={self._synchronous}")
+        _force(connection, force=self._power_loss_safe)
         connection.execute("PRAGMA cache_size=-16000")
         connection.execute("PRAGMA wal_autocheckpoint=4000")  # of 8 kB: 32 MB
         connection.execute("PRAGMA temp_store=MEMORY")  # where fingerprints are sorted
@@ -220,13 +229,21 @@ class SQLiteStore:
         return [fingerprint for fingerprint, _ in found]
 
     def last_number(self) -> int:
+        return self._counters(self._reader)["last_number"]
+
+    def commits(self) -> int:
+        """How many commits the store has seen."""
+        return self._counters(self._reader)["commits"]
+
+    def _counters(self, connection: sqlite3.Connection) -> dict[str, int]:
         query = 'SELECT name, value, "check" FROM counters'
-        for name, value, check in self._reader.execute(query).fetchall():
-            self._expect(check, check_of_number("last_number", value))
-            if name != "last_number":
+        found = {"last_number": 0, "commits": 0}
+        for name, value, check in connection.execute(query).fetchall():
+            self._expect(check, check_of_number(name, value))
+            if name not in found:
                 raise self._damaged("a counter has lost its name")
-            return int(value)
-        return 0
+            found[name] = value
+        return found
 
     def start_keys(self) -> Iterator[int]:
         for key, check in self._reader.execute('SELECT key, "check" FROM start_keys'):
@@ -305,23 +322,37 @@ class SQLiteStore:
             rest()
             after = letters[-1].number
         deque(self.start_keys(), maxlen=0)
-        self.outputs(), self.state(), self.last_number()
+        self.outputs(), self.state(), self._counters(self._reader)
 
     # --- writing ---
 
-    def commit(self, changes: Changes) -> None:
+    def commit(self, changes: Changes, *, after: int = 0) -> None:
+        """*after*: how many commits came before at the least, of a store that was put back."""
         assert self._writer is not None, "the store was opened to read only"
         for sync in changes.syncs:
             sync()
-        execute = self._writer.execute
-        execute("BEGIN IMMEDIATE")
+        force = changes.forced and not self._power_loss_safe
+        if force:
+            _force(self._writer, force=True)
         try:
-            self._write(self._writer, changes)
-            execute("COMMIT")
+            number = self._transact(self._writer, changes, after)
+        finally:
+            if force:
+                _force(self._writer, force=False)
+        self._on_commit(number, changes.forced or self._power_loss_safe)
+
+    def _transact(self, writer: sqlite3.Connection, changes: Changes, after: int) -> int:
+        writer.execute("BEGIN IMMEDIATE")
+        try:
+            number = max(self._counters(writer)["commits"], after) + 1
+            self._write(writer, changes)
+            _count(writer, "commits", number)
+            writer.execute("COMMIT")
         except BaseException:
-            if self._writer.in_transaction:  # SQLite may have rolled back by itself
-                execute("ROLLBACK")
+            if writer.in_transaction:  # SQLite may have rolled back by itself
+                writer.execute("ROLLBACK")
             raise
+        return number
 
     def _write(self, writer: sqlite3.Connection, changes: Changes) -> None:
         _many(writer, "INSERT INTO gone VALUES {rows}", sorted(changes.deletes))
@@ -366,14 +397,7 @@ class SQLiteStore:
             [(number,) for number in changes.answered],
         )
         if changes.inserts:
-            self._write_last_number(writer, max(row.number for row in changes.inserts))
-
-    def _write_last_number(self, writer: sqlite3.Connection, number: int) -> None:
-        writer.execute(
-            "INSERT INTO counters VALUES ('last_number', ?, ?) ON CONFLICT (name) DO UPDATE "
-            'SET value=excluded.value, "check"=excluded."check" WHERE excluded.value > value',
-            (number, check_of_number("last_number", number)),
-        )
+            _count(writer, "last_number", max(row.number for row in changes.inserts))
 
     def pin(self) -> None:
         """One read transaction for many queries: each of its own costs locks, 15 µs."""
@@ -389,6 +413,20 @@ class SQLiteStore:
         self._reader.close()
         if self._writer is not None:
             self._writer.close()  # checkpoints the WAL and removes it
+
+
+def _force(connection: sqlite3.Connection, *, force: bool) -> None:
+    """Whether each commit is forced to the disk."""
+    connection.execute(f"PRAGMA synchronous={'FULL' if force else 'NORMAL'}")
+
+
+def _count(writer: sqlite3.Connection, name: str, number: int) -> None:
+    """A counter never goes back."""
+    writer.execute(
+        "INSERT INTO counters VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE "
+        'SET value=excluded.value, "check"=excluded."check" WHERE excluded.value > value',
+        (name, number, check_of_number(name, number)),
+    )
 
 
 def _schema_of(connection: sqlite3.Connection) -> int:

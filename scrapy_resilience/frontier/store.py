@@ -83,6 +83,8 @@ class Changes:
     """Numbers of letters that are taken away."""
     syncs: list[Callable[[], None]] = field(default_factory=list)
     """Called before the changes are written, in the thread that writes them."""
+    forced: bool = False
+    """Whether not even a power loss may take them back, whatever the settings."""
 
 
 class Store(Protocol):

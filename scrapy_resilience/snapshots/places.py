@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
@@ -78,26 +79,42 @@ def sync_folder(path: Path) -> None:
 
 
 class Remote:
-    """A folder of any store that fsspec knows."""
+    """A folder of any store that fsspec knows; one that is away may come back."""
 
     remote = True
 
     def __init__(self, url: str) -> None:
         try:
-            import fsspec.core  # noqa: PLC0415 - the extra "fsspec"
+            import fsspec  # noqa: PLC0415 - the extra "fsspec"
         except ImportError:
             raise ConfigurationError(
                 f"{_shown(url)} is a URL: run pip install 'scrapy-resilience[fsspec]', or set "
                 "RESILIENCE_SNAPSHOT_DIR to a local folder"
             ) from None
-        self._shown = _shown(url)
-        self._fs: Any
+        self._url, self._shown = url, _shown(url)
         try:
-            self._fs, self._path = fsspec.core.url_to_fs(url)
+            for part in url.split("::"):
+                fsspec.get_filesystem_class(part.partition("://")[0])
         except (ImportError, ValueError) as error:
             raise ConfigurationError(
                 f"RESILIENCE_SNAPSHOT_DIR={self._shown!r} can't be opened: {error}"
             ) from None
+
+    @cached_property
+    def _opened(self) -> tuple[Any, str]:
+        """Made when it is first needed: some clients connect, and wait for that."""
+        from fsspec.core import url_to_fs  # noqa: PLC0415 - the extra "fsspec"
+
+        found: tuple[Any, str] = url_to_fs(self._url)
+        return found
+
+    @cached_property
+    def _fs(self) -> Any:
+        return self._opened[0]
+
+    @cached_property
+    def _path(self) -> str:
+        return self._opened[1]
 
     def __str__(self) -> str:
         return self._shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sqlite3
 from contextlib import closing
@@ -9,12 +10,15 @@ from contextlib import closing
 import pytest
 from crawls import SHOP, Crawl
 
-from scrapy_resilience.checkpoint.layout import DAMAGED, STORE, WITNESS
+from scrapy_resilience.checkpoint import witness
+from scrapy_resilience.checkpoint.layout import DAMAGED, STORE
 
 pytestmark = pytest.mark.integration
 
 ITEMS = 60
 """Between two snapshots, of 240."""
+_FRAME = 32
+"""Where the first frame of a write-ahead log begins."""
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +101,46 @@ def log_emptied(job):
     (job.job / f"{STORE}-wal").touch()
 
 
-DAMAGES = [flipped, torn, emptied, gone, foreign, without_log, log_emptied]
+def log_flipped(job):
+    """Flip one bit at the beginning of the log: SQLite ignores what comes behind it."""
+    log = job.job / f"{STORE}-wal"
+    data = bytearray(log.read_bytes())
+    data[_FRAME + 100] ^= 1
+    log.write_bytes(data)
+
+
+def log_cut(job):
+    """Lose the end of the log."""
+    log = job.job / f"{STORE}-wal"
+    os.truncate(log, log.stat().st_size // 2)
+
+
+def log_page_zeroed(job):
+    """Lose a page in the middle of the log."""
+    log = job.job / f"{STORE}-wal"
+    data = bytearray(log.read_bytes())
+    start = len(data) // 3
+    data[start : start + 4096] = bytes(4096)
+    log.write_bytes(data)
+
+
+def log_header_flipped(job):
+    """Flip one bit of the log's first bytes: for SQLite there is no log then."""
+    log = job.job / f"{STORE}-wal"
+    data = bytearray(log.read_bytes())
+    data[17] ^= 1
+    log.write_bytes(data)
+
+
+LOG_DAMAGES = [
+    without_log,
+    log_emptied,
+    log_flipped,
+    log_cut,
+    log_page_zeroed,
+    log_header_flipped,
+]
+DAMAGES = [flipped, torn, emptied, gone, foreign, *LOG_DAMAGES]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -138,18 +181,19 @@ def test_generation_by_generation(job):
     job.check_items()
 
 
-@pytest.mark.parametrize("damage", [flipped, torn, emptied, foreign, without_log])
+@pytest.mark.parametrize("damage", [flipped, torn, emptied, foreign, *LOG_DAMAGES])
 def test_without_a_snapshot(job, damage):
     """A damaged store without a snapshot is refused in one line, and left as it is."""
     for path in snapshots(job):
         path.unlink()
     damage(job)
-    before = (job.job / STORE).read_bytes()
+    files = [path for path in job.job.glob(STORE + "*") if not path.name.endswith("-shm")]
+    before = [path.read_bytes() for path in files]
     items = job.path("items.jsonl").read_bytes()
 
     job.run().check_refused(STORE, "to start anew")
 
-    assert (job.job / STORE).read_bytes() == before
+    assert [path.read_bytes() for path in files] == before
     assert job.path("items.jsonl").read_bytes() == items
 
 
@@ -176,16 +220,28 @@ def test_a_log_that_was_written_into_the_store(job):
     job.check_items()
 
 
-def test_a_store_of_before_a_power_loss(job):
-    """A store that has lost its newest commits, and has a log, goes on from where it is."""
-    witness = job.job / WITNESS
-    commits = int(witness.read_text())
-    witness.write_text(f"{commits + 1}\n")
+def test_a_log_that_a_power_loss_has_torn(job):
+    """After a boot, commits that are missing at the end of a log are said, and done again."""
+    log_cut(job)
+    noted = witness.read(job.job)
+    witness.write(job.job, noted._replace(boot="another"))
 
-    job.finish()
+    run = job.run()
 
+    run.check_finished()
+    assert "a power loss" in run.log
     job.check_items()
-    assert int(witness.read_text()) > commits
+
+
+def test_a_power_loss_takes_no_feed(job):
+    """The record of a feed is forced to the disk: a store without it was damaged."""
+    for path in snapshots(job):
+        path.unlink()
+    log_flipped(job)
+    noted = witness.read(job.job)
+    witness.write(job.job, noted._replace(boot="another"))
+
+    job.run().check_refused(STORE, "to start anew")
 
 
 LARGE = """

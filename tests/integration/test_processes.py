@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import sys
@@ -494,3 +495,42 @@ def test_real_pages(tmp_path, python_docs, rng):
 
     paths = [unquote(urlsplit(item["url"]).path) for item in job.items("items/site.jsonl")]
     check_same(paths, walk_folder(root))
+
+
+POOL = """
+    import asyncio, multiprocessing, os
+    from concurrent.futures import ProcessPoolExecutor
+    from pathlib import Path
+    from shop import Base
+
+    class Shop(Base):
+        async def parse(self, response):
+            if not hasattr(self, "pool"):
+                self.pool = ProcessPoolExecutor(2, multiprocessing.get_context("fork"))
+                for _ in range(2):
+                    pid = await asyncio.get_running_loop().run_in_executor(self.pool, os.getpid)
+                    with Path("workers").open("a") as file:
+                        print(pid, file=file)
+            for output in super().parse(response):
+                yield output
+
+        def closed(self, reason):
+            self.pool.shutdown()
+"""
+
+
+def test_a_pool_of_forked_processes(crawl):
+    """Processes of a pool, which a kill leaves behind, hold neither the job nor its feeds."""
+    job = crawl(POOL)
+    job.run_until()
+    assert job.kills == 1
+    workers = {int(line) for line in job.path("workers").read_text().split()}
+    try:
+        for worker in workers:
+            os.kill(worker, 0)  # they are there
+        job.finish()
+    finally:
+        for worker in workers:
+            os.kill(worker, signal.SIGKILL)
+
+    job.check_items()

@@ -286,16 +286,17 @@ def test_one_warning_without_a_key(plain_crawl):
     assert "horse" not in sealed.log
 
 
-def test_a_place_that_fails(plain_crawl):
+@pytest.mark.parametrize("place", ["spider.py", "ftp://127.0.0.1:1/snapshots"])
+def test_a_place_that_fails(plain_crawl, place):
     """When snapshots can't be written, that is logged once and counted; all else is well."""
-    job = plain_crawl(
-        SHOP, RESILIENCE_SNAPSHOT_DIR="spider.py", RESILIENCE_SNAPSHOT_INTERVAL=0.1
-    )
+    if "://" in place:
+        pytest.importorskip("fsspec")
+    job = plain_crawl(SHOP, RESILIENCE_SNAPSHOT_DIR=place, RESILIENCE_SNAPSHOT_INTERVAL=0.1)
     run = job.run()
 
     assert (run.code, run.reason) == (0, "finished")
     assert len(run.errors) == 1
-    assert "A snapshot can't be made in spider.py (" in run.errors[0]
+    assert f"A snapshot can't be made in {place} (" in run.errors[0]
     assert run.stats["resilience/snapshots/errors"] > 1
     job.check_items()
 

@@ -120,6 +120,76 @@ def test_sigkill_frees_the_lock(path, holder):
     lock.release()
 
 
+_FORK = """
+import os, sys
+from pathlib import Path
+from scrapy_resilience.checkpoint.lock import FileLock, lock_fd
+
+lock = FileLock(Path(sys.argv[1]))
+lock.acquire()
+feed = open(sys.argv[2], "ab")
+lock_fd(feed.fileno())
+child = os.fork()
+if child == 0:
+    os.write(feed.fileno(), b"nothing")
+    sys.stdin.read()
+    os._exit(0)
+print(child, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_process_that_was_forked_off(tmp_path, path):
+    """Locks end with the process that took them, not with those that it has forked off."""
+    feed = tmp_path / "items.jsonl"
+    parent = subprocess.Popen(
+        [sys.executable, "-c", _FORK, str(path), str(feed)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with parent, feed.open("ab") as file:
+        child = int(parent.stdout.readline())
+        assert is_locked(path)
+        assert not lock_fd(file.fileno())
+
+        parent.kill()
+        parent.wait()
+
+        os.kill(child, 0)  # it is there
+        assert not is_locked(path)
+        assert lock_fd(file.fileno())
+        assert feed.read_bytes() == b""
+        parent.stdin.close()  # which ends it
+
+
+def test_a_descriptor_that_is_another_file_by_now(tmp_path, path):
+    """A process that is forked off keeps what is not locked."""
+    with path.open("ab") as first:
+        assert lock_fd(first.fileno())
+        number = first.fileno()
+    with (tmp_path / "other").open("wb") as other:
+        assert other.fileno() == number
+        child = os.fork()
+        if child == 0:
+            os.write(number, b"written")
+            os._exit(0)
+        os.waitpid(child, 0)
+    assert (tmp_path / "other").read_bytes() == b"written"
+
+
+def test_a_text_that_names_nobody(path):
+    """What else is in the file of a lock is not shown."""
+    lock = FileLock(path)
+    lock.acquire()
+    path.write_text("\x1b[2J process 1")
+
+    with pytest.raises(JobLockedError, match=r"is in use by another process: .*fuser"):
+        FileLock(path).acquire()
+    lock.release()
+
+
 def test_releasing_twice_is_no_error(path):
     """A lock that is not held may be released."""
     lock = FileLock(path)

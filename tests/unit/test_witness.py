@@ -1,60 +1,138 @@
-"""The number beside a store that tells when the store goes back."""
+"""The note beside a store that tells when the store goes back."""
 
 from __future__ import annotations
 
 import pytest
 
 from scrapy_resilience.checkpoint import witness
-from scrapy_resilience.checkpoint.layout import META, STORE, WITNESS
+from scrapy_resilience.checkpoint.layout import STORE, WITNESS
 from scrapy_resilience.checkpoint.quarantine import open_store
+from scrapy_resilience.checkpoint.witness import Note, open_witnessed
 from scrapy_resilience.exceptions import DamagedError
-from scrapy_resilience.frontier.codec import ValueCodec
-from scrapy_resilience.frontier.sqlite import SQLiteStore
 from scrapy_resilience.frontier.store import Changes
 from scrapy_resilience.settings import Config
+
+HERE, ELSEWHERE = "this-boot", "another-boot"
+
+
+@pytest.fixture(autouse=True)
+def _booted(monkeypatch):
+    """Name the boot."""
+    monkeypatch.setattr(witness, "_boot", lambda: HERE)
 
 
 @pytest.fixture
 def jobdir(tmp_path):
-    """A job that has seen five commits and was closed."""
-    store = SQLiteStore(tmp_path / STORE)
-    store.commit(Changes(state={META: ValueCodec().encode({"commits": 5})}))
+    """A job that has seen five commits, the second of which was forced, and was closed."""
+    store = open_witnessed(tmp_path)
+    for number in range(1, 6):
+        store.commit(Changes(state={"a": b"%d" % number}, forced=number == 2))
     store.close()
     return tmp_path
 
 
-@pytest.mark.parametrize("text", ["", "\n", "5", "4\n", "torn", "\xff"])
-def test_a_witness_that_is_behind_or_torn(jobdir, text):
-    """A kill between a commit and its note, or within the note, is no damage."""
+def test_what_is_noted(jobdir):
+    """Each commit is noted when it is durable, with the last one that was forced."""
+    assert witness.read(jobdir) == Note(5, 2, HERE)
+
+    store = open_witnessed(jobdir)
+    store.commit(Changes())
+    store.close()
+
+    assert witness.read(jobdir) == Note(6, 2, HERE)
+
+
+def test_a_store_that_forces_all(tmp_path):
+    """With safety from power losses each commit is a forced one."""
+    store = open_witnessed(tmp_path, power_loss_safe=True)
+    store.commit(Changes())
+    store.close()
+
+    assert witness.read(tmp_path) == Note(1, 1, HERE)
+
+
+@pytest.mark.parametrize("note", [Note(), Note(4, 2, HERE), Note(5, 5, HERE)])
+def test_a_note_that_is_behind(jobdir, note):
+    """A kill between a commit and its note is no damage."""
+    witness.write(jobdir, note)
+    open_store(jobdir, Config()).close()
+
+
+@pytest.mark.parametrize("text", ["", "\n", "5", "torn", "\xff", f"{9:020d}\n"])
+def test_a_note_that_is_none(jobdir, text):
+    """A kill within the first note is no damage."""
     (jobdir / WITNESS).write_text(text, encoding="latin-1")
     open_store(jobdir, Config()).close()
 
 
-def test_a_store_that_went_back(jobdir):
-    """A store with fewer commits than were noted, and without a log, is damaged."""
-    witness.note(jobdir, 7)
+def test_each_flipped_bit_of_a_note_is_found(jobdir):
+    """Whatever bit is another one, there is no note or the same one."""
+    path, noted = jobdir / WITNESS, witness.read(jobdir)
+    whole = path.read_bytes()
+    for place in range(len(whole) * 8):
+        damaged = bytearray(whole)
+        damaged[place // 8] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        assert witness.read(jobdir) in {Note(), noted}
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_store_that_went_back(jobdir, read_only):
+    """A store with fewer commits than were noted is damaged, and left alone."""
+    witness.write(jobdir, Note(7, 2, HERE))
+    before = (jobdir / STORE).read_bytes()
+
+    with pytest.raises(DamagedError, match="lacks 2 commits"):
+        open_witnessed(jobdir, read_only=read_only)
+
+    assert (jobdir / STORE).read_bytes() == before
+
+
+def test_a_power_loss(jobdir, caplog):
+    """After a boot, commits that were not forced may be missing: that is said."""
+    witness.write(jobdir, Note(7, 5, ELSEWHERE))
+
+    open_store(jobdir, Config()).close()
+
+    assert "lacks its last 2 commits, as after a power loss" in caplog.text
+
+
+@pytest.mark.parametrize("boot", ["", ELSEWHERE])
+def test_what_a_power_loss_does_not_take(jobdir, boot):
+    """A store that lacks a commit that was forced is damaged after any boot."""
+    witness.write(jobdir, Note(7, 6, boot))
     with pytest.raises(DamagedError, match="lacks 2 commits"):
         open_store(jobdir, Config())
 
 
-def test_a_store_that_was_restored(jobdir):
-    """Once the number is forgotten, any store is taken."""
-    witness.note(jobdir, 7)
-    witness.forget(jobdir)
-    witness.forget(jobdir)
+def test_a_boot_without_a_name(jobdir, monkeypatch):
+    """Where boots have no names, each may have been another one."""
+    monkeypatch.setattr(witness, "_boot", lambda: "")
+    witness.write(jobdir, Note(7, 5, ""))
     open_store(jobdir, Config()).close()
 
 
-def test_a_number_is_replaced_in_one_write(tmp_path, monkeypatch):
-    """A kill just before the number is written leaves the one before."""
-    witness.note(tmp_path, 9)
+def test_a_store_that_was_put_back_counts_on(jobdir):
+    """A commit can be the one after others that the store has not seen."""
+    store = open_witnessed(jobdir)
+    store.commit(Changes(), after=40)
+    assert store.commits() == 41
+    store.close()
+    assert witness.read(jobdir).commits == 41
+
+
+def test_a_note_is_replaced_in_one_write(jobdir, monkeypatch):
+    """A kill just before a note is written leaves the one before, whatever their lengths."""
     with monkeypatch.context() as patch:
         patch.setattr(witness.os, "write", lambda *_: 0)
-        witness.note(tmp_path, 10)
-    assert witness.witnessed(tmp_path) == 9
+        witness.write(jobdir, Note(10, 10, HERE))
+    assert witness.read(jobdir) == Note(5, 2, HERE)
+
+    witness.write(jobdir, Note(10, 10, ""))
+    assert witness.read(jobdir) == Note(10, 10, "")
 
 
 def test_a_note_that_can_not_be_written(tmp_path):
     """A full disk does not stop a commit that is durable already."""
-    witness.note(tmp_path / "missing", 1)
-    assert witness.witnessed(tmp_path / "missing") == 0
+    witness.write(tmp_path / "missing", Note(1, 1, HERE))
+    assert witness.read(tmp_path / "missing") == Note()
