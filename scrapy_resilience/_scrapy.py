@@ -19,7 +19,7 @@ from scrapy.downloadermiddlewares.robotstxt import RobotsTxtMiddleware
 from scrapy.extensions.feedexport import FeedExporter
 from scrapy.utils.asyncgen import as_async_generator
 from scrapy.utils.asyncio import is_asyncio_available
-from scrapy.utils.defer import aiter_errback, iter_errback
+from scrapy.utils.defer import aiter_errback, iter_errback, maybe_deferred_to_future
 from twisted.internet.base import ReactorBase
 from twisted.python.failure import Failure
 
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Refusing",
+    "after_pipelines",
     "being_scraped",
     "check_engine",
     "check_feed_exporter",
@@ -94,6 +95,9 @@ def check_engine(engine: ExecutionEngine) -> None:
         ),
         "engine.scraper.handle_spider_output_async": getattr(
             engine.scraper, "handle_spider_output_async", None
+        ),
+        "engine.scraper._itemproc_has_async": getattr(
+            engine.scraper, "_itemproc_has_async", None
         ),
         "engine.scraper._scrape": getattr(engine.scraper, "_scrape", None),
         "engine.scraper._check_if_closing": getattr(engine.scraper, "_check_if_closing", None),
@@ -244,6 +248,29 @@ def wrap_items(
 
     vars(start_itemproc_async)["around"] = around
     vars(scraper)["start_itemproc_async"] = start_itemproc_async
+
+
+def after_pipelines(engine: ExecutionEngine, take: Callable[[Any], None]) -> None:
+    """Call *take* with each item that is through all pipelines, before it counts as scraped.
+
+    What it raises is what a last pipeline would have raised: Scrapy logs it and sends
+    ``item_error``.
+    """
+    scraper: Any = engine.scraper
+    pipelines = scraper.itemproc
+    modern = scraper._itemproc_has_async["process_item"]
+    process = pipelines.process_item_async if modern else pipelines.process_item
+
+    async def process_item_async(item: Any) -> Any:
+        if modern:
+            output = await process(item)
+        else:
+            output = await maybe_deferred_to_future(process(item, scraper.crawler.spider))
+        take(output)
+        return output
+
+    vars(pipelines)["process_item_async"] = process_item_async
+    scraper._itemproc_has_async["process_item"] = True
 
 
 # --- watching ---------------------------------------------------------------------

@@ -167,7 +167,10 @@ def _wants_confidence(settings: BaseSettings, config: Config) -> bool:
         config.confidence_field
         or config.confidence_action != "flag"
         or config.confidence_weights
-        or any(issubclass(each, (TrustedItems, DoubtfulItems)) for each in filters)
+        or any(
+            isinstance(each, type) and issubclass(each, (TrustedItems, DoubtfulItems))
+            for each in filters
+        )
     )
 
 
