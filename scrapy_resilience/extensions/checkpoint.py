@@ -95,6 +95,12 @@ class Checkpoint(JobComponent):
         elif exporter is None:  # there is no feed at all
             for record in self.job.feeds:
                 warn_of_missing(record)
+        else:
+            logger.warning(
+                "The feeds of %s are not covered by the checkpoint: after a kill they may lack "
+                "items or have some twice. Derive it from ResilientFeedExporter",
+                type(exporter).__name__,
+            )
         self._task = asyncio.ensure_future(self._run())
         self._verification = asyncio.ensure_future(self._verify(self.job.store.path))
 

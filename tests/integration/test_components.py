@@ -165,3 +165,64 @@ def test_an_exporter_that_can_not_be_made(crawl, kind):
     run = job.run()
 
     run.check_refused("the feed feed can't be opened: TypeError", "no_such")
+
+
+FEED_EXPORTER = """
+    from pathlib import Path
+
+    from scrapy.extensions.feedexport import FeedExporter
+    from shop import Base
+
+    class Shop(Base): pass
+
+    class Sending(FeedExporter):
+        def __init__(self, crawler):
+            super().__init__(crawler)
+            self.told = []
+
+        def open_spider(self, spider):
+            self.told.append("opened")
+            super().open_spider(spider)
+
+        async def close_spider(self, spider):
+            await super().close_spider(spider)
+            Path("told").write_text(" ".join([*self.told, "closed"]))
+
+        def _get_uri_params(self, spider, function, slot=None):
+            return {**super()._get_uri_params(spider, function, slot), "place": "there"}
+
+    class Changing(FeedExporter):
+        def item_scraped(self, item, spider):
+            super().item_scraped({"sku": item["sku"]}, spider)
+"""
+THEIRS = {
+    "FEEDS": {"%(place)s.jsonl": {"format": "jsonlines"}, "%(place)s.csv": {"format": "csv"}},
+    "EXTENSIONS": {"scrapy.extensions.feedexport.FeedExporter": None, "spider.Sending": 0},
+}
+
+
+def test_a_feed_exporter(crawl):
+    """One that is derived from Scrapy's does what it does, and its feeds are exact."""
+    job = crawl(FEED_EXPORTER, **THEIRS)
+
+    job.survive(kills=2, commits=2)
+
+    job.check_items(jsonl="there.jsonl", table="there.csv")
+    assert job.path("told").read_text() == "opened closed"
+
+
+def test_a_feed_exporter_that_can_not_be_covered(crawl):
+    """One that overrides what ours does is refused, and runs uncovered where that is wanted."""
+    extensions = {"scrapy.extensions.feedexport.FeedExporter": None, "spider.Changing": 0}
+    job = crawl(FEED_EXPORTER, EXTENSIONS=extensions)
+
+    job.run().check_refused(
+        "spider.Changing overrides item_scraped", "RESILIENCE_FEEDS_ENABLED"
+    )
+    assert not job.job.exists()
+
+    job.configure(RESILIENCE_FEEDS_ENABLED=False)
+    run = job.run()
+    run.check_finished()
+    assert "The feeds of Changing are not covered by the checkpoint" in run.log
+    check_same(skus(job.items()), skus(job.site.expected_items()))

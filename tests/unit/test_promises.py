@@ -89,6 +89,10 @@ HELD_BY = {
         "test_other_feeds.py::test_a_storage_that_appends",
         "test_other_feeds.py::test_a_kill_while_a_feed_is_appended",
     ],
+    "feeds of a ``FeedExporter`` of your own": [
+        "test_components.py::test_a_feed_exporter",
+        "test_components.py::test_a_feed_exporter_that_can_not_be_covered",
+    ],
     "stdout, pipes, devices": ["test_other_feeds.py::test_what_is_not_covered"],
     "an item pipeline that writes before it returns": ["test_settings.py::test_item_ids"],
     "an item pipeline that collects, and writes at ``checkpoint_prepare``": [
