@@ -11,6 +11,7 @@ import logging
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import scrapy
@@ -23,7 +24,7 @@ from scrapy.exceptions import CloseSpider
 from scrapy.extensions.feedexport import FeedExporter
 from scrapy.utils.asyncgen import as_async_generator
 from scrapy.utils.asyncio import is_asyncio_available
-from scrapy.utils.defer import aiter_errback, iter_errback
+from scrapy.utils.defer import aiter_errback, iter_errback, maybe_deferred_to_future
 from twisted.internet.base import ReactorBase
 from twisted.python.failure import Failure
 
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Refusing",
+    "after_pipelines",
     "arguments_of",
     "being_scraped",
     "check_engine",
@@ -105,6 +107,9 @@ def check_engine(engine: ExecutionEngine) -> None:
         ),
         "engine.scraper.handle_spider_output_async": getattr(
             engine.scraper, "handle_spider_output_async", None
+        ),
+        "engine.scraper._itemproc_has_async": getattr(
+            engine.scraper, "_itemproc_has_async", None
         ),
         "engine.scraper._scrape": getattr(engine.scraper, "_scrape", None),
         "engine.scraper._check_if_closing": getattr(engine.scraper, "_check_if_closing", None),
@@ -294,13 +299,16 @@ def watch_pipelines(
 ) -> Callable[[], None]:
     """Call *item_left* with whether the event loop turned while an item was in its pipelines.
 
-    Returns what undoes it.
+    Until what is returned is called.
     """
     itemproc = engine.scraper.itemproc
     process = itemproc.process_item_async
     call_soon = asyncio.get_running_loop().call_soon
+    watching = SimpleNamespace(on=True)
 
     async def process_item_async(item: Any) -> Any:
+        if not watching.on:
+            return await process(item)
         turned: list[bool] = []
         turn = call_soon(turned.append, True)  # noqa: FBT003
         try:
@@ -310,7 +318,30 @@ def watch_pipelines(
             item_left(bool(turned))
 
     vars(itemproc)["process_item_async"] = process_item_async
-    return partial(vars(itemproc).pop, "process_item_async", None)
+    return partial(setattr, watching, "on", False)
+
+
+def after_pipelines(engine: ExecutionEngine, take: Callable[[Any], None]) -> None:
+    """Call *take* with each item that is through all pipelines, before it counts as scraped.
+
+    What it raises is what a last pipeline would have raised: Scrapy logs it and sends
+    ``item_error``.
+    """
+    scraper: Any = engine.scraper
+    pipelines = scraper.itemproc
+    modern = scraper._itemproc_has_async["process_item"]
+    process = pipelines.process_item_async if modern else pipelines.process_item
+
+    async def process_item_async(item: Any) -> Any:
+        if modern:
+            output = await process(item)
+        else:
+            output = await maybe_deferred_to_future(process(item, scraper.crawler.spider))
+        take(output)
+        return output
+
+    vars(pipelines)["process_item_async"] = process_item_async
+    scraper._itemproc_has_async["process_item"] = True
 
 
 # --- watching ---------------------------------------------------------------------

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 from scrapy.downloadermiddlewares.cookies import CookiesMiddleware
 from scrapy.downloadermiddlewares.retry import RetryMiddleware
-from scrapy.extensions.feedexport import FeedExporter
 from scrapy.extensions.spiderstate import SpiderState
 from scrapy.utils.misc import load_object
 
@@ -25,7 +24,7 @@ from scrapy_resilience.downloadermiddlewares.retry import ClassifiedRetryMiddlew
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.extensions.checkpoint import Checkpoint
 from scrapy_resilience.extensions.coverage import FieldCoverage
-from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
+from scrapy_resilience.extensions.feedcover import cover_feeds
 from scrapy_resilience.extensions.shutdown import Shutdown
 from scrapy_resilience.extensions.snapshots import Snapshots
 from scrapy_resilience.layers import apply_layers
@@ -132,7 +131,7 @@ class ResilienceAddon:
                 700,
             )
         if config.feeds_enabled and (settings["FEEDS"] or settings["FEED_URI"]):
-            _replace(settings, "EXTENSIONS", FeedExporter, ResilientFeedExporter, 0)
+            cover_feeds(settings)
         settings.set("HTTPCACHE_STORAGE", _CACHE_STORAGE, priority="addon")
         _default(settings, "EXTENSIONS", SpiderState, None)
         _default(settings, "EXTENSIONS", Checkpoint, 0)
@@ -177,7 +176,10 @@ def _wants_confidence(settings: BaseSettings, config: Config) -> bool:
         config.confidence_field
         or config.confidence_action != "flag"
         or config.confidence_weights
-        or any(issubclass(each, (TrustedItems, DoubtfulItems)) for each in filters)
+        or any(
+            isinstance(each, type) and issubclass(each, (TrustedItems, DoubtfulItems))
+            for each in filters
+        )
     )
 
 

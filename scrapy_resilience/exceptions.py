@@ -7,6 +7,7 @@ The tree::
     ├── ConfigurationError   a setting has a value that is not allowed (also a ValueError)
     ├── MaxRetriesExceededError  the last of all tries has failed
     ├── PermanentFailureError  trying again would be in vain
+    ├── ItemRefusedError     a feed's exporter can't write an item
     ├── MissingLibraryError  a library of an extra is not installed (also an ImportError)
     ├── SelectorError        a selector set is missing, wrong or not what was stored
     └── CheckpointError      a job can't be opened, written or resumed
@@ -27,6 +28,7 @@ __all__ = [
     "CircuitOpenError",
     "ConfigurationError",
     "DamagedError",
+    "ItemRefusedError",
     "JobLockedError",
     "MaxRetriesExceededError",
     "MissingLibraryError",
@@ -81,6 +83,10 @@ class MaxRetriesExceededError(ResilienceError):
 
 class PermanentFailureError(ResilienceError):
     """Trying again would be in vain; the error behind it is the ``__cause__``."""
+
+
+class ItemRefusedError(ResilienceError):
+    """The exporter of a feed can't write an item; what it raised is the ``__cause__``."""
 
 
 class MissingLibraryError(ResilienceError, ImportError):

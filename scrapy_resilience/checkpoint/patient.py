@@ -63,10 +63,12 @@ class PatientFile(io.RawIOBase):
         return os.fstat(self.fileno()).st_size + len(self._kept)
 
     def truncate(self, size: int | None = None) -> int:
-        """Cut the file; what was kept is dropped with it."""
+        """Cut the file, and what the disk has not taken yet."""
         size = self.tell() if size is None else size
-        self._kept.clear()
-        os.ftruncate(self.fileno(), size)
+        on_disk = os.fstat(self.fileno()).st_size
+        del self._kept[max(size - on_disk, 0) :]
+        if size < on_disk:
+            os.ftruncate(self.fileno(), size)
         return size
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from scrapy.extensions.feedexport import FeedExporter
 from scrapy.extensions.spiderstate import SpiderState
 
 from scrapy_resilience import _clock, names
-from scrapy_resilience._scrapy import is_idle
+from scrapy_resilience._scrapy import after_pipelines, is_idle
 from scrapy_resilience.checkpoint.commit import TROUBLES
 from scrapy_resilience.checkpoint.items import item_written
 from scrapy_resilience.checkpoint.job import Job, JobComponent
@@ -24,7 +24,8 @@ from scrapy_resilience.checkpoint.sinks import Sinks
 from scrapy_resilience.checkpoint.state import OWN
 from scrapy_resilience.components import uncovered
 from scrapy_resilience.exceptions import CheckpointError, DamagedError, StorageError
-from scrapy_resilience.extensions.feedexport import ResilientFeedExporter, warn_of_missing
+from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
+from scrapy_resilience.extensions.feedslots import warn_of_missing
 from scrapy_resilience.snapshots import verification
 
 if TYPE_CHECKING:
@@ -91,11 +92,18 @@ class Checkpoint(JobComponent):
         exporter = self.crawler.get_extension(FeedExporter)
         if isinstance(exporter, ResilientFeedExporter):
             exporter.attach(self.job, committer.write_now, item_written)
+            after_pipelines(self.crawler.engine, exporter.take)
             committer.contributors.insert(0, exporter.contribute)
             committer.on_written.append(exporter.committed)
         elif exporter is None:  # there is no feed at all
             for record in self.job.feeds:
                 warn_of_missing(record)
+        else:
+            logger.warning(
+                "The feeds of %s are not covered by the checkpoint: after a kill they may lack "
+                "items or have some twice. Derive it from ResilientFeedExporter",
+                type(exporter).__name__,
+            )
         self._task = asyncio.ensure_future(self._run())
         self._verification = asyncio.ensure_future(self._verify(self.job.store.path))
 

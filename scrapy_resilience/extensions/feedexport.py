@@ -4,40 +4,42 @@ from __future__ import annotations
 
 import logging
 import os
-from contextlib import suppress
+from contextvars import ContextVar
 from dataclasses import asdict
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from scrapy import signals
 from scrapy.exceptions import CloseSpider
-from scrapy.exporters import CsvItemExporter, JsonLinesItemExporter
 from scrapy.extensions.feedexport import (
     FeedExporter,
     FeedSlot,
     FileFeedStorage,
-    StdoutFeedStorage,
     apply_uri_params,
 )
 
 from scrapy_resilience._scrapy import check_feed_exporter, exit_with_failure, fail_quietly
-from scrapy_resilience.checkpoint import spool
 from scrapy_resilience.checkpoint.commit import TROUBLES
-from scrapy_resilience.checkpoint.feeds import FeedRecord, ending_of, lock_feed
+from scrapy_resilience.checkpoint.feeds import FeedRecord, lock_feed
 from scrapy_resilience.checkpoint.job import job_of
 from scrapy_resilience.checkpoint.patient import PatientFile, sync_path
 from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.components import refuse_both
+from scrapy_resilience.core.deadletter import describe
 from scrapy_resilience.exceptions import JobLockedError, StorageError
-from scrapy_resilience.extensions.spooledfeed import (
-    SpooledSlot,
-    local_path,
-    mask_uri,
-    part_of,
-    target_base,
+from scrapy_resilience.extensions.feeditems import write_to_all
+from scrapy_resilience.extensions.feedslots import (
+    continued,
+    discard,
+    kind_of,
+    measure,
+    new_record,
+    new_spool,
+    warn_of_missing,
+    warn_of_uncovered,
 )
+from scrapy_resilience.extensions.spooledfeed import SpooledSlot, mask_uri, part_of
 from scrapy_resilience.extensions.waitingslot import WaitingSlot
 from scrapy_resilience.frontier.store import Changes
 from scrapy_resilience.names import REASON_FEED_LOCKED, REASON_STORAGE
@@ -51,9 +53,16 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.checkpoint.job import Job
 
-__all__ = ["ResilientFeedExporter", "warn_of_missing"]
+__all__ = ["ResilientFeedExporter"]
 
 logger = logging.getLogger(__name__)
+
+_taken: Final[ContextVar[Any]] = ContextVar("scrapy_resilience_taken", default=None)
+"""The last item of a task that is in the feeds."""
+
+
+class _UnknownError(OSError):
+    """The record of a feed can't be written yet, and its first byte has to wait for that."""
 
 
 class ResilientFeedExporter(FeedExporter):
@@ -149,7 +158,7 @@ class ResilientFeedExporter(FeedExporter):
         for slot, record in self._records.items():
             if slot in self._truncate:
                 continue  # it holds what was there before: -O empties it at the first item
-            over = _measure(slot, record, self._job.path) and slot not in self.slots
+            over = measure(slot, record, self._job.path) and slot not in self.slots
             if self._job.config.power_loss_safe:
                 changes.syncs.append(partial(sync_path, self._job.path / record.path))
             changes.state[record.name] = None if over else self._encode(record)
@@ -214,12 +223,11 @@ class ResilientFeedExporter(FeedExporter):
         slot = super()._start_new_batch(batch_id, uri, feed_options, spider, uri_template)
         if self._job is None:
             return slot
-        kind = _kind_of(slot)
+        kind = self._kind_to_go_on(kind_of(slot), slot)
         if kind is None:
             if batch_id == 1:
-                _warn(slot)
+                warn_of_uncovered(slot)
             return slot
-        kind = self._kind_to_go_on(kind, slot)
         record = self._take(uri_template, spooled=kind is SpooledSlot)
 
         def open_slot() -> FeedSlot:
@@ -227,17 +235,25 @@ class ResilientFeedExporter(FeedExporter):
                 return self._spool(slot, record, feed_options)
             opened = slot
             if record is not None:
-                opened = self._new_slot(record, _continued(feed_options, record), spider)
+                opened = self._new_slot(record, continued(feed_options, record), spider)
             self._open(opened, record)
             return opened
 
+        return self._open_or_wait(slot, open_slot)
+
+    def _open_or_wait(self, slot: FeedSlot, open_slot: Callable[[], FeedSlot]) -> FeedSlot:
+        """The slot that *open_slot* gives, or one that waits until there is one."""
+        assert self._job is not None
         try:
             return open_slot()
         except JobLockedError as error:
             self._give_up(REASON_FEED_LOCKED, str(error))
-        except OSError as error:
-            if batch_id == 1:
-                why = f"the feed {mask_uri(uri)} can't be opened: {error}"
+        except _UnknownError as error:
+            logger.debug("The feed %s waits in memory: %s", mask_uri(slot.uri), error)
+        except Exception as error:
+            if slot.batch_id == 1:
+                logger.debug("A feed can't be opened", exc_info=True)
+                why = f"the feed {mask_uri(slot.uri)} can't be opened: {describe(error)}"
                 self._give_up(REASON_STORAGE, why)
         waiting = WaitingSlot(slot, open_slot, self._job.values)
         self._unopened.append(waiting)
@@ -265,9 +281,17 @@ class ResilientFeedExporter(FeedExporter):
     def _fail(self) -> None:
         exit_with_failure(self.crawler)
 
-    def _kind_to_go_on(self, kind: type[FeedSlot], slot: FeedSlot) -> type[FeedSlot]:
+    def _kind_to_go_on(
+        self, kind: type[FeedSlot] | None, slot: FeedSlot
+    ) -> type[FeedSlot] | None:
         """How a feed is written whose format may not be that of the last run."""
         earlier = [each for each in self._resumable if each.template == slot.uri_template]
+        if earlier and kind is None:
+            self._give_up(
+                REASON_STORAGE,
+                f"the feed {mask_uri(slot.uri)} is no file any more: put the file back as the "
+                "last run left it, or start anew in another JOBDIR",
+            )
         for record in earlier:
             if not record.spooled and (kind is SpooledSlot or self._differs(record, slot)):
                 self._give_up(
@@ -305,7 +329,7 @@ class ResilientFeedExporter(FeedExporter):
 
     def _open(self, slot: FeedSlot, record: FeedRecord | None) -> None:
         storage: Any = slot.storage
-        record = record or _new_record(slot, storage.path, overwrite=storage.write_mode == "wb")
+        record = record or new_record(slot, storage.path, overwrite=storage.write_mode == "wb")
         slot.itemcount = record.items
         self._make_known(record)
         Path(storage.path).absolute().parent.mkdir(parents=True, exist_ok=True)
@@ -319,16 +343,18 @@ class ResilientFeedExporter(FeedExporter):
         self._records[slot] = record
 
     def _make_known(self, record: FeedRecord) -> None:
-        """A record is durable before its feed's first byte, unless the disk is full."""
-        with suppress(*TROUBLES):
+        """A record is durable before its feed's first byte, however full the disk is."""
+        try:
             self._write_now(Changes(state={record.name: self._encode(record)}))
+        except TROUBLES as error:
+            raise _UnknownError(*error.args) from error
         reach("feed/known")
 
     def _spool(
         self, slot: FeedSlot, record: FeedRecord | None, feed_options: dict[str, Any]
     ) -> SpooledSlot:
         assert self._job is not None
-        record = record or _new_spool(slot)
+        record = record or new_spool(slot)
         self._make_known(record)
 
         def make_target() -> FeedSlot:
@@ -341,17 +367,44 @@ class ResilientFeedExporter(FeedExporter):
     # --- items ---
 
     def item_scraped(self, item: Any, spider: Spider) -> None:
+        if self._job is None:
+            super().item_scraped(item, spider)
+        elif _taken.get() is not item:  # else its pipelines have brought it
+            self.take(item)
+
+    def take(self, item: Any) -> None:
+        """Put an item into all feeds that accept it, or into none.
+
+        Raises :exc:`ItemRefusedError`.
+        """
         if self._lost:
             return
-        for slot in [slot for slot in self._truncate if slot.filter.accepts(item)]:
-            self._empty(slot)
+        slots = [slot for slot in self.slots if slot.filter.accepts(item)]
+        write_to_all(slots, item, self._empty)
+        _taken.set(item)
         try:
-            super().item_scraped(item, spider)
+            for slot in slots:
+                self._go_on_behind(slot)
         except CloseSpider:  # a signal handler can't close the spider: the next commit does
             self._lost = True
-            return
-        if self._job is not None:
+        else:
             self._on_item()
+
+    def _go_on_behind(self, slot: FeedSlot) -> None:
+        """Begin the next batch when this one is full."""
+        feed = self.feeds[slot.uri_template]
+        if not feed["batch_item_count"] or slot.itemcount < feed["batch_item_count"]:
+            return
+        params = self._get_uri_params(slot.spider, feed["uri_params"], slot)
+        place = self.slots.index(slot)
+        self._schedule_slot_close(slot, slot.spider)
+        self.slots[place] = self._start_new_batch(
+            slot.batch_id + 1,
+            apply_uri_params(slot.uri_template, params),
+            feed,
+            slot.spider,
+            slot.uri_template,
+        )
 
     def _empty(self, slot: FeedSlot) -> None:
         """What ``-O`` means, as late as Scrapy does it: at the first item."""
@@ -384,7 +437,7 @@ class ResilientFeedExporter(FeedExporter):
             self._empty(slot)
         await super()._close_slot(slot, spider)
         if record is not None and not stored and slot.file is not None:
-            _discard(slot.file, record)
+            discard(slot.file, record)
 
     async def _close_spool(self, slot: SpooledSlot, spider: Spider, *, stored: bool) -> None:
         """Produce the feed; a job that will go on keeps its spool, to produce it again."""
@@ -404,104 +457,3 @@ class ResilientFeedExporter(FeedExporter):
         if over and (slot.stored or not stored):
             slot.close()
             self.slots = [other for other in self.slots if other is not slot]
-
-
-def warn_of_missing(record: FeedRecord) -> None:
-    """A feed of the last run is none of this one."""
-    logger.warning(
-        "The feed %s of the last run is not in FEEDS any more: it stays as it is",
-        mask_uri(record.uri),
-    )
-
-
-def _discard(file: IO[bytes], record: FeedRecord) -> None:
-    """Close an empty feed that is not to be stored."""
-    file.close()
-    if not record.existed:
-        Path(record.path).unlink(missing_ok=True)
-
-
-def _measure(slot: FeedSlot, record: FeedRecord, folder: Path) -> bool:
-    """Bring a record up to date; whether the feed is closed."""
-    file: Any = slot.file
-    path = folder / record.path
-    file.settle()
-    if file.closed:
-        record.offset = path.stat().st_size if path.exists() else 0
-    else:
-        record.offset = os.fstat(file.fileno()).st_size
-    if path.exists():
-        with path.open("rb") as written:
-            record.ending = ending_of(written, record.offset)
-    record.items = slot.itemcount
-    if record.fields is None and isinstance(slot.exporter, CsvItemExporter) and slot.itemcount:
-        fields = slot.exporter.fields_to_export
-        record.fields = None if fields is None else list(fields)
-    return bool(file.closed)
-
-
-def _kind_of(slot: FeedSlot) -> type[FeedSlot] | None:
-    """FeedSlot for a feed that can be cut, SpooledSlot for others, None for neither."""
-    exporter = slot.exporters[slot.format]
-    if isinstance(slot.storage, StdoutFeedStorage):
-        return None
-    if type(slot.storage) is not FileFeedStorage:
-        return SpooledSlot
-    if local_path(slot) is None:
-        return None
-    lines = issubclass(exporter, (JsonLinesItemExporter, CsvItemExporter))
-    return FeedSlot if lines and "postprocessing" not in slot.feed_options else SpooledSlot
-
-
-def _warn(slot: FeedSlot) -> None:
-    logger.warning(
-        "The feed %s is not covered by the checkpoint: after a kill it may lack items or have "
-        "some twice. Files and storages of FEED_STORAGES are covered.",
-        mask_uri(slot.uri),
-    )
-
-
-def _new_record(slot: FeedSlot, path: str, *, overwrite: bool) -> FeedRecord:
-    absolute = Path(path).absolute()
-    existed = absolute.exists()
-    base = absolute.stat().st_size if existed and not overwrite else 0
-    return FeedRecord(
-        template=slot.uri_template,
-        uri=slot.uri,
-        path=str(absolute),
-        base=base,
-        existed=existed,
-        overwrite=overwrite,
-        batch_id=slot.batch_id,
-        format=slot.format,
-    )
-
-
-def _new_spool(slot: FeedSlot) -> FeedRecord:
-    name = sha256(f"{slot.uri_template}\0{slot.batch_id}".encode()).hexdigest()[:16]
-    return FeedRecord(
-        template=slot.uri_template,
-        uri=str(local_path(slot) or slot.uri),
-        path=f"{spool.FOLDER}/{name}",
-        base=0,
-        existed=False,
-        overwrite=False,
-        batch_id=slot.batch_id,
-        spooled=True,
-        target_base=target_base(slot),
-    )
-
-
-def _continued(feed_options: dict[str, Any], record: FeedRecord) -> dict[str, Any]:
-    """Options that write no second CSV header, and the columns of the first run."""
-    if record.fields is None:
-        return feed_options
-    wanted = feed_options["fields"]
-    if wanted and list(wanted) != record.fields:
-        logger.warning(
-            "The feed %s keeps the columns of its first run: %s",
-            mask_uri(record.uri),
-            ", ".join(record.fields),
-        )
-    kwargs = {**feed_options["item_export_kwargs"], "include_headers_line": False}
-    return {**feed_options, "fields": record.fields, "item_export_kwargs": kwargs}

@@ -11,7 +11,6 @@ import shutil
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from itemadapter import ItemAdapter
 from scrapy.extensions.feedexport import (
     FeedSlot,
     FileFeedStorage,
@@ -25,7 +24,7 @@ from scrapy_resilience.checkpoint import spool
 from scrapy_resilience.checkpoint.feeds import cut, lock_feed
 from scrapy_resilience.checkpoint.patient import sync_path
 from scrapy_resilience.checkpoint.steps import reach
-from scrapy_resilience.frontier.codec import UnserializableError
+from scrapy_resilience.extensions.feeditems import DeferringSlot, Trial
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -34,11 +33,9 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.checkpoint.feeds import FeedRecord
     from scrapy_resilience.checkpoint.job import Job
-    from scrapy_resilience.frontier.codec import ValueCodec
 
 __all__ = [
     "SpooledSlot",
-    "encode_item",
     "local_path",
     "mask_uri",
     "part_of",
@@ -52,7 +49,7 @@ _BREATH: Final = 100
 _PART: Final = ".part"
 
 
-class SpooledSlot(FeedSlot):
+class SpooledSlot(DeferringSlot):
     """Takes the place of one of Scrapy's slots: its items go to a spool.
 
     :meth:`produce` gives all of them to a slot that *make_target* makes, whose exporter and
@@ -68,6 +65,7 @@ class SpooledSlot(FeedSlot):
         self._make_target = make_target
         target = make_target()
         vars(self).update(vars(target))
+        self._trial = Trial(self)
         self.record = record
         self.stored = False
         """Whether the storage has confirmed all items."""
@@ -83,7 +81,7 @@ class SpooledSlot(FeedSlot):
         self.spool = folder / record.path
         self.file: Any = spool.open_spool(self.spool)
         self._guard = None if self.local is None else _lock(part_of(self.local), self.local)
-        self.exporter: Any = self  # export_item() is all that is called
+        self.exporter: Any = self
 
     def start_exporting(self) -> None:
         """The spool is open."""
@@ -91,8 +89,8 @@ class SpooledSlot(FeedSlot):
     def finish_exporting(self) -> None:
         """The spool has no end."""
 
-    def export_item(self, item: Any) -> None:
-        spool.append(self.file, encode_item(self._values, item))
+    def add(self, data: bytes) -> None:
+        spool.append(self.file, data)
 
     async def produce(self, store: Callable[[FeedSlot], Awaitable[None]]) -> None:
         """Export all items to a new target, and await *store*, which finishes and stores it."""
@@ -158,14 +156,6 @@ class SpooledSlot(FeedSlot):
         for file in (self.file, self._guard):
             if file is not None:
                 file.close()
-
-
-def encode_item(values: ValueCodec, item: Any) -> bytes:
-    """Items come back as what they were, but for those of a class that may not be pickled."""
-    try:
-        return values.encode(item)
-    except UnserializableError:
-        return values.encode(ItemAdapter(item).asdict())
 
 
 def _abandon(target: FeedSlot) -> None:

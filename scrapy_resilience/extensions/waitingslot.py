@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from scrapy.extensions.feedexport import FeedSlot
-
-from scrapy_resilience.extensions.spooledfeed import encode_item, mask_uri
+from scrapy_resilience.extensions.feeditems import DeferringSlot
+from scrapy_resilience.extensions.spooledfeed import mask_uri
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from scrapy.extensions.feedexport import FeedSlot
 
     from scrapy_resilience.frontier.codec import ValueCodec
 
@@ -19,7 +20,7 @@ __all__ = ["WaitingSlot"]
 logger = logging.getLogger(__name__)
 
 
-class WaitingSlot(FeedSlot):
+class WaitingSlot(DeferringSlot):
     """Takes the place of a slot until *open_slot* gives it: its items wait in memory.
 
     No commit can be made meanwhile, so the crawl soon asks for nothing new.
@@ -32,13 +33,13 @@ class WaitingSlot(FeedSlot):
         self._open_slot = open_slot
         self._values = values
         self._items: list[bytes] = []
-        self.exporter: Any = self  # export_item() is all that is called
+        self.exporter: Any = self
 
     def start_exporting(self) -> None:
         """There is no file."""
 
-    def export_item(self, item: Any) -> None:
-        self._items.append(encode_item(self._values, item))
+    def add(self, data: bytes) -> None:
+        self._items.append(data)
 
     def open(self, empty: Callable[[FeedSlot], None]) -> FeedSlot:
         """The slot that goes on; raises OSError while there is none.

@@ -16,6 +16,7 @@ from scrapy_resilience._scrapy import watch_failures
 from scrapy_resilience.checkpoint.items import item_failed, item_refused, item_written
 from scrapy_resilience.checkpoint.job import job_of
 from scrapy_resilience.deadletters import letters_of
+from scrapy_resilience.exceptions import ItemRefusedError
 from scrapy_resilience.names import SCRAPY_RETRY_TIMES
 from scrapy_resilience.settings import Config
 
@@ -124,7 +125,11 @@ class DeadLettersMiddleware:
         told: dict[str, Any] = {
             "kind": "pipeline",
             "failure_class": "pipeline",
-            "reason": "a pipeline has raised an exception",
+            "reason": (
+                "a feed has refused the item"
+                if isinstance(failure.value, ItemRefusedError)
+                else "a pipeline has raised an exception"
+            ),
             "exception": failure.value,
         }
         if request is None:  # an item of start()

@@ -213,29 +213,6 @@ def test_items_of_any_type(crawl, pickles):
     }
 
 
-def test_an_item_that_the_exporter_refuses(crawl):
-    """An item that can't be exported is an error in the log, and the others are there."""
-    job = crawl(
-        """
-        from shop import Base
-        class Shop(Base):
-            def products(self, response):
-                for item in super().products(response):
-                    if item["sku"] == "H0-00003-0":
-                        item["name"] = object
-                    yield item
-        """,
-        FEEDS={"feed.json": {"format": "json"}},
-    )
-
-    run = job.run()
-
-    assert run.code == 0
-    assert "An item can't be written" in run.log
-    left = [sku for sku in skus(job.site.expected_items()) if sku != "H0-00003-0"]
-    check_same(skus(json.loads(job.path("feed.json").read_text())), left)
-
-
 # --- storages ----------------------------------------------------------------------------
 
 BROKEN = """

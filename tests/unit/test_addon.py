@@ -13,6 +13,7 @@ from scrapy.downloadermiddlewares.cookies import CookiesMiddleware
 from scrapy.downloadermiddlewares.retry import RetryMiddleware
 from scrapy.dupefilters import BaseDupeFilter, RFPDupeFilter
 from scrapy.extensions.feedexport import FeedExporter, ItemFilter
+from scrapy.extensions.logstats import LogStats
 from scrapy.extensions.spiderstate import SpiderState
 from scrapy.settings import SETTINGS_PRIORITIES, Settings
 from scrapy.spidermiddlewares.httperror import HttpErrorMiddleware
@@ -359,14 +360,83 @@ def test_what_the_user_took_out_of_scrapy_is_not_replaced(name, old, new, by_pat
     assert not {old, new} & set(components(settings, name))
 
 
-def test_the_users_own_feed_exporter_stays():
-    """A project that put its own exporter in the place of Scrapy's keeps it, alone."""
-    extensions = components(
-        applied(FEEDS, EXTENSIONS={FeedExporter: None, MyFeedExporter: 0}), "EXTENSIONS"
-    )
+def exporters(settings):
+    """Return the enabled feed exporters, and their orders."""
+    found = components(settings, "EXTENSIONS").items()
+    return [(cls, order) for cls, order in found if issubclass(cls, FeedExporter)]
 
-    assert MyFeedExporter in extensions
-    assert not {FeedExporter, ResilientFeedExporter} & set(extensions)
+
+def test_the_users_own_feed_exporter_is_covered():
+    """A project that put its own exporter in the place of Scrapy's has both in one."""
+    own = {FeedExporter: None, f"{__name__}.MyFeedExporter": 7}
+    ((cls, order),) = exporters(applied(FEEDS, EXTENSIONS=own))
+
+    assert issubclass(cls, ResilientFeedExporter)
+    assert issubclass(cls, MyFeedExporter)
+    assert (cls.__name__, order) == ("MyFeedExporter", 7)
+
+
+class Slots(MyFeedExporter):
+    """Overrides what ours needs."""
+
+    def item_scraped(self, item, spider):
+        """Leave one out."""
+
+    def _start_new_batch(self, *args, **kwargs):
+        """Begin nothing."""
+
+
+class OursToo(ResilientFeedExporter):
+    """Is derived from ours."""
+
+
+class OursInParts(ResilientFeedExporter):
+    """Is derived from ours, and overrides a part of it."""
+
+    def take(self, item):
+        """Take nothing."""
+
+
+@pytest.mark.parametrize(
+    ("cls", "names"), [(Slots, "_start_new_batch, item_scraped"), (OursInParts, "take")]
+)
+def test_a_feed_exporter_that_can_not_be_covered_is_refused(cls, names):
+    """It is named, with what it overrides and the way out."""
+    text = refusal(FEEDS, EXTENSIONS={FeedExporter: None, cls: 0})
+
+    assert f"{cls.__name__} overrides {names} of" in text
+    assert "RESILIENCE_FEEDS_ENABLED=False" in text
+
+
+def test_a_feed_exporter_that_is_not_to_be_covered_stays():
+    """With the setting that the refusal names, it runs as in stock Scrapy."""
+    own = {FeedExporter: None, Slots: 3}
+    settings = applied(FEEDS, EXTENSIONS=own, RESILIENCE_FEEDS_ENABLED=False)
+
+    assert exporters(settings) == [(Slots, 3)]
+
+
+@pytest.mark.parametrize("cls", [ResilientFeedExporter, OursToo])
+def test_ours_put_in_by_hand_stays(cls):
+    """Ours, and what is derived from it, goes where the project puts it."""
+    settings = applied(FEEDS, EXTENSIONS={FeedExporter: None, cls: 3})
+
+    assert exporters(settings) == [(cls, 3)]
+
+
+def test_ours_beside_scrapys():
+    """Ours by hand takes the place of Scrapy's, also when nobody turned that off."""
+    settings = applied(FEEDS, EXTENSIONS={ResilientFeedExporter: 3})
+
+    assert exporters(settings) == [(ResilientFeedExporter, 3)]
+
+
+def test_two_feed_exporters_are_refused():
+    """Each would write all items: both are named."""
+    text = refusal(FEEDS, EXTENSIONS={MyFeedExporter: 3})
+
+    assert "MyFeedExporter" in text
+    assert "FeedExporter would each write the feeds" in text
 
 
 @pytest.mark.parametrize("order", [5, 900])
@@ -389,9 +459,9 @@ def test_spider_state_that_the_user_turned_on_stays_on():
 
 def test_other_components_of_the_user_stay():
     """What the project plugs in is not touched."""
-    settings = applied(FEEDS, EXTENSIONS={MyFeedExporter: 3})
+    settings = applied(FEEDS, EXTENSIONS={LogStats: 3})
 
-    assert components(settings, "EXTENSIONS")[MyFeedExporter] == 3
+    assert components(settings, "EXTENSIONS")[LogStats] == 3
 
 
 def test_a_file_is_no_folder_of_selectors(tmp_path):

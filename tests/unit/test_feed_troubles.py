@@ -2,97 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from io import BytesIO
 from pathlib import Path
-from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
 import pytest_twisted
-from scrapy import Spider
-from scrapy.crawler import Crawler
+from feeding import Exporting
 from scrapy.exceptions import CloseSpider
 from scrapy.extensions.feedexport import FileFeedStorage
-from scrapy.utils.defer import deferred_from_coro
 
-from scrapy_resilience.checkpoint.feeds import FeedRecord, recover
-from scrapy_resilience.checkpoint.state import StateRegistry
 from scrapy_resilience.exceptions import StorageError
-from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
 from scrapy_resilience.frontier.codec import ValueCodec
-from scrapy_resilience.frontier.store import Changes
-from scrapy_resilience.settings import Config
-
-
-class Exporting:
-    """A feed exporter of a job in *folder*, with the records of the run before."""
-
-    def __init__(self, folder, feeds, before=None, **settings):
-        crawler = Crawler(Spider, {"FEEDS": feeds, "LOG_ENABLED": False, **settings})
-        crawler.spider = self.spider = Spider("feeds")
-        self.spider.crawler = crawler
-        crawler._apply_settings()
-        self.codec = ValueCodec()
-        self.stored = before.stored if before else {}
-        state = StateRegistry(dict(self.stored), self.codec)
-        self.job = SimpleNamespace(
-            state=state,
-            feeds=recover(state, folder, clean=False),
-            path=folder,
-            config=Config(),
-            values=self.codec,
-            all_done=False,
-            incomplete=False,
-        )
-        self.exporter = ResilientFeedExporter(crawler)
-        self.exporter.attach(self.job, self.write, lambda: None)
-        self.exporter.open_spider(self.spider)
-
-    def write(self, changes):
-        """Take what a commit writes."""
-        for name, data in changes.state.items():
-            if data is None:
-                self.stored.pop(name, None)
-            else:
-                self.stored[name] = data
-
-    def commit(self):
-        """Commit once."""
-        changes = Changes()
-        self.exporter.contribute(changes)
-        self.write(changes)
-        self.exporter.committed()
-
-    @property
-    def records(self):
-        """Return what a resume would find."""
-        return [FeedRecord(**self.codec.decode(data)) for data in self.stored.values()]
-
-    def scrape(self, *numbers):
-        """Put items into the feeds."""
-        for number in numbers:
-            self.exporter.item_scraped({"n": number}, self.spider)
-
-    def stored_batches(self):
-        """Wait until full batches are stored."""
-        return deferred_from_coro(self._stored_batches())
-
-    async def _stored_batches(self):
-        if tasks := list(self.exporter._pending_close_tasks):
-            await asyncio.wait(tasks)
-
-    def close(self, *, all_done=False):
-        """Close the spider."""
-        self.job.all_done = all_done
-        return deferred_from_coro(self.exporter.close_spider(self.spider))
-
-    def kill(self):
-        """End as a kill does: locks are gone, what was flushed is there."""
-        for slot in {*self.exporter.slots, *self.exporter._records}:
-            if file := slot if hasattr(slot, "close") else slot.file:
-                file.close()
 
 
 def disk_is_full(*_):
@@ -131,7 +53,7 @@ def test_a_folder_is_no_feed(tmp_path, kind, caplog):
     with pytest.raises(CloseSpider):
         Exporting(tmp_path, {str(tmp_path / "feed"): {"format": kind}})
 
-    assert "can't be opened: [Errno 21] Is a directory" in caplog.text
+    assert "can't be opened: IsADirectoryError: [Errno 21] Is a directory" in caplog.text
 
 
 def batches(folder, kind):

@@ -411,7 +411,7 @@ class Exporting:
 
     def scrape(self, **item):
         """Put an item into the feed."""
-        self.exporter.item_scraped(item, self.spider)
+        self.exporter.take(item)
 
     def kill(self):
         """Leave the file as a kill leaves it: what was flushed is there."""

@@ -70,10 +70,15 @@ HELD_BY = {
         "test_feeds.py::test_batches",
         "test_feeds.py::test_csv_batches",
     ],
-    "local JSON, XML, pickle, marshal; compressed feeds; batches of them": [
+    "local JSON, XML, pickle, marshal; compressed feeds; exporters of your own;": [
+        "test_components.py::test_exporters",
         "test_other_feeds.py::test_each_kind",
         "test_other_feeds.py::test_batches",
         "test_other_feeds.py::test_batches_that_no_commit_has_seen",
+    ],
+    "an item that a feed's exporter refuses": [
+        "test_components.py::test_items_that_a_feed_refuses",
+        "test_components.py::test_items_that_a_feed_refuses_over_kills",
     ],
     "S3, FTP that overwrites": [
         "test_other_feeds.py::test_s3_and_others_at_once",
@@ -84,6 +89,10 @@ HELD_BY = {
     "FTP that appends, storages of your own": [
         "test_other_feeds.py::test_a_storage_that_appends",
         "test_other_feeds.py::test_a_kill_while_a_feed_is_appended",
+    ],
+    "feeds of a ``FeedExporter`` of your own": [
+        "test_components.py::test_a_feed_exporter",
+        "test_components.py::test_a_feed_exporter_that_can_not_be_covered",
     ],
     "stdout, pipes, devices": ["test_other_feeds.py::test_what_is_not_covered"],
     "an item pipeline that writes before it returns": ["test_settings.py::test_item_ids"],

@@ -1,0 +1,157 @@
+"""How a feed is kept: cut in place, or through a spool, and what its record says."""
+
+from __future__ import annotations
+
+import logging
+import os
+from hashlib import sha256
+from pathlib import Path
+from typing import IO, Any, Final
+
+from scrapy.exporters import CsvItemExporter, JsonLinesItemExporter
+from scrapy.extensions.feedexport import FeedSlot, FileFeedStorage, StdoutFeedStorage
+
+from scrapy_resilience.checkpoint import spool
+from scrapy_resilience.checkpoint.feeds import FeedRecord, ending_of
+from scrapy_resilience.extensions.spooledfeed import (
+    SpooledSlot,
+    local_path,
+    mask_uri,
+    target_base,
+)
+
+__all__ = [
+    "continued",
+    "discard",
+    "kind_of",
+    "measure",
+    "new_record",
+    "new_spool",
+    "warn_of_missing",
+    "warn_of_uncovered",
+]
+
+logger = logging.getLogger(__name__)
+
+_HARMLESS: Final = frozenset(
+    {"__doc__", "__module__", "__firstlineno__", "__static_attributes__"}
+    | {"__abstractmethods__", "_abc_impl"}
+)
+"""What a class has whose body is empty."""
+
+
+def warn_of_missing(record: FeedRecord) -> None:
+    """A feed of the last run is none of this one."""
+    logger.warning(
+        "The feed %s of the last run is not in FEEDS any more: it stays as it is",
+        mask_uri(record.uri),
+    )
+
+
+def discard(file: IO[bytes], record: FeedRecord) -> None:
+    """Close an empty feed that is not to be stored."""
+    file.close()
+    if not record.existed:
+        Path(record.path).unlink(missing_ok=True)
+
+
+def measure(slot: FeedSlot, record: FeedRecord, folder: Path) -> bool:
+    """Bring a record up to date; whether the feed is closed."""
+    file: Any = slot.file
+    path = folder / record.path
+    file.settle()
+    if file.closed:
+        record.offset = path.stat().st_size if path.exists() else 0
+    else:
+        record.offset = os.fstat(file.fileno()).st_size
+    if path.exists():
+        with path.open("rb") as written:
+            record.ending = ending_of(written, record.offset)
+    record.items = slot.itemcount
+    if record.fields is None and isinstance(slot.exporter, CsvItemExporter) and slot.itemcount:
+        fields = slot.exporter.fields_to_export
+        record.fields = None if fields is None else list(fields)
+    return bool(file.closed)
+
+
+def kind_of(slot: FeedSlot) -> type[FeedSlot] | None:
+    """FeedSlot for a feed that can be cut, SpooledSlot for others, None for neither."""
+    exporter = slot.exporters[slot.format]
+    if isinstance(slot.storage, StdoutFeedStorage):
+        return None
+    if type(slot.storage) is not FileFeedStorage:
+        return SpooledSlot
+    if local_path(slot) is None:
+        return None
+    lines = _is_lines(exporter) and "postprocessing" not in slot.feed_options
+    return FeedSlot if lines else SpooledSlot
+
+
+def _is_lines(exporter: Any) -> bool:
+    """Whether each item is a line and no more: of Scrapy's own two exporters that is known.
+
+    A subclass that adds anything may write a head, keep items back or number them. What it
+    means is a whole feed, made of all items by one exporter.
+    """
+    for own in (JsonLinesItemExporter, CsvItemExporter):
+        if isinstance(exporter, type) and issubclass(exporter, own):
+            added = [vars(each) for each in exporter.__mro__ if each not in own.__mro__]
+            return set().union(*added) <= _HARMLESS
+    return False
+
+
+def warn_of_uncovered(slot: FeedSlot) -> None:
+    """What goes into a pipe can't be taken back."""
+    logger.warning(
+        "The feed %s is not covered by the checkpoint: after a kill it may lack items or have "
+        "some twice. Files and storages of FEED_STORAGES are covered.",
+        mask_uri(slot.uri),
+    )
+
+
+def new_record(slot: FeedSlot, path: str, *, overwrite: bool) -> FeedRecord:
+    """The record of a feed that is cut in place, before its first byte."""
+    absolute = Path(path).absolute()
+    existed = absolute.exists()
+    base = absolute.stat().st_size if existed and not overwrite else 0
+    return FeedRecord(
+        template=slot.uri_template,
+        uri=slot.uri,
+        path=str(absolute),
+        base=base,
+        existed=existed,
+        overwrite=overwrite,
+        batch_id=slot.batch_id,
+        format=slot.format,
+    )
+
+
+def new_spool(slot: FeedSlot) -> FeedRecord:
+    """The record of a spool, before its first byte."""
+    name = sha256(f"{slot.uri_template}\0{slot.batch_id}".encode()).hexdigest()[:16]
+    return FeedRecord(
+        template=slot.uri_template,
+        uri=str(local_path(slot) or slot.uri),
+        path=f"{spool.FOLDER}/{name}",
+        base=0,
+        existed=False,
+        overwrite=False,
+        batch_id=slot.batch_id,
+        spooled=True,
+        target_base=target_base(slot),
+    )
+
+
+def continued(feed_options: dict[str, Any], record: FeedRecord) -> dict[str, Any]:
+    """Options that write no second CSV header, and the columns of the first run."""
+    if record.fields is None:
+        return feed_options
+    wanted = feed_options["fields"]
+    if wanted and list(wanted) != record.fields:
+        logger.warning(
+            "The feed %s keeps the columns of its first run: %s",
+            mask_uri(record.uri),
+            ", ".join(record.fields),
+        )
+    kwargs = {**feed_options["item_export_kwargs"], "include_headers_line": False}
+    return {**feed_options, "fields": record.fields, "item_export_kwargs": kwargs}

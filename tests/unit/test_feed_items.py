@@ -1,0 +1,359 @@
+"""Which feeds hold an item, and in which bytes: all that accept it or none, whole or not."""
+
+from __future__ import annotations
+
+import csv
+import json
+from io import StringIO
+
+import pytest
+import pytest_twisted
+from feeding import Exporting
+from scrapy import Field, Item
+from scrapy.exceptions import CloseSpider
+from scrapy.exporters import BaseItemExporter, CsvItemExporter, JsonLinesItemExporter
+from scrapy.extensions.feedexport import ItemFilter
+
+from scrapy_resilience.exceptions import ItemRefusedError
+from scrapy_resilience.extensions.feedslots import _is_lines
+
+
+class Framed(JsonLinesItemExporter):
+    """Has a head and a foot."""
+
+    def start_exporting(self):
+        """Begin."""
+        self.file.write(b"<<\n")
+
+    def finish_exporting(self):
+        """End."""
+        self.file.write(b">>\n")
+
+
+class Late(CsvItemExporter):
+    """Keeps all rows until the end."""
+
+    def __init__(self, file, **kwargs):
+        super().__init__(file, **kwargs)
+        self.rows = []
+
+    def export_item(self, item):
+        """Keep one."""
+        self.rows.append(item)
+
+    def finish_exporting(self):
+        """Write all."""
+        for row in self.rows:
+            super().export_item(row)
+        super().finish_exporting()
+
+
+class Numbered(JsonLinesItemExporter):
+    """Gives each line its number."""
+
+    number = 0
+
+    def serialize_field(self, field, name, value):
+        """Count."""
+        self.number += 1
+        return f"{self.number}: {value}"
+
+
+class Marked(BaseItemExporter):
+    """Derives from nothing of lines, writes a byte order mark and an encoding of its own."""
+
+    def __init__(self, file, **kwargs):
+        super().__init__(dont_fail=True, **kwargs)
+        file.write("\ufeff".encode("utf-16-le"))
+        self.file = file
+
+    def export_item(self, item):
+        """Write one."""
+        self.file.write(f"{item['n']}\n".encode("utf-16-le"))
+
+
+class Mixin:
+    """Overrides from beside."""
+
+    def start_exporting(self):
+        """Begin."""
+        self.file.write(b"[[\n")
+
+
+class Mixed(Mixin, JsonLinesItemExporter):
+    """Has nothing of its own."""
+
+
+class Same(JsonLinesItemExporter):
+    """Another name."""
+
+
+def same(*args, **kwargs):
+    """Make one."""
+    return Same(*args, **kwargs)
+
+
+EXPORTERS = [Framed, Late, Numbered, Marked, Mixed, Same, JsonLinesItemExporter]
+
+
+def exporting(folder, exporter, before=None, **options):
+    """Run with one feed of a class of exporters."""
+    feeds = {f"{folder}/feed": {"format": "mine", **options}}
+    return Exporting(folder, feeds, before, FEED_EXPORTERS={"mine": exporter})
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("exporter", EXPORTERS)
+async def test_exporters_of_any_class(tmp_path, exporter):
+    """A feed is the same whether its job was killed, stopped, both or neither."""
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    whole.mkdir()
+    broken.mkdir()
+    run = exporting(whole, exporter)
+    run.scrape(*range(6))
+    await run.close(all_done=True)
+
+    run = exporting(broken, exporter)
+    run.scrape(0, 1)
+    run.commit()
+    run.scrape(2, 3)
+    run.kill()
+    run = exporting(broken, exporter, run)
+    run.scrape(2, 3)
+    await run.close()
+    run.commit()
+    run.kill()
+    run = exporting(broken, exporter, run)
+    run.scrape(4, 5)
+    await run.close(all_done=True)
+
+    assert (broken / "feed").read_bytes() == (whole / "feed").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("exporter", "lines"),
+    [
+        (JsonLinesItemExporter, True),
+        (CsvItemExporter, True),
+        (Same, True),
+        (Framed, False),
+        (Late, False),
+        (Numbered, False),
+        (Marked, False),
+        (Mixed, False),
+        (same, False),
+    ],
+)
+def test_who_writes_lines_and_nothing_else(exporter, lines):
+    """Only a class that changes nothing of Scrapy's own ones is cut in place."""
+    assert _is_lines(exporter) is lines
+
+
+@pytest_twisted.ensureDeferred
+async def test_lines_of_an_own_exporter_do_not_become_a_spool(tmp_path, caplog):
+    """A feed that was lines can't get an exporter that needs all items: refused in words."""
+    run = exporting(tmp_path, Same)
+    run.scrape(1)
+    run.commit()
+    run.kill()
+
+    with pytest.raises(CloseSpider):
+        exporting(tmp_path, Framed, run)
+
+    assert "give it that format again" in caplog.text
+
+
+# --- items that are refused ---------------------------------------------------------------
+
+FEEDS = {
+    "jsonlines": lambda text: [json.loads(line) for line in text.splitlines()],
+    "csv": lambda text: list(csv.DictReader(StringIO(text))),
+    "json": lambda text: json.loads(text or "[]"),
+    "xml": lambda text: [{"n": part.partition("<")[0]} for part in text.split("<n>")[1:]],
+}
+REFUSED = {
+    "no JSON": {"n": object()},
+    "a key": {"n": 1, None: 2},
+    "half": {"a": "half a row", "n": 1, "z": object()},
+}
+
+
+def numbers(folder, kind):
+    """Read what a feed holds."""
+    path = folder / kind
+    found = FEEDS[kind](path.read_text()) if path.exists() else []
+    return [int(row["n"]) for row in found]
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("bad", REFUSED.values(), ids=REFUSED)
+@pytest.mark.parametrize("first", [True, False])
+async def test_an_item_that_a_feed_refuses_is_in_none(tmp_path, bad, first):
+    """Each feed is whole without it, and it does not count as taken."""
+    run = Exporting(tmp_path, {f"{tmp_path}/{kind}": {"format": kind} for kind in FEEDS})
+    if not first:
+        run.scrape(0)
+    with pytest.raises(ItemRefusedError, match=f"the feed {tmp_path}/.* can't hold the item: "):
+        run.take(bad)
+    run.commit()
+    run.scrape(1, 2)
+    await run.close(all_done=True)
+
+    expected = [1, 2] if first else [0, 1, 2]
+    assert {kind: numbers(tmp_path, kind) for kind in FEEDS} == dict.fromkeys(FEEDS, expected)
+    assert run.taken == len(expected)
+
+
+class Picky(JsonLinesItemExporter):
+    """Refuses with half a line written, and then never again."""
+
+    calls = 0
+
+    def export_item(self, item):
+        """Write in two steps."""
+        self.file.write(b"half")
+        if item["n"] == "bad":
+            raise ValueError("I don't like it")
+        self.file.write(b" of %d\n" % item["n"])
+
+
+@pytest_twisted.ensureDeferred
+async def test_half_a_line_is_cut_away(tmp_path):
+    """Neither a spooled feed nor another one keeps a part of what an exporter refused."""
+    feeds = {f"{tmp_path}/lines": {"format": "jsonlines"}, f"{tmp_path}/own": {"format": "own"}}
+    run = Exporting(tmp_path, feeds, FEED_EXPORTERS={"own": Picky})
+    run.scrape(1)
+    with pytest.raises(ItemRefusedError, match="ValueError: I don't like it"):
+        run.take({"n": "bad"})
+    run.scrape(2)
+    await run.close(all_done=True)
+
+    assert (tmp_path / "own").read_text() == "half of 1\nhalf of 2\n"
+    assert (tmp_path / "lines").read_text() == '{"n": 1}\n{"n": 2}\n'
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "ascii"])
+async def test_a_first_row_that_is_refused_leaves_the_head(tmp_path, encoding):
+    """The byte order mark and the header of a CSV feed are there once."""
+    run = Exporting(
+        tmp_path,
+        {
+            f"{tmp_path}/csv": {"format": "csv", "encoding": encoding},
+            f"{tmp_path}/jsonl": {"format": "jsonlines"},
+        },
+    )
+    with pytest.raises(ItemRefusedError):
+        run.take({"n": object()})
+    run.scrape(1)
+    with pytest.raises(ItemRefusedError):
+        run.take({"n": object()})
+    run.scrape(2)
+    await run.close(all_done=True)
+
+    assert (tmp_path / "csv").read_bytes() == "n\r\n1\r\n2\r\n".encode(encoding)
+
+
+class Serialized(Item):
+    """Has a field that can't always be written."""
+
+    n = Field(serializer=lambda value: 1 // value)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_serializer_that_raises(tmp_path):
+    """An exception of a field's serializer is a refusal too."""
+    run = Exporting(tmp_path, {f"{tmp_path}/{kind}": {"format": kind} for kind in FEEDS})
+    run.take(Serialized(n=1))
+    with pytest.raises(ItemRefusedError, match="ZeroDivisionError"):
+        run.take(Serialized(n=0))
+    await run.close(all_done=True)
+
+    assert {kind: numbers(tmp_path, kind) for kind in FEEDS} == {kind: [1] for kind in FEEDS}
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_refusal_does_not_fill_a_batch(tmp_path):
+    """A batch has as many items as it is to have, none of which was refused."""
+    feeds = {f"{tmp_path}/%(batch_id)d": {"format": "json", "batch_item_count": 2}}
+    run = Exporting(tmp_path, feeds)
+    run.scrape(1)
+    with pytest.raises(ItemRefusedError):
+        run.take({"n": object()})
+    run.scrape(2, 3)
+    await run.close(all_done=True)
+
+    found = [json.loads((tmp_path / name).read_text()) for name in "12"]
+    assert [[row["n"] for row in rows] for rows in found] == [[1, 2], [3]]
+
+
+def test_a_pipe_that_is_closed_takes_no_item_from_a_file(tmp_path, monkeypatch, caplog):
+    """What can't be written to a feed that is not covered is still in the others."""
+
+    class Closed:
+        def write(self, _):
+            raise BrokenPipeError
+
+        def close(self):
+            pass
+
+    class Standard:
+        buffer = Closed()
+
+    monkeypatch.setattr("sys.stdout", Standard)
+    feeds = {"stdout:": {"format": "jsonlines"}, f"{tmp_path}/feed": {"format": "jsonlines"}}
+    run = Exporting(tmp_path, feeds)
+
+    run.scrape(1, 2)
+    run.kill()
+
+    assert (tmp_path / "feed").read_text() == '{"n": 1}\n{"n": 2}\n'
+    assert "An item can't be written to stdout:" in caplog.text
+
+
+# --- filters ------------------------------------------------------------------------------
+
+
+class Once(ItemFilter):
+    """Accepts a number once."""
+
+    def __init__(self, options):
+        super().__init__(options)
+        self.seen = set()
+
+    def accepts(self, item):
+        """Remember."""
+        new = item["n"] not in self.seen
+        self.seen.add(item["n"])
+        return new
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("kind", FEEDS)
+@pytest.mark.parametrize("overwrite", [True, False])
+async def test_a_filter_is_asked_once_for_each_item(tmp_path, kind, overwrite):
+    """A filter that remembers accepts the first item, over an old file as well."""
+    options = {"format": kind, "item_filter": Once, "overwrite": overwrite}
+    if overwrite:
+        (tmp_path / kind).write_text("old")
+    run = Exporting(tmp_path, {f"{tmp_path}/{kind}": options})
+    run.commit()
+    run.scrape(1, 2, 1, 3)
+    await run.close(all_done=True)
+
+    assert numbers(tmp_path, kind) == [1, 2, 3]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_filter_that_a_function_makes(tmp_path):
+    """A factory is as good as a class."""
+
+    def once(options):
+        return Once(options)
+
+    options = {"format": "json", "item_filter": once}
+    run = Exporting(tmp_path, {f"{tmp_path}/json": options})
+    run.scrape(1, 1, 2)
+    await run.close(all_done=True)
+
+    assert numbers(tmp_path, "json") == [1, 2]
