@@ -134,7 +134,9 @@ class Config:
     )
     snapshot_compression: bool = _setting(True, "Compress snapshots with zstd.")
     snapshot_encryption: bool = _setting(
-        True, "Encrypt snapshots, when RESILIENCE_ENCRYPTION_KEY is set."
+        True,
+        "Encrypt snapshots, and restore none that is plain, when RESILIENCE_ENCRYPTION_KEY is "
+        "set.",
     )
     encryption_key: str = _setting(
         "",

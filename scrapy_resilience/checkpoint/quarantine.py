@@ -86,7 +86,7 @@ def _go_back(jobdir: Path, config: Config, why: DamagedError) -> None:
     snapshot = restored.snapshot
     logger.error(
         "%s: going on from the snapshot %s (%d requests done, %d items); what was done after "
-        "it is done again. Newer snapshots that were damaged as well: %d. The old store: %s",
+        "it is done again. Newer snapshots that could not be used: %d. The old store: %s",
         why,
         snapshot.id,
         snapshot.progress.get("completed", 0),
@@ -94,3 +94,5 @@ def _go_back(jobdir: Path, config: Config, why: DamagedError) -> None:
         len(restored.skipped),
         restored.aside or "gone",
     )
+    for problem in restored.skipped:
+        logger.error("Not used: %s", problem)

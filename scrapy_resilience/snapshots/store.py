@@ -242,6 +242,12 @@ class SnapshotStore:
             reader = Reader(file, ident)
             if reader.header.get("id") != ident:
                 raise SnapshotError(f"the snapshot {ident} is another one, under a wrong name")
+            if self._key and self._encrypt and reader.header.get("encryption") is None:
+                raise SnapshotError(
+                    f"the snapshot {ident} is not encrypted, and RESILIENCE_ENCRYPTION_KEY is "
+                    "set: whoever can write there may have made it. If it is yours, from "
+                    "before you had a key, set RESILIENCE_SNAPSHOT_ENCRYPTION=False this once"
+                )
             yield reader
 
     # --- going back ---
