@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -30,6 +28,7 @@ from scrapy_resilience.exceptions import CheckpointError, ResilienceError
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.sqlite import SQLiteStore
 from scrapy_resilience.names import STAT_INCOMPLETE, STAT_REQUESTS_DONE, STAT_TOTAL_PREFIX
+from scrapy_resilience.ownership import check_jobdir
 from scrapy_resilience.settings import Config
 
 if TYPE_CHECKING:
@@ -81,7 +80,8 @@ class Job:
         """Awaited after the last commit, while the job is still locked."""
         self.on_closed: list[Callable[[], None]] = []
         """Called when nothing more is to be done."""
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        check_jobdir(path)
         warn_if_remote(path)
         self.stock = StockJob.find(path)
         """A job of Scrapy's own scheduler that the first run imports."""
@@ -121,7 +121,6 @@ class Job:
         self.stock = None
 
     def _open(self, spider: str, instance: Spider | None) -> None:
-        _refuse_writable_by_others(self.store.path)
         self.state = StateRegistry(self.store.state(), self.values)
         self.meta: dict[str, Any] = self.state.load(META) or {
             "spider": spider,
@@ -280,14 +279,6 @@ def register_state(
     return True
 
 
-def _refuse_writable_by_others(path: Path) -> None:
-    """The file may hold pickles, so nobody else may have written to it."""
-    if os.name == "posix":
-        mode = path.stat().st_mode
-        if mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise CheckpointError(f"{path} can be written by others: run chmod 600 on it")
-
-
 # --- reading a job from outside --------------------------------------------------
 
 
@@ -295,6 +286,7 @@ def read_report(path: Path) -> dict[str, Any]:
     """What ``status`` shows. Raises :exc:`CheckpointError` when *path* is no job."""
     if not (path / STORE).is_file():
         raise CheckpointError(f"{path} is no job of scrapy_resilience: it has no {STORE}")
+    check_jobdir(path)
     store = SQLiteStore(path / STORE, read_only=True)
     try:
         values = ValueCodec(allow_pickle=False)

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from scrapy_resilience.exceptions import JobLockedError
+from scrapy_resilience.ownership import open_own
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +60,7 @@ class FileLock:
 
     def acquire(self) -> None:
         """Raises :exc:`JobLockedError`, which names the other process."""
-        fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+        fd = open_own(self.path, os.O_RDWR | os.O_CREAT)
         if not _lock_soon(fd):
             holder = os.read(fd, 100).decode(errors="replace").strip() or "another process"
             os.close(fd)
@@ -85,7 +86,7 @@ class FileLock:
 def is_locked(path: Path) -> bool:
     """Whether somebody holds the lock now."""
     try:
-        fd = os.open(path, os.O_RDONLY)
+        fd = open_own(path, os.O_RDONLY)
     except OSError:
         return False
     try:

@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from scrapy_resilience.checkpoint.layout import STORE, WITNESS
+from scrapy_resilience.ownership import open_own
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +31,7 @@ def note(jobdir: Path, commits: int) -> None:
     Written in one step over what is there: a kill leaves the number before or this one.
     """
     with suppress(OSError):
-        fd = os.open(jobdir / WITNESS, os.O_WRONLY | os.O_CREAT, 0o600)
+        fd = open_own(jobdir / WITNESS, os.O_WRONLY | os.O_CREAT)
         try:
             os.write(fd, b"%020d\n" % commits)
         finally:

@@ -196,7 +196,7 @@ _LAYERS = {
     "core": {"core", "exceptions"},
     "normalize": {"exceptions", "normalize"},
     "frontier": {"core", "frontier", "exceptions", "names"},
-    "snapshots": {"frontier", "snapshots", "exceptions"},
+    "snapshots": {"frontier", "snapshots", "exceptions", "ownership"},
     "checkpoint": {
         "_clock",
         "_scrapy",
@@ -206,6 +206,7 @@ _LAYERS = {
         "checkpoint",
         "exceptions",
         "names",
+        "ownership",
         "settings",
     },
     "gates": {
