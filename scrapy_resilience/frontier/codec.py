@@ -277,7 +277,7 @@ class RequestCodec:
     def _method(self, name: Any, url: str) -> Any:
         if name == _NO_CALLBACK:
             return NO_CALLBACK
-        method = getattr(self._spider, str(name), None)
+        method: Any = getattr(self._spider, str(name), None)
         if getattr(method, "__func__", None) is None or method.__self__ is not self._spider:
             raise CheckpointError(
                 f"the job holds a request for {url} whose callback {name!r} is not a method of "

@@ -781,8 +781,8 @@ def _item(path):
 @pytest.mark.parametrize(
     "read",
     [
-        lambda requests, path: PLAIN.decode(_item(f"{path}.X")),
-        lambda requests, path: PLAIN.decode(_item(f"{path}.no.such.X")),
+        lambda _, path: PLAIN.decode(_item(f"{path}.X")),
+        lambda _, path: PLAIN.decode(_item(f"{path}.no.such.X")),
         lambda requests, path: requests.decode(
             PLAIN.encode({"url": "http://a.test/", "_class": f"{path}.Y"})
         ),
@@ -793,16 +793,14 @@ def test_no_module_is_imported_because_of_data(requests, unloaded, read):
     """A stored name finds what the project has loaded; a module that it has not never runs."""
     name, ran = unloaded
 
-    with pytest.raises(
-        CheckpointError, match=rf"{name}.*import it where the spider is defined"
-    ):
+    with pytest.raises(CheckpointError, match=f"{name}.*import it where the spider is"):
         read(requests, name)
 
     assert not ran.exists()
     assert name not in sys.modules
 
 
-def test_a_module_that_loads_others_by_name_loads_none(requests, monkeypatch):
+def test_a_module_that_loads_others_by_name_loads_none(monkeypatch):
     """A module's __getattr__ is not asked: it would import what the data wants."""
     asked = []
     monkeypatch.setattr(samples, "__getattr__", asked.append, raising=False)
