@@ -23,6 +23,7 @@ from scrapy.utils.defer import aiter_errback, iter_errback
 from twisted.internet.base import ReactorBase
 from twisted.python.failure import Failure
 
+from scrapy_resilience._log import get_logger
 from scrapy_resilience.exceptions import CheckpointError, ConfigurationError, ResilienceError
 from scrapy_resilience.names import EXIT_FAILURE
 
@@ -70,7 +71,7 @@ __all__ = [
     "wrap_scraper",
 ]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _BREATH: Final = 100
 _POLL: Final = 0.005

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +13,7 @@ from scrapy.extensions.spiderstate import SpiderState
 from scrapy.pipelines.media import MediaPipeline
 from scrapy.utils.misc import load_object
 
+from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy import fail_quietly, owns_job, running_command
 from scrapy_resilience.downloadermiddlewares.barrier import BarrierMiddleware
 from scrapy_resilience.downloadermiddlewares.breaker import CircuitBreakerMiddleware
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ResilienceAddon"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _CACHE_STORAGE: Final = "scrapy_resilience.extensions.httpcache.AtomicCacheStorage"
 

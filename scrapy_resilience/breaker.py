@@ -7,7 +7,6 @@ and the listeners.
 from __future__ import annotations
 
 import functools
-import logging
 import random
 import time
 from contextvars import ContextVar
@@ -16,6 +15,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from weakref import WeakValueDictionary
 
+from scrapy_resilience._log import get_logger
 from scrapy_resilience.core.breaker import Breaker, Event, Outcome, State
 from scrapy_resilience.core.breakerconfig import BreakerConfig
 from scrapy_resilience.exceptions import CircuitOpenError, ConfigurationError
@@ -39,7 +39,7 @@ __all__ = [
     "get_breaker",
 ]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from math import isfinite, nan
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from scrapy.utils.httpobj import urlparse_cached
 
+from scrapy_resilience._log import get_logger
 from scrapy_resilience.frontier.outputs import content_key
 from scrapy_resilience.names import META_ANSWERS_BEFORE, META_DELAY, META_FAILED_AT
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["forget_failures", "host_of", "is_robots", "pop_delay", "request_key"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 def pop_delay(request: Request) -> float:

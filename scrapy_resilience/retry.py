@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 import random as random_module
 import time
 from dataclasses import dataclass, replace
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Final, overload
 
+from scrapy_resilience._log import get_logger
 from scrapy_resilience.core.classify import exception_text
 from scrapy_resilience.core.failures import PERMANENT
 from scrapy_resilience.core.retry import POLICIES, RetryPolicy
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RetryPolicy", "execute_with_retry", "retry"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _DEFAULT: Final = "exponential_backoff"
 

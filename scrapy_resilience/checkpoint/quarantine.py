@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import sqlite3
 from typing import TYPE_CHECKING
 
+from scrapy_resilience._log import get_logger
 from scrapy_resilience.checkpoint import witness
 from scrapy_resilience.checkpoint.layout import DAMAGED, STORE
 from scrapy_resilience.checkpoint.progress import commits
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["mark_damaged", "open_store"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 def open_store(jobdir: Path, config: Config) -> SQLiteStore:

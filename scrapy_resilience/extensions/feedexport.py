@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from contextlib import suppress
 from dataclasses import asdict
@@ -22,6 +21,7 @@ from scrapy.extensions.feedexport import (
     apply_uri_params,
 )
 
+from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy import check_feed_exporter, exit_with_failure, fail_quietly
 from scrapy_resilience.checkpoint import spool
 from scrapy_resilience.checkpoint.commit import TROUBLES
@@ -29,11 +29,11 @@ from scrapy_resilience.checkpoint.feeds import FeedRecord, ending_of, lock_feed
 from scrapy_resilience.checkpoint.job import job_of
 from scrapy_resilience.checkpoint.patient import PatientFile, sync_path
 from scrapy_resilience.checkpoint.steps import reach
+from scrapy_resilience.core.shown import mask_uri
 from scrapy_resilience.exceptions import JobLockedError, StorageError
 from scrapy_resilience.extensions.spooledfeed import (
     SpooledSlot,
     local_path,
-    mask_uri,
     part_of,
     target_base,
 )
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ResilientFeedExporter", "warn_of_missing"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class ResilientFeedExporter(FeedExporter):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 from scrapy.extensions.feedexport import FeedSlot
 
-from scrapy_resilience.extensions.spooledfeed import encode_item, mask_uri
+from scrapy_resilience._log import get_logger
+from scrapy_resilience.core.shown import mask_uri
+from scrapy_resilience.extensions.spooledfeed import encode_item
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["WaitingSlot"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class WaitingSlot(FeedSlot):

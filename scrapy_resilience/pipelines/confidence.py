@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 from itemadapter import ItemAdapter, is_item
@@ -10,6 +9,7 @@ from scrapy.exceptions import DropItem
 from scrapy.extensions.feedexport import ItemFilter
 
 from scrapy_resilience import names
+from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy import fail_quietly
 from scrapy_resilience.confidence import Confidence, ConfidenceCalculator
 from scrapy_resilience.exceptions import ConfigurationError
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ConfidencePipeline", "DoubtfulItems", "TrustedItems"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class ConfidencePipeline:

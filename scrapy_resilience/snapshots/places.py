@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
+from scrapy_resilience.core.shown import mask_uri
 from scrapy_resilience.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -87,10 +88,10 @@ class Remote:
             import fsspec.core  # noqa: PLC0415 - the extra "fsspec"
         except ImportError:
             raise ConfigurationError(
-                f"{_shown(url)} is a URL: run pip install 'scrapy-resilience[fsspec]', or set "
-                "RESILIENCE_SNAPSHOT_DIR to a local folder"
+                f"{mask_uri(url)} is a URL: run pip install 'scrapy-resilience[fsspec]', or "
+                "set RESILIENCE_SNAPSHOT_DIR to a local folder"
             ) from None
-        self._shown = _shown(url)
+        self._shown = mask_uri(url)
         self._fs: Any
         try:
             self._fs, self._path = fsspec.core.url_to_fs(url)
@@ -147,10 +148,3 @@ def open_place(where: str | Path) -> Folder | Remote:
     """Raises :exc:`ConfigurationError` when a URL can't be used."""
     text = str(where)
     return Remote(text) if isinstance(where, str) and "://" in text else Folder(Path(where))
-
-
-def _shown(url: str) -> str:
-    """A URL without what may be a secret: a name, a password, a query."""
-    scheme, _, rest = url.partition("://")
-    host, slash, path = rest.partition("?")[0].partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"

@@ -196,9 +196,10 @@ _LAYERS = {
     "core": {"core", "exceptions"},
     "normalize": {"exceptions", "normalize"},
     "frontier": {"core", "frontier", "exceptions", "names"},
-    "snapshots": {"frontier", "snapshots", "exceptions", "ownership"},
+    "snapshots": {"core", "frontier", "snapshots", "exceptions", "ownership"},
     "checkpoint": {
         "_clock",
+        "_log",
         "_scrapy",
         "core",
         "frontier",
@@ -211,6 +212,7 @@ _LAYERS = {
     },
     "gates": {
         "_clock",
+        "_log",
         "_scrapy",
         "checkpoint",
         "core",
