@@ -28,6 +28,7 @@ from scrapy.utils.defer import aiter_errback, iter_errback, maybe_deferred_to_fu
 from twisted.internet.base import ReactorBase
 from twisted.python.failure import Failure
 
+from scrapy_resilience._log import get_logger
 from scrapy_resilience.exceptions import CheckpointError, ConfigurationError, ResilienceError
 from scrapy_resilience.names import EXIT_FAILURE
 
@@ -79,7 +80,7 @@ __all__ = [
     "wrap_scraper",
 ]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _BREATH: Final = 100
 _TURNS: Final = 3
@@ -318,7 +319,7 @@ def watch_pipelines(
             item_left(bool(turned))
 
     vars(itemproc)["process_item_async"] = process_item_async
-    return partial(setattr, watching, "on", False)
+    return partial(setattr, watching, "on", False)  # noqa: FBT003
 
 
 def after_pipelines(engine: ExecutionEngine, take: Callable[[Any], None]) -> None:

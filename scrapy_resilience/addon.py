@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +11,7 @@ from scrapy.extensions.spiderstate import SpiderState
 from scrapy.utils.misc import load_object
 
 from scrapy_resilience import _clock
+from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy import fail_quietly, owns_job, running_command
 from scrapy_resilience.checkpoint.jobdir import expand
 from scrapy_resilience.concurrentitems import lower_concurrent_items
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ResilienceAddon"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _CACHE_STORAGE: Final = "scrapy_resilience.extensions.httpcache.AtomicCacheStorage"
 

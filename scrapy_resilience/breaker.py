@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-import logging
 import random
 import time
 from contextvars import ContextVar
@@ -18,6 +17,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from weakref import WeakValueDictionary
 
+from scrapy_resilience._log import get_logger
 from scrapy_resilience.core.breaker import Breaker, Event, Outcome, State
 from scrapy_resilience.core.breakerconfig import BreakerConfig
 from scrapy_resilience.core.classify import exception_text
@@ -42,7 +42,7 @@ __all__ = [
     "get_breaker",
 ]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
 

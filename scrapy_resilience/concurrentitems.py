@@ -9,11 +9,11 @@ its pipelines. How long that takes says nothing; on a busy machine everything ta
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from scrapy.settings import SETTINGS_PRIORITIES, default_settings
 
+from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy import watch_pipelines
 from scrapy_resilience.names import STAT_CONCURRENT_ITEMS
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ConcurrentItems", "lower_concurrent_items"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _IN_A_ROW: Final = 3
 """Items that wait: one alone may have opened a connection, or flushed a batch."""

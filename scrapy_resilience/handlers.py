@@ -11,7 +11,6 @@ in, or :func:`register_failure_handler` from code.
 from __future__ import annotations
 
 import inspect
-import logging
 from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from weakref import WeakKeyDictionary
 from scrapy.utils.misc import load_object
 
 from scrapy_resilience import names
+from scrapy_resilience._log import get_logger
 from scrapy_resilience.core.failures import FAILURE_CLASSES
 from scrapy_resilience.exceptions import ConfigurationError
 
@@ -42,7 +42,7 @@ __all__ = [
     "retry",
 ]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from scrapy.settings import SETTINGS_PRIORITIES
 
+from scrapy_resilience.core.shown import HIDDEN, mask_value
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.settings import (
     PREFIX,
@@ -112,11 +113,11 @@ def describe(settings: BaseSettings) -> list[dict[str, Any]]:
     for name, f in fields_by_name().items():
         value = getattr(config, f.name)
         if f.metadata["secret"] and value:
-            value = "***"
+            value = HIDDEN
         rows.append(
             {
                 "name": name,
-                "value": value,
+                "value": mask_value(value),
                 "origin": origin(settings, name),
                 "default": default_of(f),
                 "meaning": f.metadata["meaning"],

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from math import isfinite, nan
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from scrapy.utils.httpobj import urlparse_cached
 
+from scrapy_resilience._log import get_logger
 from scrapy_resilience.frontier.outputs import content_key
 from scrapy_resilience.names import (
     META_ANSWERS_BEFORE,
@@ -29,7 +29,7 @@ __all__ = [
     "request_key",
 ]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 def pop_delay(request: Request) -> float:

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 import random as random_module
 import time
 from dataclasses import dataclass, replace
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Final, NoReturn, overload
 
+from scrapy_resilience._log import get_logger
 from scrapy_resilience.core.classify import exception_text
 from scrapy_resilience.core.failures import PERMANENT
 from scrapy_resilience.core.retry import POLICIES, RetryPolicy
@@ -50,7 +50,7 @@ __all__ = [
     "set_testing",
 ]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _DEFAULT: Final = "exponential_backoff"
 

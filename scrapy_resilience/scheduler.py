@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from contextlib import contextmanager
 from copy import copy
@@ -17,6 +16,7 @@ from scrapy.exceptions import CloseSpider
 from scrapy.utils.defer import deferred_from_coro, maybe_deferred_to_future
 
 from scrapy_resilience import _clock, names
+from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy import (
     Refusing,
     check_engine,
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ResilientScheduler"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _COLLECT_AT_LEAST: Final = 256
 _PATIENCE_AT_CLOSE: Final = 10.0

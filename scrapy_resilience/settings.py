@@ -14,6 +14,7 @@ from functools import cache
 from math import inf, isfinite
 from typing import TYPE_CHECKING, Any, Final, get_args, get_origin, get_type_hints
 
+from scrapy_resilience.core.shown import HIDDEN, mask_value
 from scrapy_resilience.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -137,7 +138,9 @@ class Config:
     )
     snapshot_compression: bool = _setting(True, "Compress snapshots with zstd.")
     snapshot_encryption: bool = _setting(
-        True, "Encrypt snapshots, when RESILIENCE_ENCRYPTION_KEY is set."
+        True,
+        "Encrypt snapshots, and restore none that is plain, when RESILIENCE_ENCRYPTION_KEY is "
+        "set.",
     )
     encryption_key: str = _setting(
         "",
@@ -434,7 +437,7 @@ _FALSE = {"0", "false", "no", "off"}
 
 def _parse(name: str, f: Field[Any], raw: Any) -> Any:
     kind = _types()[f.name]
-    shown = "***" if f.metadata["secret"] else repr(raw)
+    shown = HIDDEN if f.metadata["secret"] else repr(mask_value(raw))
     if kind is bool:
         text = str(raw).strip().lower()
         if text not in _TRUE | _FALSE:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import sqlite3
 import sys
 from collections.abc import Awaitable, Callable
@@ -13,6 +12,7 @@ from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from scrapy_resilience import _clock
+from scrapy_resilience._log import get_logger
 from scrapy_resilience.checkpoint.barrier import Barrier
 from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.exceptions import SinkError, StorageError
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TROUBLES", "Committer"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 TROUBLES: Final = (sqlite3.Error, OSError, SinkError)
 """What may pass: a full disk, a locked file, a database that is away."""

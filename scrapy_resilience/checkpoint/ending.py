@@ -8,7 +8,6 @@ this one is as good as another.
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import signal
 import sys
@@ -18,6 +17,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
+from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy import running_command, stops_scrapy, stops_twisted
 from scrapy_resilience.names import EXIT_RESUMABLE
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Ending", "ending"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGBREAK")
 _LAST_WORDS: Final = 0.5

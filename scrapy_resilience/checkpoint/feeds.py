@@ -8,7 +8,6 @@ any other feed it is the spool from which it is produced.
 
 from __future__ import annotations
 
-import logging
 import shutil
 from dataclasses import dataclass
 from hashlib import sha256
@@ -16,6 +15,7 @@ from os import SEEK_END
 from tempfile import NamedTemporaryFile
 from typing import IO, TYPE_CHECKING, Final
 
+from scrapy_resilience._log import get_logger
 from scrapy_resilience.checkpoint.lock import lock_fd
 from scrapy_resilience.checkpoint.spool import remove_strays
 from scrapy_resilience.checkpoint.state import OWN, StateRegistry
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FeedRecord", "cut", "ending_of", "is_intact", "lock_feed", "records", "recover"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _STATE: Final = OWN + "feed/"
 _ENDING: Final = 4096

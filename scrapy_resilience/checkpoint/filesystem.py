@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Final
 
+from scrapy_resilience._log import get_logger
+
 __all__ = ["file_system", "warn_if_remote"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _REMOTE: Final = (
     "nfs",

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import sqlite3
-import stat
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -15,6 +12,7 @@ from scrapy.exceptions import NotConfigured
 from scrapy.utils.misc import load_object
 
 from scrapy_resilience import _clock
+from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy import arguments_of, fail_quietly, owns_job
 from scrapy_resilience.checkpoint.barrier import Barrier
 from scrapy_resilience.checkpoint.feeds import FeedRecord, is_intact, records, recover
@@ -32,6 +30,7 @@ from scrapy_resilience.core.totals import add_stats
 from scrapy_resilience.exceptions import CheckpointError, ConfigurationError, ResilienceError
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.names import STAT_INCOMPLETE, STAT_REQUESTS_DONE, STAT_TOTAL_PREFIX
+from scrapy_resilience.ownership import check_jobdir
 from scrapy_resilience.settings import Config
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ __all__ = [
     "register_state",
 ]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class Job:
@@ -91,7 +90,8 @@ class Job:
         """Awaited after the last commit, while the job is still locked."""
         self.on_closed: list[Callable[[], None]] = []
         """Called when nothing more is to be done."""
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        check_jobdir(path)
         warn_if_remote(path)
         self.stock = StockJob.find(path)
         """A job of Scrapy's own scheduler that the first run imports."""
@@ -131,7 +131,6 @@ class Job:
         self.stock = None
 
     def _open(self, spider: str, instance: Spider | None, arguments: dict[str, Any]) -> None:
-        _refuse_writable_by_others(self.store.path)
         self.state = StateRegistry(self.store.state(), self.values)
         self.meta: dict[str, Any] = self.state.load(META) or {
             "spider": spider,
@@ -336,14 +335,6 @@ def _shown(arguments: Mapping[str, Any], key: str) -> str:
     return repr(arguments[key]) if key in arguments else "not given"
 
 
-def _refuse_writable_by_others(path: Path) -> None:
-    """The file may hold pickles, so nobody else may have written to it."""
-    if os.name == "posix":
-        mode = path.stat().st_mode
-        if mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise CheckpointError(f"{path} can be written by others: run chmod 600 on it")
-
-
 # --- reading a job from outside --------------------------------------------------
 
 
@@ -351,6 +342,7 @@ def read_report(path: Path) -> dict[str, Any]:
     """What ``status`` shows. Raises :exc:`CheckpointError` when *path* is no job."""
     if not (path / STORE).is_file():
         raise CheckpointError(f"{path} is no job of scrapy_resilience: it has no {STORE}")
+    check_jobdir(path)
     store = open_witnessed(path, read_only=True)
     try:
         values = ValueCodec(allow_pickle=False)

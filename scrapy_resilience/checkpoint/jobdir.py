@@ -8,7 +8,6 @@ its end, and is removed when enough later ones are there.
 
 from __future__ import annotations
 
-import logging
 import re
 import shutil
 from contextlib import closing
@@ -17,6 +16,7 @@ from glob import escape, glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from scrapy_resilience._log import get_logger
 from scrapy_resilience.checkpoint.layout import LOCK, META, STORE
 from scrapy_resilience.checkpoint.lock import FileLock
 from scrapy_resilience.checkpoint.steps import reach
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["begin_anew", "expand", "finished_meta"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _FORMS: Final = {"date": "%Y-%m-%d", "time": "%H-%M-%S"}
 """Of what placeholders stand for: the start of the job, in UTC."""

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from scrapy_resilience.exceptions import JobLockedError
+from scrapy_resilience.ownership import open_own
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,7 +95,7 @@ class FileLock:
     def acquire(self) -> None:
         """Raises :exc:`JobLockedError`, which names the other process."""
         while True:
-            fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+            fd = open_own(self.path, os.O_RDWR | os.O_CREAT)
             locked = _lock_soon(fd)
             if not locked or self._is_there(fd):
                 break
@@ -136,7 +137,7 @@ def _holder(text: bytes) -> str:
 def is_locked(path: Path) -> bool:
     """Whether somebody holds the lock now."""
     try:
-        fd = os.open(path, os.O_RDONLY)
+        fd = open_own(path, os.O_RDONLY)
     except OSError:
         return False
     try:

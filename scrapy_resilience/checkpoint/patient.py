@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import os
 from contextlib import suppress
-from functools import partial
 from io import FileIO
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 __all__ = ["PatientFile", "sync_path"]
@@ -27,10 +27,12 @@ class PatientFile(io.RawIOBase):
     to stop.
     """
 
-    def __init__(self, path: Path | str, mode: int = 0o666) -> None:
+    def __init__(
+        self, path: Path | str, opener: Callable[[str, int], int] | None = None
+    ) -> None:
         super().__init__()
         self.name = str(path)
-        self._file = FileIO(path, "ab", opener=partial(os.open, mode=mode))
+        self._file = FileIO(path, "ab", opener=opener)
         self._kept = bytearray()
         self._error: OSError | None = None
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from scrapy_resilience._log import get_logger
 from scrapy_resilience.checkpoint import witness
 from scrapy_resilience.checkpoint.layout import DAMAGED, STORE
 from scrapy_resilience.checkpoint.restore import restore_locked
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["mark_damaged", "open_store"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 def open_store(jobdir: Path, config: Config) -> SQLiteStore:
@@ -84,7 +84,7 @@ def _go_back(jobdir: Path, config: Config, why: DamagedError) -> None:
     snapshot = restored.snapshot
     logger.error(
         "%s: going on from the snapshot %s (%d requests done, %d items); what was done after "
-        "it is done again. Newer snapshots that were damaged as well: %d. The old store: %s",
+        "it is done again. Newer snapshots that could not be used: %d. The old store: %s",
         why,
         snapshot.id,
         snapshot.progress.get("completed", 0),
@@ -92,3 +92,5 @@ def _go_back(jobdir: Path, config: Config, why: DamagedError) -> None:
         len(restored.skipped),
         restored.aside or "gone",
     )
+    for problem in restored.skipped:
+        logger.error("Not used: %s", problem)

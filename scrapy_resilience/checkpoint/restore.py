@@ -22,6 +22,7 @@ from scrapy_resilience.exceptions import CheckpointError, SnapshotError
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.sqlite import SQLiteStore
 from scrapy_resilience.frontier.store import Changes
+from scrapy_resilience.ownership import check_jobdir
 from scrapy_resilience.snapshots.places import sync_folder
 from scrapy_resilience.snapshots.sealing import blocks
 
@@ -59,7 +60,8 @@ def restore(jobdir: Path, snapshots: SnapshotStore, ident: str | None = None) ->
     """
     if not snapshots.ids():
         raise SnapshotError(f"there is no snapshot in {snapshots.place}")
-    jobdir.mkdir(parents=True, exist_ok=True)
+    jobdir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    check_jobdir(jobdir)
     lock = FileLock(jobdir / LOCK)
     lock.acquire()
     try:

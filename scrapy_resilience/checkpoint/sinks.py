@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 from typing import TYPE_CHECKING, Any
 
 from pydispatch.robustapply import robustApply
 from twisted.python.failure import Failure
 
 from scrapy_resilience import names, signals
+from scrapy_resilience._log import get_logger
 from scrapy_resilience.exceptions import SinkError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Sinks"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class Sinks:

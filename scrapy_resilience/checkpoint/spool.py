@@ -6,11 +6,13 @@ file can be cut at any committed length, and items of any type come back as they
 
 from __future__ import annotations
 
+from functools import partial
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 
 from scrapy_resilience.checkpoint.patient import PatientFile
 from scrapy_resilience.exceptions import CheckpointError
+from scrapy_resilience.ownership import open_own
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +28,7 @@ _LENGTH: Final = Struct(">I")
 def open_spool(path: Path) -> PatientFile:
     """Open a spool to append; its items may hold what the user alone should see."""
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    return PatientFile(path, 0o600)
+    return PatientFile(path, partial(open_own, mode=0o600))
 
 
 def append(file: Any, data: bytes) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
+
+from scrapy_resilience._log import get_logger
 
 if TYPE_CHECKING:
     from scrapy_resilience.frontier.codec import ValueCodec
 
 __all__ = ["OWN", "StateRegistry"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 OWN: Final = "resilience."
 """How the names of this package's own values begin."""

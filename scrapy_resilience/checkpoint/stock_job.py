@@ -14,7 +14,6 @@ import marshal
 import os
 import pickle
 import sqlite3
-import stat
 import struct
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from scrapy.utils.request import request_from_dict
 
 from scrapy_resilience.exceptions import CheckpointError
 from scrapy_resilience.frontier.codec import RequestCodec, ValueCodec
+from scrapy_resilience.ownership import check_own
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,25 +118,11 @@ class StockJob:
                 "and RESILIENCE_ALLOW_PICKLE is off: allow them to import it, or use another "
                 "JOBDIR"
             )
-        if os.name != "posix":
-            return
         parts = (self.path / _QUEUE, self.path / _SEEN, self.path / _STATE)
         queue = sorted((self.path / _QUEUE).rglob("*"))
         for part in (self.path, *parts, *queue):
             if part.exists():
-                self._check_owner(part, part.stat())
-
-    def _check_owner(self, part: Path, status: os.stat_result) -> None:
-        if status.st_uid != os.geteuid():
-            raise CheckpointError(
-                f"{part} belongs to another user, and its pickles could run code of theirs: "
-                f"if you trust them, run chown -R on {self.path}, or else use another JOBDIR"
-            )
-        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise CheckpointError(
-                f"{part} can be written by others, and its pickles could run code of theirs: "
-                f"if you trust them, run chmod -R go-w on {self.path}"
-            )
+                check_own(part, self.path)
 
     def _queues(self) -> list[Path]:
         """The queues that ``active.json`` names; it is written last, at a clean stop only."""

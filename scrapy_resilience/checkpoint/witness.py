@@ -22,6 +22,7 @@ from zlib import crc32
 from scrapy_resilience.checkpoint.layout import STORE, WITNESS
 from scrapy_resilience.exceptions import DamagedError
 from scrapy_resilience.frontier.sqlite import SQLiteStore
+from scrapy_resilience.ownership import open_own
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,7 +82,7 @@ def write(jobdir: Path, note: Note) -> None:
     """
     text = f"{note.commits:020d} {note.forced:020d} {note.boot}".rstrip()
     with suppress(OSError):
-        fd = os.open(jobdir / WITNESS, os.O_WRONLY | os.O_CREAT, 0o600)
+        fd = open_own(jobdir / WITNESS, os.O_WRONLY | os.O_CREAT)
         try:
             os.write(fd, f"{text:{_WIDTH}} {_check(text)}\n".encode())
         finally:

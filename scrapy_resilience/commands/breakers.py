@@ -11,7 +11,6 @@ from scrapy_resilience.checkpoint.state import StateRegistry
 from scrapy_resilience.commands.jobs import open_job, values
 from scrapy_resilience.commands.tables import plain, shown_time, table
 from scrapy_resilience.core.breaker import State
-from scrapy_resilience.core.deadletter import printable
 from scrapy_resilience.core.gates import GateConfig, Gates
 from scrapy_resilience.core.pace import Pace
 from scrapy_resilience.exceptions import CheckpointError
@@ -110,14 +109,14 @@ def _is_well(row: dict[str, Any], now: float) -> bool:
 
 def _row(row: dict[str, Any]) -> tuple[str, ...]:
     return (
-        printable(row["domain"]),
-        printable(row["state"].replace("_", " ")),
+        row["domain"],
+        row["state"].replace("_", " "),
         _time(row["until"]),
         plain(row["trips"]),
         _time(row["held_until"]),
-        printable(plain(row["hold_reason"])),
+        plain(row["hold_reason"]),
         "-" if row["rate"] is None else f"{row['rate']:.2g}/s",
-        printable(plain(row["last_failure"])),
+        plain(row["last_failure"]),
     )
 
 

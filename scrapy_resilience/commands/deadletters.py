@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from scrapy_resilience.commands.jobs import open_job, values
 from scrapy_resilience.commands.tables import plain, shown_time, table
-from scrapy_resilience.core.deadletter import About, printable
+from scrapy_resilience.core.deadletter import About
+from scrapy_resilience.core.shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -112,7 +113,7 @@ def _cell(value: Any) -> Any:
     """Text that a spreadsheet does not take for a formula, and a terminal not for commands."""
     if not isinstance(value, str):
         return value
-    return printable(f"'{value}" if value.startswith(_FORMULA) else value)
+    return shown(f"'{value}" if value.startswith(_FORMULA) else value)
 
 
 def _write_table(rows: Rows, file: TextIO) -> None:
@@ -128,4 +129,4 @@ def _write_table(rows: Rows, file: TextIO) -> None:
 
 
 def _shown(name: str, value: Any) -> str:
-    return shown_time(value) if name == "last" else printable(plain(value))
+    return shown_time(value) if name == "last" else plain(value)

@@ -10,6 +10,7 @@ from scrapy_resilience.checkpoint.lock import FileLock
 from scrapy_resilience.checkpoint.witness import open_witnessed
 from scrapy_resilience.exceptions import CheckpointError, DamagedError
 from scrapy_resilience.frontier.codec import ValueCodec
+from scrapy_resilience.ownership import check_jobdir
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +31,7 @@ def open_job(jobdir: Path, *, write: bool = False) -> Iterator[SQLiteStore]:
     """
     if not (jobdir / STORE).is_file():
         raise CheckpointError(f"{jobdir} is no job of scrapy_resilience: it has no {STORE}")
+    check_jobdir(jobdir)
     lock = FileLock(jobdir / LOCK)
     if write:
         lock.acquire()

@@ -11,7 +11,7 @@ from scrapy_resilience.checkpoint.state import StateRegistry
 from scrapy_resilience.commands.breakers import renewed
 from scrapy_resilience.commands.deadletters import about, pages
 from scrapy_resilience.commands.jobs import load_meta, open_job, values
-from scrapy_resilience.core.deadletter import printable
+from scrapy_resilience.commands.tables import text_of
 from scrapy_resilience.exceptions import CheckpointError
 from scrapy_resilience.frontier.codec import edit_request
 from scrapy_resilience.frontier.lanes import Frontier
@@ -58,7 +58,7 @@ def replay(path: str, wanted: Wanted) -> tuple[Any, str]:
                 frontier.committed(changes)
     left = meta.get("dead_letters", 0)
     data = {"job": path, "replayed": replayed, "kept": kept, "dead_letters": left}
-    return data, "\n".join(_told(data, str(meta.get("spider"))))
+    return data, text_of(_told(data, str(meta.get("spider"))))
 
 
 def _push(letter: Letter, frontier: Frontier) -> Row | None:
@@ -126,5 +126,5 @@ def _told(data: dict[str, Any], spider: str) -> list[str]:
     if data["kept"]:
         lines.append(f"{data['kept']} requests can't be replayed: they stay here")
     if data["replayed"]:
-        lines.append(f"the next `scrapy crawl {printable(spider)}` fetches them")
+        lines.append(f"the next `scrapy crawl {spider}` fetches them")
     return lines

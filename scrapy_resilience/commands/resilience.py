@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import sys
@@ -18,7 +17,15 @@ from scrapy_resilience.commands.deadletters import list_letters
 from scrapy_resilience.commands.replay import replay
 from scrapy_resilience.commands.selectors import SELECTORS_USAGE, run_selectors
 from scrapy_resilience.commands.snapshots import list_snapshots, restore_snapshot
-from scrapy_resilience.commands.tables import plain, shown_size, shown_time, table
+from scrapy_resilience.commands.tables import (
+    plain,
+    shown_size,
+    shown_time,
+    table,
+    tell,
+    tell_json,
+    text_of,
+)
 from scrapy_resilience.core.deadletter import KINDS, Wanted
 from scrapy_resilience.exceptions import ResilienceError
 from scrapy_resilience.layers import apply_layers, describe
@@ -107,12 +114,12 @@ class Command(ScrapyCommand):
         try:
             found = commands[name][0](*rest)
             if found is not None:
-                print(json.dumps(found[0], indent=2, default=str) if opts.json else found[1])
+                tell_json(found[0]) if opts.json else tell(found[1])
             sys.stdout.flush()  # a pipe that was closed says so here, not when Python ends
         except BrokenPipeError:  # whoever reads has seen enough
             _print_no_more()
         except (ResilienceError, OSError, sqlite3.Error) as error:
-            print(f"scrapy resilience: {error}", file=sys.stderr)
+            tell(text_of([f"scrapy resilience: {error}"]), sys.stderr)
             self.exitcode = 1
 
     def _status(self, path: str) -> tuple[Any, str]:
@@ -162,7 +169,7 @@ class Command(ScrapyCommand):
     def _layered(self) -> BaseSettings:
         assert self.settings is not None
         for unknown in apply_layers(self.settings):
-            print(f"scrapy resilience: {unknown} is not a setting", file=sys.stderr)
+            tell(text_of([f"scrapy resilience: {unknown} is not a setting"]), sys.stderr)
         return self.settings
 
 

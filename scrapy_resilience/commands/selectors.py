@@ -6,7 +6,7 @@ import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from scrapy_resilience.commands.tables import plain, table
+from scrapy_resilience.commands.tables import plain, table, text_of
 from scrapy_resilience.exceptions import SelectorError
 from scrapy_resilience.selectors.registry import Registry
 
@@ -80,7 +80,7 @@ def _show(registry: Registry, name: str, version: str | None = None) -> tuple[An
         for each in selectors.versions.values()
     ]
     lines = [f"{chosen.name} {chosen.version}, hash {chosen.hash}", "", *_lines(chosen), ""]
-    return data, "\n".join([*lines, table(history)])
+    return data, f"{text_of(lines)}\n{table(history)}"
 
 
 def _lines(version: Version) -> list[str]:
@@ -104,7 +104,7 @@ def _test(
         rows.append(
             {"set": each.name, "version": chosen, "fixtures": fixtures, "failures": failures}
         )
-    return rows, "\n".join(map(_tested, rows))
+    return rows, text_of(map(_tested, rows))
 
 
 def _tested(row: dict[str, Any]) -> str:
@@ -118,7 +118,7 @@ def _diff(registry: Registry, name: str, old: str, new: str | None = None) -> tu
     lines = difflib.unified_diff(
         _lines(before), _lines(after), before.version, after.version, lineterm="", n=1
     )
-    text = "\n".join(lines)
+    text = text_of(lines)
     return {"old": before.data(), "new": after.data(), "diff": text}, text or "no difference"
 
 

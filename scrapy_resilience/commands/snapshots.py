@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scrapy_resilience.checkpoint.restore import Restored, restore
-from scrapy_resilience.commands.tables import plain, shown_size, shown_time, table
+from scrapy_resilience.commands.tables import plain, shown_size, shown_time, table, text_of
 from scrapy_resilience.exceptions import CheckpointError
 from scrapy_resilience.snapshots.store import Snapshot, store_of
 
@@ -55,7 +55,7 @@ def restore_snapshot(
         "pending": done.meta.get("pending", 0),
         "feeds": [{"path": feed, "bytes": length} for feed, length in done.feeds.items()],
     }
-    return data, "\n".join(_told(done, path))
+    return data, text_of(_told(done, path))
 
 
 def _told(done: Restored, path: str) -> list[str]:

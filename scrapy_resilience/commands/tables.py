@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from scrapy_resilience.core.shown import lines, shown
 
-__all__ = ["plain", "shown_size", "shown_time", "table"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import TextIO
+
+__all__ = ["plain", "shown_size", "shown_time", "table", "tell", "tell_json", "text_of"]
+
+
+def tell(text: str, file: TextIO | None = None) -> None:
+    """Print lines. Commands print with this only: a job may hold what a terminal obeys."""
+    print(lines(text), file=file)
+
+
+def tell_json(data: Any) -> None:
+    """Print data as JSON, which writes out whatever is not ASCII."""
+    print(json.dumps(data, indent=2, default=str))
+
+
+def text_of(told: Iterable[str]) -> str:
+    """Lines, of which none becomes two by what it names."""
+    return "\n".join(map(shown, told))
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell."""
+    """Columns as wide as their widest cell, with each row in one line."""
+    rows = [[shown(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = (
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
@@ -27,11 +47,14 @@ def plain(value: Any) -> str:
 
 
 def shown_time(seconds: float) -> str:
-    """Seconds since 1970 as a time in UTC."""
-    when = datetime.fromtimestamp(seconds, tz=timezone.utc)
+    """Seconds since 1970 as a time in UTC; what is no such number as it is."""
+    try:
+        when = datetime.fromtimestamp(seconds, tz=timezone.utc)
+    except (TypeError, ValueError, OverflowError, OSError):
+        return str(seconds)
     return when.isoformat(sep=" ", timespec="seconds")
 
 
-def shown_size(size: float) -> str:
-    """Bytes as megabytes."""
-    return f"{size / 1e6:.1f} MB"
+def shown_size(size: Any) -> str:
+    """Bytes as megabytes; what is no number as it is."""
+    return f"{size / 1e6:.1f} MB" if isinstance(size, (int, float)) else str(size)

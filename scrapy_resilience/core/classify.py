@@ -29,7 +29,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from scrapy_resilience.core.bans import ban_in_headers, ban_in_page
-from scrapy_resilience.core.deadletter import mask
 from scrapy_resilience.core.failures import (
     BLOCKED,
     CONTENT,
@@ -42,6 +41,7 @@ from scrapy_resilience.core.failures import (
 )
 from scrapy_resilience.core.faults import IGNORED, kind_of, unknown_kind
 from scrapy_resilience.core.retryafter import retry_after, says_nothing_left
+from scrapy_resilience.core.shown import mask
 
 if TYPE_CHECKING:
     from scrapy_resilience.core.patterns import Patterns

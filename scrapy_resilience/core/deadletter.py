@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+
+from scrapy_resilience.core.shown import mask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["KINDS", "About", "Wanted", "describe", "mask", "printable"]
+__all__ = ["KINDS", "About", "Wanted", "describe"]
 
 KINDS: Final = (
     "permanent", "exhausted", "callback", "pipeline", "ignored", "dropped", "held",
@@ -17,26 +18,8 @@ KINDS: Final = (
 """Trying again is no use, no try is left, the spider's code or a pipeline has raised, a
 middleware refused it, a failure handler dropped it, its domain did not recover."""
 
-_USERINFO: Final = re.compile(
-    r"(?<=//)[^/?# \t\r\n]*@"
-    r"|(?<!\S)[^\s/@:?#]+:[^\s/?#]*@(?=\w)"  # of a URL without its scheme, as errors quote it
-)
 _LONGEST: Final = 500
 """Characters of a reason or an exception that are kept."""
-
-
-def mask(text: str) -> str:
-    """*text* without the credentials of the URLs in it."""
-    return _USERINFO.sub("***@", text)
-
-
-def printable(text: str) -> str:
-    """*text* for a terminal: what would move its cursor or turn its text is escaped."""
-    if text.isprintable():
-        return text
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )
 
 
 def describe(exception: BaseException | str | None) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -11,6 +10,7 @@ from scrapy.exceptions import IgnoreRequest
 from scrapy.utils.httpobj import urlparse_cached
 
 from scrapy_resilience import _clock, names
+from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy import Refusing, forget_failed_robots, is_closing
 from scrapy_resilience.core.ratelimit import Rate
 from scrapy_resilience.deadletters import letters_of
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CircuitBreakerMiddleware", "CircuitOpen"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _TOLD_FROM: Final = 2.0

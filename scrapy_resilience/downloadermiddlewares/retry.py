@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from dataclasses import dataclass
 from random import random
@@ -15,6 +14,7 @@ from scrapy.http import Response
 from scrapy.utils.response import response_status_message
 
 from scrapy_resilience import _clock, names
+from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy import Refusing, close_spider, is_closing
 from scrapy_resilience.components import refuse_both
 from scrapy_resilience.core.classify import exception_text
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BannedError", "ClassifiedRetryMiddleware", "DroppedError"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _UNSAFE: Final = frozenset({"POST", "PATCH"})
 _NO_LIMIT: Final = sys.maxsize

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import logging
 import sqlite3
 import threading
 from typing import TYPE_CHECKING, Any, Final
@@ -15,6 +14,7 @@ from scrapy.extensions.feedexport import FeedExporter
 from scrapy.extensions.spiderstate import SpiderState
 
 from scrapy_resilience import _clock, names
+from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy import after_pipelines, is_idle
 from scrapy_resilience.checkpoint.commit import TROUBLES
 from scrapy_resilience.checkpoint.items import item_written
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Checkpoint"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _POLL: Final = 0.001
 """Seconds between two looks at whether the callbacks under way have ended."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from contextvars import ContextVar
 from dataclasses import asdict
@@ -19,6 +18,7 @@ from scrapy.extensions.feedexport import (
     apply_uri_params,
 )
 
+from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy import check_feed_exporter, exit_with_failure, fail_quietly
 from scrapy_resilience.checkpoint.commit import TROUBLES
 from scrapy_resilience.checkpoint.feeds import FeedRecord, lock_feed
@@ -27,6 +27,7 @@ from scrapy_resilience.checkpoint.patient import PatientFile, sync_path
 from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.components import refuse_both
 from scrapy_resilience.core.deadletter import describe
+from scrapy_resilience.core.shown import mask_uri
 from scrapy_resilience.exceptions import JobLockedError, StorageError
 from scrapy_resilience.extensions.feeditems import write_to_all
 from scrapy_resilience.extensions.feedslots import (
@@ -39,7 +40,7 @@ from scrapy_resilience.extensions.feedslots import (
     warn_of_missing,
     warn_of_uncovered,
 )
-from scrapy_resilience.extensions.spooledfeed import SpooledSlot, mask_uri, part_of
+from scrapy_resilience.extensions.spooledfeed import SpooledSlot, part_of
 from scrapy_resilience.extensions.waitingslot import WaitingSlot
 from scrapy_resilience.frontier.store import Changes
 from scrapy_resilience.names import REASON_FEED_LOCKED, REASON_STORAGE
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ResilientFeedExporter"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _taken: Final[ContextVar[Any]] = ContextVar("scrapy_resilience_taken", default=None)
 """The last item of a task that is in the feeds."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from abc import abstractmethod
 from contextlib import contextmanager
 from functools import partial
@@ -12,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from itemadapter import ItemAdapter
 from scrapy.extensions.feedexport import FeedSlot
 
+from scrapy_resilience._log import get_logger
 from scrapy_resilience.checkpoint.patient import PatientFile
-from scrapy_resilience.core.deadletter import describe, mask
+from scrapy_resilience.core.deadletter import describe
+from scrapy_resilience.core.shown import mask_uri
 from scrapy_resilience.exceptions import ItemRefusedError
 from scrapy_resilience.frontier.codec import UnserializableError
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DeferringSlot", "Trial", "write_to_all"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _RENEWED_AFTER: Final = 1000
 
@@ -182,7 +183,7 @@ def _export_anyhow(slot: FeedSlot, item: Any) -> None:
         exporter: Any = slot.exporter
         exporter.export_item(item)
     except Exception:
-        logger.exception("An item can't be written to %s", mask(slot.uri))
+        logger.exception("An item can't be written to %s", mask_uri(slot.uri))
 
 
 def _mark(slot: FeedSlot) -> Callable[[], None]:
@@ -206,5 +207,5 @@ def _refusals(slot: FeedSlot) -> Iterator[None]:
         yield
     except Exception as error:
         raise ItemRefusedError(
-            f"the feed {mask(slot.uri)} can't hold the item: {describe(error)}"
+            f"the feed {mask_uri(slot.uri)} can't hold the item: {describe(error)}"
         ) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from hashlib import sha256
 from pathlib import Path
@@ -11,14 +10,11 @@ from typing import IO, Any, Final
 from scrapy.exporters import CsvItemExporter, JsonLinesItemExporter
 from scrapy.extensions.feedexport import FeedSlot, FileFeedStorage, StdoutFeedStorage
 
+from scrapy_resilience._log import get_logger
 from scrapy_resilience.checkpoint import spool
 from scrapy_resilience.checkpoint.feeds import FeedRecord, ending_of
-from scrapy_resilience.extensions.spooledfeed import (
-    SpooledSlot,
-    local_path,
-    mask_uri,
-    target_base,
-)
+from scrapy_resilience.core.shown import mask_uri
+from scrapy_resilience.extensions.spooledfeed import SpooledSlot, local_path, target_base
 
 __all__ = [
     "continued",
@@ -31,7 +27,7 @@ __all__ = [
     "warn_of_uncovered",
 ]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _HARMLESS: Final = frozenset(
     {"__doc__", "__module__", "__firstlineno__", "__static_attributes__"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import time
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,6 +13,7 @@ from scrapy.utils.defer import deferred_from_coro
 from scrapy.utils.reactor import is_reactor_installed
 
 from scrapy_resilience import names
+from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy import (
     being_scraped,
     forget_queued,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Shutdown", "exit_code"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 def exit_code(reason: str) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import sys
 import threading
@@ -16,6 +15,7 @@ from scrapy import signals
 from scrapy.exceptions import NotConfigured
 
 from scrapy_resilience import _clock, names
+from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy import fail_quietly, watch_handlers, watch_scheduler
 from scrapy_resilience.checkpoint.job import Job, job_of
 from scrapy_resilience.checkpoint.progress import RUNNING, about, job_id
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Snapshots"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _T = TypeVar("_T")
 _COMMIT_WAIT: Final = 10.0

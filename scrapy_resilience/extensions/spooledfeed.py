@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import logging
 import os
 import shutil
 from pathlib import Path
@@ -20,10 +19,12 @@ from scrapy.extensions.feedexport import (
 )
 from scrapy.utils.defer import ensure_awaitable
 
+from scrapy_resilience._log import get_logger
 from scrapy_resilience.checkpoint import spool
 from scrapy_resilience.checkpoint.feeds import cut, lock_feed
 from scrapy_resilience.checkpoint.patient import sync_path
 from scrapy_resilience.checkpoint.steps import reach
+from scrapy_resilience.core.shown import mask_uri
 from scrapy_resilience.extensions.feeditems import DeferringSlot, Trial
 
 if TYPE_CHECKING:
@@ -37,12 +38,11 @@ if TYPE_CHECKING:
 __all__ = [
     "SpooledSlot",
     "local_path",
-    "mask_uri",
     "part_of",
     "target_base",
 ]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _BREATH: Final = 100
 """Items between two turns of the event loop while a feed is produced."""
@@ -254,11 +254,3 @@ def target_base(slot: FeedSlot) -> int:
     if path is None or storage.write_mode == "wb" or not path.exists():
         return 0
     return path.stat().st_size
-
-
-def mask_uri(uri: str) -> str:
-    """A URI without the secrets before its @."""
-    scheme, separator, rest = uri.partition("://")
-    host, slash, path = rest.partition("/")
-    credentials, at, place = host.rpartition("@")
-    return f"{scheme}{separator}***@{place}{slash}{path}" if at and credentials else uri

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
+from scrapy_resilience._log import get_logger
+from scrapy_resilience.core.shown import mask_uri
 from scrapy_resilience.extensions.feeditems import DeferringSlot
-from scrapy_resilience.extensions.spooledfeed import mask_uri
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["WaitingSlot"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class WaitingSlot(DeferringSlot):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import pickle
+import sys
 from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
@@ -16,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Final
 import msgpack
 from scrapy import Item, Request
 from scrapy.http.request import NO_CALLBACK
-from scrapy.utils.misc import load_object
 
 from scrapy_resilience.exceptions import CheckpointError
 
@@ -168,22 +168,25 @@ def _is_exact(value: Any) -> bool:
 
 @cache
 def _path(cls: Any) -> str | None:
-    """Where another process can import a class; None for one that is not at a module's top."""
+    """Where another process finds a class; None for one that is not at a module's top."""
     path = f"{cls.__module__}.{cls.__qualname__}"
-    try:
-        return path if load_object(path) is cls else None
-    except (ImportError, NameError, ValueError):
-        return None
+    return path if _loaded(path) is cls else None
+
+
+def _loaded(path: str) -> Any:
+    """What a module that was imported has at its top: data never makes us import one."""
+    module, _, name = path.rpartition(".")
+    return getattr(sys.modules.get(module), "__dict__", {}).get(name)
 
 
 def _load_class(path: Any, base: type) -> Any:
     """The class at *path*, which must be a *base*: the file can't name other code to run."""
-    try:
-        cls = path if isinstance(path, type) else load_object(path)
-    except (ImportError, NameError, TypeError, ValueError) as error:
+    cls = path if isinstance(path, type) else _loaded(str(path))
+    if cls is None:
         raise CheckpointError(
-            f"the job holds a {path}, which can't be imported: {error}"
-        ) from error
+            f"the job holds a {path}, which the project has not loaded: import it where the "
+            "spider is defined"
+        )
     if not (isinstance(cls, type) and issubclass(cls, base)):
         raise CheckpointError(f"the job holds a {path}, which is no {base.__name__}")
     return cls
@@ -274,8 +277,8 @@ class RequestCodec:
     def _method(self, name: Any, url: str) -> Any:
         if name == _NO_CALLBACK:
             return NO_CALLBACK
-        method = getattr(self._spider, str(name), None)
-        if not callable(method):
+        method: Any = getattr(self._spider, str(name), None)
+        if getattr(method, "__func__", None) is None or method.__self__ is not self._spider:
             raise CheckpointError(
                 f"the job holds a request for {url} whose callback {name!r} is not a method of "
                 f"spider {self._spider.name!r} any more: add it, or start anew"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import fields, replace
 from functools import cache
 from math import inf
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from scrapy.utils.httpobj import urlparse_cached
 from scrapy.utils.misc import load_object
 
+from scrapy_resilience._log import get_logger
 from scrapy_resilience.core.breakerconfig import BreakerConfig
 from scrapy_resilience.core.gate import Patience
 from scrapy_resilience.core.ratelimit import Rate, parse_rate
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ACTIONS", "Domains", "host"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 ACTIONS: Final = ("hold", "fail")
 """What can become of requests while the breaker is open."""

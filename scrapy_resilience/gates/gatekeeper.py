@@ -18,6 +18,7 @@ from weakref import ReferenceType, WeakKeyDictionary, WeakSet, ref
 from scrapy.exceptions import IgnoreRequest
 
 from scrapy_resilience import _clock, names, signals
+from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy import take_back, wake
 from scrapy_resilience.checkpoint.layout import GATES
 from scrapy_resilience.core.breaker import Event, Outcome, State
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Gatekeeper", "HeldBack", "gatekeeper_of"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _SEPARATOR: Final = "\t"
 _LANE_KEYS: Final = frozenset({names.META_OPEN_ACTION, "download_slot", names.META_FAILED_AT})

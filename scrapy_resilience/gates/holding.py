@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from scrapy_resilience import _clock, names
+from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy import close_spider, is_starting, under_way, wake
 from scrapy_resilience.core.failures import TRANSIENT
 from scrapy_resilience.deadletters import letters_of
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Alarm", "Holding"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _GIVEN_UP_AT_ONCE: Final = 100
 _TOLD_FROM: Final = 5.0

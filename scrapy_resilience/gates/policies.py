@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from scrapy.settings import SETTINGS_PRIORITIES
 
+from scrapy_resilience._log import get_logger
 from scrapy_resilience.core.retry import RetryPolicy, policies_from
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.names import META_RETRY_POLICY
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Choice", "PolicyChooser"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _SETTING: Final = "RESILIENCE_RETRY_POLICY"
 

@@ -10,7 +10,6 @@ one: where each page fails once, it gets through.
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from scrapy import Request
@@ -18,6 +17,7 @@ from scrapy.http.request import NO_CALLBACK
 from scrapy.utils.defer import deferred_from_coro
 
 from scrapy_resilience import _clock, names
+from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy import under_way
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RETRIES", "Trials", "is_of_retries"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 RETRIES: Final = "\tretry"
 """What the name of a lane of retries ends in."""

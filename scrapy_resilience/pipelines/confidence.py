@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
@@ -11,6 +10,7 @@ from scrapy.exceptions import DropItem
 from scrapy.extensions.feedexport import ItemFilter
 
 from scrapy_resilience import names
+from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy import fail_quietly
 from scrapy_resilience.checkpoint.job import job_of
 from scrapy_resilience.checkpoint.state import OWN
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ConfidencePipeline", "DoubtfulItems", "TrustedItems"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _OK: Final = 200
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -12,6 +11,7 @@ from itemadapter import ItemAdapter, is_item
 from scrapy.utils.httpobj import urlparse_cached
 
 from scrapy_resilience import _clock
+from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy import fail_quietly
 from scrapy_resilience.exceptions import ResilienceError
 from scrapy_resilience.names import STAT_NORMALIZE_FAILED, STAT_NORMALIZED
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NormalizePipeline"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _KEY: Final = "normalize"
 """Of the metadata of a field."""

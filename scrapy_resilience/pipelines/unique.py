@@ -9,7 +9,6 @@ after a kill the request of an item that was not written runs again, and its ite
 from __future__ import annotations
 
 import inspect
-import logging
 from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -19,6 +18,7 @@ from scrapy import signals
 from scrapy.exceptions import DropItem, NotConfigured
 from scrapy.utils.misc import load_object
 
+from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy import fail_quietly
 from scrapy_resilience.checkpoint.items import item_refused, when_written
 from scrapy_resilience.duplicates import Known
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["UniquePipeline"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _SETTING: Final = f"{PREFIX}UNIQUE"
 _MARK: Final = b"item:"

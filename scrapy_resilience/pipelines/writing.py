@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
+
+from scrapy_resilience._log import get_logger
 
 if TYPE_CHECKING:
     from itemadapter import ItemAdapter
 
 __all__ = ["Writer", "put"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 def put(item: ItemAdapter, name: str, value: Any) -> bool:

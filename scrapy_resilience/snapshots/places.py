@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
+from scrapy_resilience.core.shown import mask_uri
 from scrapy_resilience.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -88,10 +89,10 @@ class Remote:
             import fsspec  # noqa: PLC0415 - the extra "fsspec"
         except ImportError:
             raise ConfigurationError(
-                f"{_shown(url)} is a URL: run pip install 'scrapy-resilience[fsspec]', or set "
-                "RESILIENCE_SNAPSHOT_DIR to a local folder"
+                f"{mask_uri(url)} is a URL: run pip install 'scrapy-resilience[fsspec]', or "
+                "set RESILIENCE_SNAPSHOT_DIR to a local folder"
             ) from None
-        self._url, self._shown = url, _shown(url)
+        self._url, self._shown = url, mask_uri(url)
         try:
             for part in url.split("::"):
                 fsspec.get_filesystem_class(part.partition("://")[0])
@@ -164,10 +165,3 @@ def open_place(where: str | Path) -> Folder | Remote:
     """Raises :exc:`ConfigurationError` when a URL can't be used."""
     text = str(where)
     return Remote(text) if isinstance(where, str) and "://" in text else Folder(Path(where))
-
-
-def _shown(url: str) -> str:
-    """A URL without what may be a secret: a name, a password, a query."""
-    scheme, _, rest = url.partition("://")
-    host, slash, path = rest.partition("?")[0].partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"

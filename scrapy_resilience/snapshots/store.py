@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from scrapy_resilience.exceptions import DamagedError, SnapshotError, SnapshotKeyError
 from scrapy_resilience.frontier.sqlite import SCHEMA
+from scrapy_resilience.ownership import is_own
 from scrapy_resilience.snapshots.copying import copy_store, scratch_file
 from scrapy_resilience.snapshots.places import open_place, sync_folder
 from scrapy_resilience.snapshots.sealing import MAX_DETAILS, Reader, blocks_of, write
@@ -242,7 +243,23 @@ class SnapshotStore:
             reader = Reader(file, ident)
             if reader.header.get("id") != ident:
                 raise SnapshotError(f"the snapshot {ident} is another one, under a wrong name")
+            if reader.header.get("encryption") is None:
+                self._check_plain(ident, file)
             yield reader
+
+    def _check_plain(self, ident: str, file: IO[bytes]) -> None:
+        """Whoever has no key can't have made an encrypted one; a plain one may be anybody's."""
+        if self._key and self._encrypt:
+            raise SnapshotError(
+                f"the snapshot {ident} is not encrypted, and RESILIENCE_ENCRYPTION_KEY is "
+                "set: whoever can write there may have made it. If it is yours, from "
+                "before you had a key, set RESILIENCE_SNAPSHOT_ENCRYPTION=False this once"
+            )
+        if not self.place.remote and not is_own(file.fileno()):
+            raise SnapshotError(
+                f"the snapshot {ident} is not encrypted, and belongs to another user or can be "
+                "written by others: if you trust them, run chown and chmod go-w on it"
+            )
 
     # --- going back ---
 
@@ -363,11 +380,12 @@ def _others(
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or size < 0:
             raise ValueError(name)
-        where = os.devnull
+        where, flags = os.devnull, os.O_WRONLY
         if folder is not None:
             where = str(folder / path)
             (folder / path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        opened = os.open(where, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+            flags |= os.O_CREAT | os.O_EXCL
+        opened = os.open(where, flags, 0o600)
         yield stack.enter_context(os.fdopen(opened, "wb")), size
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +11,7 @@ from scrapy.exceptions import IgnoreRequest, NotConfigured
 from scrapy.http import Response
 from scrapy.spidermiddlewares.httperror import HttpError
 
+from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy import watch_failures
 from scrapy_resilience.checkpoint.items import item_failed, item_refused, item_written
 from scrapy_resilience.checkpoint.job import job_of
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DeadLettersMiddleware"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _INTENDED: Final = {module.__name__ for module in (httpcache, offsite, robotstxt)}
 """Modules that ignore requests because they were told to."""

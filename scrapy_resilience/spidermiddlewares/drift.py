@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Final
 
 from scrapy.exceptions import NotConfigured
 from scrapy.utils.httpobj import urlparse_cached
 
 from scrapy_resilience import names, signals
+from scrapy_resilience._log import get_logger
 from scrapy_resilience.checkpoint.job import job_of
 from scrapy_resilience.checkpoint.state import OWN
 from scrapy_resilience.core.drift import Alarm, DriftMonitor, Observation
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DriftMiddleware"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _REPORTED: Final = 1000
 

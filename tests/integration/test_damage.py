@@ -12,6 +12,9 @@ from crawls import SHOP, Crawl
 
 from scrapy_resilience.checkpoint import witness
 from scrapy_resilience.checkpoint.layout import DAMAGED, STORE
+from scrapy_resilience.checkpoint.progress import about
+from scrapy_resilience.snapshots.places import Folder
+from scrapy_resilience.snapshots.store import SnapshotStore
 
 pytestmark = pytest.mark.integration
 
@@ -177,7 +180,27 @@ def test_generation_by_generation(job):
 
     assert (run.code, run.reason) == (0, "finished"), run
     assert f"going on from the snapshot {older}" in run.errors[0]
-    assert "damaged as well: 1." in run.errors[0]
+    assert "could not be used: 1." in run.errors[0]
+    assert "is damaged: it is not what was written" in run.errors[1]
+    job.check_items()
+
+
+def test_a_plain_snapshot_is_passed_over_with_a_key(job):
+    """With a key, one that anybody may have put there is named and not used."""
+    key = {"RESILIENCE_ENCRYPTION_KEY": "correct horse battery"}
+    for path in snapshots(job):
+        path.unlink()
+    job.run_until(until=lambda: len(snapshots(job)) >= 1, env=key)
+    good = snapshots(job)[-1].stem
+    folder = job.job / "snapshots"
+    planted = SnapshotStore(Folder(folder), job.job).create(job.job / STORE, about)
+    torn(job)
+
+    run = job.run(env=key)
+
+    assert (run.code, run.reason) == (0, "finished"), run
+    assert f"going on from the snapshot {good}" in run.errors[0]
+    assert f"{planted.id} is not encrypted" in run.errors[1]
     job.check_items()
 
 

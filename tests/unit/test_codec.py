@@ -762,6 +762,63 @@ def test_a_request_class_that_is_none_runs_nothing(requests, path):
         requests.decode(ANY.encode({"url": "http://a.test/", "_class": path}))
 
 
+@pytest.fixture
+def unloaded(tmp_path, monkeypatch):
+    """Return the name of a module that can be imported, and what it does then."""
+    ran = tmp_path / "ran"
+    (tmp_path / "not_loaded_yet.py").write_text(
+        f"import scrapy\nopen({str(ran)!r}, 'w').close()\n"
+        "class X(scrapy.Item): pass\nclass Y(scrapy.Request): pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    return "not_loaded_yet", ran
+
+
+def _item(path):
+    return msgpack.packb(msgpack.ExtType(9, msgpack.packb([path, {}])))
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda _, path: PLAIN.decode(_item(f"{path}.X")),
+        lambda _, path: PLAIN.decode(_item(f"{path}.no.such.X")),
+        lambda requests, path: requests.decode(
+            PLAIN.encode({"url": "http://a.test/", "_class": f"{path}.Y"})
+        ),
+    ],
+    ids=["item", "deeper", "request"],
+)
+def test_no_module_is_imported_because_of_data(requests, unloaded, read):
+    """A stored name finds what the project has loaded; a module that it has not never runs."""
+    name, ran = unloaded
+
+    with pytest.raises(CheckpointError, match=f"{name}.*import it where the spider is"):
+        read(requests, name)
+
+    assert not ran.exists()
+    assert name not in sys.modules
+
+
+def test_a_module_that_loads_others_by_name_loads_none(monkeypatch):
+    """A module's __getattr__ is not asked: it would import what the data wants."""
+    asked = []
+    monkeypatch.setattr(samples, "__getattr__", asked.append, raising=False)
+
+    with pytest.raises(CheckpointError):
+        PLAIN.decode(_item("codec_samples.Lazy"))
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    "name", ["__class__", "__init__.__func__", "from_crawler", "close", "__format__", "name"]
+)
+def test_only_methods_of_the_spider_are_callbacks(requests, name):
+    """What is callable and would never have been stored is no callback."""
+    with pytest.raises(CheckpointError, match="is not a method"):
+        requests.decode(ANY.encode({"url": "http://a.test/", "callback": name}))
+
+
 @pytest.mark.parametrize("value", [None, 1, [], "x", ("url",)])
 def test_a_value_that_is_no_request_is_refused(requests, value):
     """A stored value that is no request is a CheckpointError."""

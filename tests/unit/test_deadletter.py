@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrapy_resilience.core.deadletter import KINDS, About, Wanted, describe, mask, printable
+from scrapy_resilience.core.deadletter import KINDS, About, Wanted, describe
+from scrapy_resilience.core.shown import mask, printable
 
 
 def made(**more):

@@ -17,8 +17,9 @@ from scrapy_resilience.checkpoint import feeds
 from scrapy_resilience.checkpoint.feeds import FeedRecord, ending_of, recover
 from scrapy_resilience.checkpoint.lock import lock_fd
 from scrapy_resilience.checkpoint.state import StateRegistry
+from scrapy_resilience.core.shown import mask_uri
 from scrapy_resilience.exceptions import CheckpointError, JobLockedError
-from scrapy_resilience.extensions.feedexport import ResilientFeedExporter, mask_uri
+from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.store import Changes
 from scrapy_resilience.settings import Config

@@ -319,6 +319,49 @@ def test_a_wrong_or_missing_key(tmp_path, store, target, key, words):
     assert listed == replace(made, metadata=None)
 
 
+@pytest.fixture
+def planted(tmp_path, store):
+    """Return an encrypted snapshot, and a later plain one that anybody may have written."""
+    good = snapshots_of(tmp_path, key=KEY).create(store, about)
+    return good, snapshots_of(tmp_path).create(store, about)
+
+
+def test_with_a_key_no_plain_snapshot_is_restored(tmp_path, target, planted):
+    """Whoever can write where snapshots are can write a plain one: it is as good as damaged."""
+    good, plain = planted
+    snapshots = snapshots_of(tmp_path, key=KEY)
+
+    with pytest.raises(SnapshotError, match=f"{plain.id} is not encrypted.*_ENCRYPTION=False"):
+        snapshots.load(plain.id, target)
+    assert not target.exists()
+    loaded, problems = snapshots.load_newest(target)
+
+    assert loaded == good
+    assert [plain.id in str(problem) for problem in problems] == [True]
+    assert [listed.problem != "" for listed in snapshots.newest()] == [True, False]
+
+
+def test_plain_snapshots_of_ones_own_are_asked_for(tmp_path, target, planted):
+    """RESILIENCE_SNAPSHOT_ENCRYPTION=False restores what was made before there was a key."""
+    _, plain = planted
+
+    loaded, problems = snapshots_of(tmp_path, key=KEY, encrypt=False).load_newest(target)
+
+    assert (loaded, problems) == (plain, [])
+
+
+def test_plain_snapshots_take_no_place_of_encrypted_ones(tmp_path, store):
+    """However many there are, the newest encrypted ones stay."""
+    snapshots = snapshots_of(tmp_path, key=KEY, retention=2)
+    good = snapshots.create(store, about)
+    for _ in range(5):
+        snapshots_of(tmp_path).create(store, about)
+
+    snapshots_of(tmp_path, key=KEY, retention=2).create(store, about)
+
+    assert good.id in snapshots.ids()
+
+
 # --- damage ---------------------------------------------------------------------------
 
 

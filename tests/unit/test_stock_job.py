@@ -13,6 +13,7 @@ from scrapy.dupefilters import RFPDupeFilter
 from scrapy.pqueues import DownloaderAwarePriorityQueue, ScrapyPriorityQueue
 from scrapy.utils.test import get_crawler
 
+from scrapy_resilience import ownership
 from scrapy_resilience.checkpoint.stock_job import StockJob
 from scrapy_resilience.exceptions import CheckpointError
 from scrapy_resilience.frontier.codec import RequestCodec, ValueCodec
@@ -356,7 +357,7 @@ def test_writable_by_others(filled, tmp_path, spider, name):
 def test_another_users_files(filled, tmp_path, spider, monkeypatch):
     """Pickles of another user are not read."""
     filled()
-    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    monkeypatch.setattr(ownership, "_trusted", lambda: {4711})
 
     with pytest.raises(CheckpointError, match="another user"):
         StockJob.find(tmp_path).read(spider, VALUES)

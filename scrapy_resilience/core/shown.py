@@ -1,0 +1,75 @@
+"""What is shown of values that others chose: no secret, and nothing that a terminal obeys."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+__all__ = ["HIDDEN", "lines", "mask", "mask_uri", "mask_value", "printable", "shown"]
+
+HIDDEN: Final = "***"
+_USERINFO: Final = re.compile(
+    r"(?<!///)(?<=//)[^/?# \t\r\n]*@"
+    r"|(?<=:/)[^/?#\s]*:[^/?#\s]*@"  # of one that was taken for a path
+    r"|(?<!\S)[^\s/@:?#]+:[^\s/?#]*@(?=\w)"  # of a URL without its scheme, as errors quote it
+)
+_SECRETS: Final = (
+    r"[\w-]*(?:passw|secret|credential|signature|api[-_ ]?key|access[-_ ]?key)[\w-]*"
+    r"|(?:[\w-]*[-_])?(?:access|api|auth|bearer|id|refresh|security)[-_]?token|token"
+    r"|(?:proxy[-_])?authorization|(?:set[-_])?cookies?|encryption_key"
+)
+_PARAMETER: Final = re.compile(rf"(?<=[?&;])({_SECRETS}|sig|pwd)=[^&;#\s\"'<>]+", re.IGNORECASE)
+_HEADER: Final = re.compile(
+    r"\b((?:proxy-)?authorization|(?:set-)?cookie|x-api-key)(['\"]?\s*[:=])[^\r\n]+",
+    re.IGNORECASE,
+)
+_NAME: Final = re.compile(_SECRETS, re.IGNORECASE)
+
+
+def mask(text: str) -> str:
+    """*text* without the credentials of the URLs and headers in it.
+
+    Those are what stands before the host of a URL, parameters of a query that are named like
+    a password or a token, and the values of Authorization and Cookie.
+    """
+    text = _PARAMETER.sub(rf"\1={HIDDEN}", _USERINFO.sub(f"{HIDDEN}@", text))
+    return _HEADER.sub(rf"\1\2 {HIDDEN}", text)
+
+
+def mask_uri(uri: str) -> str:
+    """The URI of a place, such as a bucket: without credentials, and without its query."""
+    place, _, query = mask(uri).partition("?")
+    return f"{place}?{HIDDEN}" if query and "://" in place else mask(uri)
+
+
+def mask_value(value: Any, name: str = "") -> Any:
+    """A setting, without what is secret in it; *name* is that of a part of it."""
+    if _NAME.fullmatch(name) and value:
+        return HIDDEN
+    if isinstance(value, str):
+        return mask_uri(value)
+    if isinstance(value, Mapping):
+        return {key: mask_value(each, str(key)) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(mask_value(each) for each in value)
+    return value
+
+
+def printable(text: str) -> str:
+    """*text* for a terminal: what would move its cursor or turn its text is escaped."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
+
+
+def shown(text: str) -> str:
+    """*text* in one line of a log or a terminal."""
+    return printable(mask(text))
+
+
+def lines(text: str) -> str:
+    """The same of each line of a text that was put together of several."""
+    return "\n".join(map(shown, text.split("\n")))

@@ -1,0 +1,114 @@
+"""Whose files these are: a stored pickle runs code, and a link leads anywhere.
+
+What belongs to the user of this process or to root, and can be written by nobody else, is
+trusted. Windows has no such modes: there everything is.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+from errno import ELOOP, EPERM
+from typing import TYPE_CHECKING, Final
+
+from scrapy_resilience.exceptions import CheckpointError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["check_jobdir", "check_own", "is_own", "open_own"]
+
+_OWN_FILES: Final = "resilience.*"
+_SPOOL: Final = "spool"
+_NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+
+
+def check_jobdir(jobdir: Path) -> None:
+    """Raises :exc:`CheckpointError` when somebody else may have written a job, or still can.
+
+    The folder may be reached by a link of the user's own. Folders above it are not looked at.
+    """
+    if not jobdir.exists():
+        return
+    check_own(jobdir, jobdir)
+    for path in _files(jobdir):
+        with suppress(FileNotFoundError):  # of a job that runs, and had no more use for it
+            _check_file(path, jobdir)
+
+
+def _check_file(path: Path, jobdir: Path) -> None:
+    if path.is_symlink() and path.name != _SPOOL:
+        raise CheckpointError(
+            f"{path} is a link, and a job writes to its own files only: put the file itself "
+            "there, or use another JOBDIR"
+        )
+    check_own(path, jobdir)
+
+
+def _files(jobdir: Path) -> Iterator[Path]:
+    yield from jobdir.glob(_OWN_FILES)
+    if (spool := jobdir / _SPOOL).exists() or spool.is_symlink():
+        yield spool
+        yield from spool.glob("*")
+
+
+def check_own(path: Path, folder: Path) -> None:
+    """Raises :exc:`CheckpointError`, with what to run on *folder*, for what is not trusted.
+
+    Of a link both the link and what it leads to must be the user's.
+    """
+    if os.name != "posix":
+        return
+    if not {path.lstat().st_uid, path.stat().st_uid} <= _trusted():
+        raise CheckpointError(
+            f"{path} belongs to another user, and what it holds could run code of theirs: if "
+            f"you trust them, run chown -R on {folder}, or else use another JOBDIR"
+        )
+    if _can_be_written(path.stat()):
+        raise CheckpointError(
+            f"{path} can be written by others, and what it holds could run code of theirs: if "
+            f"you trust them, run chmod -R go-w on {folder}, or else use another JOBDIR"
+        )
+
+
+def _trusted() -> set[int]:
+    """Root can write everything anyhow."""
+    return {os.geteuid(), 0}
+
+
+def is_own(fd: int) -> bool:
+    """Whether an open file is trusted."""
+    status = os.fstat(fd)
+    return os.name != "posix" or (status.st_uid in _trusted() and not _can_be_written(status))
+
+
+def _can_be_written(status: os.stat_result) -> bool:
+    return bool(status.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+
+
+def open_own(path: Path | str, flags: int, mode: int = 0o600) -> int:
+    """Like :func:`os.open`, for a plain file of the user's own: no link is followed.
+
+    Raises :exc:`PermissionError` for anything else.
+    """
+    try:
+        fd = os.open(path, flags | _NO_LINK, mode)
+    except OSError as error:
+        if error.errno == ELOOP:
+            raise _refused(path) from None
+        raise
+    status = os.fstat(fd)
+    if os.name == "posix" and not (
+        stat.S_ISREG(status.st_mode) and status.st_uid in _trusted() and status.st_nlink <= 1
+    ):
+        os.close(fd)
+        raise _refused(path)
+    return fd
+
+
+def _refused(path: Path | str) -> PermissionError:
+    return PermissionError(
+        EPERM, "a link, or another user's file, which is not used", str(path)
+    )

@@ -1,0 +1,209 @@
+"""Who may write a job: what somebody else could have written is neither read nor written."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from snapshot_samples import KEY, make_store, snapshots_of
+
+from scrapy_resilience import ownership
+from scrapy_resilience.checkpoint import spool, witness
+from scrapy_resilience.checkpoint.job import Job, read_report
+from scrapy_resilience.checkpoint.layout import LOCK, STORE, WITNESS
+from scrapy_resilience.checkpoint.lock import FileLock, is_locked
+from scrapy_resilience.checkpoint.progress import about
+from scrapy_resilience.checkpoint.restore import restore
+from scrapy_resilience.commands.jobs import open_job
+from scrapy_resilience.exceptions import CheckpointError, SnapshotError
+from scrapy_resilience.ownership import check_jobdir, check_own
+from scrapy_resilience.settings import Config
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="owners and modes are POSIX's")
+
+only_root = pytest.mark.skipif(
+    os.name != "posix" or os.geteuid() != 0, reason="only root gives files away"
+)
+PRECIOUS = b"a file of the user's that a link leads to"
+
+
+@pytest.fixture
+def jobdir(tmp_path):
+    """Return a job with a spool and a snapshot."""
+    folder = tmp_path / "job"
+    folder.mkdir(mode=0o700)
+    snapshots_of(folder).create(make_store(folder), about)
+    spool.open_spool(folder / "spool" / "feed").close()
+    return folder
+
+
+@pytest.fixture
+def precious(tmp_path):
+    """Return a file elsewhere, which nobody asked us to touch."""
+    path = tmp_path / "precious"
+    path.write_bytes(PRECIOUS)
+    return path
+
+
+def _list(folder):
+    with open_job(folder):
+        pass
+
+
+def _change(folder):
+    with open_job(folder, write=True):
+        pass
+
+
+OPENERS = {
+    "crawl": lambda folder: Job(folder, "shop", Config()).close(),
+    "status": read_report,
+    "restore": lambda folder: restore(folder, snapshots_of(folder)),
+    "deadletters": _list,
+    "replay": _change,
+}
+openers = pytest.mark.parametrize("opened", OPENERS.values(), ids=OPENERS)
+
+
+@openers
+def test_ones_own_job_is_opened(jobdir, opened):
+    """By whatever opens jobs, also through a link of the user's own."""
+    link = jobdir.with_name("link")
+    link.symlink_to(jobdir)
+
+    opened(link)
+
+
+@openers
+@pytest.mark.parametrize("name", ["", STORE, "spool", "spool/feed"])
+@pytest.mark.parametrize("mode", [0o020, 0o002])
+def test_what_others_can_write_is_refused(jobdir, opened, name, mode):
+    """The folder and each file that may hold pickles, by whatever opens jobs."""
+    path = jobdir / name
+    path.chmod(path.stat().st_mode | mode)
+
+    with pytest.raises(
+        CheckpointError, match=rf"{path} can be written.*chmod -R go-w on {jobdir}"
+    ):
+        opened(jobdir)
+
+
+@openers
+def test_another_users_job_is_refused(jobdir, opened, monkeypatch):
+    """Its mode is 0600, and it was written by somebody else all the same."""
+    monkeypatch.setattr(ownership, "_trusted", lambda: {4711})
+
+    with pytest.raises(CheckpointError, match=f"{jobdir} belongs to another user.*chown -R"):
+        opened(jobdir)
+
+
+def test_files_of_root_are_trusted():
+    """Root could write everything anyhow; for root itself nobody else is trusted."""
+    assert ownership._trusted() == {os.geteuid(), 0}
+
+
+@pytest.mark.skipif(
+    os.name != "posix" or os.geteuid() != 0, reason="only root gives files away"
+)
+@pytest.mark.parametrize("name", [STORE, LOCK, "spool/feed"])
+def test_one_file_of_another_user(jobdir, name):
+    """In a folder of one's own too."""
+    path = jobdir / name
+    path.touch()
+    os.chown(path, 4711, 4711)
+
+    with pytest.raises(CheckpointError, match=f"{path} belongs to another user"):
+        check_jobdir(jobdir)
+
+
+@pytest.mark.skipif(
+    os.name != "posix" or os.geteuid() != 0, reason="only root gives files away"
+)
+def test_a_link_of_another_user(jobdir, tmp_path):
+    """Where it leads to is the user's, and not what was asked for."""
+    link = tmp_path / "link"
+    link.symlink_to(jobdir)
+    os.chown(link, 4711, 4711, follow_symlinks=False)
+
+    with pytest.raises(CheckpointError, match=f"{link} belongs to another user"):
+        check_own(link, link)
+
+
+@openers
+@pytest.mark.parametrize("name", [LOCK, WITNESS, STORE + "-wal", STORE + "-shm", "spool/other"])
+def test_links_within_a_job_are_refused(jobdir, precious, opened, name):
+    """Whatever they lead to stays as it is."""
+    link = jobdir / name
+    link.unlink(missing_ok=True)
+    link.symlink_to(precious)
+
+    with pytest.raises(CheckpointError, match=f"{link} is a link"):
+        opened(jobdir)
+    assert precious.read_bytes() == PRECIOUS
+
+
+def _lock(path):
+    FileLock(path).acquire()
+
+
+WRITERS = {
+    LOCK: _lock,
+    WITNESS: lambda path: witness.note(path.parent, 5),
+    "feed": lambda path: spool.open_spool(path).close(),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
+def test_a_link_that_comes_while_a_job_runs_is_not_followed(tmp_path, precious, name, link):
+    """Files are opened without following links, so what was checked is what is written."""
+    link(tmp_path / name, precious)
+
+    try:
+        WRITERS[name](tmp_path / name)
+    except OSError as error:
+        assert "a link" in str(error)  # noqa: PT017 - a witness may fail in silence
+    assert precious.read_bytes() == PRECIOUS
+    assert not is_locked(tmp_path / LOCK)
+
+
+def test_a_pipe_in_the_place_of_a_file_blocks_nobody(tmp_path):
+    """A lock that is no file is not opened, and not waited for."""
+    os.mkfifo(tmp_path / LOCK)
+
+    assert not is_locked(tmp_path / LOCK)
+    with pytest.raises(PermissionError):
+        _lock(tmp_path / LOCK)
+
+
+def test_a_new_folder_is_the_users_alone(tmp_path):
+    """Also where new folders can be written by the group."""
+    before = os.umask(0o002)
+    try:
+        Job(tmp_path / "crawls" / "job", "shop", Config()).close()
+    finally:
+        os.umask(before)
+
+    assert (tmp_path / "crawls" / "job").stat().st_mode & 0o777 == 0o700
+
+
+# --- snapshots -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["", KEY])
+@pytest.mark.parametrize("others", ["can write it", "have made it"])
+def test_a_plain_snapshot_must_be_ones_own(jobdir, monkeypatch, key, others):
+    """One that was encrypted was made by somebody with the key, whoever has written it."""
+    snapshots = snapshots_of(jobdir, key=key)
+    made = snapshots.create(jobdir / STORE, about)
+    if others == "can write it":
+        (jobdir / "snapshots" / f"{made.id}.snapshot").chmod(0o666)
+    else:
+        monkeypatch.setattr(ownership, "_trusted", lambda: {4711})
+
+    if key:
+        assert snapshots.load(made.id, jobdir / "loaded.db") == made
+    else:
+        with pytest.raises(SnapshotError, match=f"{made.id} is not encrypted, and belongs to"):
+            snapshots.load(made.id, jobdir / "loaded.db")

@@ -1,0 +1,366 @@
+"""What is printed and logged: no secret, and nothing that a terminal obeys."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import logging
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from report import report
+from scrapy import Request
+from scrapy.settings import Settings
+from snapshot_samples import make_store, snapshots_of
+
+import scrapy_resilience
+from scrapy_resilience._log import get_logger
+from scrapy_resilience.checkpoint.layout import DAMAGED, GATES, LOCK
+from scrapy_resilience.checkpoint.lock import FileLock
+from scrapy_resilience.checkpoint.progress import about
+from scrapy_resilience.checkpoint.state import StateRegistry
+from scrapy_resilience.commands.resilience import Command
+from scrapy_resilience.core.deadletter import KINDS, About
+from scrapy_resilience.core.shown import lines, mask, mask_uri, mask_value, shown
+from scrapy_resilience.frontier.codec import ValueCodec
+from scrapy_resilience.frontier.sqlite import SQLiteStore
+from scrapy_resilience.frontier.store import Changes, Letter
+
+PACKAGE = Path(scrapy_resilience.__file__).parent
+SECRET = "hunter2"  # noqa: S105 - of nothing
+EVIL = f"\x1b[2J\x07\x9b31m\u202e\r\nforged http://me:{SECRET}@h/?api_key={SECRET}&page=2"
+"""Clears the screen, rings, colours, turns the text around, forges a line, holds a password."""
+values = ValueCodec()
+
+
+def check_harmless(text):
+    """It has lines of printable characters only, none forged, and no secret."""
+    assert all(line.isprintable() for line in text.split("\n")), ascii(text)
+    assert not any(line.startswith("forged") for line in text.split("\n")), ascii(text)
+    assert SECRET not in text, ascii(text)
+
+
+# --- masking ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("https://h/a?api_key=x1&page=2", "https://h/a?api_key=***&page=2"),
+        ("https://h/a?page=2&password=x1#top", "https://h/a?page=2&password=***#top"),
+        ("https://h/?X-Amz-Signature=x1&X-Amz-Date=5", "https://h/?X-Amz-Signature=***&X-Amz-Date=5"),
+        ("https://h/?AWSAccessKeyId=x1", "https://h/?AWSAccessKeyId=***"),
+        ("https://h/?access_token=x1;sig=x2", "https://h/?access_token=***;sig=***"),
+        ("https://h/?page_token=5&author=6&keys=7", "https://h/?page_token=5&author=6&keys=7"),
+        ("{'Authorization': 'Basic eDE='}", "{'Authorization': ***"),
+        ("Cookie: a=x1; b=x2\nnext", "Cookie: ***\nnext"),
+        ("a cookie jar", "a cookie jar"),
+    ],
+)  # fmt: skip
+def test_secrets_in_text(text, masked):
+    """Parameters with a secret's name, and the headers that hold credentials."""
+    assert mask(text) == masked
+
+
+@pytest.mark.parametrize(
+    ("uri", "masked"),
+    [
+        ("s3://key:secret@bucket/a", "s3://***@bucket/a"),
+        ("az://box/a?sv=1&se=2&x=3", "az://box/a?***"),
+        ("/srv/what?.jsonl", "/srv/what?.jsonl"),
+    ],
+)
+def test_secrets_of_a_place(uri, masked):
+    """A place's whole query is hidden: signatures have many names."""
+    assert mask_uri(uri) == masked
+
+
+def test_secrets_in_settings():
+    """Values with a secret's name, and URLs, however deep."""
+    value = {"password": "x1", "deep": [{"Cookie": "x1", "url": "ftp://a:x1@h/"}], "rate": 5}
+
+    masked = mask_value(value)
+
+    assert masked == {
+        "password": "***",
+        "deep": [{"Cookie": "***", "url": "ftp://***@h/"}],
+        "rate": 5,
+    }
+    assert mask_value(("ftp://a:x1@h/",)) == ("ftp://***@h/",)
+
+
+@given(st.text())
+def test_any_text_is_one_line(text):
+    """Whatever it holds, a text is printable, and lines stay as many as they are."""
+    assert shown(text).isprintable()
+    assert lines(text).count("\n") == text.count("\n")
+
+
+# --- commands -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def evil_job(tmp_path):
+    """Return a job of which every string is hostile, with a snapshot of it."""
+    folder = tmp_path / "job"
+    folder.mkdir(mode=0o700)
+    gates = StateRegistry({}, values)
+    names = ("state", "hold_reason", "last_failure")
+    gates.register_map(GATES, lambda: {EVIL: {**dict.fromkeys(names, EVIL), "trips": EVIL}})
+    texts = ("url", "domain", "class", "reason", "exception", "status")
+    letters = [
+        Letter(
+            n,
+            values.encode({"url": "http://a.test/"}),
+            values.encode({**dict.fromkeys(texts, EVIL), "kind": kind, "last": EVIL}),
+        )
+        for n, kind in enumerate((*KINDS, EVIL), 1)
+    ]
+    state = gates.changed()
+    path = make_store(folder, spider=EVIL, state=state, reason=EVIL, last_checkpoint=EVIL)
+    with closing(SQLiteStore(path)) as store:
+        store.commit(Changes(letters=letters))
+    snapshots_of(folder).create(path, about, kind=EVIL, metadata={EVIL: EVIL})
+    return folder
+
+
+def run(*args, **settings):
+    """Run the command; return its exit code."""
+    command = Command()
+    command.settings = Settings(settings)
+    parser = argparse.ArgumentParser()
+    command.add_options(parser)
+    opts, rest = parser.parse_known_args([str(arg) for arg in args])
+    command.run(rest, opts)
+    return command.exitcode
+
+
+JOB = "the job"
+COMMANDS = [
+    ("status", JOB),
+    ("checkpoints", JOB),
+    ("restore", JOB),
+    ("deadletters", JOB),
+    ("deadletters", JOB, "--csv"),
+    ("breakers", JOB),
+    ("breakers", JOB, "open", EVIL),
+    ("breakers", JOB, "reset", EVIL),
+    ("replay", JOB),
+    ("config",),
+    ("selectors", "list"),
+]
+REFUSED = [
+    ("status", EVIL),
+    ("checkpoints", EVIL),
+    ("restore", JOB, EVIL),
+    ("restore", JOB, "--from", f"nowhere://me:{SECRET}@h/{EVIL}"),
+    ("breakers", JOB, EVIL, "x"),
+    ("breakers", JOB, "reset", f"another {EVIL}"),
+    ("selectors", "show", EVIL),
+    ("selectors", "add", EVIL),
+]
+
+
+@pytest.mark.parametrize("form", ["", "--json"])
+@pytest.mark.parametrize("args", COMMANDS + REFUSED, ids=lambda args: args[0])
+def test_commands_on_a_hostile_job(evil_job, monkeypatch, capsys, args, form):
+    """Each prints what is harmless, in as many lines as it means to, or refuses in one."""
+    monkeypatch.chdir(evil_job.parent)
+    args = [evil_job if arg is JOB else arg for arg in args]
+    if "--csv" in args:
+        form = ""
+    elif form:
+        args.append(form)
+
+    code = run(*args, RESILIENCE_SNAPSHOT_INTERVAL=5)
+    found = capsys.readouterr()
+
+    if form and found.out:
+        json.loads(found.out)
+        assert found.out.isascii()
+    else:
+        check_harmless(found.out)
+    check_harmless(found.err)
+    if code:
+        assert found.err.count("\n") == 1
+
+
+def test_each_command_was_run():
+    """A new command is added to the lists above."""
+    named = {part.split()[0] for part in Command().syntax().split("|")}
+    assert {"status", "restore", "config", "selectors"} <= named
+    assert {args[0] for args in COMMANDS} >= named - {
+        "show", "test", "diff", "add", "rollback", "reset"
+    }  # fmt: skip
+
+
+def test_settings_with_secrets(capsys):
+    """``config`` shows no password of a URL and no key, in both forms."""
+    where = f"s3://me:{SECRET}@bucket/x?token={SECRET}"
+    for form in ([], ["--json"]):
+        code = run(
+            "config",
+            *form,
+            RESILIENCE_SNAPSHOT_DIR=where,
+            RESILIENCE_ENCRYPTION_KEY=SECRET * 3,
+            RESILIENCE_INJECT=[{"headers": {"Cookie": SECRET, "api_key": SECRET}}],
+        )
+        out = capsys.readouterr().out
+        assert code == 0
+        assert "bucket/x" in out
+        assert SECRET not in out
+
+
+def test_an_error_of_a_setting_shows_no_secret(capsys):
+    """Nor does the refusal of a value."""
+    assert run("config", RESILIENCE_CHECKPOINT_INTERVAL=f"http://me:{SECRET}@h/\x1b[2J") == 1
+    err = capsys.readouterr().err
+
+    check_harmless(err)
+    assert "RESILIENCE_CHECKPOINT_INTERVAL" in err
+
+
+def test_a_mark_of_damage(evil_job, capsys):
+    """A command that refuses says why in one line."""
+    (evil_job / DAMAGED).write_text(EVIL)
+
+    assert run("replay", evil_job) == 1
+    check_harmless(capsys.readouterr().err)
+
+
+def calls(module):
+    """Return (line, source of the function) of each call of a module."""
+    for node in ast.walk(ast.parse(module.read_text("utf-8"))):
+        if isinstance(node, ast.Call):
+            yield node.lineno, ast.unparse(node.func)
+
+
+def test_commands_print_in_one_place_only():
+    """What escapes is commands/tables.py, and nobody passes by it."""
+    report(
+        f"{module.name}:{line}: {function}()"
+        for module in sorted((PACKAGE / "commands").glob("*.py"))
+        if module.name != "tables.py"
+        for line, function in calls(module)
+        if function in {"print", "sys.stdout.write", "sys.stderr.write"}
+    )
+
+
+# --- logs ---------------------------------------------------------------------------------
+
+
+def test_all_loggers_are_ours():
+    """What escapes what is logged is _log.py, and nobody logs without it."""
+    theirs = {"_log.py", "_scrapy.py"}  # which reaches Scrapy's and Twisted's own
+    report(
+        f"{module.relative_to(PACKAGE)}:{line}: {function}()"
+        for module in sorted(PACKAGE.rglob("*.py"))
+        if module.name not in theirs and "testing" not in module.parts
+        for line, function in calls(module)
+        if (function.startswith("logging.") and function != "logging.DEBUG")
+        or (function == "print" and module.parent.name != "commands")
+    )
+
+
+@pytest.fixture
+def logged(caplog):
+    """Return a logger of ours, and a function that gives what a handler writes."""
+    logger = get_logger("scrapy_resilience.hostile")
+    caplog.set_level(logging.DEBUG, logger.name)
+    form = logging.Formatter("%(levelname)s: %(message)s")
+    return logger, lambda: "\n".join(map(form.format, caplog.records))
+
+
+_FORMS = {
+    "%s": "before %s after %d",
+    "%r": "before %r after %d",
+    "%.200s": "before %.200s after %d",
+    "%-9s": "before %-9s after %d",
+}
+
+
+class EvilError(Exception):
+    """An error whose text and name are hostile."""
+
+    def __repr__(self):
+        return EVIL
+
+
+@pytest.mark.parametrize(
+    "value", [EVIL, Path(EVIL), EvilError(EVIL), Request(f"http://me:{SECRET}@h/")]
+)
+@pytest.mark.parametrize("form", _FORMS)
+def test_hostile_arguments(logged, form, value):
+    """Whatever is logged, and however: one line without secrets."""
+    logger, written = logged
+
+    logger.warning(_FORMS[form], value, 5)
+
+    check_harmless(written())
+    assert written().startswith("WARNING: before ")
+    assert written().endswith(" after 5")
+    assert "\n" not in written()
+
+
+def test_a_hostile_message(logged):
+    """Also where the text is put together before."""
+    logger, written = logged
+
+    logger.error(EVIL)
+
+    check_harmless(written())
+    assert "\n" not in written()
+
+
+def test_a_hostile_error(logged):
+    """A traceback has its lines, and each of them is harmless."""
+    logger, written = logged
+
+    try:
+        raise EvilError(EVIL)  # noqa: TRY301 - to have a traceback
+    except EvilError:
+        logger.exception("It failed")
+
+    assert "Traceback" in written()
+    assert all(line.isprintable() for line in written().split("\n"))
+    assert SECRET not in written()
+
+
+def test_numbers_stay_numbers(logged):
+    """Formats of numbers work, and named arguments."""
+    logger, written = logged
+
+    logger.info("%.1f s, %d, %5.2f%%", 1.25, 3, 50)
+    logger.info("%(a)s", {"a": 1})
+
+    assert written() == "INFO: 1.2 s, 3, 50.00%\nINFO: 1"
+
+
+def test_letters_keep_no_secret():
+    """A dead letter is masked when it is made: its URL may be shown anywhere."""
+    letter = About.make(
+        url=f"http://a.test/?access_token={SECRET}",
+        domain="a.test",
+        now=1.0,
+        kind="permanent",
+        failure_class="http",
+        reason="HTTP 404",
+        exception=ValueError(f"Cookie: {SECRET}"),
+    )
+
+    assert SECRET not in repr(letter)
+
+
+def test_the_lock_names_a_hostile_holder(evil_job, capsys):
+    """The text of a lock is somebody's as well."""
+    lock = FileLock(evil_job / LOCK)
+    lock.acquire()
+    (evil_job / LOCK).write_text(EVIL)
+
+    assert run("replay", evil_job) == 1
+    check_harmless(capsys.readouterr().err)
+    lock.release()
