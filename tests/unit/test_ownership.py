@@ -149,7 +149,7 @@ def _lock(path):
 
 WRITERS = {
     LOCK: _lock,
-    WITNESS: lambda path: witness.note(path.parent, 5),
+    WITNESS: lambda path: witness.write(path.parent, witness.Note(5)),
     "feed": lambda path: spool.open_spool(path).close(),
 }
 
