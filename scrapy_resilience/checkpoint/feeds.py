@@ -25,7 +25,16 @@ from scrapy_resilience.exceptions import CheckpointError, JobLockedError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["FeedRecord", "cut", "ending_of", "is_intact", "lock_feed", "records", "recover"]
+__all__ = [
+    "FeedRecord",
+    "cut",
+    "ending_of",
+    "is_intact",
+    "lock_feed",
+    "records",
+    "recover",
+    "trouble",
+]
 
 logger = get_logger(__name__)
 
@@ -80,10 +89,10 @@ def records(state: StateRegistry) -> list[FeedRecord]:
 def is_intact(record: FeedRecord, folder: Path) -> bool:
     """Whether a feed is as the last run left it."""
     try:
-        _check(record, folder, clean=True)
-    except CheckpointError:
+        is_whole = trouble(record, folder, clean=True) is None
+    except JobLockedError:
         return False
-    return (folder / record.path).exists()
+    return is_whole and (folder / record.path).exists()
 
 
 def recover(state: StateRegistry, folder: Path, *, clean: bool) -> list[FeedRecord]:
@@ -94,7 +103,11 @@ def recover(state: StateRegistry, folder: Path, *, clean: bool) -> list[FeedReco
     """
     found = records(state)
     for record in found:
-        _check(record, folder, clean=clean)
+        if (what := trouble(record, folder, clean=clean)) is not None:
+            raise CheckpointError(
+                f"the feed {record.path} {what}: put it back as the last run left it, or see "
+                f"scrapy resilience feeds {folder}, which can forget or relink it"
+            )
     for record in found:
         _cut(record, folder)
     remove_strays(folder, {folder / record.path for record in found})
@@ -108,7 +121,12 @@ def ending_of(file: IO[bytes], offset: int) -> bytes:
     return sha256(file.read(offset - start)).digest()[:8]
 
 
-def _check(record: FeedRecord, folder: Path, *, clean: bool) -> None:
+def trouble(record: FeedRecord, folder: Path, *, clean: bool) -> str | None:
+    """How a feed is not what the last run left; None when it is.
+
+    *clean*: the run closed in order, so that not even a longer file is its own. Raises
+    :exc:`JobLockedError` for a file that another job writes.
+    """
     keep = _keep(record)
     try:
         with (folder / record.path).open("rb") as file:
@@ -116,24 +134,14 @@ def _check(record: FeedRecord, folder: Path, *, clean: bool) -> None:
             size = file.seek(0, SEEK_END)
             same = record.ending in {None, ending_of(file, keep)}
     except FileNotFoundError:
-        if keep:
-            raise _changed(record, "is gone") from None
-        return
+        return "is gone" if keep else None
     except OSError as error:
-        raise _changed(record, f"can't be read ({error.strerror})") from error
+        return f"can't be read ({error.strerror})"
     if size < keep:
-        raise _changed(record, f"is shorter ({size} bytes) than it was ({keep})")
+        return f"is shorter ({size} bytes) than it was ({keep})"
     if size > keep and clean and record.offset is not None:
-        raise _changed(record, f"was {keep} bytes long when the job stopped, is {size}")
-    if not same:
-        raise _changed(record, "does not hold what the last run wrote")
-
-
-def _changed(record: FeedRecord, what: str) -> CheckpointError:
-    return CheckpointError(
-        f"the feed {record.path} {what}: put it back as the last run left it, or start anew "
-        "in another JOBDIR"
-    )
+        return f"was {keep} bytes long when the job stopped, is {size}"
+    return None if same else "does not hold what the last run wrote"
 
 
 def _keep(record: FeedRecord) -> int:

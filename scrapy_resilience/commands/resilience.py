@@ -14,6 +14,7 @@ from scrapy.exceptions import UsageError
 from scrapy_resilience.checkpoint.job import read_report
 from scrapy_resilience.commands.breakers import show_breakers
 from scrapy_resilience.commands.deadletters import list_letters
+from scrapy_resilience.commands.feeds import FEEDS_USAGE, show_feeds
 from scrapy_resilience.commands.replay import replay
 from scrapy_resilience.commands.selectors import SELECTORS_USAGE, run_selectors
 from scrapy_resilience.commands.snapshots import list_snapshots, restore_snapshot
@@ -50,7 +51,8 @@ class Command(ScrapyCommand):
         return (
             "status <jobdir> | checkpoints <jobdir> | restore <jobdir> [<id>] | "
             "deadletters <jobdir> | replay <jobdir> | "
-            "breakers <jobdir> [open <domain> | reset <domain>] | config | " + SELECTORS_USAGE
+            "breakers <jobdir> [open <domain> | reset <domain>] | "
+            f"{FEEDS_USAGE} | config | {SELECTORS_USAGE}"
         )
 
     def short_desc(self) -> str:
@@ -64,6 +66,7 @@ class Command(ScrapyCommand):
             "deadletters <jobdir>: the requests that were given up. "
             "replay <jobdir>: let the next crawl do them again. "
             "breakers <jobdir> [open|reset <domain>]: which domains are left alone. "
+            "feeds <jobdir> [forget|relink]: its feeds, and what to do when one was moved. "
             "config: each setting, its value and where it came from. "
             "selectors: sets of selectors, their versions and fixtures."
         )
@@ -102,6 +105,7 @@ class Command(ScrapyCommand):
             "deadletters": (self._deadletters, {1}),
             "replay": (self._replay, {1}),
             "breakers": (self._breakers, {1, 3}),
+            "feeds": (self._feeds, range(1, 5)),
             "config": (self._config, {0}),
             "selectors": (self._selectors, range(1, 5)),
         }
@@ -145,6 +149,12 @@ class Command(ScrapyCommand):
 
     def _breakers(self, path: str, action: str = "list", domain: str = "") -> tuple[Any, str]:
         return show_breakers(path, action, domain)
+
+    def _feeds(self, *args: str) -> tuple[Any, str]:
+        shown = show_feeds(*args)
+        if shown is None:
+            raise UsageError(f"use {FEEDS_USAGE}", print_help=False)
+        return shown
 
     def _wanted(self) -> Wanted:
         opts = self._opts
