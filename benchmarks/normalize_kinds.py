@@ -15,15 +15,17 @@ combined as sites print them.
 from __future__ import annotations
 
 import datetime as dt
+import re
 from itertools import combinations, product
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from babel import Locale, localedata
 from babel.dates import format_datetime
 from babel.lists import format_list
+from babel.numbers import format_currency
 from dateutil.relativedelta import relativedelta
 
-from scrapy_resilience.normalize import normalize_date
+from scrapy_resilience.normalize import normalize_date, normalize_price
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -151,11 +153,64 @@ def _distance(
     return _made(text, found, right=found is not None and found["iso"] == wanted)
 
 
+# --- prices ----------------------------------------------------------------------------
+
+_SIGNS: Final = {
+    "$": re.compile(r"dollar|peso|real|pataca|paʻanga|tala|córdoba", re.IGNORECASE),
+    "£": re.compile(r"pound|libra", re.IGNORECASE),
+    "kr": re.compile(r"kr[oó]n[aeu]", re.IGNORECASE),
+    "¥": re.compile(r"yen|yuan", re.IGNORECASE),
+}
+"""Signs, and what currencies are called that may have them."""
+_TWO_MARKS: Final = (
+    "{sign}10.50 {code}", "{code} {sign}10.50", "{code}{sign}10.50", "{code} 10.50 {sign}",
+    "10.50 {sign} {code}", "10.50 {code} {sign}", "{sign} 10.50 {code}", "{sign}10.50{code}",
+    "{sign}10.50 ({code})", "10.50 {sign} ({code})", "{sign} {code} 10.50",
+    "{code} {sign} 10.50", "Price: {sign}10.50 {code}", "{sign}10.50 {code} each",
+    "10.50{sign} {code}",
+)  # fmt: skip
+
+
+def _two_marks() -> Iterator[Made]:
+    names = Locale("en").currencies
+    for (sign, called), code, form in product(_SIGNS.items(), sorted(names), _TWO_MARKS):
+        text = form.format(sign=sign, code=code)
+        yield _priced(text, code if called.search(names[code]) else None)
+
+
+_TWINS: Final = (
+    "aа cс eе oо pр xх yу AА BВ CС EЕ HН KК MМ OО PР TТ XХ"
+    " oο AΑ BΒ EΕ HΗ KΚ MΜ NΝ OΟ PΡ TΤ YΥ ZΖ"
+).split()
+"""Letters of Latin with those of Cyrillic and Greek that UTS #39 calls confusable."""
+
+
+def _look_alikes() -> Iterator[Made]:
+    """Each currency as its locale writes it, with one letter of another alphabet."""
+    for name in ("ru", "uk", "pl", "cs", "sv", "de_CH", "en", "bg", "sr", "el", "tr", "ro"):
+        for code in ("RUB", "UAH", "PLN", "CZK", "SEK", "CHF", "USD", "EUR", "RSD", "RON"):
+            text = format_currency(10.5, code, "#,##0.00 ¤¤", locale=name)
+            own = format_currency(10.5, code, "#,##0.00 ¤", locale=name)
+            for (one, other), written in product(_TWINS, {text, own}):
+                for letter, twin in ((one, other), (other, one)):
+                    if letter in written:
+                        yield _priced(written.replace(letter, twin, 1), code, locale=name)
+
+
+def _priced(text: str, code: str | None, **hints: Any) -> Made:
+    found = normalize_price(text, **hints)
+    part = found is not None and found["currency"] is None
+    right = found is not None and (found["amount"], found["currency"]) == (10.5, code)
+    return _made(text, found, right=right, part=part)
+
+
 KINDS: Final[dict[str, Kind]] = {
     "date: times of all locales": Kind(lambda: _times(_AS_SHORT, hinted=True), 0.97),
     "date: times of all locales, no hint": Kind(lambda: _times(_AS_SHORT, hinted=False), 0.85),
     "date: parts of the day": Kind(lambda: _times(_DAY_PARTS, hinted=True), 0.97),
     "date: parts of the day, no hint": Kind(lambda: _times(_DAY_PARTS, hinted=False), 0.85),
     "date: one to three units ago": Kind(lambda: _distances(hinted=True), 0.97),
+    "price: a sign and a code": Kind(_two_marks),
+    "price: letters that look alike": Kind(_look_alikes, 0.5),
     "date: one to three units ago, no hint": Kind(lambda: _distances(hinted=False), 0.9),
 }
