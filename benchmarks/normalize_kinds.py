@@ -19,13 +19,14 @@ import re
 from itertools import combinations, product
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import pytz
 from babel import Locale, localedata
 from babel.dates import format_datetime
 from babel.lists import format_list
 from babel.numbers import format_currency
 from dateutil.relativedelta import relativedelta
 
-from scrapy_resilience.normalize import normalize_date, normalize_price
+from scrapy_resilience.normalize import normalize_date, normalize_location, normalize_price
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -204,6 +205,61 @@ def _priced(text: str, code: str | None, **hints: Any) -> Made:
     return _made(text, found, right=right, part=part)
 
 
+# --- places ----------------------------------------------------------------------------
+
+_JOINTS: Final = (
+    "to", "via", "->", "→", "with", "plus", "near", "bis", "nach", "till", "vers", "hasta",
+    "do", "até", "naar", "versus", "och", "i", "u", "až", "ja", "és", "și", "og", "и", "και",
+    "&", "+",
+    "xyz", "then", "from", "off to", "as well as",
+)  # fmt: skip
+_NOWHERE: Final = ("Narnia", "Mordor", "Wakanda", "Latveria", "Genovia", "Ruritania", "Utopia")
+
+
+def _zone_cities() -> Iterator[tuple[str, str, str]]:
+    """Cities of the time zone database with the names and codes of their countries."""
+    for code, zones in pytz.country_timezones.items():
+        name = pytz.country_names[code]
+        for zone in zones:
+            area, _, city = zone.partition("/")
+            if "/" not in city and area != "Antarctica" and city != name:
+                yield city.replace("_", " "), name, code
+
+
+def _two_places() -> Iterator[Made]:
+    cities = [*_zone_cities()]
+    for number, (city, country, code) in enumerate(cities):
+        other, elsewhere, there = cities[(number * 37 + 11) % len(cities)]
+        if code != there:
+            joint = _JOINTS[number % len(_JOINTS)]
+            for text in (
+                f"{city} {joint} {other}",
+                f"{city}, {country} {joint} {other}, {elsewhere}",
+                f"{city} {joint} {other}, {elsewhere}",
+            ):
+                found = normalize_location(text)
+                yield _made(text, found, right=False)
+
+
+def _unknown_countries() -> Iterator[Made]:
+    for (city, _, _), nowhere in product(_zone_cities(), _NOWHERE):
+        text = f"{city}, {nowhere}"
+        found = normalize_location(text)
+        yield _made(text, found, right=False, part=found is not None and not found["country"])
+
+
+def _countries() -> Iterator[Made]:
+    """Cities with their countries, as the CLDR and the time zone database call these."""
+    names = [Locale(language).territories for language in ("en", "de", "fr", "es", "it", "nl")]
+    for city, country, code in _zone_cities():
+        for name in sorted({country, *(each[code] for each in names if code in each)}):
+            for text in (f"{city}, {name}", f"{city} ({name})", f"{city}, {name}[3]"):
+                found = normalize_location(text)
+                part = found is not None and found["country"] is None
+                right = found is not None and found["country"] == code
+                yield _made(text, found, right=right, part=part)
+
+
 KINDS: Final[dict[str, Kind]] = {
     "date: times of all locales": Kind(lambda: _times(_AS_SHORT, hinted=True), 0.97),
     "date: times of all locales, no hint": Kind(lambda: _times(_AS_SHORT, hinted=False), 0.85),
@@ -212,5 +268,8 @@ KINDS: Final[dict[str, Kind]] = {
     "date: one to three units ago": Kind(lambda: _distances(hinted=True), 0.97),
     "price: a sign and a code": Kind(_two_marks),
     "price: letters that look alike": Kind(_look_alikes, 0.5),
+    "place: two, with any word between": Kind(_two_places),
+    "place: a city in no country": Kind(_unknown_countries),
+    "place: a city and its country": Kind(_countries, 0.9),
     "date: one to three units ago, no hint": Kind(lambda: _distances(hinted=False), 0.9),
 }
