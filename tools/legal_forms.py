@@ -64,6 +64,8 @@ OAO|ZAO|PAO|ОАО|ПАО|ЗАО|АО|НАО|ИП|ТОВ|ПАТ|ПрАТ|АТ|Т
 Aktiebolag|Naamloze Vennootschap|Société Anonyme|Sociedad Anónima
 Società per Azioni|Gesellschaft mit beschränkter Haftung
 Société à responsabilité limitée|Sociedade Anônima|GP|SE|SCE
+E.S.P.|S.A. E.S.P.|S.A.S. E.S.P.|S.A.P.I. de C.V.|S.A.B. de C.V.|Ab|PrJSC
+GmbH & Co. oHG|Ltd. Şti.|Cía. Ltda.
 """.replace("\n", "|")
 
 

@@ -78,13 +78,16 @@ COUNTRIES = {
     "US": "US|USA|U.S.A.|America|United States of America|the United States|Estados Unidos",
     "GB": "UK|U.K.|Great Britain|Britain",
     "AE": "UAE|U.A.E.|Emirates",
-    "KR": "South Korea|Korea",
-    "KP": "North Korea",
+    "KR": "South Korea|Korea|Korea Rep",
+    "KP": "North Korea|Korea Dem Rep|DPRK",
+    "CF": "Central African Rep",
+    "CG": "Congo Rep|Rep of the Congo|Republic of Congo",
+    "DO": "Dominican Rep",
     "NL": "Holland|The Netherlands",
     "CZ": "Czech Republic|Czechia",
     "RU": "Russia",
     "CN": "China|PRC|Mainland China",
-    "CD": "DR Congo|DRC|Congo",
+    "CD": "DR Congo|DRC|Congo|Congo Dem Rep|Dem Rep of the Congo",
     "TR": "Turkey|Türkiye",
 }
 STATES = dict(
@@ -164,6 +167,8 @@ def add_cities(found: Meanings, groups: dict[str, str]) -> None:
     }
     others = []
     for city in sorted(cities.values(), key=lambda city: (-city["population"], city["name"])):
+        if city["countrycode"] == "TW":
+            city["name"] = city["name"].removesuffix(" City")
         name, *more = names_of(city)
         iso = groups.get(f"{city['countrycode']}.{city['admin1code']}", "")
         size = chr(ord("a") + city["population"].bit_length())
@@ -188,7 +193,18 @@ def names_of(city: dict) -> list[str]:
     large = AT_HOME if country in EXONYMS else LARGE
     if people >= (FAMOUS if country in SCRIPTS else large):
         names += [each for each in others if plausible(each, names[0])]
+    if people >= AT_HOME:
+        names += [each for each in others if longer(each, city["name"])]
+        if city["name"].endswith(" City") and country != "US":
+            names += {city["name"].removesuffix(" City")}.intersection(others)
     return names
+
+
+def longer(name: str, shown: str) -> bool:
+    """Tell ``Palma de Mallorca`` from translations of ``Palma``."""
+    return bool(
+        re.fullmatch(rf"{re.escape(shown)} (?:de|del|di|do|da|am|an der) [A-Z]\w+", name)
+    )
 
 
 def plausible(name: str, shown: str) -> bool:

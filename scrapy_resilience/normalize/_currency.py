@@ -14,22 +14,27 @@ from scrapy_resilience.normalize._common import chain, cldr
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["ENGLISH", "Meaning", "Symbols", "decimal_sign", "symbols"]
+__all__ = ["ENGLISH", "YEN", "Meaning", "Symbols", "decimal_sign", "symbols", "yen_or_yuan"]
 
 _ALIASES = {
     "AED": "Dhs Dhs.",
+    "ARS": "Arg$",
+    "AUD": "Aus$ AUS$",
     "BBD": "BDS$ Bds$",
     "BHD": "BD",
     "BGN": "лв",
     "BTC": "BTC XBT ₿",
+    "CAD": "CAN$ Can$ CDN$ Cdn$",
     "CHF": "Fr. Fr SFr SFr. sFr. Franken",
     "CNY": "RMB 人民币 元 yuan",
+    "COP": "Col$ COL$",
     "CZK": "Kc kc kč KČ",
+    "EGP": "E£ £E LE L.E. L.E",
     "EUR": "euro euros Euro Euros EURO EUROS евро ευρώ",
     "GBP": "pound pounds Pounds stg",
     "HUF": "ft forint",
     "IDR": "Rp.",
-    "GYD": "GY$",
+    "GYD": "GY$ G$",
     "ILS": "NIS שח ש״ח",
     "JMD": "J$ JA$",
     "JOD": "JD",
@@ -38,12 +43,13 @@ _ALIASES = {
     "KRW": "원 won",
     "KWD": "KD",
     "KZT": "тг тг. тңг теңге тенге",
+    "MXN": "Mex$ MEX$ Mx$",
     "PEN": "S/.",
     "PLN": "zl Zł ZŁ zl. zł. złotych",
     "QAR": "QR",
     "RON": "lei Lei LEI leu",
     "RSD": "дин din динар динара dinara RSD.",
-    "RUB": "руб руб. Руб. РУБ р р. Р рублей рубля",
+    "SGD": "Sing$",
     "THB": "บาท",
     "TRY": "TL TL.",
     "TTD": "TT$",
@@ -59,19 +65,41 @@ _SHARED = {
     "kr": "kr. Kr Kr. KR kronor kroner krónur",
     "¥": "",
     "Br": "Br. br",
+    "р": "руб руб. Руб. РУБ р. Р Р. рублей рубля",
 }
 _SHARED_MORE = {
     "Rs": ("LKR", "NPR"),
     "FCFA": ("XOF", "XAF"),
+    "р": ("RUB", "BYN"),
     "kr": ("ISK",),
+    "£": ("EGP", "LBP", "SYP", "SDG"),
     "SR": ("SAR", "SCR"),
     "ريال": ("SAR", "QAR", "YER", "OMR"),
     "درهم": ("AED", "MAD"),
     "جنيه": ("EGP", "SDG"),
     "دينار": ("KWD", "BHD", "JOD", "IQD", "LYD", "DZD", "TND"),
 }
+_DEFAULTS = {"р": "RUB", "£": "GBP"}
 _MINOR = {"¢": "$", "p": "£"}
 """Hundredths, and the symbol of their whole."""
+
+_LOOK_ALIKE = {"p": "р", "p.": "р.", "P": "Р", "P.": "Р."}
+"""Pence in Latin letters, roubles in Cyrillic ones: 336 p. is written with either."""
+
+_SIGNS = "$£¥₩€"
+_NOT_CURRENT = frozenset(
+    (
+        "ADP AFA ALK ANG AOK AON AOR ARA ARL ARM ARP ATS AZM BAD BAN BEC BEF BEL BGL BGM BGO "
+        "BOL BOP BOV BRB BRC BRE BRN BRR BRZ BUK BYB BYR CHE CHW CLE CLF CNH COU CSD CSK CUC "
+        "CYP DDM DEM ECS ECV EEK ESA ESB ESP FIM FRF GEK GHC GNS GQE GRD GWE GWP HRD HRK IEP "
+        "ILP ILR ISJ ITL KRH KRO LTL LTT LUC LUF LUL LVL LVR MAF MCF MDC MGF MKN MLF MRO MTL "
+        "MTP MVP MXP MXV MZE MZM NIC NLG PEI PES PLZ PTE RHD ROL RUR SDD SDP SIT SKK SLL SRG "
+        "STD SUR SVC TJR TMM TPE TRL UAK UGS USN USS UYI UYP UYW VEB VED VEF VNN XAD XAG XAU "
+        "XBA XBB XBC XBD XDR XEU XFO XFU XPD XPT XRE XSU XTS XUA XXX YDD YUD YUM YUN YUR ZAL "
+        "ZMK ZRN ZRZ ZWD ZWL ZWR "
+    ).split()
+)
+"""Codes of funds, metals and currencies that are gone: beside a sign they contradict it."""
 
 _LOWER = (
     "aud", "brl", "cad", "chf", "cny", "czk", "dkk", "eur", "gbp", "hkd", "huf", "inr", "jpy",
@@ -91,10 +119,26 @@ class Meaning(NamedTuple):
     default: str | None
     all: frozenset[str]
     minor: bool = False
+    clash: bool = False
+    """Nobody can say what is meant: signs that contradict each other."""
 
     def settle(self, hint: str | None) -> str | None:
         """The currency, with the one that was named elsewhere."""
         return hint if hint in self.all else self.default
+
+    def beside(self, other: Meaning) -> Meaning:
+        """What two marks of one amount mean: ``$10 CAD``."""
+        both = self.all & other.all
+        if self.all == other.all:
+            return self
+        if not both:
+            return CLASH
+        usual = (one for one in (self.default, other.default) if one in both)
+        default = next(iter(both)) if len(both) == 1 else next(usual, None)
+        return Meaning(default, both, minor=self.minor or other.minor)
+
+
+CLASH = Meaning(None, frozenset(), clash=True)
 
 
 class Symbols(NamedTuple):
@@ -104,8 +148,43 @@ class Symbols(NamedTuple):
     by_last: dict[str, list[int]]
     by_first: dict[str, list[int]]
 
+    def meaning(self, symbol: str) -> Meaning:
+        """What a symbol means, or several with a tab between them, or ``XYZ$``."""
+        found = self.meanings.get(symbol)
+        if found is None and "\t" in symbol:
+            one, other = symbol.split("\t")
+            found = self.meaning(one).beside(self.meaning(other))
+            if found.clash and len(other) == 1 and other.isalpha():  # $12 L: a size
+                found = self.meaning(one)
+        elif found is None and symbol[-1] in _SIGNS and len(symbol) > 2:
+            sign = self.meanings[symbol[-1]]
+            codes = [code for code in sign.all if code.startswith(symbol[:2])]
+            codes = [] if symbol[:-1] in _NOT_CURRENT else codes
+            found = Meaning(codes[0], frozenset(codes)) if len(codes) == 1 else None
+        return found or CLASH
+
+    def second(self, text: str, *, before: bool) -> str | None:
+        """The code or sign that *text* ends or begins with, beside another."""
+        symbol = self.ends(text) if before else self.begins(text)
+        if symbol and _is_plain(symbol):
+            return symbol
+        return self.odd_code(text, before=before)
+
+    def odd_code(self, text: str, *, before: bool) -> str | None:
+        """A code beside a sign that no amount has, or that may be a word: ``ALL $5``.
+
+        In small letters, which mean nothing, so the two contradict each other.
+        """
+        found = (_CODE_BEFORE if before else _CODE_BEHIND).search(text)
+        if found and (found[0] in _NOT_CURRENT or (before and found[0] in ENGLISH)):
+            return found[0].lower()
+        return None
+
     def ends(self, text: str) -> str | None:
         """The symbol that *text* ends with, whole words only."""
+        found = _COMPOUND_BEFORE.search(text) if text[-1:] in _SIGNS else None
+        if found and (found[0] in self.meanings or not _is_label(found[0])):
+            return found[0]
         for length in self.by_last.get(text[-1:], ()):
             symbol = text[-length:]
             if symbol in self.meanings and symbol not in ENGLISH:
@@ -116,6 +195,8 @@ class Symbols(NamedTuple):
 
     def begins(self, text: str) -> str | None:
         """The symbol that *text* begins with, whole words only."""
+        if (found := _COMPOUND_BEHIND.match(text)) and found[0] not in self.meanings:
+            return None if found[0][:-1] in self.meanings else found[0]
         for length in self.by_first.get(text[:1], ()):
             symbol = text[:length]
             if symbol in self.meanings:
@@ -125,6 +206,42 @@ class Symbols(NamedTuple):
                 ):
                     return symbol
         return None
+
+
+_COMPOUND_BEFORE = re.compile(rf"(?<![A-Za-z])[A-Z]{{1,3}}[{_SIGNS}]$")
+_COMPOUND_BEHIND = re.compile(rf"[A-Za-z]{{1,4}}[{_SIGNS}]")
+_CODE_BEFORE = re.compile(r"(?<![A-Za-z])[A-Z]{3}$")
+_CODE_BEHIND = re.compile(r"^[A-Z]{3}(?![A-Za-z])")
+_LABELS = {
+    "NOW",
+    "WAS",
+    "NEW",
+    "FOR",
+    "BUY",
+    "OLD",
+    "REG",
+    "ALL",
+    "PAY",
+    "GET",
+    "TO",
+    "AT",
+    "BY",
+}
+
+
+def _is_plain(symbol: str) -> bool:
+    """Whether a symbol is hardly a word beside another: a code, a sign, ``kr``."""
+    return (
+        symbol in cldr()["codes"]
+        or symbol.rstrip(".") in _SHARED
+        or not symbol.replace(" ", "").isalpha()
+    )
+
+
+def _is_label(compound: str) -> bool:
+    """Whether ``NOW$`` is a word and a sign, and ``USD$`` a code and a sign."""
+    word = compound[:-1]
+    return word in _LABELS or word in cldr()["codes"]
 
 
 def _lengths(found: Iterable[str], edge: int) -> dict[str, list[int]]:
@@ -161,13 +278,15 @@ def _everywhere() -> dict[str, Meaning]:
     meanings = {symbol: Meaning(code, frozenset({code})) for symbol, code in found.items()}
     for symbol in {**table["shared"], **_SHARED_MORE}:
         codes = {*table["shared"].get(symbol, ()), *_SHARED_MORE.get(symbol, ())}
+        if symbol in _SIGNS:  # HK$
+            codes |= {code for name, code in found.items() if symbol in name}
         usual = None if symbol in _SHARED_MORE else table["symbols"].get(symbol)
-        meaning = Meaning(usual, frozenset(codes))
+        meaning = Meaning(_DEFAULTS.get(symbol, usual), frozenset(codes))
         for name in (symbol, *_SHARED.get(symbol, "").split()):
             meanings[name] = meaning
     for minor, whole in _MINOR.items():
         meanings[minor] = meanings[whole]._replace(minor=True)
-    return meanings
+    return {**meanings, "p.": CLASH}
 
 
 @lru_cache(64)
@@ -177,6 +296,8 @@ def symbols(locale: str | None) -> Symbols:
     names = chain(locale) if locale else ()
     entries = [cldr()["locales"][name] for name in names]
     home = next((entry["currency"] for entry in reversed(entries) if "currency" in entry), None)
+    if home in meanings["р"].all:
+        meanings |= {latin: meanings[own] for latin, own in _LOOK_ALIKE.items()}
     for symbol, meaning in meanings.items():
         if home in meaning.all:
             meanings[symbol] = meaning._replace(default=home)
@@ -186,6 +307,37 @@ def symbols(locale: str | None) -> Symbols:
                 known = meanings.get(name, Meaning(code, frozenset()))
                 meanings[name] = known._replace(default=code, all=known.all | {code})
     return Symbols(meanings, _lengths(meanings, -1), _lengths(meanings, 0))
+
+
+YEN = frozenset({"CNY", "JPY"})
+"""What ¥ means."""
+
+_KANA = re.compile("[\u3041-\u30ff]")
+
+
+def yen_or_yuan(text: str) -> str | None:
+    """The currency of ¥ by the script: simplified characters are Chinese, kana Japanese.
+
+    Which characters only one of the countries uses, their own encodings say. Traditional
+    ones, of Taiwan and Hong Kong, say nothing.
+    """
+    if text.isascii():
+        return None
+    japanese, chinese, traditional = bool(_KANA.search(text)), False, False
+    for character in text:
+        if character >= "\u4e00":
+            one, other = _is_in(character, "shift_jis"), _is_in(character, "gb2312")
+            third = _is_in(character, "big5")
+            japanese |= one and not other and not third
+            chinese |= other and not one
+            traditional |= third and not other
+    if japanese == (chinese and not traditional):
+        return None
+    return "JPY" if japanese else "CNY"
+
+
+def _is_in(character: str, codec: str) -> bool:
+    return bool(character.encode(codec, "ignore"))
 
 
 @lru_cache(64)

@@ -7,7 +7,14 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scrapy_resilience.normalize._common import cldr, plain
-from scrapy_resilience.normalize._currency import ENGLISH, Meaning, decimal_sign, symbols
+from scrapy_resilience.normalize._currency import (
+    ENGLISH,
+    YEN,
+    Meaning,
+    decimal_sign,
+    symbols,
+    yen_or_yuan,
+)
 from scrapy_resilience.normalize._number import NUMBER, read_number, scale_of
 
 if TYPE_CHECKING:
@@ -35,6 +42,8 @@ _FAMILIAR = re.compile("[\x00-\x7f€£¥₹₽₪₺₩À-Ćč-ıł-ņő-ž]*")
 """Characters that are what they look like, in any form."""
 
 _SPLIT = re.compile(r"(?<=\d)(?:\s?(\.)\s|\s([.,])\s?)(?=\d\d(?!\d))")
+_WHOLE = re.compile(r"(?<![\d.,])(\d{1,3}(?:\.\d{3})+),[-–—]")
+"""``1.899,-``: the mark of a whole amount says what the points are."""
 _UNEVEN = re.compile(r"[\t-\r]|  |^ | $")
 
 
@@ -46,11 +55,38 @@ def clean(text: str) -> str:
             # Cents in small figures: not to be taken for more digits.
             text = _RAISED_CENTS.sub(r".\1", _FOOTNOTE.sub("", text))
             text = plain(_RAISED.sub(r"\n\g<0>", text)).translate(_SIGNS)
+            text = _WORD.sub(_in_one_script, text)
+    if ",-" in text or ",–" in text:
+        text = _WHOLE.sub(lambda found: found[1].replace(".", ""), text)
     if len(text.split(None, 1)) == 1:
         return text
     if _UNEVEN.search(text):
         text = _LINES.sub("\n", _SPACE.sub(" ", text)).strip()
     return _SPLIT.sub(r"\1\2", text)  # $12 . 99, as pages with a span for each part have it
+
+
+# --- letters that look alike -----------------------------------------------------------
+
+_WORD = re.compile(r"[^\W\d_]{2,}")
+_CYRILLIC = dict(zip("асеорхуіјѕАВСЕНКМОРТХУІЈЅ", "aceopxyijsABCEHKMOPTXYIJS", strict=True))
+_GREEK = dict(zip("ορνιΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "opviABEZHIKMNOPTYX", strict=True))
+_TO_LATIN = str.maketrans(_CYRILLIC | _GREEK)
+_TO_OTHERS = [
+    str.maketrans({latin: own for own, latin in script.items()})
+    for script in (_CYRILLIC, _GREEK)
+]
+
+
+def _in_one_script(found: re.Match[str]) -> str:
+    """A word in the one script that all of its letters can be of."""
+    word = found[0]
+    if word.isascii() or not any(letter.isascii() for letter in word):
+        return word
+    for table in (_TO_LATIN, *_TO_OTHERS):
+        same = word.translate(table)
+        if same.isascii() or (table is not _TO_LATIN and not any(map(str.isascii, same))):
+            return same
+    return word
 
 
 # --- the numbers -----------------------------------------------------------------------
@@ -134,7 +170,7 @@ class Reader:
 
     def valued(self, number: Number, symbol: str | None) -> Number:
         """The number with the amount and the currency that *symbol* gives it."""
-        meaning = self.known.meanings[symbol] if symbol else Meaning(self.hint, frozenset())
+        meaning = self.known.meaning(symbol) if symbol else Meaning(self.hint, frozenset())
         amount, code = self._value(number.token, number.power, meaning)
         if amount is not None and number.negative:
             amount = -amount
@@ -144,15 +180,18 @@ class Reader:
         self, token: str, power: int, meaning: Meaning
     ) -> tuple[Decimal | None, str | None]:
         code = meaning.settle(self.hint)
+        if code is None and meaning.all == YEN:
+            code = yen_or_yuan(self.text)
         table = cldr()
         digits = table["digits"].get(code, 2)
-        home = table["decimals"].get(code)
-        if len(token) > _LONGEST:
+        homes = {table["decimals"].get(one) for one in ({code} if code else meaning.all)}
+        home = homes.pop() if len(homes) == 1 else None  # all that kr means have a comma
+        if len(token) > _LONGEST or meaning.clash:
             return None, code
         amount = read_number(token, self.decimal_sign, digits, home)
         if amount is None or amount.adjusted() + power >= _LARGEST:
             return None, code
-        if code is None and "CNY" in meaning.all and "." in str(amount):
+        if code is None and meaning.all == YEN and "." in str(amount):
             code = "CNY"  # of those that ¥ means, the one with hundredths
         if power:
             amount = amount.scaleb(power)
@@ -182,7 +221,9 @@ class Reader:
         unit = floor and before.strip() == "/" and (not suffix or _is_unit(suffix))  # 100 g
         if power is None or cents or unit:
             return None
-        symbol = self._clearer(prefix, suffix) if prefix and suffix else prefix or suffix
+        if suffix and not prefix:
+            prefix = self.known.odd_code(before.rstrip(), before=True)
+        symbol = f"{prefix}\t{suffix}" if prefix and suffix else prefix or suffix
         return Number(token, start - left, end, symbol, power, negative)
 
     def _is_glue(self, between: str) -> bool:
@@ -191,7 +232,7 @@ class Reader:
     def _powers(self, symbol: str | None) -> dict[str, int | None]:
         """Powers of ten by words that don't mean the same everywhere."""
         found = {"mil": 3 if symbol == "R$" else _MIL.get(self._language)}
-        if symbol and "INR" in self.known.meanings[symbol].all:
+        if symbol and "INR" in self.known.meaning(symbol).all:
             found["l"] = _LAKH
         return found
 
@@ -209,9 +250,8 @@ class Reader:
                 minus and _opens(outer, text, first=first),
             )
         inner = outer = outer.rstrip(" :")[: -len(symbol)]
-        code = self.known.ends(outer.rstrip(" "))
-        if code and self._clearer(symbol, code) == code:  # CAD $5
-            symbol = code
+        if code := self.known.second(outer.rstrip(" "), before=True):  # CAD $5
+            symbol = f"{symbol}\t{code}"
             inner = outer = outer.rstrip(" ")[: -len(code)]
         if not minus and outer.rstrip(" ").endswith("-"):
             outer = outer.rstrip(" ")[:-1]
@@ -222,19 +262,28 @@ class Reader:
     def _after(self, rest: str, *, more: bool, prefix: str | None) -> tuple[str | None, int]:
         """The symbol after a number, and where it ends, if it is not the next number's."""
         text = rest.lstrip(" .,-") if rest[:1] in {".", ",", "-"} else rest.lstrip(" ")
+        if text[:1] == "(" and (code := self.known.second(text[1:], before=False)):
+            closed = text[1 + len(code) :].lstrip()[:1] == ")"
+            return (code, rest.index("(") + 1 + len(code)) if closed else (None, 0)
         symbol = self.known.begins(text)
         if symbol is None:
-            return None, 0
+            code = prefix and self.known.odd_code(text, before=False)
+            return (code, len(rest) - len(text) + len(code)) if code else (None, 0)
+        if symbol == "p." and rest[0] != " " and self.known.meanings[symbol].clash:
+            symbol = "p"  # 99p.
         end = len(rest) - len(text) + len(symbol)
         left = rest[end:]
         if more and not left.strip() and (prefix or (rest[0] == " " and not left)):
             return None, 0
+        if not prefix and (code := self._second(left, more=more)):
+            return f"{symbol}\t{code}", end + len(left) - len(left.lstrip(" (")) + len(code)
         return symbol, end
 
-    def _clearer(self, prefix: str, suffix: str) -> str:
-        """Of ``$10 CAD``, the symbol that says more."""
-        one, two = self.known.meanings[prefix].all, self.known.meanings[suffix].all
-        return suffix if two < one else prefix
+    def _second(self, left: str, *, more: bool) -> str | None:
+        """The other mark behind the first, if it is not the next number's: ``10 $ (CAD)``."""
+        text = left.lstrip(" (")
+        code = self.known.second(text, before=False)
+        return None if code is None or (more and not text[len(code) :].strip()) else code
 
 
 def _is_unit(symbol: str) -> bool:

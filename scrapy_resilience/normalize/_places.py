@@ -13,7 +13,17 @@ from typing import Final, NamedTuple
 
 import zstandard
 
-__all__ = ["CACHED", "City", "Country", "Meanings", "State", "fold", "meanings", "of_code"]
+__all__ = [
+    "CACHED",
+    "City",
+    "Country",
+    "Meanings",
+    "State",
+    "fold",
+    "groups",
+    "meanings",
+    "of_code",
+]
 
 CACHED: Final = 4096
 _DROPPED: Final = re.compile(r"[.'’`ʻʼ]+")
@@ -72,6 +82,13 @@ def meanings(name: str) -> Meanings:
 def of_code(code: str) -> Meanings:
     """What a code of a country or a state can mean, as ``ny``."""
     return meanings(f"#{code}")
+
+
+@cache
+def groups() -> frozenset[tuple[str, str]]:
+    """Countries with the codes of the groups of states that have cities."""
+    cities = (each for entry in _table().values() for each in entry.split("\t"))
+    return frozenset((each[1:3], each.split(".", 2)[1]) for each in cities if each[0] == "p")
 
 
 def _short(word: re.Match[str]) -> str:

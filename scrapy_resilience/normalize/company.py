@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from functools import cache
 from importlib.resources import files
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from scrapy_resilience.normalize._common import normalizer, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["normalize_company"]
 
@@ -20,10 +24,22 @@ _MOST_FORMS: Final = 4
 _SHORT: Final = 3
 """Letters up to which a form may be a word as well: ``SpA`` and a spa."""
 
-_LEADING: Final = frozenset("pt uab sia oü oy sarl eurl ooo oao zao pao".split())
+_LEADING: Final = frozenset(
+    "pt cv uab sia oü oy sarl eurl ooo oao zao pao jsc ojsc cjsc pjsc prjsc pjs tov too".split()
+)
 """Forms in Latin letters that stand before a name; ``SAS Institute`` is a name."""
 
+_INNER: Final = frozenset(
+    "co company corp corporation inc incorporated ltd limited llc lp llp plc pvt private pte"
+    " pty sdn tbk persero sa sas spa srl sl sau slu sab sapi nv bv ab oy ag gmbh se kg ohg as"
+    " asa jsc pjsc pt cv san tic public cía cia".split()
+)
+"""Forms that stand before another; ``Mind C.T.I. Ltd.`` has initials there."""
+
 _AND: Final = re.compile(r"[&+]$|\b(?:and|und|et|y|og|och|и)$", re.IGNORECASE)
+_CO: Final = frozenset({"co", "company"})
+_LAST: Final = re.compile(r"(?<=[^\W\d_]{2})\.|/")
+"""Within the last word of ``GmbH & Co.OHG`` and ``SA/NV``."""
 _WORD: Final = re.compile(r"[^\s,]+")
 _LETTERS_ONLY: Final = re.compile(r"[\W_]+")
 _FIRST_JOINED: Final = "\u0e00"
@@ -33,6 +49,8 @@ _QUOTES: Final = "\"'«»„“”‘’"
 _IN_BRACKETS: Final = re.compile(r"\s\((?P<public>publ\b)?[^()]*\)$", re.IGNORECASE)
 """``(NYSE: ACM)`` behind a form is left out; ``(publ)`` belongs to it."""
 _MARKS: Final = dict.fromkeys(map(ord, "™®©℠"))
+_STROKES: Final = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ı": "i", "æ": "ae", "œ": "oe"})
+_QUOTED: Final = re.compile(r"([^\"«»„“”‘’]+)[\"«„“”‘]([^\"«»„“”‘’]+)[\"»“”’]")
 _VOWELS: Final = frozenset("aeiouyäöüáéíóúõ")
 
 
@@ -68,7 +86,9 @@ def normalize_company(text: str) -> dict[str, Any] | None:
         return None
     forms: list[str] = []
     leading = 0
-    while found := _split(name) or (_unquoted(name) if leading else None):
+    while found := _split(name) or (_unquoted(name) if forms else None):
+        if forms and found.form and not (found.leads or _is_inner(found.form)):
+            break
         name = found.name
         if found.form:
             forms.insert(leading, found.form)
@@ -112,7 +132,7 @@ def _behind(name: str, forms: _Forms) -> _Split | None:
 
 def _longest(name: str, forms: _Forms) -> _Split | None:
     words = list(_WORD.finditer(name))[1:][-_MOST_WORDS:]
-    if not words or _key(words[-1][0].rpartition("/")[2]) not in forms.last:
+    if not words or not _ends_one(words[-1][0], forms):
         return None
     keys = [_key(word[0]) for word in words]
     for first, word in enumerate(words):
@@ -122,6 +142,8 @@ def _longest(name: str, forms: _Forms) -> _Split | None:
         rest = name[: word.start()].strip(_EDGES + "(")
         if "(" in rest.rpartition(")")[2]:  # Google (Alphabet Inc.): the form is another's
             continue
+        if _AND.search(rest) and _key(form) not in _CO:  # Smith & Co. Ltd
+            continue
         if form[0] not in "&+" and _is_form(form, forms) and _has_name(rest):
             if _belongs(rest, form):
                 return None
@@ -129,14 +151,33 @@ def _longest(name: str, forms: _Forms) -> _Split | None:
     return None
 
 
+def _ends_one(word: str, forms: _Forms) -> bool:
+    """Whether a form ends with a word, or with what stands in it behind a point or a stroke."""
+    if _key(word) in forms.last:
+        return True
+    parts = _LAST.split(word.rstrip("."))
+    return len(parts) > 1 and _key(parts[-1]) in forms.last
+
+
 def _before(name: str, forms: _Forms) -> _Split | None:
     """Take off a form before a name, as Russian and Indonesian companies have it."""
+    if quoted := _QUOTED.fullmatch(name):  # JSC "ER-Telecom Holding"
+        first, rest = quoted[1].strip(_EDGES), quoted[2].strip(_EDGES)
+        if _is_form(first, forms) and _has_name(rest):
+            return _Split(rest, first, leads=True)
     first, _, rest = name.partition(" ")
     rest = rest.strip(_EDGES)
-    known = not first.isascii() or first.casefold().rstrip(".") in _LEADING
+    known = not first.isascii() or _key(first) in _LEADING
     if known and _is_form(first, forms) and _has_name(rest):
         return _Split(rest, first, leads=True)
     return None
+
+
+def _is_inner(form: str) -> bool:
+    """Whether a form may stand before another one."""
+    return not form.isascii() or any(
+        _key(part) in _INNER for part in re.split(r"[\s/(]+", form)
+    )
 
 
 def _has_name(text: str) -> bool:
@@ -148,7 +189,7 @@ def _belongs(rest: str, form: str) -> bool:
     word, before = _key(form), rest.casefold()
     if before == "the" or (word == "company" and before.startswith("the ")):
         return True
-    return word in {"co", "company"} and bool(_AND.search(rest))
+    return word in _CO and bool(_AND.search(rest))
 
 
 def _is_form(text: str, forms: _Forms) -> bool:
@@ -176,10 +217,20 @@ def _key(text: str) -> str:
     return _LETTERS_ONLY.sub("", text).casefold()
 
 
+def _with_bare(keys: Iterable[str]) -> frozenset[str]:
+    """The keys, and without accents those that are long enough to be no other word."""
+    found = set(keys)
+    for key in [key for key in found if len(key) > _SHORT and not key.isascii()]:
+        marked = unicodedata.normalize("NFKD", key.translate(_STROKES))
+        found.add("".join(letter for letter in marked if not unicodedata.combining(letter)))
+    return frozenset(found)
+
+
 def _unquoted(name: str) -> _Split | None:
-    """Take the quotes off a name that a form stood before, as Russian companies have them."""
+    """Take the quotes off a name that has a form, as Russian companies have them."""
     inner = name.strip(_QUOTES + _EDGES)
-    return _Split(inner, "", leads=False) if name[0] in _QUOTES and _has_name(inner) else None
+    quoted = name[0] in _QUOTES and name[-1] in _QUOTES and not set(_QUOTES).intersection(inner)
+    return _Split(inner, "", leads=False) if quoted and _has_name(inner) else None
 
 
 @cache
@@ -188,10 +239,10 @@ def _forms() -> _Forms:
     lines = files(__package__).joinpath("legal_forms.txt").read_text("utf-8").splitlines()
     written = [_LETTERS_ONLY.sub("", line) for line in lines]
     joined = {line for line in lines if line.strip("(")[0] >= _FIRST_JOINED}
-    keys = frozenset(map(str.casefold, written))
+    keys = _with_bare(map(_key, lines))
     return _Forms(
         keys=keys,
-        last=keys.union(_key(re.split(r"[\s,/]+", line)[-1]) for line in lines),
+        last=keys | _with_bare(_key(re.split(r"[\s,/]+", line)[-1]) for line in lines),
         short=frozenset(form for form in written if len(form) <= _SHORT),
         joined=tuple(sorted(joined, key=len, reverse=True)),
     )

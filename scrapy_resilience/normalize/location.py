@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from scrapy_resilience.normalize._common import normalizer, plain
-from scrapy_resilience.normalize._places import CACHED, fold, meanings, of_code
+from scrapy_resilience.normalize._places import CACHED, fold, groups, meanings, of_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -41,20 +41,48 @@ _EAST_ASIA: Final = "\u2e80"
 """From here on texts have no spaces between words, and the country stands first."""
 _LONGEST_NAME: Final = 12
 _BETWEEN: Final = re.compile(r"[,;|/()\[\]·•،、\n]|\s[-–—]\s")
-_LISTED: Final = re.compile(
-    r"\s*[;&、・]\s*|\s(?:and|or|und|oder|et|ou|y|o|e|i|и|или|og|och|ve)\s", re.IGNORECASE
+_FOOTNOTE: Final = re.compile(r"\[(?:\w{1,3}|note \w+|citation needed)\]", re.IGNORECASE)
+_BRACKETED: Final = re.compile(r"([^,;|/()\n]+?)(?:\s*\(([^()]*)\)|\s[-–—]\s([^,;|/()\n]+))")
+_OF_ONE_NAME: Final = frozenset(
+    "de del di da dos das la le les los el sur sous am an der dem den ob im bei upon under op"
+    " aan nad".split()
 )
+"""Words within the name of one city: ``Stratford upon Avon``."""
+_IN_NAMES: Final = _OF_ONE_NAME | frozenset(
+    "on in next the of by at à au aux d' l' unter vor zu zum zur auf a d na over".split()
+)
+_PORTUGUESE: Final = frozenset({"AO", "BR", "CV", "MZ", "PT", "ST"})
+"""Where *do* is in names; in Poland it stands between two."""
+"""Small words that names of towns have, besides: those that only join places are others."""
+_MOST_TOKENS: Final = 12
+_STREET: Final = re.compile(
+    r"^(?:no\.? ?)?\d+\S*\s|\b(?:street|avenue|ave|road|rd|boulevard|blvd|lane|drive|suite"
+    r"|floor|building|straße|strasse|str|rue|calle|piazza|plaza|platz|allee|ulica|ul)\b\.?|\bst\.?$",
+    re.IGNORECASE,
+)
+_AREA: Final = re.compile(
+    r"\b(?:county|parish|borough|province|provincia|prefecture|department|governorate|oblast"
+    r"|district|region|departamento|landkreis|kreis|powiat|județ|megye)\b",
+    re.IGNORECASE,
+)
+"""What is no city, though it stands before a state or a country."""
 _POSTAL: Final = re.compile(
     r"\b(?:[A-Z]{1,2}-)?\d{4,6}(?:-\d{3,4})?\b(?:\s[A-Z]{2}$)?"  # 10115, 62701-1234, 1012 AB
     r"|\b[A-Z]{1,2}\d[A-Z\d]?\s?\d[A-Z]{2}\b"  # SW1A 1AA
     r"|\b[A-Z]\d[A-Z]\s?\d[A-Z]\d\b"  # M5V 2T6
 )
 _NO_PLACE: Final = re.compile(
-    r"\b(?:remote|hybrid|on-?site|anywhere|worldwide|global|location:?"
+    r"(?:\b(?:and|or|und|oder|et|ou)\s+)?"
+    r"\b(?:remote|hybrid|on-?site|anywhere|worldwide|global|location:?|headquarters|hq"
     r"|asia(?:[\s-]pacific)?|apac|emea|mena)(?:\s+(?:in|from))?\b"
     r"|\b[гм]\.\s?(?=[а-яёґєії])",  # "city of" in Russian and Ukrainian
     re.IGNORECASE,
 )
+_CONTINENTS: Final = frozenset(
+    ("africa", "antarctica", "asia", "europe", "north america", "south america", "oceania",
+     "latin america", "middle east", "eu", "dach", "benelux", "earth", "world")
+)  # fmt: skip
+_INITIALS: Final = re.compile(r"\b(?:[A-Z]\.){2,}")
 _AROUND: Final = re.compile(
     r"^(?:greater|metro|downtown|city of)\s+|\s+(?:metropolitan\s+|metro\s+)?area$",
     re.IGNORECASE,
@@ -105,11 +133,12 @@ def normalize_location(text: str, *, region: str | None = None) -> dict[str, Any
     *region*, an ISO 3166-1 code. A city that is not in the table is kept as it is written
     when its state or country is known. None for a text with two places (``"London / Paris"``).
     """
-    line = _NO_PLACE.sub(" ", plain(text[:_LONGEST]))
+    line = _NO_PLACE.sub(" ", plain(_FOOTNOTE.sub("", text[:_LONGEST])))
+    line = _BRACKETED.sub(_whole_country, line)
     near = region.strip().upper() if region else None
-    if _is_list(line):
-        return None
     parts = _parts(line)
+    if any(map(_has_two, parts)):
+        return None
     readings = list(_readings(parts))
     if not readings:
         return None
@@ -119,20 +148,69 @@ def normalize_location(text: str, *, region: str | None = None) -> dict[str, Any
     best = readings[0]
     if any(_is_elsewhere(part, best) for part in parts[: len(parts) - best.parts]):
         return None
+    if best.city in parts and not _is_name(
+        best.city, best.country
+    ):  # Metlakatla then Istanbul, Turkey
+        return None
+    if not (best.parts or best.near) and _is_strange(parts):  # Paris, Narnia
+        return {"city": best.city, "state": None, "country": None, "ambiguous": True}
     return _merged(readings)
 
 
-def _is_list(line: str) -> bool:
-    """Whether a text names several cities: ``Chicago, IL and Austin, TX``."""
-    if not _LISTED.search(line):
+def _whole_country(found: re.Match[str]) -> str:
+    """``Congo (Kinshasa)``, ``Congo - Kinshasa``, ``Korea (South)``: one country each."""
+    more = found[2] or found[3]
+    for name in (f"{found[1]} {more}", f"{more} {found[1]}"):
+        if meanings(fold(name)).countries:
+            return " " + name
+    return found[0]
+
+
+def _is_name(city: str, country: str) -> bool:
+    """Whether a town may be called so: no signs and no small words that names don't have."""
+    words = city.split()
+    if len(words) < 3 or city == city.casefold() or _is_known(city):
+        return True
+    return all(
+        word in _IN_NAMES
+        or (word == "do" and country in _PORTUGUESE)
+        or (any(map(str.isalnum, word)) and not word.islower())
+        for word in words
+    )
+
+
+def _is_strange(parts: list[str]) -> bool:
+    """Whether the last of several parts may be a country or a state that nobody knows."""
+    last = parts[-1]
+    return (
+        len(parts) > 1
+        and any(map(str.isalpha, last))
+        and not _is_known(last)
+        and fold(last) not in _CONTINENTS
+    )
+
+
+def _has_two(part: str) -> bool:
+    """Whether a part begins and ends with places, and has something between them.
+
+    ``CA to Fresno``, whatever the word is that joins them.
+    """
+    words = part.split()
+    if not 2 < len(words) <= _MOST_TOKENS or _is_known(part):
         return False
-    if any(_is_known(part) for part in _BETWEEN.split(line) if _LISTED.search(part)):
-        return False  # Trinidad and Tobago
-    return sum(map(_names_city, _LISTED.split(line)[:_MOST_PARTS])) > 1
+    heads = [at for at in range(1, min(len(words) - 1, 4)) if _is_place(words[:at])]
+    tails = [at for at in range(1, min(len(words) - 1, 4)) if _is_place(words[-at:])]
+    return any(
+        head + tail < len(words)
+        and not _OF_ONE_NAME.issuperset(words[head : len(words) - tail])
+        for head in heads
+        for tail in tails
+    )
 
 
-def _names_city(line: str) -> bool:
-    return any(reading.city and reading.level > 1 for reading in _readings(_parts(line)))
+def _is_place(words: list[str]) -> bool:
+    name = " ".join(words)
+    return any(map(str.isalnum, name)) and (len(name) > 2 or name.isupper()) and _is_known(name)
 
 
 def _is_elsewhere(part: str, best: _Reading) -> bool:
@@ -175,17 +253,39 @@ def _parts(line: str) -> list[str]:
     if "(" in line and _is_known(line):  # Frankfurt (Oder)
         return [line.strip()]
     found: list[str] = []
+    line = _INITIALS.sub(lambda initials: initials[0].replace(".", ""), line)
     for part in _BETWEEN.split(line)[-_MOST_PARTS:]:
         bare = " ".join(_POSTAL.sub(" ", part).split()).strip(" .:-")
         if any(map(str.isalnum, bare)):
-            found += _words(bare) if bare < _EAST_ASIA else [_beginning(bare)]
+            found += _words(bare) if bare < _EAST_ASIA else _joined(bare)
+    found = _without_streets(found)
+    if found and fold(found[-1]) == "the":  # Bahamas, The
+        found.pop()
+    if len(found) > 1 and meanings(fold(f"{found[-1]} {found[-2]}")).countries:
+        found[-2:] = [f"{found[-1]} {found[-2]}"]  # Tanzania, United Republic of
     return found
 
 
-def _beginning(part: str) -> str:
-    """Return what is known of ``上海市浦东新区``, where the most general comes first."""
+def _without_streets(parts: list[str]) -> list[str]:
+    """Leave out streets and floors, if something else is there."""
+    return [part for part in parts if _is_known(part) or not _STREET.search(part)] or parts
+
+
+def _joined(part: str) -> list[str]:
+    """Return what is known of ``上海市浦东新区``, where the most general comes first.
+
+    And the city that it ends with, where that is in another state: ``東京から大阪``.
+    """
     ends = range(min(len(part), _LONGEST_NAME), 1, -1)
-    return next((part[:end] for end in ends if _is_known(part[:end])), part)
+    first = next((part[:end] for end in ends if _is_known(part[:end])), part)
+    rest = part[len(first) :].removesuffix("まで").removesuffix("市")
+    found = meanings(fold(first))
+    areas = {(state.country, state.group) for state in found.states}
+    areas |= {(city.country, city.group) for city in found.cities}
+    for start in range(len(rest) - 1) if areas else ():
+        if any((city.country, city.group) not in areas for city in _cities(rest[start:])):
+            return [rest[start:], first]
+    return [first]
 
 
 def _words(part: str) -> list[str]:
@@ -196,11 +296,24 @@ def _words(part: str) -> list[str]:
     for count in range(1, min(len(words), 4)):
         head, tail = " ".join(words[:-count]), " ".join(words[-count:])
         found = meanings(fold(tail))
-        if found.countries or found.states or (tail.isupper() and _codes(tail)):
+        if (
+            found.countries
+            or found.states
+            or (tail.isupper() and _codes(tail))
+            or (part.islower() and count == 1 and _has_city(tail, head))
+        ):
             before = _words(head)
             if any(reading.level > 0 for reading in _readings([*before, tail])):
                 return [*before, tail]
     return [part]
+
+
+def _has_city(code: str, name: str) -> bool:
+    """Whether a state with this code has the city: ``austin tx``, all in small letters."""
+    states = of_code(code).states
+    return any(
+        _is_in(city, state) for state in states if _is_written(state) for city in _cities(name)
+    )
 
 
 def _is_known(part: str) -> bool:
@@ -254,7 +367,7 @@ def _as_states(part: str) -> Iterator[_Reading]:
     """Yield the states of a name, but for those that have a city of it: ``New York``."""
     cities = _cities(part)
     for state in meanings(fold(part)).states:
-        if not any(_is_in(city, state) for city in cities):
+        if not any(_is_in(city, state) or _is_city(city, state) for city in cities):
             yield _Reading(2, 0, _STATE_SIZE, None, state.code, state.country)
 
 
@@ -300,10 +413,13 @@ def _in_area(area: _Area) -> Iterator[_Reading]:
                 yield reading._replace(parts=area.parts)
     if not area.sure or found:
         return
-    if any(area.country == country for (country,) in meanings(fold(area.rest[-1])).countries):
+    last = area.rest[-1]
+    if _AREA.search(last) or any(
+        area.country == country for (country,) in meanings(fold(last)).countries
+    ):
         yield _Reading(1, area.parts, 0, None, state, area.country)
     else:
-        yield _Reading(0, area.parts, 0, area.rest[-1], state, area.country)
+        yield _Reading(0, area.parts, 0, last, state, area.country)
 
 
 def _of_city(city: City, *, level: int, parts: int = 0, state: str | None = None) -> _Reading:
@@ -349,6 +465,11 @@ def _is_written(state: State) -> bool:
 
 def _is_in(city: City, state: State) -> bool:
     return city.country == state.country and city.group in {"", state.group}
+
+
+def _is_city(city: City, state: State) -> bool:
+    """Whether a state is this city alone, as Debrecen is: no other has it as its state."""
+    return city.country == state.country and (state.country, state.group) not in groups()
 
 
 def _rivals(each: _Reading, best: _Reading) -> bool:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["normalize_phone", "region_of"]
 
+_WORD: Final = 3
+"""Letters of a word; fewer within a number are taken for nothing by phonenumbers."""
+
 _LONGEST: Final = 120
 """Characters that are looked at: a number with its label and extension is shorter."""
 
@@ -37,6 +40,31 @@ _ACCOUNT: Final = re.compile(r"\b[A-Z]{2}\d\d(?: ?[A-Z\d]{4}){3}")
 """An IBAN, as ``DE89 3704 0044 0532 0130 00``."""
 _HOURS: Final = re.compile(r"(?<![\d:])\d{1,2}:\d\d(?![\d:])")
 """Times of a day, as they stand beside numbers: ``Mon-Fri 9:00-18:00``."""
+
+_EXTENSION: Final = re.compile(
+    r"(?<=\d)[\s,;.(-]{1,3}(?:local|loc|ramal|anexo|interno|int|poste|durchwahl|dw|app|apparat"
+    r"|wew|вн|внутр|dahili|anknytning|lokal(?:nummer)?|lok|toestel|tst|linka|klapka|kl|mellék"
+    r"|内線|내선|分机|分機|转|轉)\.?[\s:.]{0,2}(\d{1,6})(?!\d)\)?",
+    re.IGNORECASE,
+)
+"""Words for an extension that phonenumbers lacks."""
+_SPELLED_OUT: Final = re.compile(r"([A-Z]{2,})\s?\((\d{2,})\)")
+"""``TIPS (8477)``."""
+_KEYS: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "22233344455566677778889999")
+_CORE: Final = re.compile(r"[+\d].*\d|\d")
+_WORDS_INSIDE: Final = re.compile(r"[^\W\d_]+")
+_EXTENSION_WORD: Final = re.compile(
+    r"e?xt(?:ensi[oó]n)?n?|x|доб(?:авочный)?|anexo|int|tel|fax|phone|mobile?|isub|phone-context",
+    re.IGNORECASE,
+)
+_CUT_BEFORE: Final = re.compile(
+    r"(?:\+[\d\s().-]*[^\W\d_]{1,2}\.?[\d\s().-]*|\d[^\W\d_]{1,2}\W{0,3}|\d\W{0,3}[^\W\d_]{1,2})$"
+)
+_CUT_BEHIND: Final = re.compile(
+    r"[^\W\d_]{1,2}\W{0,3}\d|\W{0,3}[^\W\d_]{1,2}\d"
+    r"|\W{1,3}[a-z]{1,2}\W{1,3}\d(?:\W?\d){1,5}$"
+)
+"""Beside a number that is a part of one with letters in it: ``+353ks.123456789``."""
 
 _NO_COUNTRY: Final = "001"
 """phonenumbers' region of numbers of the whole world, as +800."""
@@ -67,6 +95,10 @@ def normalize_phone(
         return None
     if ":" in line:
         line = _HOURS.sub(" ", line)
+    if "(" in line:
+        line = _SPELLED_OUT.sub(_without_digits, line)
+    if not line.isascii() or _has_letters(line):
+        line = _EXTENSION.sub(r" ext. \1", line)
     phonenumbers = library("phonenumbers")
     hint = region.strip().upper() if region else region_of(domain)
     number = _first_number(phonenumbers, line, hint)
@@ -108,10 +140,20 @@ def _first_number(phonenumbers: ModuleType, line: str, hint: str | None) -> Phon
     if whole is not None and not _is_spelled(whole, line):
         return whole
     found = phonenumbers.PhoneNumberMatcher(line, hint, leniency=phonenumbers.Leniency.POSSIBLE)
-    numbers = (each.number for each in found if _is_possible(phonenumbers, each.number))
+    numbers = (
+        each.number
+        for each in found
+        if not (_CUT_BEFORE.search(line[: each.start]) or _CUT_BEHIND.match(line, each.end))
+        and _is_possible(phonenumbers, each.number)
+    )
     if whole is None:
         return next(numbers, None)
     return next(filter(phonenumbers.is_valid_number, (*numbers, whole)), None)
+
+
+def _without_digits(found: re.Match[str]) -> str:
+    """Letters without the digits in brackets that are the same keys."""
+    return found[1] if found[1].translate(_KEYS) == found[2] else found[0]
 
 
 def _whole(phonenumbers: ModuleType, line: str, hint: str | None) -> PhoneNumber | None:
@@ -120,7 +162,18 @@ def _whole(phonenumbers: ModuleType, line: str, hint: str | None) -> PhoneNumber
         number: PhoneNumber = phonenumbers.parse(line, hint)
     except phonenumbers.NumberParseException:
         return None
+    if _has_letters(line) and _has_lost(number, line):
+        return None
     return number if _is_possible(phonenumbers, number) else None
+
+
+def _has_lost(number: PhoneNumber, line: str) -> bool:
+    """Tell whether letters within a number were left out: ``+353ks.123456789``."""
+    core = _CORE.search(line)
+    if core is None or _is_spelled(number, line):
+        return False
+    words = _WORDS_INSIDE.findall(core[0])
+    return any(not _EXTENSION_WORD.fullmatch(word) and len(word) < _WORD for word in words)
 
 
 def _is_possible(phonenumbers: ModuleType, number: PhoneNumber) -> bool:

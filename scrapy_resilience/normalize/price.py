@@ -225,6 +225,11 @@ _NET = re.compile(
     r"\W*(?:\d+\s?% ?)?(?:vat|tax(?:es)?|gst|mwst|tva|iva)\b",
     re.IGNORECASE,
 )
+_GROSS = re.compile(
+    r"\s*\(?(?:(?:inc|incl|including|with|inkl|mit|avec|incluye|con)\.?\s\W*(?:\d+\s?% ?)?"
+    r"(?:vat|tax(?:es)?|gst|mwst|tva|iva|moms)\b|ttc\b|iva incl|[税稅]込|含[税稅])",
+    re.IGNORECASE,
+)
 _FOR = re.compile(r"\s*(?:for|für|pour|por|per|voor|för|за|za)\s*", re.IGNORECASE)
 
 
@@ -259,11 +264,15 @@ def _is_off(text: str, offer: _Offer) -> bool:
 
 
 def _distinct(text: str, offers: list[_Offer]) -> list[_Offer]:
-    """Each offer once, and those per pound or without tax only where all are."""
+    """Each offer once, and those per pound or without tax only where all are.
+
+    Where some are said to be with the tax, the others are not.
+    """
     if len(offers) < 2:
         return offers
     starts = {offer.price.start for offer in offers}
     whole = [offer for offer in offers if not _is_part(text, offer.end, starts)]
+    whole = [offer for offer in whole if _GROSS.match(text, offer.end)] or whole
     return list({offer.value: offer for offer in whole or offers}.values())
 
 
@@ -308,6 +317,11 @@ def _quantity(text: str, price: Number, numbers: list[Number]) -> int | None:
 
 # --- no symbol beside a number ---------------------------------------------------------
 
+_EACH = re.compile(
+    r"^\s*(?:/|per\b|pro\b|je\b|par\b|por\b|al?\b)\s*(?:each|ea|piece|pcs?|units?|item|stück|stk?"
+    r"|pièce|unité|unidad|ud|pezzo|pz|stuk|sztuk[aęi]|szt|шт|個|件|个|개)\.?\s*$",
+    re.IGNORECASE,
+)
 _ALONE = re.compile(
     r"(?:price|preis|prix|precio|preço|prezzo|prijs|pris|cena|цена|fiyat|価格|价格"
     r"|from|ab|à partir de|desde|da|od|от|now|only|nur|total|[\s:.,*!=\-()])*",
@@ -323,7 +337,8 @@ def _bare(reader: Reader, numbers: list[Number]) -> Found:
     valued = reader.valued(number, None)
     if valued.amount is None:
         return None
-    if not _ALONE.fullmatch(f"{text[: number.start]} {text[number.end :]}"):
+    behind = _EACH.sub("", text[number.end :])
+    if not _ALONE.fullmatch(f"{text[: number.start]} {behind}"):
         return _far(reader, number)
     if _in_brackets(text):  # a count, but for a known currency
         return {"amount": -valued.amount, "currency": reader.hint} if reader.hint else None

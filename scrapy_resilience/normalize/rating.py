@@ -69,7 +69,7 @@ _COUNTED: Final = (
     r"|comentários?|hodnocení|recenzí|κριτικές|ulasan|đánh giá|تقييم\w*|مراجعة"
     r"|件|レビュー|評価|條評論|条评论|评论|评分|评价|리뷰|평가|후기)"
 )
-_AMOUNT: Final = r"(\d{1,3}(?:[.,' ]\d{3})+|\d+(?:[.,]\d{1,2}(?=\s?[km]))?)\s?([km]\b)?"
+_AMOUNT: Final = r"(\d{1,3}(?:[.,' ]\d{3})+|\d+(?:[.,]\d{1,2}(?=\s?[km]))?)\s?([km]\b)?\+?"
 _COUNTS: Final = tuple(
     re.compile(pattern)
     for pattern in (

@@ -120,6 +120,18 @@ def test_no_name(text):
         ("The Limited", "The Limited", None),
         ("Bank Mandiri (Persero) Tbk, PT", "Bank Mandiri", "(Persero) Tbk PT"),
         ("Grupo Bimbo, S.A.B. de C.V.", "Grupo Bimbo", "S.A.B. de C.V."),
+        ('JSC "ER-Telecom Holding"', "ER-Telecom Holding", "JSC"),
+        ('"Romashka" LLC', "Romashka", "LLC"),
+        ("AB „Lietuvos geležinkeliai“", "Lietuvos geležinkeliai", "AB"),
+        ('"Foo" and "Bar" Ltd', '"Foo" and "Bar"', "Ltd"),
+        ("Foo GmbH & Co.OHG", "Foo", "GmbH & Co.OHG"),
+        ("Foo Spolka Akcyjna", "Foo", "Spolka Akcyjna"),
+        ("Foo S.A. E.S.P", "Foo", "S.A. E.S.P"),
+        ("Smith & Co. Ltd", "Smith & Co.", "Ltd"),
+        ("Smith and Company, Inc.", "Smith and Company", "Inc."),
+        ("Mind C.T.I. Ltd.", "Mind C.T.I.", "Ltd."),
+        ("Oy Karl Fazer Ab", "Karl Fazer", "Oy Ab"),
+        ("P.T. Bank Mandiri Tbk", "Bank Mandiri", "P.T. Tbk"),
     ],
 )
 def test_brackets_and_odd_orders(text, name, suffix):

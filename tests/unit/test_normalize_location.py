@@ -172,7 +172,10 @@ def test_no_place(text):
      "New York, NY / San Francisco, CA", "New York, NY; San Francisco, CA",
      "Springfield, IL or Chicago, IL", "Dallas/Fort Worth, TX", "Berlin, Germany; London, UK",
      "Paris, France, London, UK", "Zürich / Bern", "München oder Berlin", "Москва, Казань",
-     "東京・大阪", "北京、上海", "Ontario, CA"],
+     "東京・大阪", "北京、上海", "Ontario, CA",
+     "Long Beach, CA to Fresno, CA", "Long Beach, CA -> Fresno, CA", "London via Paris, France",
+     "Berlin bis Hamburg", "Warszawa do Kraków, Polska", "東京から大阪まで",
+     "Smallville and Gotham, TX", "Newville to Chicago, IL"],
 )  # fmt: skip
 def test_several_places(text):
     """Of two places neither is taken, whatever stands between them."""
@@ -227,3 +230,39 @@ def test_an_unknown_town_keeps_its_name():
     """A town that the table lacks is kept as it is written, with what is known."""
     assert parts("Nowhereville, Kansas") == ("Nowhereville", "KS", "US")
     assert parts("Nowhereville, France") == ("Nowhereville", None, "FR")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Debrecen", ("Debrecen", "HB", "HU")),
+        ("Szeged, Hungary", ("Szeged", "CS", "HU")),
+        ("Chiayi, Taiwan", ("Chiayi", None, "TW")),
+        ("Palma de Mallorca", ("Palma", "IB", "ES")),
+        ("Goma, Congo (Kinshasa)", ("Goma", "NK", "CD")),
+        ("Brazzaville, Congo - Brazzaville", ("Brazzaville", "BZV", "CG")),
+        ("Seoul, Korea (South)", ("Seoul", "11", "KR")),
+        ("Seoul, Korea, Republic of", ("Seoul", "11", "KR")),
+        ("Nassau, Bahamas, The", ("Nassau", "NP", "BS")),
+        ("Miami-Dade County, Florida[3]", (None, "FL", "US")),
+        ("Miami, Florida[3]", ("Miami", "FL", "US")),
+        ("5th Avenue, New York", ("New York", "NY", "US")),
+        ("Boston, Suite 5", ("Boston", "MA", "US")),
+        ("Boston, MA Headquarters", ("Boston", "MA", "US")),
+        ("Paris, Europe", ("Paris", "IDF", "FR")),
+        ("austin tx", ("Austin", "TX", "US")),
+        ("portland me", ("Portland", "ME", "US")),
+        ("São João do Sabugi, Brasil", ("São João do Sabugi", None, "BR")),
+    ],
+)
+def test_names_of_sites(text, found):
+    """Cities that are states of their own, countries in brackets, footnotes, small letters."""
+    assert parts(text) == found
+
+
+@pytest.mark.parametrize("text", ["Paris, Narnia", "Paris, France, Narnia", "Berlin, XY"])
+def test_unknown_areas(text):
+    """A country or state that nobody knows is not skipped, unless the hint says the same."""
+    result = normalize_location(text)
+    assert (result["state"], result["country"], result["ambiguous"]) == (None, None, True)
+    assert normalize_location("Berlin, Mitte X", region="DE")["country"] == "DE"

@@ -116,6 +116,8 @@ def test_no_numbers_of_a_country(text):
         ("020 7946 0958 Mon to Fri", "GB", "+442079460958"),
         ("0800 REVERSE", "GB", "+448007383773"),
         ("1-800-Flowers", "US", "+18003569377"),
+        ("1-800-222-TIPS (8477)", "US", "+18002228477"),
+        ("1-800-222-TIPS (8477)", None, "+18002228477"),
     ],
 )
 def test_letters_beside_a_number(text, region, number):
@@ -130,7 +132,19 @@ def test_an_unknown_region():
 
 
 @pytest.mark.parametrize(
-    "extension", ["ext. 12", ";ext=12", "x12", "ext 12", "#12", "extension 12"]
+    "extension",
+    [
+        "Local 12",
+        "ramal 12",
+        "Durchwahl: 12",
+        "内線12",
+        "ext. 12",
+        ";ext=12",
+        "x12",
+        "ext 12",
+        "#12",
+        "extension 12",
+    ],
 )
 def test_extensions(extension):
     """An extension stands apart from the number."""
@@ -149,3 +163,12 @@ def test_pairs_with_dots_are_no_address():
     """France writes five pairs with dots; an address of a computer has four numbers."""
     assert normalize_phone("01.42.68.53.00", region="FR")["e164"] == "+33142685300"
     assert normalize_phone("Tel. 01.42.68.53.00.", domain="x.fr")["e164"] == "+33142685300"
+
+
+@pytest.mark.parametrize(
+    "text", ["+353ks.123456789", "+49 30 O123456", "030 l234567", "212-555-O123", "Local 221"]
+)
+@pytest.mark.parametrize("region", [None, "DE", "IE"])
+def test_letters_within_a_number(text, region):
+    """A number that letters break is none, and not the digits beside them."""
+    assert normalize_phone(text, region=region) is None

@@ -74,6 +74,32 @@ def test_the_documented_table(text, hints, expected):
         ("¥1,234.50", 1234.5, "CNY"),
         ("＄１２", 12, "USD"),
         ("10 ALL", 10, "ALL"),
+        ("336 pуб.", 336, "RUB"),
+        ("СHF 12.50", 12.5, "CHF"),
+        ("12,50 ΕUR", 12.5, "EUR"),
+        ("kr 6.645", 6645, None),
+        ("1.899,-", 1899, None),
+        ("40.00/each", 40, None),
+        ("£34.12 (£40.94 inc VAT)", 40.94, "GBP"),
+        ("¥12,800 (税込)", 12800, "JPY"),
+        ("¥128 优惠价", 128, "CNY"),
+        ("¥128 特價", 128, None),
+        # two marks
+        ("10 $ CAD", 10, "CAD"),
+        ("HKD $10", 10, "HKD"),
+        ("$10.99 (CAD)", 10.99, "CAD"),
+        ("£10 EGP", 10, "EGP"),
+        ("CAN$1.23", 1.23, "CAD"),
+        ("SGP$1.23", 1.23, "SGD"),
+        ("Mex$ 10", 10, "MXN"),
+        ("E£ 45", 45, "EGP"),
+        ("1 G$", 1, "GYD"),
+        ("10 kr SEK", 10, "SEK"),
+        ("USD$5", 5, "USD"),
+        ("Now$5", 5, "USD"),
+        ("NOW$5", 5, "USD"),
+        ("$12.99 L", 12.99, "USD"),
+        ("99p.", 0.99, "GBP"),
         # words
         ("Price: $5.99", 5.99, "USD"),
         ("EUR price: 12.50", 12.5, "EUR"),
@@ -142,6 +168,27 @@ def test_one_price(text, amount, currency):
 def test_none_rather_than_a_guess(text):
     """A text with no price, or with two and no reason to take one, is None."""
     assert read(text) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["$ 3,20 €", "$10 SEK", "SEK 10 $", "¥10 (USD)", "ALL ¥10", "$10 CLF", "336 p.", "ABC$10"],
+)
+def test_marks_that_contradict_each_other(text):
+    """Of two currencies at one amount none is taken, nor an unknown one by half its sign."""
+    assert read(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "locale", "currency"),
+    [
+        ("336 p.", "ru", "RUB"), ("336 руб.", "be", "BYN"), ("336 p.", "ru-BY", "BYN"),
+        ("$336", "zh-HK", "HKD"), ("£336", "ar-EG", "EGP"),
+    ],
+)  # fmt: skip
+def test_signs_of_a_locale(text, locale, currency):
+    """A sign means what it means in the country of the locale."""
+    assert read(text, locale=locale) == {"amount": 336, "currency": currency}
 
 
 @pytest.mark.parametrize(
