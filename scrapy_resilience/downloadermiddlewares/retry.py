@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from copy import copy
 from dataclasses import dataclass
 from random import random
 from typing import TYPE_CHECKING, Any, Final
@@ -51,6 +52,12 @@ logger = get_logger(__name__)
 _UNSAFE: Final = frozenset({"POST", "PATCH"})
 _NO_LIMIT: Final = sys.maxsize
 _ERROR: Final = 400
+_BY_HAND: Final = {
+    "max_retry_times": "RETRY_TIMES",
+    "retry_http_codes": "RETRY_HTTP_CODES",
+    "exceptions_to_retry": "RETRY_EXCEPTIONS",
+}
+"""Attributes of Scrapy's middleware that others may set, and the settings they come from."""
 _TOLD_FROM: Final = 2.0
 """Seconds of a wait from which the log says why nothing happens."""
 
@@ -73,6 +80,7 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
 
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler.settings)
+        self._given = {name: copy(getattr(self, name)) for name in _BY_HAND}
         config = Config.from_settings(crawler.settings)
         self.crawler = crawler
         self._config = config
@@ -85,8 +93,6 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
         self._letters = letters_of(crawler)
         self._queue = RetryQueue(crawler, config.retry_concurrency)
         self._budgets = RetryBudgets(config.retry_budget) if config.retry_budget else None
-        self._own_codes = _is_own("RETRY_HTTP_CODES", crawler)
-        self._own_exceptions = _is_own("RETRY_EXCEPTIONS", crawler)
         self._caches = crawler.settings.getbool("HTTPCACHE_ENABLED")
         if self._caches:
             crawler.signals.connect(self._downloaded, signals.response_downloaded)
@@ -158,7 +164,8 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
     def _look_at(
         self, request: Request, outcome: Response | Exception, verdict: Verdict
     ) -> _Failure:
-        choice = self._policies.of(request, self.crawler.spider)
+        own = self.max_retry_times if self._is_changed("max_retry_times") else None
+        choice = self._policies.of(request, self.crawler.spider, own)
         verdict = choice.policy.refine(verdict)
         attempts = request.meta.get("retry_times", 0) + 1
         counts = self._gates.costs_a_try(
@@ -176,6 +183,14 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
             ),
             policy=choice.policy,
         )
+
+    def _is_own(self, name: str) -> bool:
+        """Whether the user has set a list, by its setting or on this object."""
+        return bool(self.crawler.settings.getpriority(_BY_HAND[name])) or self._is_changed(name)
+
+    def _is_changed(self, name: str) -> bool:
+        """Whether somebody has set an attribute of Scrapy's middleware on this object."""
+        return bool(getattr(self, name) != self._given[name])
 
     def _retries(self, request: Request, choice: Choice, verdict: Verdict) -> int:
         if choice.retries is not None:
@@ -222,10 +237,10 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
         if isinstance(outcome, Response):
             if failure_class in BAD_PAGES:
                 return True
-            listed, own = outcome.status in self.retry_http_codes, self._own_codes
+            listed, name = outcome.status in self.retry_http_codes, "retry_http_codes"
         else:
-            listed, own = isinstance(outcome, self.exceptions_to_retry), self._own_exceptions
-        return listed if own else failure_class != PERMANENT
+            listed, name = isinstance(outcome, self.exceptions_to_retry), "exceptions_to_retry"
+        return listed if self._is_own(name) else failure_class != PERMANENT
 
     def _may_repeat(self, failure: _Failure) -> bool:
         """RFC 9110 §9.2.2: what may have been done is not done twice by a guess."""
@@ -381,8 +396,3 @@ class _Failure:
         if self.verdict.failure_class in BAD_PAGES:
             return self.verdict.reason
         return response_status_message(self.outcome.status)
-
-
-def _is_own(name: str, crawler: Crawler) -> bool:
-    """Whether the user has set a setting."""
-    return bool(crawler.settings.getpriority(name))

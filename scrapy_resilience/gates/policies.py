@@ -50,9 +50,9 @@ class PolicyChooser:
             retries = settings.getint("RETRY_TIMES")
         self._choice = Choice(self._default, retries, is_named)
 
-    def of(self, request: Request, spider: Any) -> Choice:
-        """The choice for a request."""
-        choice = self._choice
+    def of(self, request: Request, spider: Any, retries: int | None = None) -> Choice:
+        """The choice for a request; *retries* go before ``RETRY_TIMES``."""
+        choice = self._choice if retries is None else self._choice._replace(retries=retries)
         name = request.meta.get(META_RETRY_POLICY)
         if name is None:
             name = getattr(spider, META_RETRY_POLICY, None)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -86,25 +89,142 @@ def test_a_kill_leaves_an_older_entry_alone(storage, spider, number):
     assert storage().retrieve_response(spider, REQUEST).body == b"old"
 
 
-def test_a_kill_while_an_old_entry_is_removed(storage, spider, monkeypatch):
-    """An entry that is half removed is none."""
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_kill_while_an_old_entry_is_replaced(storage, spider, monkeypatch, number):
+    """After a kill between any two steps there is a whole entry, or none."""
     storage().store_response(spider, REQUEST, page(b"old"))
-    plain = shutil.rmtree
+    plain, count = Path.rename, 0
 
-    def removed(path, **kwargs):
-        if kwargs:
-            return plain(path, **kwargs)
-        (Path(path) / "response_body").unlink()
-        raise KilledError
+    def renamed(path, target):
+        nonlocal count
+        count += 1
+        if count == number:
+            raise KilledError
+        return plain(path, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(shutil, "rmtree", removed)
+        patch.setattr(Path, "rename", renamed)
         with pytest.raises(KilledError):
             storage().store_response(spider, REQUEST, page(b"new"))
 
-    assert storage().retrieve_response(spider, REQUEST) is None
+    found = storage().retrieve_response(spider, REQUEST)
+    assert found is None if number == 3 else found.body == b"old"
     storage().store_response(spider, REQUEST, page(b"new"))
     assert storage().retrieve_response(spider, REQUEST).body == b"new"
+
+
+def test_a_folder_that_can_not_be_written(storage, spider, monkeypatch):
+    """Errors of the disk are raised as Scrapy's own storage does, and the old entry stays."""
+    storage().store_response(spider, REQUEST, page(b"old"))
+
+    def renamed(_path, _target):
+        raise OSError(errno.EROFS, "read-only")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", renamed)
+        with pytest.raises(OSError, match="read-only"):
+            storage().store_response(spider, REQUEST, page(b"new"))
+
+    assert storage().retrieve_response(spider, REQUEST).body == b"old"
+
+
+# --- several processes -------------------------------------------------------------------
+
+
+@pytest.fixture
+def other(storage, spider, monkeypatch):
+    """``other(body)`` is another process that stores the page."""
+
+    def store(body):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "getpid", lambda: -1)
+            storage().store_response(spider, REQUEST, page(body))
+
+    return store
+
+
+@pytest.mark.parametrize("old", [True, False])
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_two_processes_store_a_page(  # noqa: PLR0917 - fixtures
+    storage, spider, monkeypatch, other, number, old
+):
+    """Whenever the other one comes in between, one of the two entries is there, whole."""
+    if old:
+        storage().store_response(spider, REQUEST, page(b"old"))
+    plain, count = Path.rename, 0
+
+    def renamed(path, target):
+        nonlocal count
+        count += 1
+        if count == number:
+            other(b"theirs")
+        return plain(path, target)
+
+    monkeypatch.setattr(Path, "rename", renamed)
+    storage().store_response(spider, REQUEST, page(b"ours"))
+
+    assert storage().retrieve_response(spider, REQUEST).body in {b"ours", b"theirs"}
+
+
+def test_one_that_always_comes_in_between(storage, spider, monkeypatch, other, tmp_path):
+    """Then theirs is kept, and nothing of ours is left."""
+    plain = Path.rename
+
+    def renamed(path, target):
+        if str(path).endswith(".new") and "-1-" not in str(path):
+            other(b"theirs")
+        return plain(path, target)
+
+    monkeypatch.setattr(Path, "rename", renamed)
+    storage().store_response(spider, REQUEST, page(b"ours"))
+
+    assert storage().retrieve_response(spider, REQUEST).body == b"theirs"
+    assert not [*tmp_path.rglob("*.new"), *tmp_path.rglob("*.old")]
+
+
+@pytest.mark.parametrize("name", ["pickled_meta", "response_body", "response_headers"])
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_page_is_read_while_another_process_stores_it(storage, spider, other, name, gone):
+    """What is read is of one entry; one that is gone is none."""
+    storage().store_response(spider, REQUEST, page(b"old"))
+    reader, plain, done = storage(), open, []
+
+    def opened(path, mode):
+        if Path(path).name == name and not done:
+            done.append(True)
+            if gone:
+                shutil.rmtree(Path(path).parent)
+            else:
+                other(b"new")
+        return plain(path, mode)
+
+    reader._open = opened
+    found = reader.retrieve_response(spider, REQUEST)
+
+    assert found is None if gone else found.body == b"new"
+
+
+def test_threads_share_a_folder(storage, spider):
+    """Writers and readers at once: nothing is raised, and nothing is mixed."""
+    bodies = [b"a" * 100, b"b" * 200]
+
+    def write(body):
+        own = storage()
+        for _ in range(50):
+            own.store_response(spider, REQUEST, page(body))
+
+    def read():
+        own = storage()
+        return {own.retrieve_response(spider, Request(REQUEST.url)) for _ in range(50)}
+
+    with ThreadPoolExecutor(4) as pool:
+        writing = [pool.submit(write, body) for body in bodies]
+        found = {each and each.body for each in pool.submit(read).result()}
+        for each in writing:
+            each.result()
+
+    assert found <= {None, *bodies}
+    assert storage().retrieve_response(spider, REQUEST).body in bodies
 
 
 def test_entries_are_those_of_scrapy(storage, spider):

@@ -328,6 +328,21 @@ def test_max_retry_times(bench):
         )
 
 
+def test_attributes_that_are_set_on_the_middleware(bench):
+    """As in stock, max_retry_times and the two lists may be set on the object itself."""
+    b = bench()
+    b.middleware.max_retry_times = 1
+    assert isinstance(b.answer(503, tried(0)), Request)
+    assert b.answer(503, tried(1)).status == 503
+    assert isinstance(b.answer(503, tried(1, meta={"max_retry_times": 2})), Request)
+    b.middleware.max_retry_times = 5
+    b.middleware.retry_http_codes.discard(503)
+    assert b.answer(503, tried(0)).status == 503
+    assert isinstance(b.answer(502, tried(0)), Request)
+    b.middleware.exceptions_to_retry = (KeyError,)
+    assert b.error(OSError("lost"), tried(0)) is None
+
+
 def test_the_delays_are_those_of_the_policy(bench):
     """RETRY_TIMES changes how often is retried, not how late."""
     b = bench(RETRY_TIMES=9, RESILIENCE_RETRY_POLICY="conservative")
