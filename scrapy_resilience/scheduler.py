@@ -147,7 +147,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
         wrap_scraper(engine, self.outputs.outputs, self.outputs.item)
         watch_replacements(engine, self._replacing)
         if job is not None:
-            imported = take_over(job.stock, self.frontier, spider) if job.stock else []
+            imported = take_over(job.stock, self.frontier, spider, values) if job.stock else []
             rerun = job.config.rerun_start
             done = StartOutputs(() if rerun else chain(store.start_keys(), imported))
             self.starts = Starts(job, done, self._duplicates, self.outputs)
@@ -255,7 +255,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
             return False
         key = None
         if parent is not None and self.job is not None and fingerprint is None:
-            key = parent.child(request_key(request))
+            key = parent.child(self._key(request))
             if parent.has_put_out(key):
                 self._inc(names.STAT_SUPPRESSED_REQUESTS)
                 return True
@@ -504,11 +504,15 @@ class ResilientScheduler(Refusing, BaseScheduler):
                 request,
             )
         if key is None:
-            key = request_key(request)
+            key = self._key(request)
             key = key if parent is None else parent.child(key)
         self.ledger.add_volatile(
             row, key, fingerprint, parent=parent, replaces=replaced is not None
         )
+
+    def _key(self, request: Request) -> int:
+        assert self.job is not None
+        return request_key(request, self.job.values, self.outputs.inherited())
 
     def _producer_of(self, request: Request | None) -> Producer | None:
         return None if request is None else self.ledger.under_way.get(request)

@@ -14,7 +14,7 @@ from scrapy_resilience.frontier.store import Row
 from scrapy_resilience.names import STAT_SUPPRESSED_ITEMS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 
     from scrapy import Request
     from scrapy.crawler import Crawler
@@ -126,6 +126,11 @@ class OutputTracker:
         if source is None or source.tracker is not self or source.producer.finished:
             return None
         return source.producer if asyncio.current_task() is not None else None
+
+    def inherited(self) -> Mapping[str, Any]:
+        """The meta of the request whose output this is: callbacks like to hand it on."""
+        source = _source.get()
+        return {} if source is None else source.request.meta
 
     def expect_start_item(self, item: Any, key: int) -> None:
         """``start()`` has put out *item*: the engine processes it next."""
