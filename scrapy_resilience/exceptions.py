@@ -8,6 +8,7 @@ The tree::
     ├── MaxRetriesExceededError  the last of all tries has failed
     ├── PermanentFailureError  trying again would be in vain
     ├── MissingLibraryError  a library of an extra is not installed (also an ImportError)
+    ├── WorkCancelledError   a callback, pipeline or middleware was cancelled, but by no stop
     ├── SelectorError        a selector set is missing, wrong or not what was stored
     └── CheckpointError      a job can't be opened, written or resumed
         ├── DamagedError     a stored file is not what was written
@@ -37,6 +38,7 @@ __all__ = [
     "SnapshotError",
     "SnapshotKeyError",
     "StorageError",
+    "WorkCancelledError",
 ]
 
 
@@ -111,3 +113,7 @@ class SnapshotError(CheckpointError):
 
 class SnapshotKeyError(SnapshotError):
     """A snapshot is encrypted, and ``RESILIENCE_ENCRYPTION_KEY`` is empty or another one."""
+
+
+class WorkCancelledError(ResilienceError):
+    """A callback, a pipeline or a middleware was cancelled, and no stop has asked for it."""

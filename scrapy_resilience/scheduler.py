@@ -13,7 +13,7 @@ from weakref import WeakSet
 
 from scrapy import Request, Spider, signals
 from scrapy.core.scheduler import BaseScheduler
-from scrapy.exceptions import CloseSpider
+from scrapy.exceptions import CloseSpider, DownloadCancelledError
 from scrapy.utils.defer import deferred_from_coro, maybe_deferred_to_future
 
 from scrapy_resilience import _clock, names
@@ -26,6 +26,7 @@ from scrapy_resilience._scrapy import (
     wake,
     watch_replacements,
     wrap_scraper,
+    wrap_work,
 )
 from scrapy_resilience.checkpoint.commit import TROUBLES, Committer
 from scrapy_resilience.checkpoint.items import OutputTracker, forget_source
@@ -144,6 +145,12 @@ class ResilientScheduler(Refusing, BaseScheduler):
             self._gates.attach(self)
             self._holding = Holding(self.crawler, self.frontier, self._gates)
         self._max_changes = job.config.checkpoint_max_changes if job else sys.maxsize
+        cancellations = self.outputs.cancellations
+        wrap_work(
+            engine,
+            partial(cancellations.run, error=DownloadCancelledError),
+            cancellations.run,
+        )
         wrap_scraper(engine, self.outputs.outputs, self.outputs.item)
         watch_replacements(engine, self._replacing)
         if job is not None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from scrapy import signals
 from scrapy.settings import SETTINGS_PRIORITIES, default_settings
+from twisted.python.failure import Failure
 
 from scrapy_resilience import _clock
+from scrapy_resilience.checkpoint.cancellation import Cancellations
+from scrapy_resilience.exceptions import WorkCancelledError
 from scrapy_resilience.frontier.outputs import Producer
 from scrapy_resilience.frontier.store import Row
 from scrapy_resilience.names import STAT_SUPPRESSED_ITEMS
@@ -23,6 +28,8 @@ if TYPE_CHECKING:
     from scrapy_resilience.frontier.ledger import Ledger
 
 __all__ = ["OutputTracker", "forget_source", "item_failed", "item_id", "item_written"]
+
+logger = logging.getLogger(__name__)
 
 _SLOW: Final = 0.15
 """Seconds in its pipelines that show an item to wait rather than to compute."""
@@ -112,6 +119,7 @@ class OutputTracker:
     ) -> None:
         self._crawler = crawler
         self._ledger = ledger
+        self.cancellations = Cancellations(lambda: ledger.frozen)
         self._note_start = note_start
         self._start_items: dict[int, list[int]] = {}
         self._slow = 0
@@ -148,7 +156,7 @@ class OutputTracker:
         producer = known or Producer("", _NO_ROW)
         token = _source.set(_Source(self, request, producer))
         try:
-            await handle(result, request, response)
+            await handle(self.cancellations.outputs(result), request, response)
         finally:
             _source.reset(token)
             if known is None:
@@ -166,10 +174,25 @@ class OutputTracker:
         try:
             await process(item, response=response)
             current.written()
+        except asyncio.CancelledError as cancelled:
+            await self._failed(self.cancellations.instead(cancelled), item, response)
         finally:
             _item.reset(token)
         if self._concurrent_items is not None:
             self._watch(_clock.stopwatch() - started)
+
+    async def _failed(self, error: BaseException, item: Any, response: Any) -> None:
+        """What Scrapy does about an exception of a pipeline."""
+        if not isinstance(error, WorkCancelledError):
+            raise error
+        logger.error("An item was cancelled in its pipelines: %s", item)
+        await self._crawler.signals.send_catch_log_async(
+            signals.item_error,
+            item=item,
+            response=response,
+            spider=self._crawler.spider,
+            failure=Failure(error),  # type: ignore[no-untyped-call]
+        )
 
     def _watch(self, seconds: float) -> None:
         """When pipelines wait for something, many items of a response may wait at once."""
