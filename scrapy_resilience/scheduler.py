@@ -35,7 +35,12 @@ from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.duplicates import UNREADABLE, Duplicates
 from scrapy_resilience.exceptions import CheckpointError, ResilienceError, StorageError
-from scrapy_resilience.frontier.codec import RequestCodec, UnserializableError, ValueCodec
+from scrapy_resilience.frontier.codec import (
+    IncompleteError,
+    RequestCodec,
+    UnserializableError,
+    ValueCodec,
+)
 from scrapy_resilience.frontier.lanes import Frontier
 from scrapy_resilience.frontier.ledger import Ledger
 from scrapy_resilience.frontier.outputs import Producer, StartOutputs
@@ -101,6 +106,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
         self._close_reason: str | None = None
         self._unreadable = False
         self._told_of_unsafe = False
+        self._incomplete: set[str] = set()
         self._told = False
         self._issued: WeakSet[Request] = WeakSet()
         self._replacement: tuple[Request, Request] | None = None
@@ -484,6 +490,9 @@ class ResilientScheduler(Refusing, BaseScheduler):
             return self._codec.encode(request)
         except UnserializableError as error:
             self._inc("scheduler/unserializable")
+            if isinstance(error, IncompleteError) and str(error) not in self._incomplete:
+                self._incomplete.add(str(error))
+                logger.warning("%s. Until then such requests are kept in memory only", error)
             if self._log_unserializable:
                 self._log_unserializable = False
                 logger.warning(
