@@ -404,6 +404,8 @@ class ResilientScheduler(Refusing, BaseScheduler):
         self.job.contribute(
             changes, self._stats.get_stats(), pending=rows, held=self.frontier.held
         )
+        if errors := self.job.state.errors:
+            self._stats.set_value(names.STAT_STATE_ERRORS, errors)
 
     def _spider_idle(self) -> None:
         if self._unreadable:

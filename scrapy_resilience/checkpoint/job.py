@@ -6,7 +6,7 @@ import os
 import sqlite3
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 from scrapy.exceptions import NotConfigured
@@ -22,7 +22,7 @@ from scrapy_resilience.checkpoint.layout import LOCK, META, STORE, TOTALS
 from scrapy_resilience.checkpoint.lock import FileLock, is_locked
 from scrapy_resilience.checkpoint.quarantine import open_store
 from scrapy_resilience.checkpoint.spool import remove_strays
-from scrapy_resilience.checkpoint.state import OWN, StateRegistry
+from scrapy_resilience.checkpoint.state import OWN, Restore, Save, StateRegistry
 from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.checkpoint.stock_job import StockJob
 from scrapy_resilience.core.totals import add_stats
@@ -49,6 +49,7 @@ __all__ = [
     "TOTALS",
     "Job",
     "JobComponent",
+    "expand_jobdir",
     "job_of",
     "read_report",
     "register_state",
@@ -211,21 +212,27 @@ class Job:
             closed()
 
 
+_SPIDER: Final = "%(spider)s"
 _jobs: WeakKeyDictionary[Crawler, Job] = WeakKeyDictionary()
+_early: WeakKeyDictionary[Crawler, list[tuple[str, Save, Restore | None]]] = WeakKeyDictionary()
+"""What spiders have registered while they were made."""
 
 
 def job_of(crawler: Crawler) -> Job | None:
     """The job of a crawler, opened by whoever asks first.
 
     None without a JOBDIR, under ``scrapy shell`` and the like, and with a scheduler that is
-    not ours: only it knows what is done.
+    not ours: only it knows what is done. Nor is there one before the add-ons have made the
+    settings complete, as while the spider is made.
 
     A refusal is logged in one line and raised.
     """
     if crawler in _jobs:
         return _jobs[crawler]
-    path = crawler.settings.get("JOBDIR")
-    if not (path and owns_job() and _runs_jobs(crawler)):
+    if _is_early(crawler) or not (owns_job() and _runs_jobs(crawler)):
+        return None
+    path = expand_jobdir(crawler)
+    if not path:
         return None
     try:
         config = Config.from_settings(crawler.settings)
@@ -237,7 +244,22 @@ def job_of(crawler: Crawler) -> Job | None:
     except ResilienceError as error:
         fail_quietly(crawler, error)
         raise
+    for told in _early.pop(crawler, ()):
+        job.state.register(*told)
     return job
+
+
+def expand_jobdir(crawler: Crawler) -> str:
+    """``JOBDIR = "crawls/%(spider)s"``; empty without one."""
+    settings = crawler.settings
+    path = str(settings["JOBDIR"] or "")
+    if _SPIDER not in path:
+        return path
+    name = crawler.spider.name if crawler.spider else crawler.spidercls.name
+    path = path.replace(_SPIDER, name)
+    if not settings.frozen:
+        settings.set("JOBDIR", path, priority=settings.getpriority("JOBDIR") or 0)
+    return path
 
 
 class JobComponent:
@@ -259,24 +281,44 @@ def _runs_jobs(crawler: Crawler) -> bool:
     return getattr(load_object(crawler.settings["SCHEDULER"]), "runs_jobs", False)
 
 
+def _is_early(crawler: Crawler) -> bool:
+    """Whether the add-ons have still to be asked about the settings."""
+    try:
+        return crawler.stats is None
+    except RuntimeError:  # Scrapy says that it is too early to ask
+        return True
+
+
+def _will_run_jobs(crawler: Crawler) -> bool:
+    addons = crawler.settings.getdict("ADDONS")
+    plugged = (load_object(addon) for addon, order in addons.items() if order is not None)
+    enabled = Config.from_settings(crawler.settings).enabled
+    ours = enabled and any(getattr(addon, "runs_jobs", False) for addon in plugged)
+    return bool(crawler.settings["JOBDIR"]) and owns_job() and (ours or _runs_jobs(crawler))
+
+
 def register_state(
     crawler: Crawler,
     name: str,
-    save: Callable[[], Any],
-    restore: Callable[[Any], None] | None = None,
+    save: Save,
+    restore: Restore | None = None,
 ) -> bool:
     """Keep a component's value in the same commit as the requests.
 
     *save* is called in the event loop at each commit; *restore* at once, with the value of
-    the last run, when there is one. Call it in ``from_crawler`` or at ``spider_opened``.
-    Returns False, and does nothing, without a JOBDIR.
+    the last run, when there is one. Call it in ``from_crawler`` or at ``spider_opened``. A
+    spider is made before the job is open: what its ``from_crawler`` registers is restored
+    before ``start()`` runs. Returns False, and does nothing, without a JOBDIR.
     """
-    job = job_of(crawler)
-    if job is None:
-        return False
     if name.startswith(OWN):
         raise ValueError(f"names that begin with {OWN!r} are taken: {name!r}")
-    job.state.register(name, save, restore)
+    job = job_of(crawler)
+    if job is not None:
+        job.state.register(name, save, restore)
+        return True
+    if not (_is_early(crawler) and _will_run_jobs(crawler)):
+        return False
+    _early.setdefault(crawler, []).append((name, save, restore))
     return True
 
 
