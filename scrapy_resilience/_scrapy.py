@@ -78,6 +78,7 @@ __all__ = [
     "watch_scheduler",
     "wrap_items",
     "wrap_scraper",
+    "wrap_work",
 ]
 
 logger = get_logger(__name__)
@@ -116,6 +117,13 @@ def check_engine(engine: ExecutionEngine) -> None:
         "engine.scraper._check_if_closing": getattr(engine.scraper, "_check_if_closing", None),
         "engine.downloader.middleware.download_async": getattr(
             engine.downloader.middleware, "download_async", None
+        ),
+        "engine.scraper.call_spider_async": getattr(engine.scraper, "call_spider_async", None),
+        "engine.scraper.spidermw.scrape_response_async": getattr(
+            getattr(engine.scraper, "spidermw", None), "scrape_response_async", None
+        ),
+        "engine.downloader.handlers.download_request_async": getattr(
+            getattr(engine.downloader, "handlers", None), "download_request_async", None
         ),
         "engine.close_spider_async": getattr(engine, "close_spider_async", None),
         "engine._handle_downloader_output": getattr(engine, "_handle_downloader_output", None),
@@ -272,6 +280,30 @@ def wrap_scraper(
 
     vars(scraper)["handle_spider_output_async"] = handle_spider_output_async
     vars(scraper)["start_itemproc_async"] = start_itemproc_async
+
+
+def wrap_work(
+    engine: ExecutionEngine,
+    download: Callable[[Awaitable[Any]], Awaitable[Any]],
+    callback: Callable[[Awaitable[Any]], Awaitable[Any]],
+) -> None:
+    """Run downloads within *download*, callbacks and spider middlewares within *callback*."""
+    for owner, name, around in (
+        (engine.downloader.handlers, "download_request_async", download),
+        (engine.downloader.middleware, "download_async", download),
+        (engine.scraper, "call_spider_async", callback),
+        (engine.scraper.spidermw, "scrape_response_async", callback),
+    ):
+        vars(owner)[name] = _within(around, getattr(owner, name))
+
+
+def _within(
+    around: Callable[[Awaitable[Any]], Awaitable[Any]], method: Callable[..., Awaitable[Any]]
+) -> Callable[..., Awaitable[Any]]:
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        return await around(method(*args, **kwargs))
+
+    return call
 
 
 def wrap_items(

@@ -10,10 +10,9 @@ from scrapy.downloadermiddlewares.retry import RetryMiddleware
 from scrapy.extensions.spiderstate import SpiderState
 from scrapy.utils.misc import load_object
 
-from scrapy_resilience import _clock
 from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy import fail_quietly, owns_job, running_command
-from scrapy_resilience.checkpoint.jobdir import expand
+from scrapy_resilience.checkpoint.job import expand_jobdir
 from scrapy_resilience.concurrentitems import lower_concurrent_items
 from scrapy_resilience.downloadermiddlewares.barrier import BarrierMiddleware
 from scrapy_resilience.downloadermiddlewares.breaker import CircuitBreakerMiddleware
@@ -61,6 +60,8 @@ class ResilienceAddon:
     Whatever the user has set stays: all of this goes in at add-on priority.
     """
 
+    runs_jobs: Final = True
+
     def __init__(self, crawler: Crawler) -> None:
         self.crawler = crawler
 
@@ -87,7 +88,7 @@ class ResilienceAddon:
             for name in apply_layers(settings):
                 logger.warning("The environment variable %s is not a setting", name)
             config = Config.from_settings(settings)
-            _expand_jobdir(settings, self.crawler)
+            expand_jobdir(self.crawler)
             if config.enabled:
                 _use_selectors(config.selectors_dir)
                 self._update(settings, config)
@@ -209,18 +210,6 @@ def _has_uvloop() -> bool:
     except ImportError:
         return False
     return True
-
-
-def _expand_jobdir(settings: BaseSettings, crawler: Crawler) -> None:
-    """``JOBDIR = "crawls/%(spider)s"``, or ``"crawls/%(spider)s/%(date)s"``."""
-    path = settings["JOBDIR"]
-    if path and "%(" in str(path):
-        spider = crawler.spider.name if crawler.spider else crawler.spidercls.name
-        settings.set(
-            "JOBDIR",
-            expand(str(path), spider, _clock.wall()),
-            priority=settings.getpriority("JOBDIR") or 0,
-        )
 
 
 def _leave_job(settings: BaseSettings) -> None:

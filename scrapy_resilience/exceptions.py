@@ -9,6 +9,7 @@ The tree::
     ├── PermanentFailureError  trying again would be in vain
     ├── ItemRefusedError     a feed's exporter can't write an item
     ├── MissingLibraryError  a library of an extra is not installed (also an ImportError)
+    ├── WorkCancelledError   a callback, pipeline or middleware was cancelled, but by no stop
     ├── SelectorError        a selector set is missing, wrong or not what was stored
     └── CheckpointError      a job can't be opened, written or resumed
         ├── DamagedError     a stored file is not what was written
@@ -39,6 +40,7 @@ __all__ = [
     "SnapshotError",
     "SnapshotKeyError",
     "StorageError",
+    "WorkCancelledError",
 ]
 
 
@@ -123,3 +125,7 @@ class SnapshotError(CheckpointError):
 
 class SnapshotKeyError(SnapshotError):
     """A snapshot is encrypted, and ``RESILIENCE_ENCRYPTION_KEY`` is empty or another one."""
+
+
+class WorkCancelledError(ResilienceError):
+    """A callback, a pipeline or a middleware was cancelled, and no stop has asked for it."""

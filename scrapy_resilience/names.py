@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 # Request.meta -----------------------------------------------------------------
+PREFIX_OF_META: Final = "resilience_"
+"""How all of ours begin."""
 META_DELAY: Final = "resilience_delay"
 """Seconds (int or float) that a request waits in the frontier before its first hand-out."""
 SCRAPY_RETRY_TIMES: Final = "retry_times"

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from math import isfinite, nan
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from scrapy.utils.httpobj import urlparse_cached
 
 from scrapy_resilience._log import get_logger
+from scrapy_resilience.frontier.codec import UnserializableError
 from scrapy_resilience.frontier.outputs import content_key
 from scrapy_resilience.names import (
     META_ANSWERS_BEFORE,
     META_DELAY,
     META_FAILED_AT,
+    PREFIX_OF_META,
     SCRAPY_REDIRECT_TIMES,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from scrapy import Request
+
+    from scrapy_resilience.frontier.codec import ValueCodec
 
 __all__ = [
     "forget_failures",
@@ -30,6 +37,12 @@ __all__ = [
 ]
 
 logger = get_logger(__name__)
+
+_CALLBACKS: Final = ("callback", "errback")
+_UNTOLD: Final = frozenset({"priority", "flags", "encoding", "dont_filter"})
+_OF_THE_RUN: Final = frozenset({"is_start_request", "download_slot"})
+"""Scrapy's meta keys that it may set before or after we look at a request."""
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 def pop_delay(request: Request) -> float:
@@ -53,12 +66,48 @@ def forget_failures(request: Request) -> None:
         request.meta.pop(key, None)
 
 
-def request_key(request: Request) -> int:
-    """What a request asks for and who takes the answer: the same in each run."""
-    callback = getattr(request.callback, "__name__", "") or ""
-    return content_key(
-        request.method.encode(), request.url.encode(), request.body, callback.encode()
-    )
+def request_key(
+    request: Request, values: ValueCodec, inherited: Mapping[str, Any] = _NOTHING
+) -> int:
+    """What makes a request another one than those beside it: the same in each run.
+
+    What it asks for, who takes the answer, and what goes there with it. Not its priority.
+    Nor is meta that is *inherited*, as ``meta=response.meta`` does: it has times and proxies
+    that change, and tells no two requests of one page apart.
+    """
+    told = {name: getattr(request, name) for name in request.attributes if name not in _UNTOLD}
+    told["headers"] = dict(request.headers)
+    told["meta"] = _own_meta(request, inherited)
+    told.update((name, getattr(told[name], "__name__", "")) for name in _CALLBACKS)
+    told = {name: value for name, value in told.items() if value}
+    return content_key(type(request).__qualname__.encode(), *_parts(told, values))
+
+
+def _own_meta(request: Request, inherited: Mapping[str, Any]) -> dict[Any, Any]:
+    return {
+        key: value
+        for key, value in request.meta.items()
+        if not (key in inherited and inherited[key] is value)
+        and key not in _OF_THE_RUN
+        and not str(key).startswith(PREFIX_OF_META)
+    }
+
+
+def _parts(value: Any, values: ValueCodec) -> Iterator[bytes]:
+    """Bytes that are alike for equal values, whatever order a dict was filled in."""
+    if isinstance(value, dict):
+        pairs = (b"".join(_parts(pair, values)) for pair in value.items())
+        yield b"{%d" % len(value)
+        yield from sorted(pairs)
+    elif isinstance(value, (list, tuple)):
+        yield b"[%d" % len(value)
+        for element in value:
+            yield from _parts(element, values)
+    else:
+        try:
+            yield values.encode(value)
+        except UnserializableError:  # it is another object in each run
+            yield type(value).__qualname__.encode()
 
 
 def is_redirected(new: Request, old: Request) -> bool:

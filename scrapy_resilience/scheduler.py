@@ -12,7 +12,7 @@ from weakref import WeakSet
 
 from scrapy import Request, Spider, signals
 from scrapy.core.scheduler import BaseScheduler
-from scrapy.exceptions import CloseSpider
+from scrapy.exceptions import CloseSpider, DownloadCancelledError
 from scrapy.utils.defer import deferred_from_coro, maybe_deferred_to_future
 
 from scrapy_resilience import _clock, names
@@ -27,6 +27,7 @@ from scrapy_resilience._scrapy import (
     wake,
     watch_replacements,
     wrap_scraper,
+    wrap_work,
 )
 from scrapy_resilience.checkpoint.commit import TROUBLES, Committer
 from scrapy_resilience.checkpoint.items import OutputTracker, forget_source
@@ -36,7 +37,12 @@ from scrapy_resilience.concurrentitems import ConcurrentItems
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.duplicates import UNREADABLE, Duplicates
 from scrapy_resilience.exceptions import CheckpointError, ResilienceError, StorageError
-from scrapy_resilience.frontier.codec import RequestCodec, UnserializableError, ValueCodec
+from scrapy_resilience.frontier.codec import (
+    IncompleteError,
+    RequestCodec,
+    UnserializableError,
+    ValueCodec,
+)
 from scrapy_resilience.frontier.lanes import Frontier
 from scrapy_resilience.frontier.ledger import Ledger
 from scrapy_resilience.frontier.outputs import Producer, StartOutputs
@@ -102,6 +108,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
         self._close_reason: str | None = None
         self._unreadable = False
         self._told_of_unsafe = False
+        self._incomplete: set[str] = set()
         self._told = False
         self._issued: WeakSet[Request] = WeakSet()
         self._replacement: tuple[Request, Request] | None = None
@@ -150,11 +157,17 @@ class ResilientScheduler(Refusing, BaseScheduler):
                 self.crawler, self.frontier, self._gates, durable=job is not None
             )
         self._max_changes = job.config.checkpoint_max_changes if job else sys.maxsize
+        cancellations = self.outputs.cancellations
+        wrap_work(
+            engine,
+            partial(cancellations.run, error=DownloadCancelledError),
+            cancellations.run,
+        )
         wrap_scraper(engine, self.outputs.outputs, self.outputs.item)
         watch_replacements(engine, self._replacing)
         ConcurrentItems(self.crawler)
         if job is not None:
-            imported = take_over(job.stock, self.frontier, spider) if job.stock else []
+            imported = take_over(job.stock, self.frontier, spider, values) if job.stock else []
             rerun = job.config.rerun_start
             done = StartOutputs(() if rerun else chain(store.start_keys(), imported))
             self.starts = Starts(job, done, self._duplicates, self.outputs)
@@ -266,7 +279,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
             return False
         key = None
         if parent is not None and self.job is not None and fingerprint is None:
-            key = parent.child(request_key(request))
+            key = parent.child(self._key(request))
             if parent.has_put_out(key):
                 self._inc(names.STAT_SUPPRESSED_REQUESTS)
                 return True
@@ -402,6 +415,8 @@ class ResilientScheduler(Refusing, BaseScheduler):
         self.job.contribute(
             changes, self._stats.get_stats(), pending=rows, held=self.frontier.held
         )
+        if errors := self.job.state.errors:
+            self._stats.set_value(names.STAT_STATE_ERRORS, errors)
 
     def _spider_idle(self) -> None:
         if self._unreadable:
@@ -488,6 +503,9 @@ class ResilientScheduler(Refusing, BaseScheduler):
             return self._codec.encode(request)
         except UnserializableError as error:
             self._inc("scheduler/unserializable")
+            if isinstance(error, IncompleteError) and str(error) not in self._incomplete:
+                self._incomplete.add(str(error))
+                logger.warning("%s. Until then such requests are kept in memory only", error)
             if self._log_unserializable:
                 self._log_unserializable = False
                 logger.warning(
@@ -515,11 +533,15 @@ class ResilientScheduler(Refusing, BaseScheduler):
                 request,
             )
         if key is None:
-            key = request_key(request)
+            key = self._key(request)
             key = key if parent is None else parent.child(key)
         self.ledger.add_volatile(
             row, key, fingerprint, parent=parent, replaces=replaced is not None
         )
+
+    def _key(self, request: Request) -> int:
+        assert self.job is not None
+        return request_key(request, self.job.values, self.outputs.inherited())
 
     def _producer_of(self, request: Request | None) -> Producer | None:
         return None if request is None else self.ledger.under_way.get(request)

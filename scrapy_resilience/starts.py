@@ -36,7 +36,7 @@ class Starts:
     def claim(self, output: Any) -> bool:
         """Whether an earlier run has done this output of ``start()``."""
         if isinstance(output, Request):
-            key = request_key(output)
+            key = request_key(output, self._job.values)
             if self._was_started(output, key):
                 return True
             self._latest = output, key

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from scrapy.settings import BaseSettings
 
     from scrapy_resilience.checkpoint.stock_job import StockJob
+    from scrapy_resilience.frontier.codec import ValueCodec
     from scrapy_resilience.frontier.lanes import Frontier
 
 __all__ = ["check_settings", "order_of", "take_over"]
@@ -81,7 +82,9 @@ def _load(settings: BaseSettings, name: str) -> Any:
         raise ConfigurationError(f"{name}={settings[name]!r}: {error}.") from None
 
 
-def take_over(stock: StockJob, frontier: Frontier, spider: Spider) -> list[int]:
+def take_over(
+    stock: StockJob, frontier: Frontier, spider: Spider, values: ValueCodec
+) -> list[int]:
     """Put a job of Scrapy's own into the frontier; returns what of ``start()`` it holds.
 
     Scrapy runs ``start()`` again at each resume. What is filtered is known by its
@@ -100,7 +103,7 @@ def take_over(stock: StockJob, frontier: Frontier, spider: Spider) -> list[int]:
     starts = stock.unfiltered_starts
     if stock.requests and type(spider).start is Spider.start:
         starts = [Request(url, dont_filter=True) for url in spider.start_urls]
-    keys = [request_key(request) for request in starts]
+    keys = [request_key(request, values) for request in starts]
     for key in keys:
         frontier.note_start(key)
     return keys

@@ -7,12 +7,18 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from scrapy import signals
+from twisted.python.failure import Failure
+
+from scrapy_resilience._log import get_logger
+from scrapy_resilience.checkpoint.cancellation import Cancellations
+from scrapy_resilience.exceptions import WorkCancelledError
 from scrapy_resilience.frontier.outputs import Producer
 from scrapy_resilience.frontier.store import Row
 from scrapy_resilience.names import STAT_SUPPRESSED_ITEMS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 
     from scrapy import Request
     from scrapy.crawler import Crawler
@@ -28,6 +34,8 @@ __all__ = [
     "item_written",
     "when_written",
 ]
+
+logger = get_logger(__name__)
 
 _Ends = tuple[Callable[[], None], Callable[[], None]]
 _NO_ROW = Row(0, 0, 0, b"")
@@ -143,6 +151,7 @@ class OutputTracker:
     ) -> None:
         self._crawler = crawler
         self._ledger = ledger
+        self.cancellations = Cancellations(lambda: ledger.frozen)
         self._note_start = note_start
         self._start_items: dict[int, list[int]] = {}
 
@@ -155,6 +164,11 @@ class OutputTracker:
         if source is None or source.tracker is not self or source.producer.finished:
             return None
         return source.producer if asyncio.current_task() is not None else None
+
+    def inherited(self) -> Mapping[str, Any]:
+        """The meta of the request whose output this is: callbacks like to hand it on."""
+        source = _source.get()
+        return {} if source is None else source.request.meta
 
     def expect_start_item(self, item: Any, key: int) -> None:
         """``start()`` has put out *item*: the engine processes it next."""
@@ -172,7 +186,7 @@ class OutputTracker:
         producer = known or Producer("", _NO_ROW)
         token = _source.set(_Source(self, request, producer))
         try:
-            await handle(result, request, response)
+            await handle(self.cancellations.outputs(result), request, response)
         finally:
             _source.reset(token)
             if known is None:
@@ -189,8 +203,23 @@ class OutputTracker:
         try:
             await process(item, response=response)
             current.written()
+        except asyncio.CancelledError as cancelled:
+            await self._failed(self.cancellations.instead(cancelled), item, response)
         finally:
             _item.reset(token)
+
+    async def _failed(self, error: BaseException, item: Any, response: Any) -> None:
+        """What Scrapy does about an exception of a pipeline."""
+        if not isinstance(error, WorkCancelledError):
+            raise error
+        logger.error("An item was cancelled in its pipelines: %s", item)
+        await self._crawler.signals.send_catch_log_async(
+            signals.item_error,
+            item=item,
+            response=response,
+            spider=self._crawler.spider,
+            failure=Failure(error),  # type: ignore[no-untyped-call]
+        )
 
     def _identify(self, item: Any, response: Any) -> _Item | None:
         """None for an item that an earlier run has written."""

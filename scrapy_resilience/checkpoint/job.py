@@ -17,12 +17,12 @@ from scrapy_resilience._scrapy import arguments_of, fail_quietly, owns_job
 from scrapy_resilience.checkpoint.barrier import Barrier
 from scrapy_resilience.checkpoint.feeds import FeedRecord, is_intact, records, recover
 from scrapy_resilience.checkpoint.filesystem import warn_if_remote
-from scrapy_resilience.checkpoint.jobdir import begin_anew, finished_meta
+from scrapy_resilience.checkpoint.jobdir import begin_anew, expand, finished_meta
 from scrapy_resilience.checkpoint.layout import LOCK, META, STORE, TOTALS
 from scrapy_resilience.checkpoint.lock import FileLock, is_locked
 from scrapy_resilience.checkpoint.quarantine import open_store
 from scrapy_resilience.checkpoint.spool import remove_strays
-from scrapy_resilience.checkpoint.state import OWN, StateRegistry
+from scrapy_resilience.checkpoint.state import OWN, Restore, Save, StateRegistry
 from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.checkpoint.stock_job import StockJob
 from scrapy_resilience.checkpoint.witness import open_witnessed
@@ -50,6 +50,7 @@ __all__ = [
     "TOTALS",
     "Job",
     "JobComponent",
+    "expand_jobdir",
     "is_skipped",
     "job_of",
     "read_report",
@@ -232,20 +233,25 @@ class Job:
 
 _jobs: WeakKeyDictionary[Crawler, Job] = WeakKeyDictionary()
 _skipped: WeakSet[Crawler] = WeakSet()
+_early: WeakKeyDictionary[Crawler, list[tuple[str, Save, Restore | None]]] = WeakKeyDictionary()
+"""What spiders have registered while they were made."""
 
 
 def job_of(crawler: Crawler) -> Job | None:
     """The job of a crawler, opened by whoever asks first.
 
     None without a JOBDIR, under ``scrapy shell`` and the like, with a scheduler that is not
-    ours, because only it knows what is done, and when :func:`is_skipped`.
+    ours, because only it knows what is done, and when :func:`is_skipped`. Nor is there one
+    before the add-ons have made the settings complete, as while the spider is made.
 
     A refusal is logged in one line and raised.
     """
     if crawler in _jobs:
         return _jobs[crawler]
-    path = crawler.settings.get("JOBDIR")
-    if not (path and owns_job() and _runs_jobs(crawler)) or crawler in _skipped:
+    if crawler in _skipped or _is_early(crawler) or not (owns_job() and _runs_jobs(crawler)):
+        return None
+    path = expand_jobdir(crawler)
+    if not path:
         return None
     try:
         job = _open_job(crawler, Path(path))
@@ -254,8 +260,10 @@ def job_of(crawler: Crawler) -> Job | None:
         raise
     if job is None:
         _skipped.add(crawler)
-    else:
-        _jobs[crawler] = job
+        return None
+    _jobs[crawler] = job
+    for told in _early.pop(crawler, ()):
+        job.state.register(*told)
     return job
 
 
@@ -277,6 +285,19 @@ def _open_job(crawler: Crawler, path: Path) -> Job | None:
 def is_skipped(crawler: Crawler) -> bool:
     """Whether the job had finished before, and ``RESILIENCE_FINISHED_JOB`` is ``"skip"``."""
     return crawler in _skipped
+
+
+def expand_jobdir(crawler: Crawler) -> str:
+    """``"crawls/%(spider)s/%(date)s"`` with what these names stand for; empty without one."""
+    settings = crawler.settings
+    path = str(settings["JOBDIR"] or "")
+    if "%(" not in path:
+        return path
+    name = crawler.spider.name if crawler.spider else crawler.spidercls.name
+    path = expand(path, name, _clock.wall())
+    if not settings.frozen:
+        settings.set("JOBDIR", path, priority=settings.getpriority("JOBDIR") or 0)
+    return path
 
 
 class JobComponent:
@@ -310,24 +331,44 @@ def _runs_jobs(crawler: Crawler) -> bool:
     return getattr(load_object(crawler.settings["SCHEDULER"]), "runs_jobs", False)
 
 
+def _is_early(crawler: Crawler) -> bool:
+    """Whether the add-ons have still to be asked about the settings."""
+    try:
+        return crawler.stats is None
+    except RuntimeError:  # Scrapy says that it is too early to ask
+        return True
+
+
+def _will_run_jobs(crawler: Crawler) -> bool:
+    addons = crawler.settings.getdict("ADDONS")
+    plugged = (load_object(addon) for addon, order in addons.items() if order is not None)
+    enabled = Config.from_settings(crawler.settings).enabled
+    ours = enabled and any(getattr(addon, "runs_jobs", False) for addon in plugged)
+    return bool(crawler.settings["JOBDIR"]) and owns_job() and (ours or _runs_jobs(crawler))
+
+
 def register_state(
     crawler: Crawler,
     name: str,
-    save: Callable[[], Any],
-    restore: Callable[[Any], None] | None = None,
+    save: Save,
+    restore: Restore | None = None,
 ) -> bool:
     """Keep a component's value in the same commit as the requests.
 
     *save* is called in the event loop at each commit; *restore* at once, with the value of
-    the last run, when there is one. Call it in ``from_crawler`` or at ``spider_opened``.
-    Returns False, and does nothing, without a JOBDIR.
+    the last run, when there is one. Call it in ``from_crawler`` or at ``spider_opened``. A
+    spider is made before the job is open: what its ``from_crawler`` registers is restored
+    before ``start()`` runs. Returns False, and does nothing, without a JOBDIR.
     """
-    job = job_of(crawler)
-    if job is None:
-        return False
     if name.startswith(OWN):
         raise ValueError(f"names that begin with {OWN!r} are taken: {name!r}")
-    job.state.register(name, save, restore)
+    job = job_of(crawler)
+    if job is not None:
+        job.state.register(name, save, restore)
+        return True
+    if not (_is_early(crawler) and _will_run_jobs(crawler)):
+        return False
+    _early.setdefault(crawler, []).append((name, save, restore))
     return True
 
 

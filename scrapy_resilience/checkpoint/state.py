@@ -10,7 +10,7 @@ from scrapy_resilience._log import get_logger
 if TYPE_CHECKING:
     from scrapy_resilience.frontier.codec import ValueCodec
 
-__all__ = ["OWN", "StateRegistry"]
+__all__ = ["OWN", "Restore", "Save", "StateRegistry"]
 
 logger = get_logger(__name__)
 
@@ -18,6 +18,7 @@ OWN: Final = "resilience."
 """How the names of this package's own values begin."""
 
 Save = Callable[[], Any]
+Restore = Callable[[Any], None]
 SaveChanged = Callable[[], Mapping[Any, Any]]
 
 
@@ -35,10 +36,9 @@ class StateRegistry:
         self._map_savers: dict[str, SaveChanged] = {}
         self._failed: set[str] = set()
         self.errors = 0
+        """How often a value could not be kept, a commit counting each."""
 
-    def register(
-        self, name: str, save: Save, restore: Callable[[Any], None] | None = None
-    ) -> None:
+    def register(self, name: str, save: Save, restore: Restore | None = None) -> None:
         """Keep one value.
 
         *save* is called in the event loop at each commit and gives the value; *restore*

@@ -25,11 +25,21 @@ if TYPE_CHECKING:
 
     from scrapy import Spider
 
-__all__ = ["RequestCodec", "UnserializableError", "ValueCodec", "edit_request"]
+__all__ = [
+    "IncompleteError",
+    "RequestCodec",
+    "UnserializableError",
+    "ValueCodec",
+    "edit_request",
+]
 
 
 class UnserializableError(ValueError):
     """A value has no form as bytes; the text says which and why."""
+
+
+class IncompleteError(UnserializableError):
+    """A request would come out of its bytes as another one."""
 
 
 _TUPLE: Final = 1
@@ -91,7 +101,7 @@ class ValueCodec:
         if kind in _PLAIN and _is_exact(value):
             code, plain = _PLAIN[kind]
             return self._nested(code, plain(value))
-        if isinstance(value, Item) and kind.__init__ is Item.__init__ and (path := _path(kind)):
+        if isinstance(value, Item) and _is_plain_item(value) and (path := _path(kind)):
             return self._nested(_ITEM, [path, {name: value[name] for name in value}])
         return self._pickled(value)
 
@@ -166,6 +176,11 @@ def _is_exact(value: Any) -> bool:
     return (value.tzinfo is None or value.tzinfo is dt.timezone.utc) and not value.fold
 
 
+def _is_plain_item(item: Item) -> bool:
+    """Whether it is what its fields hold, and nothing else."""
+    return type(item).__init__ is Item.__init__ and vars(item).keys() == {"_values"}
+
+
 @cache
 def _path(cls: Any) -> str | None:
     """Where another process finds a class; None for one that is not at a module's top."""
@@ -221,6 +236,7 @@ class RequestCodec:
         self._spider = spider
         self._values = values
         self._names: dict[Any, str] = {}
+        self._remade: set[type[Request]] = set()
 
     def encode(self, request: Request) -> bytes:
         data: dict[str, Any] = {"url": request.url}
@@ -240,7 +256,33 @@ class RequestCodec:
             value = getattr(request, name)
             if value is not None:
                 data[name] = self._name(value)
-        return self._values.encode(data)
+        encoded = self._values.encode(data)
+        if type(request) is not Request:
+            self._check(request, encoded)
+        return encoded
+
+    def _check(self, request: Request, encoded: bytes) -> None:
+        """Raises :exc:`IncompleteError` when the bytes lack what an instance has besides.
+
+        What a constructor makes of the attributes is there again, and is not lacking.
+        """
+        cls = type(request)
+        own = _own_attributes(request)
+        if not own and cls in self._remade:
+            return
+        try:
+            remade = _own_attributes(self.decode(encoded))
+        except CheckpointError as error:
+            raise IncompleteError(
+                f"{cls.__qualname__} can't be made of its `attributes`: {error}"
+            ) from error
+        self._remade.add(cls)
+        for name, value in own.items():
+            if name not in remade or not _is_same(value, remade[name]):
+                raise IncompleteError(
+                    f"{cls.__qualname__}.{name} is lost when a request is stored: take "
+                    f"{name!r} as an argument of __init__ and add it to `attributes`"
+                )
 
     def decode(self, data: bytes) -> Request:
         kwargs = self._values.decode(data)
@@ -284,6 +326,26 @@ class RequestCodec:
                 f"spider {self._spider.name!r} any more: add it, or start anew"
             )
         return method
+
+
+def _own_attributes(request: Request) -> dict[str, Any]:
+    """What an instance of a subclass has besides its class's ``attributes``."""
+    found = dict(getattr(request, "__dict__", {}))
+    for cls in type(request).__mro__:
+        if cls is Request:
+            break
+        slots = vars(cls).get("__slots__", ())
+        slots = (slots,) if isinstance(slots, str) else slots
+        found.update((name, getattr(request, name)) for name in slots if hasattr(request, name))
+    known = request.attributes
+    return {name: found[name] for name in found if name.removeprefix("_") not in known}
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    try:
+        return type(one) is type(other) and bool(one == other)
+    except Exception:  # noqa: BLE001 - arrays and the like compare as they please
+        return False
 
 
 def edit_request(data: bytes, change: Callable[[dict[str, Any]], None]) -> bytes:

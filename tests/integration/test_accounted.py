@@ -251,3 +251,119 @@ def test_one_request_that_is_put_out_many_times(plain_crawl):
         expected[f"{url}?of={number}"] += 4
         expected[f"{url}?piped={number}"] += 1
     assert Counter(item["sku"] for item in crawl.items()) == expected
+
+
+CANCELLED = """
+    import asyncio, scrapy
+    from asyncio import CancelledError
+
+    class Shop(scrapy.Spider):
+        name = "shop"
+        async def start(self):
+            root = self.settings["ROOT"]
+            for name in ("sync", "generator", "coroutine", "async_generator", "waits"):
+                yield scrapy.Request(f"{root}/{name}", getattr(self, name))
+            for name in ("spidermw", "asks", "answers", "item", "after", "well"):
+                yield scrapy.Request(f"{root}/{name}")
+            yield scrapy.Request("cancel://handler")
+            yield scrapy.Request(f"{root}/asks2", errback=self.errback)
+        def parse(self, response):
+            for number in range(3):
+                yield {"sku": response.url.rpartition("/")[2], "n": number}
+        def sync(self, response):
+            raise CancelledError
+        def generator(self, response):
+            yield {"sku": "generator", "n": 0}
+            raise CancelledError
+        async def coroutine(self, response):
+            raise CancelledError
+        async def async_generator(self, response):
+            yield {"sku": "async_generator", "n": 0}
+            raise CancelledError
+        async def waits(self, response):
+            task = asyncio.ensure_future(asyncio.sleep(10))
+            asyncio.get_running_loop().call_soon(task.cancel)
+            await task
+        def errback(self, failure):
+            raise CancelledError
+
+    class Mw:
+        def process_request(self, request):
+            if "/asks" in request.url:
+                raise CancelledError
+        def process_response(self, request, response):
+            if "/answers" in request.url:
+                raise CancelledError
+            return response
+    class SpiderMw:
+        async def process_spider_output(self, response, result):
+            async for output in result:
+                yield output
+            if "/spidermw" in response.url:
+                raise CancelledError
+    class Handler:
+        lazy = True
+        def __init__(self, crawler): pass
+        @classmethod
+        def from_crawler(cls, crawler):
+            return cls(crawler)
+        async def download_request(self, request):
+            raise CancelledError
+        async def close(self): pass
+    class Pipeline:
+        async def process_item(self, item):
+            if item["n"] == 1 and item["sku"] == "item":
+                raise CancelledError
+            if item["n"] == 1 and item["sku"] == "after":
+                asyncio.current_task().cancel()
+            return item
+"""
+
+
+@pytest.mark.parametrize("items", [1, 8])
+def test_what_is_cancelled_is_a_dead_letter(tmp_path, items):
+    """Not by a stop, but by anybody else: no item is gone without a word, no crawl hangs."""
+    with serving(answer_all) as web:
+        crawl = Crawl(
+            tmp_path,
+            CANCELLED,
+            ROOT=web.url("a.test", ""),
+            CONCURRENT_ITEMS=items,
+            DOWNLOADER_MIDDLEWARES={"spider.Mw": 500},
+            SPIDER_MIDDLEWARES={"spider.SpiderMw": 500},
+            DOWNLOAD_HANDLERS={"cancel": "spider.Handler"},
+            ITEM_PIPELINES={"spider.Pipeline": 300},
+            **BUSY,
+        )
+        run = crawl.run()
+        letters = letters_of(crawl)
+
+    assert run.reason == "finished"
+    kinds = {
+        url.rpartition("/")[2]: " ".join(letter["kind"] for letter in found)
+        for url, found in letters.items()
+    }
+    callbacks = ("sync", "generator", "coroutine", "async_generator", "waits", "spidermw")
+    expected = dict.fromkeys((*callbacks, "asks2"), "callback")
+    expected |= dict.fromkeys(("asks", "answers", "handler"), "permanent")
+    expected |= dict.fromkeys(("item", "after"), "pipeline")
+    assert kinds == expected
+    found = Counter(item["sku"] for item in crawl.items())
+    one = {"generator": 1, "async_generator": 1}
+    assert found == {"spidermw": 3, "well": 3, "item": 2, "after": 2, **one}
+
+
+def test_a_start_that_is_cancelled_has_failed(tmp_path):
+    """It is no end of start(): the crawl says so, and the next run begins it again."""
+    source = """
+        import asyncio, scrapy
+        class Shop(scrapy.Spider):
+            name = "shop"
+            async def start(self):
+                yield {"sku": 1}
+                raise asyncio.CancelledError
+    """
+    crawl = Crawl(tmp_path, source, **BUSY)
+
+    assert crawl.run().reason == "start_error"
+    assert [item["sku"] for item in crawl.items()] == [1]

@@ -98,6 +98,35 @@ def test_a_set_taken_late(plain_crawl):
     job.check_items(numbered(job.site, 60))
 
 
+TOLD_APART = """
+    import asyncio, random, scrapy
+    from shop import Base
+    class Shop(Base):
+        async def start(self):
+            for n in random.sample(range(30), 30):
+                await asyncio.sleep(0.02)
+                told = dict(cb_kwargs=dict(n=n), meta=dict(n=n), headers=dict(n=str(n)))
+                told = {HOW: told.get(HOW)} if HOW in told else {HOW: {"n": str(n)}}
+                told.update(method="POST", body=b"x", dont_filter=True)
+                yield scrapy.Request(self.start_urls[0], **told)
+        def parse(self, response, n=None):
+            request = response.request
+            n = n if n is not None else request.meta.get("n", request.headers.get("n"))
+            n = request.cookies.get("n") if n is None else n
+            yield dict(sku=f"{int(n)}")
+"""
+
+
+@pytest.mark.parametrize("how", ["cb_kwargs", "meta", "headers", "cookies"])
+def test_requests_that_ask_for_the_same(plain_crawl, how):
+    """start() in another order: what tells unfiltered requests apart is what they carry."""
+    job = plain_crawl(TOLD_APART.replace("HOW", repr(how)), CONCURRENT_REQUESTS=2)
+
+    job.survive(kills=3, commits=1)
+
+    job.check_items([{"sku": str(n)} for n in range(30)])
+
+
 def test_a_file_that_grows(plain_crawl):
     """start() over a file that grows between the runs puts out the new lines too."""
     job = plain_crawl(
