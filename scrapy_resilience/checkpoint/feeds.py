@@ -17,6 +17,7 @@ from tempfile import NamedTemporaryFile
 from typing import IO, TYPE_CHECKING, Final
 
 from scrapy_resilience.checkpoint.lock import lock_fd
+from scrapy_resilience.checkpoint.plainfile import opener
 from scrapy_resilience.checkpoint.spool import remove_strays
 from scrapy_resilience.checkpoint.state import OWN, StateRegistry
 from scrapy_resilience.checkpoint.steps import reach
@@ -42,7 +43,8 @@ class FeedRecord:
     what :func:`ending_of` gave at the offset. The path of a *spooled* feed is that of its
     spool, within the JOBDIR; *target_base* is then the length of the local file that the
     feed will be appended to, and *produced* whether that was begun. *format* is that of lines
-    that are in the file, None where an earlier version did not write it down.
+    that are in the file, None where an earlier version did not write it down; *linked* whether
+    the path is that of a link; *folders* how many were made for it.
     """
 
     template: str
@@ -60,10 +62,12 @@ class FeedRecord:
     target_base: int = 0
     produced: bool = False
     format: str | None = None
+    linked: bool = False
+    folders: int = 0
 
     @property
     def name(self) -> str:
-        return _STATE + sha256(self.path.encode()).hexdigest()[:16]
+        return _STATE + sha256(self.path.encode(errors="surrogatepass")).hexdigest()[:16]
 
 
 def lock_feed(file: IO[bytes], path: Path | str) -> None:
@@ -111,7 +115,10 @@ def ending_of(file: IO[bytes], offset: int) -> bytes:
 def _check(record: FeedRecord, folder: Path, *, clean: bool) -> None:
     keep = _keep(record)
     try:
-        with (folder / record.path).open("rb") as file:
+        path = folder / record.path
+        if path.is_symlink() and not record.linked:
+            raise _changed(record, "is a link now")
+        with open(path, "rb", opener=opener) as file:
             lock_feed(file, record.path)
             size = file.seek(0, SEEK_END)
             same = record.ending in {None, ending_of(file, keep)}
@@ -153,7 +160,7 @@ def cut(path: Path, keep: int, folder: Path) -> None:
         return
     tails = folder / "cut"
     tails.mkdir(exist_ok=True)
-    with path.open("r+b") as feed:
+    with open(path, "r+b", opener=opener) as feed:
         feed.seek(keep)
         with NamedTemporaryFile(dir=tails, prefix=f"{path.name}.", delete=False) as tail:
             shutil.copyfileobj(feed, tail)

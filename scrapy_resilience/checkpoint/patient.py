@@ -9,6 +9,8 @@ from functools import partial
 from io import FileIO
 from typing import TYPE_CHECKING, Final
 
+from scrapy_resilience.checkpoint.plainfile import open_plain
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -30,7 +32,7 @@ class PatientFile(io.RawIOBase):
     def __init__(self, path: Path | str, mode: int = 0o666) -> None:
         super().__init__()
         self.name = str(path)
-        self._file = FileIO(path, "ab", opener=partial(os.open, mode=mode))
+        self._file = FileIO(path, "ab", opener=partial(open_plain, mode=mode))
         self._kept = bytearray()
         self._error: OSError | None = None
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import asdict
 from functools import partial
@@ -91,6 +93,8 @@ class ResilientFeedExporter(FeedExporter):
         self._sealed: list[SpooledSlot] = []
         self._unopened: list[WaitingSlot] = []
         """The next one of a feed's batches, and full ones that could not be opened before."""
+        self._sent: set[str] = set()
+        """Records of feeds that were stored after the last seal."""
         self._lost = False
         """Whether items were not written: no commit may cover them."""
 
@@ -162,6 +166,7 @@ class ResilientFeedExporter(FeedExporter):
             changes.state[record.name] = None if over else self._encode(record)
             if over:  # a full batch: whoever reads it may take it away
                 self._over.append(slot)
+                self._sent.discard(record.name)
         self._sealed = list(self._waiting)
 
     def committed(self) -> None:
@@ -172,6 +177,8 @@ class ResilientFeedExporter(FeedExporter):
             self._schedule_slot_close(batch, batch.spider)
         self._sealed = []
         self._let_go = []
+        if self._sent:  # their records may have been in what was written
+            self._forget_sent()
         while self._over:
             slot = self._over.pop()
             del self._records[slot]
@@ -455,3 +462,11 @@ class ResilientFeedExporter(FeedExporter):
         if over and (slot.stored or not stored):
             slot.close()
             self.slots = [other for other in self.slots if other is not slot]
+            if slot.stored and not slot.replaces:
+                self._sent.add(slot.record.name)
+                await asyncio.to_thread(self._forget_sent)
+
+    def _forget_sent(self) -> None:
+        """What may be stored once only must not be there at a kill from now on."""
+        with suppress(*TROUBLES):  # then the next commit does
+            self._write_now(Changes(state=dict.fromkeys(self._sent)))

@@ -40,6 +40,7 @@ HELD_BY = {
     "Disk full, errors of the disk, a sink that is away": [
         "test_storage.py::test_a_disk_of_20_mb",
         "test_storage.py::test_batches_that_end_on_a_full_disk",
+        "test_storage.py::test_batches_while_the_disk_of_the_job_is_full",
         "test_storage.py::test_a_disk_with_errors",
         "test_storage.py::test_a_disk_that_stays_full",
         "test_storage.py::test_a_kill_on_a_full_disk",
