@@ -18,10 +18,10 @@ from typing import IO, TYPE_CHECKING, Final
 
 from scrapy_resilience.checkpoint.lock import lock_fd
 from scrapy_resilience.checkpoint.plainfile import opener
-from scrapy_resilience.checkpoint.spool import remove_strays
+from scrapy_resilience.checkpoint.spool import remove_strays, verify
 from scrapy_resilience.checkpoint.state import OWN, StateRegistry
 from scrapy_resilience.checkpoint.steps import reach
-from scrapy_resilience.exceptions import CheckpointError, JobLockedError
+from scrapy_resilience.exceptions import CheckpointError, DamagedError, JobLockedError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,7 +94,8 @@ def recover(state: StateRegistry, folder: Path, *, clean: bool) -> list[FeedReco
     """Cut the feeds of the last run back to what was committed.
 
     All are checked before the first is cut. Raises :exc:`CheckpointError` for a file that
-    is shorter than it was, is another one, or was changed since a clean end.
+    is shorter than it was, is another one, or was changed since a clean end, and
+    :exc:`DamagedError` for a spool.
     """
     found = records(state)
     for record in found:
@@ -134,9 +135,13 @@ def _check(record: FeedRecord, folder: Path, *, clean: bool) -> None:
         raise _changed(record, f"was {keep} bytes long when the job stopped, is {size}")
     if not same:
         raise _changed(record, "does not hold what the last run wrote")
+    if record.spooled:
+        verify(folder / record.path, keep)
 
 
 def _changed(record: FeedRecord, what: str) -> CheckpointError:
+    if record.spooled:  # no file of the user's
+        return DamagedError(f"{record.path} is damaged: it {what}")
     return CheckpointError(
         f"the feed {record.path} {what}: put it back as the last run left it, or start anew "
         "in another JOBDIR"

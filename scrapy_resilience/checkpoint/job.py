@@ -20,13 +20,13 @@ from scrapy_resilience.checkpoint.feeds import FeedRecord, is_intact, records, r
 from scrapy_resilience.checkpoint.filesystem import warn_if_remote
 from scrapy_resilience.checkpoint.layout import LOCK, META, STORE, TOTALS
 from scrapy_resilience.checkpoint.lock import FileLock, is_locked
-from scrapy_resilience.checkpoint.quarantine import open_store
+from scrapy_resilience.checkpoint.quarantine import go_back, open_store
 from scrapy_resilience.checkpoint.spool import remove_strays
 from scrapy_resilience.checkpoint.state import OWN, StateRegistry
 from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.checkpoint.stock_job import StockJob
 from scrapy_resilience.core.totals import add_stats
-from scrapy_resilience.exceptions import CheckpointError, ResilienceError
+from scrapy_resilience.exceptions import CheckpointError, DamagedError, ResilienceError
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.sqlite import SQLiteStore
 from scrapy_resilience.names import STAT_INCOMPLETE, STAT_REQUESTS_DONE, STAT_TOTAL_PREFIX
@@ -93,7 +93,7 @@ class Job:
             self.store = open_store(path, config)
             reach("job/created")
             try:
-                self._open(spider, instance)
+                self._open_sound(spider, instance)
             except BaseException:
                 self.store.close()
                 raise
@@ -119,6 +119,15 @@ class Job:
             )
         stock.move_aside()
         self.stock = None
+
+    def _open_sound(self, spider: str, instance: Spider | None) -> None:
+        """Items of a feed that the disk has changed are made again, from a snapshot on."""
+        try:
+            self._open(spider, instance)
+        except DamagedError as error:
+            self.store.close()
+            self.store = go_back(self.path, self.config, error)
+            self._open(spider, instance)
 
     def _open(self, spider: str, instance: Spider | None) -> None:
         _refuse_writable_by_others(self.store.path)

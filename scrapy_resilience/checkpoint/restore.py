@@ -16,6 +16,7 @@ from scrapy_resilience.checkpoint.feeds import FeedRecord, records
 from scrapy_resilience.checkpoint.layout import LOCK, META, STORE
 from scrapy_resilience.checkpoint.lock import FileLock
 from scrapy_resilience.checkpoint.progress import about
+from scrapy_resilience.checkpoint.spool import FOLDER, verify
 from scrapy_resilience.checkpoint.state import StateRegistry
 from scrapy_resilience.exceptions import CheckpointError, SnapshotError
 from scrapy_resilience.frontier.codec import ValueCodec
@@ -76,9 +77,9 @@ def restore_locked(
     try:
         if ident is None:
             job = _job(store, snapshots)
-            snapshot, skipped = snapshots.load_newest(draft, job, files)
+            snapshot, skipped = snapshots.load_newest(draft, job, files, _check_files)
         else:
-            snapshot, skipped = snapshots.load(ident, draft, files), []
+            snapshot, skipped = snapshots.load(ident, draft, files, _check_files), []
         meta, feeds = _prepare(draft, store)
         aside = _set_aside(store, jobdir / _ASIDE)
         _put_files(files, jobdir)
@@ -88,6 +89,12 @@ def restore_locked(
         _remove(draft, files)
     sync_folder(jobdir)
     return Restored(snapshot, skipped, aside, meta, feeds)
+
+
+def _check_files(files: Path) -> None:
+    """A spool may have been damaged before it was copied."""
+    for path in (files / FOLDER).glob("*"):
+        verify(path)
 
 
 def _job(store: Path, snapshots: SnapshotStore) -> str | None:

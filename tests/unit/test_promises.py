@@ -60,6 +60,11 @@ HELD_BY = {
         "test_damage.py::test_a_store_that_is_gone_without_a_snapshot",
         "test_damage.py::test_damage_that_is_found_while_the_crawl_runs",
     ],
+    "A spool that is torn, has flipped bits, or is gone": [
+        "test_other_feeds.py::test_a_spool_with_a_flipped_bit",
+        "test_other_feeds.py::test_a_spool_that_was_damaged_before_its_snapshots",
+        "test_other_feeds.py::test_a_damaged_spool_without_a_snapshot",
+    ],
     # by feed and sink
     "local JSON Lines or CSV": [
         "test_kills.py::test_five_kills",
