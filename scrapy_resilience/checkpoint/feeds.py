@@ -13,8 +13,9 @@ import shutil
 from dataclasses import dataclass
 from hashlib import sha256
 from os import SEEK_END
+from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, Final
 
 from scrapy_resilience.checkpoint.lock import lock_fd
 from scrapy_resilience.checkpoint.plainfile import opener
@@ -22,9 +23,6 @@ from scrapy_resilience.checkpoint.spool import remove_strays, verify
 from scrapy_resilience.checkpoint.state import OWN, StateRegistry
 from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.exceptions import CheckpointError, DamagedError, JobLockedError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 __all__ = ["FeedRecord", "cut", "ending_of", "is_intact", "lock_feed", "records", "recover"]
 
@@ -154,9 +152,19 @@ def _keep(record: FeedRecord) -> int:
 
 
 def _cut(record: FeedRecord, folder: Path) -> None:
+    if record.spooled and record.produced and record.offset is None:
+        _take_back(Path(record.uri), record.target_base, folder)
     untouched = record.overwrite and record.offset is None and record.existed
     if not untouched:
         cut(folder / record.path, _keep(record), folder)
+
+
+def _take_back(produced: Path, base: int, folder: Path) -> None:
+    """What was made of a spool that no commit knows any more."""
+    if produced.is_file():  # else it is remote, and comes again under the same name
+        cut(produced, base, folder)
+        if not base:
+            produced.unlink()
 
 
 def cut(path: Path, keep: int, folder: Path) -> None:

@@ -22,6 +22,7 @@ from scrapy.extensions.feedexport import (
 )
 
 from scrapy_resilience._scrapy import check_feed_exporter, exit_with_failure, fail_quietly
+from scrapy_resilience.checkpoint.batches import note
 from scrapy_resilience.checkpoint.commit import TROUBLES
 from scrapy_resilience.checkpoint.feeds import FeedRecord, lock_feed
 from scrapy_resilience.checkpoint.job import job_of
@@ -181,7 +182,8 @@ class ResilientFeedExporter(FeedExporter):
             self._forget_sent()
         while self._over:
             slot = self._over.pop()
-            del self._records[slot]
+            with suppress(OSError):
+                self._note(self._records.pop(slot), over=True)
             if isinstance(slot, SpooledSlot):
                 slot.spool.unlink(missing_ok=True)
                 reach("spool/removed")
@@ -350,10 +352,16 @@ class ResilientFeedExporter(FeedExporter):
     def _make_known(self, record: FeedRecord) -> None:
         """A record is durable before its feed's first byte, however full the disk is."""
         try:
+            self._note(record, over=False)
             self._write_now(Changes(state={record.name: self._encode(record)}))
         except TROUBLES as error:
             raise _UnknownError(*error.args) from error
         reach("feed/known")
+
+    def _note(self, record: FeedRecord, *, over: bool) -> None:
+        assert self._job is not None
+        commits, sync = self._job.meta.get("commits", 0), self._job.config.power_loss_safe
+        note(self._job.path, record, commits, over=over, sync=sync)
 
     def _spool(
         self, slot: FeedSlot, record: FeedRecord | None, feed_options: dict[str, Any]

@@ -38,6 +38,7 @@ class Exporting:
             path=folder,
             config=Config(),
             values=self.codec,
+            meta={},
             all_done=False,
             incomplete=False,
         )

@@ -57,6 +57,8 @@ HELD_BY = {
         "test_damage.py::test_a_damaged_store_gives_way_to_a_snapshot",
         "test_damage.py::test_generation_by_generation",
         "test_damage.py::test_without_a_snapshot",
+        "test_feeds.py::test_batches_after_a_snapshot",
+        "test_feeds.py::test_batches_after_a_snapshot_that_were_taken_away",
         "test_damage.py::test_a_store_that_is_gone_without_a_snapshot",
         "test_damage.py::test_damage_that_is_found_while_the_crawl_runs",
     ],
