@@ -12,18 +12,17 @@ import shutil
 from dataclasses import dataclass
 from hashlib import sha256
 from os import SEEK_END
+from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, Final
 
 from scrapy_resilience._log import get_logger
 from scrapy_resilience.checkpoint.lock import lock_fd
-from scrapy_resilience.checkpoint.spool import remove_strays
+from scrapy_resilience.checkpoint.plainfile import opener
+from scrapy_resilience.checkpoint.spool import remove_strays, verify
 from scrapy_resilience.checkpoint.state import OWN, StateRegistry
 from scrapy_resilience.checkpoint.steps import reach
-from scrapy_resilience.exceptions import CheckpointError, JobLockedError
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from scrapy_resilience.exceptions import CheckpointError, DamagedError, JobLockedError
 
 __all__ = [
     "FeedRecord",
@@ -51,7 +50,8 @@ class FeedRecord:
     what :func:`ending_of` gave at the offset. The path of a *spooled* feed is that of its
     spool, within the JOBDIR; *target_base* is then the length of the local file that the
     feed will be appended to, and *produced* whether that was begun. *format* is that of lines
-    that are in the file, None where an earlier version did not write it down.
+    that are in the file, None where an earlier version did not write it down; *linked* whether
+    the path is that of a link; *folders* how many were made for it.
     """
 
     template: str
@@ -69,10 +69,12 @@ class FeedRecord:
     target_base: int = 0
     produced: bool = False
     format: str | None = None
+    linked: bool = False
+    folders: int = 0
 
     @property
     def name(self) -> str:
-        return _STATE + sha256(self.path.encode()).hexdigest()[:16]
+        return _STATE + sha256(self.path.encode(errors="surrogatepass")).hexdigest()[:16]
 
 
 def lock_feed(file: IO[bytes], path: Path | str) -> None:
@@ -90,7 +92,7 @@ def is_intact(record: FeedRecord, folder: Path) -> bool:
     """Whether a feed is as the last run left it."""
     try:
         is_whole = trouble(record, folder, clean=True) is None
-    except JobLockedError:
+    except CheckpointError:
         return False
     return is_whole and (folder / record.path).exists()
 
@@ -99,15 +101,13 @@ def recover(state: StateRegistry, folder: Path, *, clean: bool) -> list[FeedReco
     """Cut the feeds of the last run back to what was committed.
 
     All are checked before the first is cut. Raises :exc:`CheckpointError` for a file that
-    is shorter than it was, is another one, or was changed since a clean end.
+    is shorter than it was, is another one, or was changed since a clean end, and
+    :exc:`DamagedError` for a spool.
     """
     found = records(state)
     for record in found:
         if (what := trouble(record, folder, clean=clean)) is not None:
-            raise CheckpointError(
-                f"the feed {record.path} {what}: put it back as the last run left it, or see "
-                f"scrapy resilience feeds {folder}, which can forget or relink it"
-            )
+            raise _refusal(record, what, folder)
     for record in found:
         _cut(record, folder)
     remove_strays(folder, {folder / record.path for record in found})
@@ -125,11 +125,15 @@ def trouble(record: FeedRecord, folder: Path, *, clean: bool) -> str | None:
     """How a feed is not what the last run left; None when it is.
 
     *clean*: the run closed in order, so that not even a longer file is its own. Raises
-    :exc:`JobLockedError` for a file that another job writes.
+    :exc:`JobLockedError` for a file that another job writes, and :exc:`DamagedError` for a
+    spool whose items are not as written.
     """
     keep = _keep(record)
+    path = folder / record.path
+    if path.is_symlink() and not record.linked:
+        return "is a link now"
     try:
-        with (folder / record.path).open("rb") as file:
+        with open(path, "rb", opener=opener) as file:
             lock_feed(file, record.path)
             size = file.seek(0, SEEK_END)
             same = record.ending in {None, ending_of(file, keep)}
@@ -141,7 +145,18 @@ def trouble(record: FeedRecord, folder: Path, *, clean: bool) -> str | None:
         return f"is shorter ({size} bytes) than it was ({keep})"
     if size > keep and clean and record.offset is not None:
         return f"was {keep} bytes long when the job stopped, is {size}"
+    if same and record.spooled:
+        verify(path, keep)
     return None if same else "does not hold what the last run wrote"
+
+
+def _refusal(record: FeedRecord, what: str, folder: Path) -> CheckpointError:
+    if record.spooled:  # no file of the user's
+        return DamagedError(f"{record.path} is damaged: it {what}")
+    return CheckpointError(
+        f"the feed {record.path} {what}: put it back as the last run left it, or see scrapy "
+        f"resilience feeds {folder}, which can forget or relink it"
+    )
 
 
 def _keep(record: FeedRecord) -> int:
@@ -150,9 +165,19 @@ def _keep(record: FeedRecord) -> int:
 
 
 def _cut(record: FeedRecord, folder: Path) -> None:
+    if record.spooled and record.produced and record.offset is None:
+        _take_back(Path(record.uri), record.target_base, folder)
     untouched = record.overwrite and record.offset is None and record.existed
     if not untouched:
         cut(folder / record.path, _keep(record), folder)
+
+
+def _take_back(produced: Path, base: int, folder: Path) -> None:
+    """What was made of a spool that no commit knows any more."""
+    if produced.is_file():  # else it is remote, and comes again under the same name
+        cut(produced, base, folder)
+        if not base:
+            produced.unlink()
 
 
 def cut(path: Path, keep: int, folder: Path) -> None:
@@ -161,7 +186,7 @@ def cut(path: Path, keep: int, folder: Path) -> None:
         return
     tails = folder / "cut"
     tails.mkdir(exist_ok=True)
-    with path.open("r+b") as feed:
+    with open(path, "r+b", opener=opener) as feed:
         feed.seek(keep)
         with NamedTemporaryFile(dir=tails, prefix=f"{path.name}.", delete=False) as tail:
             shutil.copyfileobj(feed, tail)

@@ -20,14 +20,19 @@ from scrapy_resilience.checkpoint.filesystem import warn_if_remote
 from scrapy_resilience.checkpoint.jobdir import begin_anew, expand, finished_meta
 from scrapy_resilience.checkpoint.layout import LOCK, META, STORE, TOTALS
 from scrapy_resilience.checkpoint.lock import FileLock, is_locked
-from scrapy_resilience.checkpoint.quarantine import open_store
+from scrapy_resilience.checkpoint.quarantine import go_back, open_store
 from scrapy_resilience.checkpoint.spool import remove_strays
 from scrapy_resilience.checkpoint.state import OWN, Restore, Save, StateRegistry
 from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.checkpoint.stock_job import StockJob
 from scrapy_resilience.checkpoint.witness import open_witnessed
 from scrapy_resilience.core.totals import add_stats
-from scrapy_resilience.exceptions import CheckpointError, ConfigurationError, ResilienceError
+from scrapy_resilience.exceptions import (
+    CheckpointError,
+    ConfigurationError,
+    DamagedError,
+    ResilienceError,
+)
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.names import STAT_INCOMPLETE, STAT_REQUESTS_DONE, STAT_TOTAL_PREFIX
 from scrapy_resilience.ownership import check_jobdir
@@ -104,7 +109,7 @@ class Job:
             self.store = open_store(path, config)
             reach("job/created")
             try:
-                self._open(spider, instance, dict(arguments))
+                self._open_sound(spider, instance, dict(arguments))
             except BaseException:
                 self.store.close()
                 raise
@@ -130,6 +135,17 @@ class Job:
             )
         stock.move_aside()
         self.stock = None
+
+    def _open_sound(
+        self, spider: str, instance: Spider | None, arguments: dict[str, Any]
+    ) -> None:
+        """Items of a feed that the disk has changed are made again, from a snapshot on."""
+        try:
+            self._open(spider, instance, arguments)
+        except DamagedError as error:
+            self.store.close()
+            self.store = go_back(self.path, self.config, error)
+            self._open(spider, instance, arguments)
 
     def _open(self, spider: str, instance: Spider | None, arguments: dict[str, Any]) -> None:
         self.state = StateRegistry(self.store.state(), self.values)

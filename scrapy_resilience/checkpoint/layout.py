@@ -6,7 +6,7 @@ from typing import Final
 
 from scrapy_resilience.checkpoint.state import OWN
 
-__all__ = ["DAMAGED", "GATES", "LOCK", "META", "STORE", "TOTALS", "WITNESS"]
+__all__ = ["BATCHES", "DAMAGED", "GATES", "LOCK", "META", "STORE", "TOTALS", "WITNESS"]
 
 STORE: Final = "resilience.db"
 LOCK: Final = "resilience.lock"
@@ -14,6 +14,8 @@ DAMAGED: Final = "resilience.damaged"
 """There when a run has found the store to be damaged; it says how."""
 WITNESS: Final = "resilience.commits"
 """How many commits the store has at the least."""
+BATCHES: Final = "resilience.batches"
+"""Which feeds were begun when, and which are let go."""
 
 META: Final = OWN + "job"
 TOTALS: Final = OWN + "totals"

@@ -8,6 +8,8 @@ from contextlib import suppress
 from io import FileIO
 from typing import TYPE_CHECKING, Final
 
+from scrapy_resilience.checkpoint.plainfile import open_plain
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -28,7 +30,7 @@ class PatientFile(io.RawIOBase):
     """
 
     def __init__(
-        self, path: Path | str, opener: Callable[[str, int], int] | None = None
+        self, path: Path | str, opener: Callable[[str, int], int] = open_plain
     ) -> None:
         super().__init__()
         self.name = str(path)

@@ -12,10 +12,12 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
 from scrapy_resilience.checkpoint import witness
+from scrapy_resilience.checkpoint.batches import begun_after, was_let_go
 from scrapy_resilience.checkpoint.feeds import FeedRecord, records
 from scrapy_resilience.checkpoint.layout import LOCK, META, STORE
 from scrapy_resilience.checkpoint.lock import FileLock
 from scrapy_resilience.checkpoint.progress import about
+from scrapy_resilience.checkpoint.spool import FOLDER, verify
 from scrapy_resilience.checkpoint.state import StateRegistry
 from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.exceptions import CheckpointError, SnapshotError
@@ -79,9 +81,9 @@ def restore_locked(
     try:
         if ident is None:
             job = _job(store, snapshots)
-            snapshot, skipped = snapshots.load_newest(draft, job, files)
+            snapshot, skipped = snapshots.load_newest(draft, job, files, _check_files)
         else:
-            snapshot, skipped = snapshots.load(ident, draft, files), []
+            snapshot, skipped = snapshots.load(ident, draft, files, _check_files), []
         reach("restore/loaded")
         before = max(witness.read(jobdir).commits, _commits(store))
         meta, feeds = _prepare(draft, store, before)
@@ -96,6 +98,12 @@ def restore_locked(
         _remove(draft, files)
     sync_folder(jobdir)
     return Restored(snapshot, skipped, aside, meta, feeds)
+
+
+def _check_files(files: Path) -> None:
+    """A spool may have been damaged before it was copied."""
+    for path in (files / FOLDER).glob("*"):
+        verify(path)
 
 
 def _job(store: Path, snapshots: SnapshotStore) -> str | None:
@@ -139,9 +147,10 @@ def _prepare(draft: Path, old: Path, before: int) -> tuple[dict[str, Any], dict[
         state = StateRegistry(store.state(), values)
         meta = state.load(META) or {}
         feeds = records(state)
+        feeds = [_without_what_was_taken(record, old.parent) for record in feeds]
         later = _later_feeds(old, meta, {record.name for record in feeds})
         meta["clean"] = False  # or a longer feed would be refused as changed
-        known = {record.name: values.encode(asdict(record)) for record in later}
+        known = {record.name: values.encode(asdict(record)) for record in feeds + later}
         changes = Changes(state={META: values.encode(meta), **known}, forced=True)
         store.commit(changes, after=before)
     cuts = {record.path: _length(record) for record in feeds + later if not record.spooled}
@@ -153,7 +162,7 @@ def _length(record: FeedRecord) -> int:
 
 
 def _later_feeds(old: Path, meta: dict[str, Any], known: set[str]) -> list[FeedRecord]:
-    """Feeds that came after the snapshot, as the old store knows them.
+    """Feeds that came after the snapshot, as the old store knows them, or the file beside it.
 
     They are cut back to what they held before the job.
 
@@ -166,11 +175,23 @@ def _later_feeds(old: Path, meta: dict[str, Any], known: set[str]) -> list[FeedR
             f"{old.parent} is a job of spider {theirs['spider']!r}, the snapshot is of "
             f"{meta.get('spider')!r}: restore it to another JOBDIR"
         )
-    return [
-        replace(record, offset=None, ending=None, items=0, fields=None)
-        for record in records(state)
-        if record.name not in known
-    ]
+    found = {
+        record.name: record
+        for record in [*begun_after(old.parent, meta.get("commits", 0)), *records(state)]
+    }
+    return [_anew(record) for name, record in found.items() if name not in known]
+
+
+def _anew(record: FeedRecord) -> FeedRecord:
+    return replace(record, offset=None, ending=None, items=0, fields=None)
+
+
+def _without_what_was_taken(record: FeedRecord, jobdir: Path) -> FeedRecord:
+    """A full batch that was let go may have been taken away: what comes again is a new file."""
+    gone = not record.spooled and not (jobdir / record.path).exists()
+    if gone and was_let_go(jobdir, record):
+        return replace(_anew(record), base=0, existed=False)
+    return record
 
 
 def _set_aside(store: Path, folder: Path) -> Path | None:

@@ -1,24 +1,26 @@
 """A spool: the items of a feed that can't be cut, until the feed is produced from them.
 
-Each item is its length, four bytes, and then as many bytes of :class:`ValueCodec`: the
-file can be cut at any committed length, and items of any type come back as they were.
+Each item is its length and a CRC-32 of that and the item, four bytes each, and then as many
+bytes of :class:`ValueCodec`: the file can be cut at any committed length, items of any type
+come back as they were, and one that the disk has changed is found.
 """
 
 from __future__ import annotations
 
-from functools import partial
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
+from zlib import crc32
 
 from scrapy_resilience.checkpoint.patient import PatientFile
-from scrapy_resilience.exceptions import CheckpointError
+from scrapy_resilience.checkpoint.plainfile import opener
+from scrapy_resilience.exceptions import DamagedError
 from scrapy_resilience.ownership import open_own
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["FOLDER", "append", "open_spool", "read", "remove_strays"]
+__all__ = ["FOLDER", "append", "open_spool", "read", "remove_strays", "verify"]
 
 FOLDER: Final = "spool"
 """Of the JOBDIR."""
@@ -28,25 +30,39 @@ _LENGTH: Final = Struct(">I")
 def open_spool(path: Path) -> PatientFile:
     """Open a spool to append; its items may hold what the user alone should see."""
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    return PatientFile(path, partial(open_own, mode=0o600))
+    return PatientFile(path, open_own)
 
 
 def append(file: Any, data: bytes) -> None:
     """Add one item."""
-    file.write(_LENGTH.pack(len(data)) + data)
+    length = _LENGTH.pack(len(data))
+    file.write(length + _LENGTH.pack(crc32(data, crc32(length))) + data)
 
 
-def read(path: Path) -> Iterator[bytes]:
-    """The items of a spool, one after the other. Raises CheckpointError for a torn one."""
-    with path.open("rb") as file:
-        while head := file.read(_LENGTH.size):
-            if len(head) < _LENGTH.size:
-                raise CheckpointError(f"{path} is torn: it ends within an item")
-            (length,) = _LENGTH.unpack(head)
-            data = file.read(length)
-            if len(data) < length:
-                raise CheckpointError(f"{path} is torn: it ends within an item")
+def read(path: Path, size: int | None = None) -> Iterator[bytes]:
+    """The items of a spool, one after the other, of its first *size* bytes or of all.
+
+    Raises :exc:`DamagedError` at an item that is not what was written, or is not whole.
+    """
+    left = path.stat().st_size if size is None else size
+    with open(path, "rb", opener=opener) as file:
+        while left > 0:
+            length, check = file.read(_LENGTH.size), file.read(_LENGTH.size)
+            left -= 2 * _LENGTH.size
+            if left < 0 or len(check) < _LENGTH.size:
+                raise DamagedError(f"{path} is damaged: it ends within an item")
+            (count,) = _LENGTH.unpack(length)
+            data = file.read(min(count, left))  # a flipped bit may ask for gigabytes
+            left -= count
+            if left < 0 or _LENGTH.pack(crc32(data, crc32(length))) != check:
+                raise DamagedError(f"{path} is damaged: it holds what was not written")
             yield data
+
+
+def verify(path: Path, size: int | None = None) -> None:
+    """Raises :exc:`DamagedError` for a spool whose first *size* bytes are not as written."""
+    for _ in read(path, size):
+        pass
 
 
 def remove_strays(folder: Path, kept: set[Path]) -> None:

@@ -72,6 +72,8 @@ def _row(record: FeedRecord, folder: Path, meta: dict[str, Any]) -> dict[str, An
         state = found or "as it was left"
     except JobLockedError:
         state = "is being written"
+    except CheckpointError as error:
+        state = str(error)
     return {
         "feed": mask_uri(record.template),
         "file": mask_uri(record.uri if record.spooled else record.path),

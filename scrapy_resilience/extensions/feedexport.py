@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import asdict
 from functools import partial
@@ -20,6 +22,7 @@ from scrapy.extensions.feedexport import (
 
 from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy import check_feed_exporter, exit_with_failure, fail_quietly
+from scrapy_resilience.checkpoint.batches import note
 from scrapy_resilience.checkpoint.commit import TROUBLES
 from scrapy_resilience.checkpoint.feeds import FeedRecord, lock_feed
 from scrapy_resilience.checkpoint.job import job_of
@@ -93,6 +96,8 @@ class ResilientFeedExporter(FeedExporter):
         self._sealed: list[SpooledSlot] = []
         self._unopened: list[WaitingSlot] = []
         """The next one of a feed's batches, and full ones that could not be opened before."""
+        self._sent: set[str] = set()
+        """Records of feeds that were stored after the last seal."""
         self._lost = False
         """Whether items were not written: no commit may cover them."""
 
@@ -165,6 +170,7 @@ class ResilientFeedExporter(FeedExporter):
             changes.state[record.name] = None if over else self._encode(record)
             if over:  # a full batch: whoever reads it may take it away
                 self._over.append(slot)
+                self._sent.discard(record.name)
         self._sealed = list(self._waiting)
 
     def committed(self) -> None:
@@ -175,9 +181,12 @@ class ResilientFeedExporter(FeedExporter):
             self._schedule_slot_close(batch, batch.spider)
         self._sealed = []
         self._let_go = []
+        if self._sent:  # their records may have been in what was written
+            self._forget_sent()
         while self._over:
             slot = self._over.pop()
-            del self._records[slot]
+            with suppress(OSError):
+                self._note(self._records.pop(slot), over=True)
             if isinstance(slot, SpooledSlot):
                 slot.spool.unlink(missing_ok=True)
                 reach("spool/removed")
@@ -346,10 +355,16 @@ class ResilientFeedExporter(FeedExporter):
     def _make_known(self, record: FeedRecord) -> None:
         """A record is durable before its feed's first byte, however full the disk is."""
         try:
+            self._note(record, over=False)
             self._write_now(Changes(state={record.name: self._encode(record)}))
         except TROUBLES as error:
             raise _UnknownError(*error.args) from error
         reach("feed/known")
+
+    def _note(self, record: FeedRecord, *, over: bool) -> None:
+        assert self._job is not None
+        commits, sync = self._job.meta.get("commits", 0), self._job.config.power_loss_safe
+        note(self._job.path, record, commits, over=over, sync=sync)
 
     def _spool(
         self, slot: FeedSlot, record: FeedRecord | None, feed_options: dict[str, Any]
@@ -458,3 +473,11 @@ class ResilientFeedExporter(FeedExporter):
         if over and (slot.stored or not stored):
             slot.close()
             self.slots = [other for other in self.slots if other is not slot]
+            if slot.stored and not slot.replaces:
+                self._sent.add(slot.record.name)
+                await asyncio.to_thread(self._forget_sent)
+
+    def _forget_sent(self) -> None:
+        """What may be stored once only must not be there at a kill from now on."""
+        with suppress(*TROUBLES):  # then the next commit does
+            self._write_now(Changes(state=dict.fromkeys(self._sent)))

@@ -13,6 +13,7 @@ from scrapy.extensions.feedexport import FeedSlot, FileFeedStorage, StdoutFeedSt
 from scrapy_resilience._log import get_logger
 from scrapy_resilience.checkpoint import spool
 from scrapy_resilience.checkpoint.feeds import FeedRecord, ending_of
+from scrapy_resilience.checkpoint.plainfile import missing_folders, opener, remove_folders
 from scrapy_resilience.core.shown import mask_uri
 from scrapy_resilience.extensions.spooledfeed import SpooledSlot, local_path, target_base
 
@@ -49,6 +50,7 @@ def discard(file: IO[bytes], record: FeedRecord) -> None:
     file.close()
     if not record.existed:
         Path(record.path).unlink(missing_ok=True)
+        remove_folders(Path(record.path), record.folders)
 
 
 def measure(slot: FeedSlot, record: FeedRecord, folder: Path) -> bool:
@@ -61,7 +63,7 @@ def measure(slot: FeedSlot, record: FeedRecord, folder: Path) -> bool:
     else:
         record.offset = os.fstat(file.fileno()).st_size
     if path.exists():
-        with path.open("rb") as written:
+        with open(path, "rb", opener=opener) as written:
             record.ending = ending_of(written, record.offset)
     record.items = slot.itemcount
     if record.fields is None and isinstance(slot.exporter, CsvItemExporter) and slot.itemcount:
@@ -119,15 +121,19 @@ def new_record(slot: FeedSlot, path: str, *, overwrite: bool) -> FeedRecord:
         overwrite=overwrite,
         batch_id=slot.batch_id,
         format=slot.format,
+        linked=absolute.is_symlink(),
+        folders=missing_folders(absolute),
     )
 
 
 def new_spool(slot: FeedSlot) -> FeedRecord:
     """The record of a spool, before its first byte."""
-    name = sha256(f"{slot.uri_template}\0{slot.batch_id}".encode()).hexdigest()[:16]
+    local = local_path(slot)
+    told = f"{slot.uri_template}\0{slot.batch_id}".encode(errors="surrogatepass")
+    name = sha256(told).hexdigest()[:16]
     return FeedRecord(
         template=slot.uri_template,
-        uri=str(local_path(slot) or slot.uri),
+        uri=str(local or slot.uri),
         path=f"{spool.FOLDER}/{name}",
         base=0,
         existed=False,
@@ -135,6 +141,7 @@ def new_spool(slot: FeedSlot) -> FeedRecord:
         batch_id=slot.batch_id,
         spooled=True,
         target_base=target_base(slot),
+        folders=0 if local is None else missing_folders(local),
     )
 
 

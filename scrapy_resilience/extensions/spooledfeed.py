@@ -23,6 +23,7 @@ from scrapy_resilience._log import get_logger
 from scrapy_resilience.checkpoint import spool
 from scrapy_resilience.checkpoint.feeds import cut, lock_feed
 from scrapy_resilience.checkpoint.patient import sync_path
+from scrapy_resilience.checkpoint.plainfile import opener, remove_folders
 from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.core.shown import mask_uri
 from scrapy_resilience.extensions.feeditems import DeferringSlot, Trial
@@ -138,11 +139,11 @@ class SpooledSlot(DeferringSlot):
         if base and not self.record.produced:
             cut(local, base, self._folder)  # what others have written behind it
         self.record.produced = True
-        with part.open("wb") as new:
+        with open(part, "wb", opener=opener) as new:
             if local.exists():
                 shutil.copymode(local, part)
             if base:
-                with local.open("rb") as old:
+                with open(local, "rb", opener=opener) as old:
                     _copy(old, new, base)
         return part
 
@@ -150,6 +151,7 @@ class SpooledSlot(DeferringSlot):
         """Nothing is to be stored."""
         if self.local is not None:
             part_of(self.local).unlink(missing_ok=True)
+            remove_folders(self.local, self.record.folders)
 
     def close(self) -> None:
         """Nothing more will be written or produced."""
@@ -176,7 +178,7 @@ def _lock(part: Path, local: Path) -> IO[bytes]:
     if local.is_dir():  # which no file can replace
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(local))
     part.parent.mkdir(parents=True, exist_ok=True)
-    file = part.open("ab")
+    file = open(part, "ab", opener=opener)  # noqa: SIM115 - open as long as the slot is
     lock_feed(file, local)
     return file
 

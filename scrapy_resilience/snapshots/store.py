@@ -40,6 +40,10 @@ _SCRATCH: Final = "snapshot.scratch"
 _DRAFT: Final = ".draft"
 
 
+def _is_good_anyhow(_: Path) -> None:
+    """Nothing is known of the files."""
+
+
 @dataclass(frozen=True)
 class About:
     """What a store says of itself at the moment of a copy."""
@@ -263,11 +267,19 @@ class SnapshotStore:
 
     # --- going back ---
 
-    def load(self, ident: str, target: Path, files: Path | None = None) -> Snapshot:
+    def load(
+        self,
+        ident: str,
+        target: Path,
+        files: Path | None = None,
+        check: Callable[[Path], None] = _is_good_anyhow,
+    ) -> Snapshot:
         """Put the store that a snapshot holds at *target* (mode 0600), whole or not at all.
 
         What was at *target* is gone, with its write-ahead log. The job's other files go to
-        the folder *files*, which is emptied first. Raises :exc:`SnapshotError`.
+        the folder *files*, which is emptied first; *check* is called with it, and raises
+        :exc:`DamagedError` where they were damaged when they were copied.
+        Raises :exc:`SnapshotError`.
         """
         if files is not None:
             shutil.rmtree(files, ignore_errors=True)
@@ -289,6 +301,8 @@ class SnapshotStore:
                 file.flush()
                 os.fsync(file.fileno())
             _check_store(ident, draft)
+            if files is not None:
+                _check_files(ident, files, check)
             for log in ("-wal", "-shm"):  # of the old file: it must not be replayed onto ours
                 target.with_name(target.name + log).unlink(missing_ok=True)
             draft.replace(target)
@@ -296,7 +310,11 @@ class SnapshotStore:
         return _snapshot(reader.header, details)
 
     def load_newest(
-        self, target: Path, job: str | None = None, files: Path | None = None
+        self,
+        target: Path,
+        job: str | None = None,
+        files: Path | None = None,
+        check: Callable[[Path], None] = _is_good_anyhow,
     ) -> tuple[Snapshot, list[SnapshotError]]:
         """The newest good snapshot, and what is wrong with the newer ones.
 
@@ -304,7 +322,7 @@ class SnapshotStore:
         """
         problems: list[SnapshotError] = []
         for ident in self.ids(job):
-            found = self._load_or_why(ident, target, files)
+            found = self._load_or_why(ident, target, files, check)
             if isinstance(found, Snapshot):
                 return found, problems
             problems.append(found)
@@ -313,10 +331,10 @@ class SnapshotStore:
         raise SnapshotError(f"there is no snapshot in {self.place}")
 
     def _load_or_why(
-        self, ident: str, target: Path, files: Path | None
+        self, ident: str, target: Path, files: Path | None, check: Callable[[Path], None]
     ) -> Snapshot | SnapshotError:
         try:
-            return self.load(ident, target, files)
+            return self.load(ident, target, files, check)
         except SnapshotKeyError:
             raise
         except SnapshotError as error:
@@ -370,6 +388,13 @@ def _check_store(ident: str, path: Path) -> None:
     finally:
         for log in ("-wal", "-shm"):
             path.with_name(path.name + log).unlink(missing_ok=True)
+
+
+def _check_files(ident: str, folder: Path, check: Callable[[Path], None]) -> None:
+    try:
+        check(folder)
+    except DamagedError as error:
+        raise SnapshotError(f"the snapshot {ident} has a damaged file: {error}") from error
 
 
 def _others(

@@ -306,3 +306,78 @@ def test_no_feed_any_more(crawl):
 
     assert run.code == 0, run
     assert "The feed items.jsonl of the last run is not in FEEDS any more" in run.log
+
+
+# --- batches that came after the snapshot to which a job goes back -------------------------
+
+
+def damage(job):
+    """Leave a store that nobody can read."""
+    for path in job.job.glob("resilience.db*"):
+        path.write_bytes(bytes(path.stat().st_size))
+
+
+def in_batches(job, kind):
+    """The items of all batches."""
+    found = []
+    for path in job.folder.glob("b-*"):
+        if kind == "csv":
+            found += job.csv_rows(path.name)
+        elif kind == "json":
+            found += json.loads(path.read_text())
+        else:
+            found += job.items(path.name)
+    return found
+
+
+def batches_behind_a_snapshot(crawl, kind, name):
+    """A job that was killed some batches behind its last snapshot."""
+    job = crawl(
+        SHOP,
+        FEEDS={name: {"format": kind, "batch_item_count": 7}},
+        RESILIENCE_SNAPSHOT_ITEMS=60,
+        RESILIENCE_SNAPSHOT_INTERVAL=0,
+    )
+
+    def far_behind():
+        snapshots = list(job.job.glob("snapshots/*.snapshot"))
+        made = max((path.stat().st_mtime for path in snapshots), default=0)
+        newer = [path for path in job.folder.glob("b-*") if path.stat().st_mtime > made]
+        return snapshots and len(newer) >= 4
+
+    job.run_until(until=far_behind)
+    assert job.kills == 1
+    return job
+
+
+@pytest.mark.parametrize("name", ["b-%(batch_id)d", "b-%(batch_time)s-%(batch_id)d"])
+@pytest.mark.parametrize("kind", ["jsonlines", "csv", "json"])
+def test_batches_after_a_snapshot(crawl, kind, name):
+    """When a damaged job goes back to a snapshot, all batches together hold each item once."""
+    job = batches_behind_a_snapshot(crawl, kind, name)
+    damage(job)
+
+    run = job.run()
+
+    assert (run.code, run.reason) == (0, "finished"), run
+    assert "going on from the snapshot" in run.log
+    check_same(skus(in_batches(job, kind)), skus(job.site.expected_items()))
+    assert not list(job.folder.glob("*.part"))
+
+
+def test_batches_after_a_snapshot_that_were_taken_away(crawl):
+    """Somebody may have them: what came before the snapshot is not made again."""
+    job = batches_behind_a_snapshot(crawl, "jsonlines", "b-%(batch_id)d")
+    record = sorted(job.folder.glob("b-*"), key=lambda path: int(path.name[2:]))
+    taken = {sku for path in record[:-2] for sku in skus(job.items(path.name))}
+    for path in record[:-2]:
+        path.unlink()
+    damage(job)
+
+    run = job.run()
+
+    assert (run.code, run.reason) == (0, "finished"), run
+    found = skus(in_batches(job, "jsonlines"))
+    assert len(found) == len(set(found))
+    assert taken | set(found) == set(skus(job.site.expected_items()))
+    assert taken - set(found)

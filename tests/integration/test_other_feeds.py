@@ -504,3 +504,83 @@ def test_a_spool_that_a_kill_has_left(crawl):
     job.finish()
 
     assert json.loads(job.path("feed.json").read_text()) == []
+
+
+# --- spools that the disk has changed ----------------------------------------------------
+
+
+def flip_in_spool(job, place):
+    """Flip one bit of the only spool, *place* of its length behind its beginning."""
+    (path,) = job.job.glob("spool/*")
+    data = bytearray(path.read_bytes())
+    data[int(place * len(data))] ^= 4
+    path.write_bytes(data)
+
+
+@pytest.fixture
+def spooling(crawl):
+    """A killed job with two snapshots at least and one feed in a spool."""
+    job = crawl(
+        SHOP,
+        FEEDS={"feed.json": {"format": "json"}},
+        RESILIENCE_SNAPSHOT_ITEMS=40,
+        RESILIENCE_SNAPSHOT_INTERVAL=0,
+    )
+    job.run_until(until=lambda: len(list(job.job.glob("snapshots/*.snapshot"))) >= 3)
+    assert job.kills == 1
+    return job
+
+
+@pytest.mark.parametrize("place", [0, 0.5, 0.95])
+def test_a_spool_with_a_flipped_bit(spooling, place):
+    """A snapshot takes its place, and the feed holds every item once, as it was."""
+    flip_in_spool(spooling, place)
+
+    run = spooling.run()
+
+    assert (run.code, run.reason) == (0, "finished"), run
+    feed = json.loads(spooling.path("feed.json").read_text())
+    assert sorted(map(str, feed)) == sorted(map(str, spooling.site.expected_items()))
+    no_leftovers(spooling)
+
+
+def test_a_spool_that_was_damaged_before_its_snapshots(crawl):
+    """A snapshot that holds the damage is not used, and an older one is."""
+    job = crawl(
+        SHOP,
+        FEEDS={"feed.json": {"format": "json"}},
+        RESILIENCE_SNAPSHOT_ITEMS=60,
+        RESILIENCE_SNAPSHOT_INTERVAL=0,
+        CLOSESPIDER_ITEMCOUNT=70,
+    )
+    job.run()
+    old = set(job.job.glob("snapshots/*.snapshot"))
+    job.configure(CLOSESPIDER_ITEMCOUNT=0)
+    with job.process() as process:
+        wait_until(lambda: "Spider opened" in job.last().log)
+        flip_in_spool(job, 0.1)
+        wait_until(lambda: set(job.job.glob("snapshots/*.snapshot")) > old or process.poll())
+        process.kill()
+        job.ended(process)
+
+    run = job.run()
+
+    assert (run.code, run.reason) == (0, "finished"), run
+    feed = json.loads(job.path("feed.json").read_text())
+    assert sorted(map(str, feed)) == sorted(map(str, job.site.expected_items()))
+
+
+def test_a_damaged_spool_without_a_snapshot(crawl):
+    """It is refused in words, and another JOBDIR is a way out."""
+    job = crawl(SHOP, FEEDS={"feed.json": {"format": "json"}}, RESILIENCE_SNAPSHOT_INTERVAL=0)
+    job.run_until(commits=3)
+    for path in job.job.glob("snapshots/*"):
+        path.unlink()
+    flip_in_spool(job, 0.5)
+
+    job.run().check_refused("is damaged", "no snapshot can take its place", "another JOBDIR")
+    assert not job.path("feed.json").exists()
+
+    job.configure(JOBDIR="other")
+    job.finish()
+    check(job, job.path("feed.json").read_bytes(), json.loads)

@@ -219,6 +219,35 @@ def test_a_kill_on_a_full_disk(crawl, disk):
     check(job, disk)
 
 
+HEAVY = """
+    from shop import Base
+    class Shop(Base):
+        def links(self, response):
+            yield from super().links(response, meta={"text": "x" * 9000})
+"""
+
+
+@pytest.mark.parametrize("end", ["kill", "timeout"])
+@pytest.mark.parametrize("kind", ["jsonlines", "json"])
+def test_batches_while_the_disk_of_the_job_is_full(crawl, disk, kind, end):
+    """Batches elsewhere, which no commit can tell of, are not there when the job goes on."""
+    feeds = {"b-%(batch_time)s-%(batch_id)03d": {"format": kind, "batch_item_count": 5}}
+    job = crawl(HEAVY, JOBDIR=str(disk.path / "job"), FEEDS=feeds, RESILIENCE_STORAGE_TIMEOUT=2)
+
+    if end == "kill":
+        job.run_until(until=lambda: job.runs and TROUBLE in job.last().log, spread=1.0)
+    else:
+        assert job.run().reason == "resilience_storage"
+
+    disk.remount("size=50m")
+    run = job.run()
+
+    assert (run.code, run.reason) == (0, "finished"), run
+    read = job.items if kind == "jsonlines" else lambda path: json.loads(path.read_text())
+    found = [item for path in job.folder.glob("b-*") for item in read(path)]
+    check_same(skus(found), skus(job.site.expected_items()))
+
+
 def test_a_disk_that_stays_full(crawl, disk):
     """After RESILIENCE_STORAGE_TIMEOUT the crawl closes with resilience_storage and exit 1."""
     job = crawl(BIG, **on_disk(disk), RESILIENCE_STORAGE_TIMEOUT=1)

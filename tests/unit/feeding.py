@@ -38,6 +38,7 @@ class Exporting:
             path=folder,
             config=Config(),
             values=self.codec,
+            meta={},
             all_done=False,
             incomplete=False,
         )
@@ -96,6 +97,8 @@ class Exporting:
 
     def kill(self):
         """End as a kill does: locks are gone, what was flushed is there."""
+        for task in self.exporter._pending_close_tasks:
+            task.cancel()
         for slot in {*self.exporter.slots, *self.exporter._records}:
             if file := slot if hasattr(slot, "close") else slot.file:
                 file.close()

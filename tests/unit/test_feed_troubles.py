@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sqlite3
 from io import BytesIO
 from pathlib import Path
 from typing import ClassVar
@@ -13,8 +15,9 @@ from feeding import Exporting
 from scrapy.exceptions import CloseSpider
 from scrapy.extensions.feedexport import FileFeedStorage
 
-from scrapy_resilience.exceptions import StorageError
+from scrapy_resilience.exceptions import CheckpointError, StorageError
 from scrapy_resilience.frontier.codec import ValueCodec
+from scrapy_resilience.frontier.store import Changes
 
 
 def disk_is_full(*_):
@@ -319,4 +322,161 @@ async def test_a_batch_that_may_be_stored_once_waits_for_its_commit(tmp_path, mo
     await run.stored_batches()
 
     assert (before, Appending.stored) == ([], [b'{"n": 1}\n'])
+    run.kill()
+
+
+def numbers_in(folder):
+    """Read the numbers of all feeds in a folder, in the order of their batches."""
+    paths = sorted(path for path in folder.glob("b-*") if path.suffix != ".part")
+    return [int(n) for path in paths for n in re.findall(r"\b1\d\b", path.read_text())]
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("name", ["b-%(batch_id)d", "b-%(batch_id)d-%(batch_time)s"])
+@pytest.mark.parametrize("kind", ["jsonlines", "csv", "json", "xml"])
+@pytest.mark.parametrize("comes_back", [True, False])
+async def test_batches_that_no_record_tells_of_wait(tmp_path, kind, name, comes_back):
+    """No byte of a batch is written while the disk of the job, which must know it, is full."""
+    out, job = tmp_path / "out", tmp_path / "job"
+    out.mkdir()
+    job.mkdir()
+    options = {"format": kind, "batch_item_count": 2, "item_export_kwargs": {}}
+    if kind == "csv":
+        options["item_export_kwargs"]["include_headers_line"] = False
+        options["fields"] = ["n"]
+    run = Exporting(job, {f"{out}/{name}": options})
+    run.scrape(10)
+    run.commit()
+    run.full = True
+    run.scrape(11, 12, 13, 14)
+    with pytest.raises((sqlite3.Error, OSError)):
+        run.commit()
+    assert len(list(out.glob("b-*"))) <= 1
+    if comes_back:
+        run.full = False
+        run.commit()
+        run.scrape(15)
+        await run.close(all_done=True)
+    run.kill()
+    if not comes_back:
+        second = Exporting(job, run.exporter.settings["FEEDS"], run)
+        second.scrape(*range(11, 16))
+        await second.close(all_done=True)
+        second.kill()
+
+    assert numbers_in(out) == [10, 11, 12, 13, 14, 15]
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("written", ["before", "after"])
+async def test_a_batch_that_was_stored_is_not_stored_again(tmp_path, monkeypatch, written):
+    """A kill soon after the storage has confirmed does not send the batch a second time."""
+    monkeypatch.setattr(Appending, "stored", [])
+    feeds = {"mine://%(batch_id)d": {"format": "jsonlines", "batch_item_count": 1}}
+    run = Exporting(tmp_path, feeds, FEED_STORAGES={"mine": Appending})
+    run.scrape(1)
+    run.commit()
+    late = Changes()
+    run.exporter.contribute(late)
+    await run.stored_batches()
+    if written == "after":  # a commit that was sealed before
+        run.write(late)
+        run.exporter.committed()
+    run.kill()
+
+    second = Exporting(tmp_path, feeds, run, FEED_STORAGES={"mine": Appending})
+    second.scrape(2)
+    await second.stored_batches()
+    second.commit()
+    await second.close(all_done=True)
+
+    assert Appending.stored == [b'{"n": 1}\n', b'{"n": 2}\n']
+
+
+@pytest.mark.parametrize("other", ["fifo", "folder", "device", "link", "nowhere"])
+@pytest.mark.parametrize("kind", ["jsonlines", "json", "spool"])
+def test_what_has_taken_the_place_of_a_feed(tmp_path, caplog, kind, other):
+    """It is refused in words, and nobody waits for the other end of a pipe."""
+    feed = tmp_path / "feed"
+    feeds = {str(feed): {"format": kind.replace("spool", "json")}}
+    run = Exporting(tmp_path, feeds)
+    run.scrape(1)
+    run.commit()
+    if kind == "spool":
+        (feed,) = (tmp_path / "spool").iterdir()
+    was = feed.read_bytes() if feed.exists() else b"[1]"
+    feed.unlink(missing_ok=True)
+    replace_by(feed, other, was)
+    if kind != "json" and other in {"fifo", "folder", "device"}:
+        with pytest.raises(OSError, match="it is no file"):
+            run.commit()
+    run.kill()
+
+    if kind == "json" and other in {"link", "nowhere"}:
+        Exporting(tmp_path, feeds, run).kill()  # what it leads to is replaced
+        return
+    with pytest.raises((CheckpointError, CloseSpider)) as caught:
+        Exporting(tmp_path, feeds, run)
+    assert re.search("feed|spool", f"{caught.value}{caplog.text}")
+
+
+def replace_by(path, other, content):
+    """Put something else there."""
+    if other == "fifo":
+        os.mkfifo(path)
+    elif other == "folder":
+        path.mkdir()
+    elif other == "device":
+        path.symlink_to("/dev/null")
+    else:
+        target = path.with_name("elsewhere")
+        if other == "link":
+            target.write_bytes(content)
+        path.symlink_to(target)
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("kind", ["jsonlines", "csv", "json", "xml"])
+@pytest.mark.parametrize("stops", [False, True])
+async def test_a_batch_without_items_leaves_no_folder(tmp_path, kind, stops):
+    """Batches in folders of their own: the last one, which is empty, has none, as in Scrapy."""
+    feeds = {f"{tmp_path}/b/%(batch_id)d/x/feed": {"format": kind, "batch_item_count": 1}}
+    (tmp_path / "b").mkdir()
+    run = Exporting(tmp_path, feeds)
+    run.scrape(1)
+    run.commit()
+    if stops:
+        await run.close()
+        run.commit()
+        run.kill()
+        run = Exporting(tmp_path, feeds, run)
+    await run.close(all_done=True)
+
+    assert [path.name for path in (tmp_path / "b").iterdir()] == ["1"]
+    run.kill()
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("kind", ["jsonlines", "csv", "json"])
+@pytest.mark.parametrize("relative", [True, False])
+async def test_a_folder_whose_name_is_no_text(tmp_path, monkeypatch, kind, relative):
+    """Any name that the system allows is one for a feed, before and after a kill."""
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("a file system of text")
+    monkeypatch.chdir(folder)
+    feeds = {"feed" if relative else f"{folder}/feed": {"format": kind}}
+    run = Exporting(tmp_path, feeds)
+    run.scrape(11)
+    run.commit()
+    run.scrape(12)
+    run.kill()
+    run = Exporting(tmp_path, feeds, run)
+    run.scrape(13)
+    await run.close(all_done=True)
+    run.commit()
+
+    assert re.findall(r"1\d", (folder / "feed").read_text()) == ["11", "13"]
     run.kill()

@@ -263,6 +263,17 @@ def test_a_feed_that_was_to_be_overwritten_and_never_was_is_left_alone(job, feed
     assert tails(job) == {}
 
 
+@pytest.mark.parametrize("base", [0, len(KEPT)])
+def test_what_was_made_of_a_forgotten_spool_is_taken_back(job, feed, base):
+    """After a restore from a snapshot, a batch that came later is not there twice."""
+    made = {"uri": str(feed), "spooled": True, "produced": True, "target_base": base}
+    resume(job, record("spool/one", **made))
+
+    assert feed.exists() is bool(base)
+    assert not base or feed.read_bytes() == KEPT
+    assert tails(job) == {"items.jsonl": (KEPT + TAIL)[base:]}
+
+
 def test_an_overwritten_feed_is_cut_as_any_other(job, feed):
     """Once a commit has seen it, a feed is cut back whatever overwrite says."""
     resume(job, committed(feed, existed=True, overwrite=True))
@@ -387,6 +398,7 @@ class Exporting:
         job = SimpleNamespace(
             state=StateRegistry({}, self.codec),
             feeds=list(records),
+            meta={},
             path=feed.parent,
             config=Config(),
         )

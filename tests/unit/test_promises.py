@@ -40,6 +40,7 @@ HELD_BY = {
     "Disk full, errors of the disk, a sink that is away": [
         "test_storage.py::test_a_disk_of_20_mb",
         "test_storage.py::test_batches_that_end_on_a_full_disk",
+        "test_storage.py::test_batches_while_the_disk_of_the_job_is_full",
         "test_storage.py::test_a_disk_with_errors",
         "test_storage.py::test_a_disk_that_stays_full",
         "test_storage.py::test_a_kill_on_a_full_disk",
@@ -56,9 +57,16 @@ HELD_BY = {
         "test_damage.py::test_a_damaged_store_gives_way_to_a_snapshot",
         "test_damage.py::test_generation_by_generation",
         "test_damage.py::test_without_a_snapshot",
+        "test_feeds.py::test_batches_after_a_snapshot",
+        "test_feeds.py::test_batches_after_a_snapshot_that_were_taken_away",
         "test_damage.py::test_a_store_that_is_gone_without_a_snapshot",
         "test_damage.py::test_a_power_loss_takes_no_feed",
         "test_damage.py::test_damage_that_is_found_while_the_crawl_runs",
+    ],
+    "A spool that is torn, has flipped bits, or is gone": [
+        "test_other_feeds.py::test_a_spool_with_a_flipped_bit",
+        "test_other_feeds.py::test_a_spool_that_was_damaged_before_its_snapshots",
+        "test_other_feeds.py::test_a_damaged_spool_without_a_snapshot",
     ],
     # by feed and sink
     "local JSON Lines or CSV": [

@@ -10,6 +10,7 @@ import pytest
 from snapshot_samples import KEY, dump, make_store, snapshots_of
 
 from scrapy_resilience.checkpoint import restore as module
+from scrapy_resilience.checkpoint import spool as spools
 from scrapy_resilience.checkpoint.feeds import FeedRecord, ending_of, recover
 from scrapy_resilience.checkpoint.job import LOCK, META, STORE
 from scrapy_resilience.checkpoint.lock import FileLock
@@ -290,6 +291,42 @@ def test_a_spool_comes_back(tmp_path, store, now):
     assert kept == ([] if grown or now is None else [now])
 
 
+def spool_record():
+    """The record of a spool of nine bytes, as a store has it."""
+    record = FeedRecord(
+        template="j",
+        uri="j",
+        path="spool/one",
+        base=0,
+        existed=False,
+        overwrite=False,
+        batch_id=1,
+        offset=9,
+        spooled=True,
+    )
+    return {record.name: ValueCodec().encode(asdict(record))}
+
+
+def test_a_snapshot_of_a_damaged_spool_is_not_used(tmp_path, store):
+    """The damage was copied with the spool: an older snapshot is used."""
+    spool = tmp_path / "spool" / "one"
+    with spools.open_spool(spool) as file:
+        spools.append(file, b"c")
+    change(store, **spool_record())
+    snapshots = snapshots_of(tmp_path)
+    good = snapshots.create(store, about)
+    spool.write_bytes(b"committed")
+    bad = snapshots.create(store, about)
+
+    done = restore(tmp_path, snapshots)
+
+    assert done.snapshot.id == good.id
+    (problem,) = map(str, done.skipped)
+    assert f"the snapshot {bad.id} has a damaged file: " in problem
+    assert "spool/one is damaged: it holds what was not written" in problem
+    assert next(spools.read(spool)) == b"c"
+
+
 def _loaded(snapshots, made, folder):
     """Return the folder with the files of a snapshot."""
     snapshots.load(made.id, folder / "loaded.db", folder / "restored")
@@ -309,22 +346,10 @@ def test_only_feeds_are_named(tmp_path, store):
     """What a restore says is cut are the user's files, not the spools of the job."""
     feed, spool = tmp_path / "items.jsonl", tmp_path / "spool" / "one"
     feed.write_bytes(b"1\n2\n")
-    spool.parent.mkdir()
-    spool.write_bytes(b"committed")
+    with spools.open_spool(spool) as file:
+        spools.append(file, b"c")
     store.unlink()
-    record = FeedRecord(
-        template="j",
-        uri="j",
-        path="spool/one",
-        base=0,
-        existed=False,
-        overwrite=False,
-        batch_id=1,
-        offset=9,
-        spooled=True,
-    )
-    spooled = {record.name: ValueCodec().encode(asdict(record))}
-    make_store(tmp_path, state={**feed_record(feed, 4), **spooled})
+    make_store(tmp_path, state={**feed_record(feed, 4), **spool_record()})
     snapshots = snapshots_of(tmp_path)
     snapshots.create(store, about)
 
