@@ -17,7 +17,7 @@ from scrapy_resilience._scrapy import fail_quietly, owns_job
 from scrapy_resilience.checkpoint.barrier import Barrier
 from scrapy_resilience.checkpoint.feeds import FeedRecord, is_intact, records, recover
 from scrapy_resilience.checkpoint.filesystem import warn_if_remote
-from scrapy_resilience.checkpoint.layout import LOCK, META, STORE, TOTALS
+from scrapy_resilience.checkpoint.layout import LOCK, META, STORE, TOTALS, refuse_strange_files
 from scrapy_resilience.checkpoint.lock import FileLock, is_locked
 from scrapy_resilience.checkpoint.quarantine import open_store
 from scrapy_resilience.checkpoint.spool import remove_strays
@@ -81,6 +81,7 @@ class Job:
         self.on_closed: list[Callable[[], None]] = []
         """Called when nothing more is to be done."""
         path.mkdir(parents=True, exist_ok=True)
+        refuse_strange_files(path)
         warn_if_remote(path)
         self.stock = StockJob.find(path)
         """A job of Scrapy's own scheduler that the first run imports."""
@@ -286,6 +287,7 @@ def _refuse_writable_by_others(path: Path) -> None:
 
 def read_report(path: Path) -> dict[str, Any]:
     """What ``status`` shows. Raises :exc:`CheckpointError` when *path* is no job."""
+    refuse_strange_files(path)
     if not (path / STORE).is_file():
         raise CheckpointError(f"{path} is no job of scrapy_resilience: it has no {STORE}")
     store = open_witnessed(path, read_only=True)

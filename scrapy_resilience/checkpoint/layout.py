@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Final
+import stat
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
 
 from scrapy_resilience.checkpoint.state import OWN
+from scrapy_resilience.exceptions import CheckpointError
 
-__all__ = ["DAMAGED", "GATES", "LOCK", "META", "STORE", "TOTALS", "WITNESS"]
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = [
+    "DAMAGED",
+    "GATES",
+    "LOCK",
+    "META",
+    "STORE",
+    "TOTALS",
+    "WITNESS",
+    "refuse_strange_files",
+]
 
 STORE: Final = "resilience.db"
 LOCK: Final = "resilience.lock"
@@ -19,3 +34,17 @@ META: Final = OWN + "job"
 TOTALS: Final = OWN + "totals"
 GATES: Final = OWN + "gates"
 """A map of domain to what :meth:`.Gates.changed` gives."""
+
+
+def refuse_strange_files(jobdir: Path) -> None:
+    """A pipe in the place of a file would be waited for, a link would lead elsewhere.
+
+    Raises :exc:`CheckpointError`, before any of them is opened.
+    """
+    for name in (STORE, STORE + "-wal", STORE + "-shm", WITNESS, LOCK, DAMAGED):
+        with suppress(FileNotFoundError):
+            if not stat.S_ISREG((jobdir / name).lstat().st_mode):
+                raise CheckpointError(
+                    f"{jobdir / name} is no regular file: put back what was there, or use "
+                    "another JOBDIR"
+                )

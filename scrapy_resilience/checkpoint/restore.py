@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from scrapy_resilience.checkpoint import witness
 from scrapy_resilience.checkpoint.feeds import FeedRecord, records
-from scrapy_resilience.checkpoint.layout import LOCK, META, STORE
+from scrapy_resilience.checkpoint.layout import LOCK, META, STORE, refuse_strange_files
 from scrapy_resilience.checkpoint.lock import FileLock
 from scrapy_resilience.checkpoint.progress import about
 from scrapy_resilience.checkpoint.state import StateRegistry
@@ -60,6 +60,7 @@ def restore(jobdir: Path, snapshots: SnapshotStore, ident: str | None = None) ->
     if not snapshots.ids():
         raise SnapshotError(f"there is no snapshot in {snapshots.place}")
     jobdir.mkdir(parents=True, exist_ok=True)
+    refuse_strange_files(jobdir)
     lock = FileLock(jobdir / LOCK)
     lock.acquire()
     try:

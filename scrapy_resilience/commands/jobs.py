@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from scrapy_resilience.checkpoint.layout import DAMAGED, LOCK, META, STORE
+from scrapy_resilience.checkpoint.layout import DAMAGED, LOCK, META, STORE, refuse_strange_files
 from scrapy_resilience.checkpoint.lock import FileLock
 from scrapy_resilience.checkpoint.witness import open_witnessed
 from scrapy_resilience.exceptions import CheckpointError, DamagedError
@@ -28,6 +28,7 @@ def open_job(jobdir: Path, *, write: bool = False) -> Iterator[SQLiteStore]:
 
     Raises :exc:`CheckpointError` when it is no job, is damaged, or, to write, is running.
     """
+    refuse_strange_files(jobdir)
     if not (jobdir / STORE).is_file():
         raise CheckpointError(f"{jobdir} is no job of scrapy_resilience: it has no {STORE}")
     lock = FileLock(jobdir / LOCK)
