@@ -28,7 +28,8 @@ _NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 def check_jobdir(jobdir: Path) -> None:
     """Raises :exc:`CheckpointError` when somebody else may have written a job, or still can.
 
-    The folder may be reached by a link of the user's own. Folders above it are not looked at.
+    So it does for a pipe, which would be waited for, or a folder in the place of a file. The
+    folder may be reached by a link of the user's own. Folders above it are not looked at.
     """
     if not jobdir.exists():
         return
@@ -43,6 +44,10 @@ def _check_file(path: Path, jobdir: Path) -> None:
         raise CheckpointError(
             f"{path} is a link, and a job writes to its own files only: put the file itself "
             "there, or use another JOBDIR"
+        )
+    if path.match(_OWN_FILES) and not stat.S_ISREG(path.lstat().st_mode):
+        raise CheckpointError(
+            f"{path} is no regular file: put back what was there, or use another JOBDIR"
         )
     check_own(path, jobdir)
 

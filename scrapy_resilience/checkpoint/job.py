@@ -397,9 +397,9 @@ def _shown(arguments: Mapping[str, Any], key: str) -> str:
 
 def read_report(path: Path) -> dict[str, Any]:
     """What ``status`` shows. Raises :exc:`CheckpointError` when *path* is no job."""
+    check_jobdir(path)
     if not (path / STORE).is_file():
         raise CheckpointError(f"{path} is no job of scrapy_resilience: it has no {STORE}")
-    check_jobdir(path)
     store = open_witnessed(path, read_only=True)
     try:
         values = ValueCodec(allow_pickle=False)

@@ -121,7 +121,8 @@ class FileLock:
 
     def release(self) -> None:
         if self._fd is not None:
-            os.ftruncate(self._fd, 0)
+            with suppress(OSError):  # no file in a process that was forked off
+                os.ftruncate(self._fd, 0)
             os.close(self._fd)
             self._fd = None
 

@@ -6,6 +6,9 @@ older moment, perhaps of the very first one, and the job would write again what 
 hold. So commits are counted, in the store and, when each is durable, in a file of its own:
 the store has at least as many. A kill between the two leaves the file behind, which is fine.
 
+An older copy of the store beneath a newer log is a mixture of two moments. So the commits that
+the store has without its log are noted as well: it has at least as many.
+
 A kill takes no commit. A power loss may take those that were not forced to the disk, and only
 it: so the note names the boot of the operating system, and the latest commit that was forced.
 """
@@ -21,7 +24,7 @@ from zlib import crc32
 
 from scrapy_resilience.checkpoint.layout import STORE, WITNESS
 from scrapy_resilience.exceptions import DamagedError
-from scrapy_resilience.frontier.sqlite import SQLiteStore
+from scrapy_resilience.frontier.sqlite import SQLiteStore, commits_without_log
 from scrapy_resilience.ownership import open_own
 
 if TYPE_CHECKING:
@@ -30,8 +33,8 @@ if TYPE_CHECKING:
 __all__ = ["Note", "noter", "open_witnessed", "read", "write"]
 
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
-_WIDTH: Final = 78
-"""Two numbers and a UUID: each note covers the one before."""
+_WIDTH: Final = 99
+"""Three numbers and a UUID: each note covers the one before."""
 
 
 class Note(NamedTuple):
@@ -41,6 +44,8 @@ class Note(NamedTuple):
     """It has as many at the least."""
     forced: int = 0
     """It has as many after a power loss, too."""
+    folded: int = 0
+    """It has as many without its log."""
     boot: str = ""
     """In which boot of the operating system that was so; empty where that is unknown."""
 
@@ -50,8 +55,14 @@ class Note(NamedTuple):
 
     def is_damage(self, commits: int) -> bool:
         """Whether it is more than what a power loss may take."""
-        same = self.boot and self.boot == _boot()
-        return commits < (self.commits if same else self.forced)
+        return commits < (self.commits if self._is_of_this_boot() else self.forced)
+
+    def is_mixture(self, folded: int) -> bool:
+        """Whether a store that has so many without its log is an older one."""
+        return self._is_of_this_boot() and 0 < folded < self.folded
+
+    def _is_of_this_boot(self) -> bool:
+        return self.boot != "" and self.boot == _boot()
 
 
 @cache
@@ -67,10 +78,10 @@ def read(jobdir: Path) -> Note:
     """What was noted; an empty note when nobody knows."""
     try:
         text, check = (jobdir / WITNESS).read_text(encoding="ascii").rsplit(maxsplit=1)
-        commits, forced, *boot = text.split()
+        commits, forced, folded, *boot = text.split()
         if check != _check(text):
             return Note()
-        return Note(int(commits), int(forced), "".join(boot))
+        return Note(int(commits), int(forced), int(folded), "".join(boot))
     except (OSError, ValueError):  # not there, damaged, or a kill came while it was written
         return Note()
 
@@ -80,7 +91,8 @@ def write(jobdir: Path, note: Note) -> None:
 
     Not having noted a commit, on a full disk, does no harm.
     """
-    text = f"{note.commits:020d} {note.forced:020d} {note.boot}".rstrip()
+    numbers = " ".join(f"{number:020d}" for number in note[:3])
+    text = f"{numbers} {note.boot}".rstrip()
     with suppress(OSError):
         fd = open_own(jobdir / WITNESS, os.O_WRONLY | os.O_CREAT)
         try:
@@ -95,13 +107,18 @@ def _check(text: str) -> str:
 
 def noter(jobdir: Path) -> Callable[[int, bool], None]:
     """To be called with the number of each durable commit, and whether it was forced."""
-    forced_before = read(jobdir).forced
+    store = jobdir / STORE
+    changed, folded, forced = 0, 0, read(jobdir).forced
 
-    def note(commits: int, forced: bool) -> None:  # noqa: FBT001 - called in one place
-        nonlocal forced_before
-        if forced:
-            forced_before = commits
-        write(jobdir, Note(commits, forced_before, _boot()))
+    def note(commits: int, is_forced: bool) -> None:  # noqa: FBT001 - called in one place
+        nonlocal changed, folded, forced
+        if is_forced:
+            forced = commits
+        with suppress(OSError):  # the commit is durable, whatever becomes of its note
+            now = store.stat().st_mtime_ns
+            if now != changed:  # only folding the log in changes the file
+                changed, folded = now, commits_without_log(store)
+            write(jobdir, Note(commits, forced, folded, _boot()))
 
     return note
 
@@ -129,9 +146,11 @@ def open_witnessed(
 
 
 def _refuse_older(store: SQLiteStore, noted: Note) -> None:
-    commits = store.commits()
+    commits, path = store.commits(), store.path
     if noted.is_damage(commits):
         raise DamagedError(
-            f"{store.path} lacks {noted.lacking(commits)} commits: its log {store.path}-wal "
-            "was removed or is damaged, or an older copy was put back"
+            f"{path} lacks {noted.lacking(commits)} commits: its log {path}-wal was removed or "
+            "is damaged, or an older copy was put back"
         )
+    if noted.is_mixture(commits_without_log(path)):
+        raise DamagedError(f"{path} is older than its log {path}-wal: a copy was put back")

@@ -29,9 +29,9 @@ def open_job(jobdir: Path, *, write: bool = False) -> Iterator[SQLiteStore]:
 
     Raises :exc:`CheckpointError` when it is no job, is damaged, or, to write, is running.
     """
+    check_jobdir(jobdir)
     if not (jobdir / STORE).is_file():
         raise CheckpointError(f"{jobdir} is no job of scrapy_resilience: it has no {STORE}")
-    check_jobdir(jobdir)
     lock = FileLock(jobdir / LOCK)
     if write:
         lock.acquire()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections import Counter, defaultdict, deque
+from contextlib import closing
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.frontier.store import Changes
 
-__all__ = ["SCHEMA", "SQLiteStore"]
+__all__ = ["SCHEMA", "SQLiteStore", "commits_without_log"]
 
 SCHEMA: Final = 3
 _WITHOUT_LETTERS: Final = 2
@@ -236,14 +237,10 @@ class SQLiteStore:
         return self._counters(self._reader)["commits"]
 
     def _counters(self, connection: sqlite3.Connection) -> dict[str, int]:
-        query = 'SELECT name, value, "check" FROM counters'
-        found = {"last_number": 0, "commits": 0}
-        for name, value, check in connection.execute(query).fetchall():
-            self._expect(check, check_of_number(name, value))
-            if name not in found:
-                raise self._damaged("a counter has lost its name")
-            found[name] = value
-        return found
+        try:
+            return _counters(connection)
+        except ValueError as error:
+            raise self._damaged(error) from error
 
     def start_keys(self) -> Iterator[int]:
         for key, check in self._reader.execute('SELECT key, "check" FROM start_keys'):
@@ -413,6 +410,30 @@ class SQLiteStore:
         self._reader.close()
         if self._writer is not None:
             self._writer.close()  # checkpoints the WAL and removes it
+
+
+def commits_without_log(path: Path) -> int:
+    """How many commits the file itself holds, 0 when it can't say.
+
+    It goes back neither when the log is folded in nor when a kill comes meanwhile.
+    """
+    uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+    try:
+        with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
+            return _counters(connection)["commits"]
+    except (sqlite3.Error, ValueError):  # a page that only the log has whole
+        return 0
+
+
+def _counters(connection: sqlite3.Connection) -> dict[str, int]:
+    """Raises :exc:`ValueError` for one that is not what was written."""
+    found = {"last_number": 0, "commits": 0}
+    query = 'SELECT name, value, "check" FROM counters'
+    for name, value, check in connection.execute(query).fetchall():
+        if name not in found or check != check_of_number(name, value):
+            raise ValueError("a row is not what was written")
+        found[name] = value
+    return found
 
 
 def _force(connection: sqlite3.Connection, *, force: bool) -> None:

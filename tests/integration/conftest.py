@@ -13,7 +13,7 @@ from scrapy_resilience.testing import SiteConfig, running_site
 
 # importlib mode leaves sys.path alone: this is how tests find the helpers beside them
 sys.path.insert(0, str(Path(__file__).parent))
-pytest.register_assert_rewrite("crawls", "forkserver", "web")
+pytest.register_assert_rewrite("crawls", "damages", "forkserver", "web")
 
 SITE = SiteConfig(hosts=3, pages=40, latency=0.02, redirects=0.2, first_try_503=0.1)
 PLAIN = SiteConfig(hosts=3, pages=40, latency=0.02)

@@ -161,6 +161,8 @@ class Crawl:
         self.kills = 0
         self.code = None
         self.commands = []
+        self.under = ()
+        """A command, such as a tracer, that runs what it is given."""
         self.made.append(self)
 
     def keep(self):
@@ -212,7 +214,7 @@ class Crawl:
         command = [*map(str, command or ("crawl", "shop"))]
         script = command[0] == sys.executable
         if not script:
-            command = [sys.executable, "-m", "scrapy", *command]
+            command = [*self.under, sys.executable, "-m", "scrapy", *command]
         self.commands.append((command, env or {}))
         inherited = os.environ.get("PYTHONPATH")  # where another checkout is tested
         paths = os.pathsep.join(filter(None, (str(HERE), str(self.folder), inherited)))
@@ -221,7 +223,7 @@ class Crawl:
             "env": {**_environment(), "PYTHONPATH": paths, **(env or {})},
         }
         with log.open("wb") as err, log.with_suffix(f".{self.runs}.out").open("wb") as out:
-            if script or self.spawn:
+            if script or self.spawn or self.under:
                 process = subprocess.Popen(
                     command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, **place
                 )

@@ -7,6 +7,7 @@ import random
 import sqlite3
 from contextlib import closing
 
+import damages
 import pytest
 from crawls import SHOP, Crawl
 
@@ -307,3 +308,12 @@ def test_a_crawl_does_not_wait_for_a_verification(job):
 
     assert (run.code, run.reason) == (0, "finished"), run
     job.check_items()
+
+
+def test_some_of_all_damages(tmp_path, site_process, rng):
+    """Any file, damaged in any way at any moment: right data, or a refusal in words."""
+    moment = rng.choice([*damages.MOMENTS])
+    damaged = damages.make(tmp_path, moment, site_process)
+    for name, kind in rng.sample(damages.cells(damaged), 8):
+        print(moment, name, kind)  # noqa: T201 - pytest shows it at a failure
+        damages.check(damaged, name, kind, rng)

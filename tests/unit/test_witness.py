@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 
 from scrapy_resilience.checkpoint import witness
@@ -9,6 +12,7 @@ from scrapy_resilience.checkpoint.layout import STORE, WITNESS
 from scrapy_resilience.checkpoint.quarantine import open_store
 from scrapy_resilience.checkpoint.witness import Note, open_witnessed
 from scrapy_resilience.exceptions import DamagedError
+from scrapy_resilience.frontier.sqlite import commits_without_log
 from scrapy_resilience.frontier.store import Changes
 from scrapy_resilience.settings import Config
 
@@ -33,13 +37,13 @@ def jobdir(tmp_path):
 
 def test_what_is_noted(jobdir):
     """Each commit is noted when it is durable, with the last one that was forced."""
-    assert witness.read(jobdir) == Note(5, 2, HERE)
+    assert witness.read(jobdir) == Note(5, 2, 0, HERE)
 
     store = open_witnessed(jobdir)
     store.commit(Changes())
     store.close()
 
-    assert witness.read(jobdir) == Note(6, 2, HERE)
+    assert witness.read(jobdir) == Note(6, 2, 5, HERE)
 
 
 def test_a_store_that_forces_all(tmp_path):
@@ -48,10 +52,10 @@ def test_a_store_that_forces_all(tmp_path):
     store.commit(Changes())
     store.close()
 
-    assert witness.read(tmp_path) == Note(1, 1, HERE)
+    assert witness.read(tmp_path) == Note(1, 1, 0, HERE)
 
 
-@pytest.mark.parametrize("note", [Note(), Note(4, 2, HERE), Note(5, 5, HERE)])
+@pytest.mark.parametrize("note", [Note(), Note(4, 2, 0, HERE), Note(5, 5, 0, HERE)])
 def test_a_note_that_is_behind(jobdir, note):
     """A kill between a commit and its note is no damage."""
     witness.write(jobdir, note)
@@ -79,7 +83,7 @@ def test_each_flipped_bit_of_a_note_is_found(jobdir):
 @pytest.mark.parametrize("read_only", [True, False])
 def test_a_store_that_went_back(jobdir, read_only):
     """A store with fewer commits than were noted is damaged, and left alone."""
-    witness.write(jobdir, Note(7, 2, HERE))
+    witness.write(jobdir, Note(7, 2, 0, HERE))
     before = (jobdir / STORE).read_bytes()
 
     with pytest.raises(DamagedError, match="lacks 2 commits"):
@@ -90,7 +94,7 @@ def test_a_store_that_went_back(jobdir, read_only):
 
 def test_a_power_loss(jobdir, caplog):
     """After a boot, commits that were not forced may be missing: that is said."""
-    witness.write(jobdir, Note(7, 5, ELSEWHERE))
+    witness.write(jobdir, Note(7, 5, 0, ELSEWHERE))
 
     open_store(jobdir, Config()).close()
 
@@ -100,7 +104,7 @@ def test_a_power_loss(jobdir, caplog):
 @pytest.mark.parametrize("boot", ["", ELSEWHERE])
 def test_what_a_power_loss_does_not_take(jobdir, boot):
     """A store that lacks a commit that was forced is damaged after any boot."""
-    witness.write(jobdir, Note(7, 6, boot))
+    witness.write(jobdir, Note(7, 6, 0, boot))
     with pytest.raises(DamagedError, match="lacks 2 commits"):
         open_store(jobdir, Config())
 
@@ -108,7 +112,7 @@ def test_what_a_power_loss_does_not_take(jobdir, boot):
 def test_a_boot_without_a_name(jobdir, monkeypatch):
     """Where boots have no names, each may have been another one."""
     monkeypatch.setattr(witness, "_boot", lambda: "")
-    witness.write(jobdir, Note(7, 5, ""))
+    witness.write(jobdir, Note(7, 5, 0, ""))
     open_store(jobdir, Config()).close()
 
 
@@ -125,14 +129,57 @@ def test_a_note_is_replaced_in_one_write(jobdir, monkeypatch):
     """A kill just before a note is written leaves the one before, whatever their lengths."""
     with monkeypatch.context() as patch:
         patch.setattr(witness.os, "write", lambda *_: 0)
-        witness.write(jobdir, Note(10, 10, HERE))
-    assert witness.read(jobdir) == Note(5, 2, HERE)
+        witness.write(jobdir, Note(10, 10, 0, HERE))
+    assert witness.read(jobdir) == Note(5, 2, 0, HERE)
 
-    witness.write(jobdir, Note(10, 10, ""))
-    assert witness.read(jobdir) == Note(10, 10, "")
+    witness.write(jobdir, Note(10, 10, 0, ""))
+    assert witness.read(jobdir) == Note(10, 10, 0, "")
 
 
 def test_a_note_that_can_not_be_written(tmp_path):
     """A full disk does not stop a commit that is durable already."""
-    witness.write(tmp_path / "missing", Note(1, 1, HERE))
+    witness.write(tmp_path / "missing", Note(1, 1, 0, HERE))
     assert witness.read(tmp_path / "missing") == Note()
+
+
+def killed(jobdir, *, commits):
+    """Leave a log beside the store, as a kill does."""
+    store = open_witnessed(jobdir)
+    for number in range(commits):
+        store.commit(Changes(state={"b": b"%d" % number}))
+    kept = {path: path.read_bytes() for path in jobdir.glob(STORE + "*")}
+    store.close()
+    for path, content in kept.items():
+        path.write_bytes(content)
+
+
+def test_an_older_copy_beneath_a_newer_log(jobdir):
+    """A store that is a mixture of two moments is damaged, however sound it looks."""
+    older = (jobdir / STORE).read_bytes()
+    store = open_witnessed(jobdir)
+    store.commit(Changes(state={"c": b"1"}))
+    store.close()
+    killed(jobdir, commits=2)
+    open_witnessed(jobdir, read_only=True).close()
+
+    (jobdir / STORE).write_bytes(older)
+
+    with pytest.raises(DamagedError, match=f"{STORE} is older than its log"):
+        open_witnessed(jobdir)
+
+
+def test_a_log_that_was_folded_in(jobdir):
+    """A store into which somebody has folded its log is no older one."""
+    killed(jobdir, commits=3)
+    with closing(sqlite3.connect(jobdir / STORE)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    open_witnessed(jobdir).close()
+
+
+def test_what_a_log_makes_of_a_torn_file(jobdir):
+    """A page that only the log has whole says nothing of the file's age."""
+    killed(jobdir, commits=3)
+    with (jobdir / STORE).open("r+b") as file:
+        file.write(bytes(8192))
+    assert commits_without_log(jobdir / STORE) == 0
