@@ -41,6 +41,8 @@ MAX_DETAILS: Final = 1 << 20
 _MAX_FRAME: Final = 2 * _CHUNK
 _MAX_HEADER: Final = 1 << 16
 _LEVEL: Final = 3
+_MAX_WINDOW: Final = 1 << 23
+"""Bytes of memory that decompression may ask for; the level that is written asks for 2 MB."""
 _ZSTD: Final = "zstd"
 
 
@@ -135,6 +137,22 @@ def _next_file(files: Iterator[tuple[IO[bytes], int]]) -> tuple[IO[bytes], int]:
     raise ValueError("too long")
 
 
+class _Stream:
+    """Chunks, as a file that can be read."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._left = b""
+
+    def read(self, size: int) -> bytes:
+        while not self._left:
+            if (chunk := next(self._chunks, None)) is None:
+                return b""
+            self._left = chunk
+        data, self._left = self._left[:size], self._left[size:]
+        return data
+
+
 class Reader:
     """Reads a snapshot from its first byte on; *name* is what errors call it.
 
@@ -153,7 +171,7 @@ class Reader:
         self._lead = _MAGIC + prefix + raw
         try:
             self.header: dict[str, Any] = dict(json.loads(raw))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             self._damaged()
         if self.header.get("format") != _FORMAT:
             raise SnapshotError(
@@ -173,7 +191,7 @@ class Reader:
         frames.close()
         try:
             return dict(json.loads(self._cipher(key).open(first, last=False)))
-        except (ValueError, TypeError, InvalidTag):
+        except (ValueError, TypeError, RecursionError, InvalidTag):
             self._damaged()
 
     def read(
@@ -190,14 +208,18 @@ class Reader:
         try:
             details = dict(json.loads(next(opened, b"")))
             _pour(self._decompressed(opened), targets(details))
-        except (ValueError, TypeError, InvalidTag, zstandard.ZstdError):
+        except (ValueError, TypeError, RecursionError, InvalidTag, zstandard.ZstdError):
             self._damaged()
         return details
 
     def _decompressed(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """In blocks: some bytes can stand for gigabytes, of which too many are none written."""
         if self.header.get("compression") != _ZSTD:
             return chunks
-        return map(zstandard.ZstdDecompressor().decompressobj().decompress, chunks)
+        source: Any = _Stream(chunks)
+        unpacker = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW)
+        reader = unpacker.stream_reader(source, read_across_frames=True)
+        return iter(lambda: reader.read(_CHUNK), b"")
 
     def _cipher(self, key: str) -> Cipher | Plain:
         parameters = self.header.get("encryption")

@@ -294,10 +294,12 @@ class SnapshotStore:
                     )
                 size = reader.header.get("size", 0)
                 with ExitStack() as stack:
-                    details = reader.read(
-                        self._key,
-                        lambda found: chain([(file, size)], _others(found, files, stack)),
-                    )
+
+                    def targets(found: dict[str, Any]) -> Iterable[tuple[IO[bytes], int]]:
+                        _check_room(ident, [size, *_sizes(found).values()], target.parent)
+                        return chain([(file, size)], _others(found, files, stack))
+
+                    details = reader.read(self._key, targets)
                 file.flush()
                 os.fsync(file.fileno())
             _check_store(ident, draft)
@@ -397,13 +399,29 @@ def _check_files(ident: str, folder: Path, check: Callable[[Path], None]) -> Non
         raise SnapshotError(f"the snapshot {ident} has a damaged file: {error}") from error
 
 
+def _sizes(details: dict[str, Any]) -> dict[str, int]:
+    return dict(details.get("files") or {})
+
+
+def _check_room(ident: str, sizes: list[int], folder: Path) -> None:
+    """What a snapshot comes to is what it says, and no more than there is room for."""
+    if not all(type(size) is int and size >= 0 for size in sizes):
+        raise ValueError(sizes)
+    free = shutil.disk_usage(folder).free
+    if sum(sizes) > free:
+        raise SnapshotError(
+            f"the snapshot {ident} needs {sum(sizes)} bytes and {folder} has {free}: make room "
+            "there, or restore to another folder"
+        )
+
+
 def _others(
     details: dict[str, Any], folder: Path | None, stack: ExitStack
 ) -> Iterator[tuple[IO[bytes], int]]:
     """The job's other files, opened below *folder*, and their sizes."""
-    for name, size in dict(details.get("files") or {}).items():
+    for name, size in _sizes(details).items():
         path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or size < 0:
+        if path.is_absolute() or ".." in path.parts:
             raise ValueError(name)
         where, flags = os.devnull, os.O_WRONLY
         if folder is not None:

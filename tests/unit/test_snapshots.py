@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import stat
 import sys
+import tracemalloc
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 from snapshot_samples import KEY, URL, Clock, dump, make_store, snapshots_of
@@ -584,6 +587,99 @@ def test_a_wrong_key_does_not_fall_back(tmp_path, store, target):
 
     with pytest.raises(SnapshotKeyError):
         snapshots_of(tmp_path).load_newest(target)
+
+
+# --- sizes ------------------------------------------------------------------------------
+
+_BOMB = 64 << 20
+
+
+@contextmanager
+def planted_as(tmp_path, monkeypatch, source, **header):
+    """Put a snapshot of other bytes where the next one goes."""
+    whole = module.write
+
+    def other(target, told, details, _, **options):
+        return whole(target, {**told, **header}, details, source, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "write", other)
+        yield snapshots_of(tmp_path)
+
+
+def test_what_grows_beyond_its_size_is_refused(tmp_path, store, target, monkeypatch):
+    """Some kilobytes that stand for gigabytes take no more memory than a block."""
+    bomb = (b"\0" * 2**20 for _ in range(_BOMB >> 20))
+    with planted_as(tmp_path, monkeypatch, bomb) as snapshots:
+        made = snapshots.create(store, about)
+    assert path_of(tmp_path, made).stat().st_size < _BOMB / 1000
+
+    tracemalloc.start()
+    try:
+        with pytest.raises(SnapshotError, match="is damaged"):
+            snapshots.load(made.id, target)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak < _BOMB / 8
+    assert not target.exists()
+
+
+def test_no_more_than_there_is_room_for(tmp_path, store, target, monkeypatch):
+    """A size that the disk has not is refused before the first byte, with both numbers."""
+    with planted_as(tmp_path, monkeypatch, [b"x"], size=2**62) as snapshots:
+        made = snapshots.create(store, about)
+
+    with pytest.raises(SnapshotError, match=f"needs {2**62} bytes and {tmp_path} has [0-9]+"):
+        snapshots.load(made.id, target)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("size", [-1, "9", None, 1.5, True, [1]])
+def test_a_size_that_is_none(tmp_path, store, target, monkeypatch, size):
+    """A size is a number of bytes."""
+    with planted_as(tmp_path, monkeypatch, [b"x"], size=size) as snapshots:
+        made = snapshots.create(store, about)
+
+    with pytest.raises(SnapshotError, match="is damaged"):
+        snapshots.load(made.id, target)
+
+
+def framed(data):
+    """Return a frame."""
+    return len(data).to_bytes(4, "big") + data
+
+
+@pytest.mark.parametrize("window", [21, 27])
+def test_memory_for_decompression_is_bounded(window):
+    """A stream that asks for a window of 128 MB is none of ours."""
+    parameters = zstandard.ZstdCompressionParameters(window_log=window)
+    packer = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    packed = packer.compress(DATA) + packer.flush()
+    header = {"format": 1, "compression": "zstd", "encryption": None, "size": len(DATA)}
+    lead = sealing._MAGIC + framed(json.dumps(header).encode())
+    content = resealed(lead, [framed(b"{}"), framed(packed)])
+
+    if window == 21:  # as we write
+        assert opened(content, "") == (DATA, {})
+    else:
+        with pytest.raises(SnapshotError, match="is damaged"):
+            opened(content, "")
+
+
+@pytest.mark.parametrize("place", ["header", "details"])
+def test_json_that_is_nested_too_deep(place):
+    """It is damage, and not the end of the process."""
+    deep = b"[" * 60_000
+    lead, frames = frames_of(sealed(b"data", {"key": "", "compress": False}))
+    if place == "header":
+        lead = lead[:8] + framed(deep)
+    else:
+        frames[0] = framed(deep)
+
+    with pytest.raises(SnapshotError, match="is damaged"):
+        opened(resealed(lead, frames), "")
 
 
 # --- ids and retention ------------------------------------------------------------------
