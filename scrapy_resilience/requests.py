@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from math import isfinite, nan
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from scrapy.utils.httpobj import urlparse_cached
@@ -15,12 +15,35 @@ from scrapy_resilience.names import META_ANSWERS_BEFORE, META_DELAY, META_FAILED
 if TYPE_CHECKING:
     from scrapy import Request
 
-__all__ = ["forget_failures", "host_of", "is_robots", "pop_delay", "request_key"]
+__all__ = [
+    "WrongMeta",
+    "forget_failures",
+    "host_of",
+    "is_robots",
+    "pop_delay",
+    "request_key",
+]
 
 logger = logging.getLogger(__name__)
 
 
-def pop_delay(request: Request) -> float:
+_TOLD: Final = 100
+
+
+class WrongMeta:
+    """Tells of each wrong value of a meta key once: a spider gives it to all its requests."""
+
+    def __init__(self) -> None:
+        self._told: set[tuple[str, str]] = set()
+
+    def tell(self, key: str, request: Request, advice: str, value: Any) -> None:
+        what = key, repr(value)
+        if what not in self._told and len(self._told) < _TOLD:
+            self._told.add(what)
+            logger.warning("%s=%r of %s: use %s", key, value, request, advice)
+
+
+def pop_delay(request: Request, wrong: WrongMeta) -> float:
     """The seconds of ``resilience_delay``, which a copy of the request does not inherit."""
     if not request.meta or META_DELAY not in request.meta:
         return 0.0
@@ -31,7 +54,7 @@ def pop_delay(request: Request) -> float:
         delay = nan
     if isfinite(delay) and delay >= 0:
         return delay
-    logger.warning("%s=%r of %s: use seconds, 0 or more", META_DELAY, value, request)
+    wrong.tell(META_DELAY, request, "seconds, 0 or more", value)
     return 0.0
 
 

@@ -39,7 +39,7 @@ from scrapy_resilience.frontier.outputs import Producer, StartOutputs
 from scrapy_resilience.frontier.store import Changes, MemoryStore, Row
 from scrapy_resilience.gates.gatekeeper import Gatekeeper, gatekeeper_of
 from scrapy_resilience.gates.holding import Alarm, Holding
-from scrapy_resilience.requests import forget_failures, pop_delay, request_key
+from scrapy_resilience.requests import WrongMeta, forget_failures, pop_delay, request_key
 from scrapy_resilience.shares import Shares, slot_limit, slot_name
 from scrapy_resilience.starts import Starts
 from scrapy_resilience.stock import check_settings, order_of, take_over
@@ -95,6 +95,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
         self._close_reason: str | None = None
         self._unreadable = False
         self._told = False
+        self._wrong_meta = WrongMeta()
         self._issued: WeakSet[Request] = WeakSet()
         self.starts: Starts | None = None
         """With a job."""
@@ -419,7 +420,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
         self._commit_if_full()
 
     def _delay_of(self, request: Request, lane: str) -> float:
-        delay = pop_delay(request)
+        delay = pop_delay(request, self._wrong_meta)
         if delay and self._gates is not None and self._gates.is_given_up(lane):
             return 0.0  # it was under way when the others were given up
         return delay

@@ -217,6 +217,7 @@ _LAYERS = {
         "exceptions",
         "gates",
         "names",
+        "requests",
         "settings",
         "shares",
         "signals",
