@@ -45,7 +45,8 @@ class Told(TypedDict):
     """Counted as the stat ``resilience/deadletters/<class>``."""
     reason: str
     attempts: NotRequired[int]
-    """How often it was sent: Scrapy's ``retry_times`` and one by default."""
+    """How often it was sent: Scrapy's ``retry_times`` and one by default, without the one where
+    it did not reach the downloader."""
     status: NotRequired[int | None]
     """Of the last response."""
     exception: NotRequired[BaseException | str | None]
@@ -68,6 +69,8 @@ class Letters:
         self._stats: Any = crawler.stats
         self._ledger: Ledger | None = None
         self._noted: WeakSet[Request] = WeakSet()
+        self.sent: WeakSet[Request] | None = None
+        """What has reached the downloader; None while nobody watches that."""
         self.kept: deque[About] = deque(maxlen=_KEPT)
         """Without a job: the newest."""
         self.count = 0
@@ -90,7 +93,10 @@ class Letters:
         if not self._enabled or is_robots(request):
             return
         retries = request.meta.get(SCRAPY_RETRY_TIMES)
-        told.setdefault("attempts", retries + 1 if isinstance(retries, int) else 1)
+        before = retries if isinstance(retries, int) else 0
+        told.setdefault("attempts", before + 1)
+        if self.sent is not None and request not in self.sent:
+            told["attempts"] = before
         told.setdefault("first", request.meta.get(META_FAILED_AT))
         about = _about(request.url, urlparse_cached(request).hostname or "", told)
         if self._ledger is not None:

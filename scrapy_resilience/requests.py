@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from scrapy_resilience.frontier.codec import ValueCodec
 
 __all__ = [
+    "WrongMeta",
     "forget_failures",
     "host_of",
     "is_redirected",
@@ -45,7 +46,23 @@ _OF_THE_RUN: Final = frozenset({"is_start_request", "download_slot"})
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
-def pop_delay(request: Request) -> float:
+_TOLD: Final = 100
+
+
+class WrongMeta:
+    """Tells of each wrong value of a meta key once: a spider gives it to all its requests."""
+
+    def __init__(self) -> None:
+        self._told: set[tuple[str, str]] = set()
+
+    def tell(self, key: str, request: Request, advice: str, value: Any) -> None:
+        what = key, repr(value)
+        if what not in self._told and len(self._told) < _TOLD:
+            self._told.add(what)
+            logger.warning("%s=%r of %s: use %s", key, value, request, advice)
+
+
+def pop_delay(request: Request, wrong: WrongMeta) -> float:
     """The seconds of ``resilience_delay``, which a copy of the request does not inherit."""
     if not request.meta or META_DELAY not in request.meta:
         return 0.0
@@ -56,7 +73,7 @@ def pop_delay(request: Request) -> float:
         delay = nan
     if isfinite(delay) and delay >= 0:
         return delay
-    logger.warning("%s=%r of %s: use seconds, 0 or more", META_DELAY, value, request)
+    wrong.tell(META_DELAY, request, "seconds, 0 or more", value)
     return 0.0
 
 

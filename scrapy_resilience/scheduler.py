@@ -49,7 +49,13 @@ from scrapy_resilience.frontier.outputs import Producer, StartOutputs
 from scrapy_resilience.frontier.store import Changes, MemoryStore, Row
 from scrapy_resilience.gates.gatekeeper import Gatekeeper, gatekeeper_of
 from scrapy_resilience.gates.holding import Alarm, Holding
-from scrapy_resilience.requests import forget_failures, is_redirected, pop_delay, request_key
+from scrapy_resilience.requests import (
+    WrongMeta,
+    forget_failures,
+    is_redirected,
+    pop_delay,
+    request_key,
+)
 from scrapy_resilience.settings import Config
 from scrapy_resilience.shares import Shares, slot_limit, slot_name
 from scrapy_resilience.starts import Starts
@@ -110,6 +116,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
         self._told_of_unsafe = False
         self._incomplete: set[str] = set()
         self._told = False
+        self._wrong_meta = WrongMeta()
         self._issued: WeakSet[Request] = WeakSet()
         self._replacement: tuple[Request, Request] | None = None
         self.starts: Starts | None = None
@@ -491,7 +498,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
         self._commit_if_full()
 
     def _delay_of(self, request: Request, lane: str) -> float:
-        delay = pop_delay(request)
+        delay = pop_delay(request, self._wrong_meta)
         if delay and self._gates is not None and self._gates.is_given_up(lane):
             return 0.0  # it was under way when the others were given up
         return delay

@@ -33,16 +33,21 @@ _DEVELOPMENT: Final[dict[str, Any]] = {
     "retry_concurrency": 3,
 }
 
-_PRODUCTION: Final[dict[str, Any]] = {
+_STAGING: Final[dict[str, Any]] = {
     "snapshot_retention": 20,
     "retry_policy": "production",
     "retry_concurrency": 10,
 }
 
+_PRODUCTION: Final[dict[str, Any]] = {
+    **_STAGING,
+    "snapshot_encryption": True,  # said aloud: without a key there is a warning
+}
+
 PROFILES: Final[dict[str, dict[str, Any]]] = {
     "default": {},
     "production": _PRODUCTION,
-    "staging": _PRODUCTION,
+    "staging": _STAGING,
     "development": _DEVELOPMENT,
     "testing": _DEVELOPMENT,
 }

@@ -24,11 +24,12 @@ class Coverage:
 
     A path is filled when its value is not None and not an empty text or collection; in a
     list, when it is in one of its elements. *fields_of* gives the fields of a value that has
-    some, and None for any other.
+    some, and None for any other. The field *without* is no part of the items: it is left out.
     """
 
-    def __init__(self, fields_of: FieldsOf) -> None:
+    def __init__(self, fields_of: FieldsOf, without: str = "") -> None:
         self._fields_of = fields_of
+        self._without = without
         self.items: Counter[str] = Counter()
         self._filled: dict[str, dict[str, int]] = {}
         self._paths = 0
@@ -54,6 +55,8 @@ class Coverage:
         start = f"{path}." if path else ""
         for name, inner in fields.items():
             below = f"{start}{name}"
+            if below == self._without:
+                continue
             kind = type(inner)
             if kind in _PLAIN:
                 filled = inner is not None and inner != ""

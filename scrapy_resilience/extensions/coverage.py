@@ -31,7 +31,8 @@ class FieldCoverage:
 
     def __init__(self, crawler: Crawler) -> None:
         self.crawler = crawler
-        self.coverage = Coverage(_fields_of)
+        config = Config.from_settings(crawler.settings)
+        self.coverage = Coverage(_fields_of, without=config.confidence_field)
         self._left = _EACH
         crawler.signals.connect(self._item_scraped, signals.item_scraped)
         crawler.signals.connect(self.publish, signals.spider_closed)

@@ -20,6 +20,7 @@ from scrapy_resilience._scrapy import fail_quietly, watch_handlers, watch_schedu
 from scrapy_resilience.checkpoint.job import Job, job_of
 from scrapy_resilience.checkpoint.progress import RUNNING, about, job_id
 from scrapy_resilience.exceptions import ConfigurationError
+from scrapy_resilience.settings import PREFIX
 from scrapy_resilience.snapshots.store import Snapshot, store_of
 
 if TYPE_CHECKING:
@@ -88,7 +89,8 @@ class Snapshots:
         crawler.signals.connect(self._spider_closed, signals.spider_closed)
         if job.config.snapshot_items:
             crawler.signals.connect(self._item_scraped, signals.item_scraped)
-        if job.config.snapshot_encryption and not job.config.encryption_key:
+        asked = crawler.settings.get(f"{PREFIX}SNAPSHOT_ENCRYPTION") is not None
+        if asked and job.config.snapshot_encryption and not job.config.encryption_key:
             logger.warning(
                 "Snapshots are not encrypted: set RESILIENCE_ENCRYPTION_KEY, or "
                 "RESILIENCE_SNAPSHOT_ENCRYPTION=False"

@@ -27,6 +27,7 @@ from scrapy_resilience.gates.domains import ACTIONS, Domains
 from scrapy_resilience.gates.outcomes import Outcomes, can_be_asked_again, is_overloaded
 from scrapy_resilience.gates.probes import Probes
 from scrapy_resilience.gates.trials import RETRIES, Trials, is_of_retries
+from scrapy_resilience.requests import WrongMeta
 from scrapy_resilience.settings import Config
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ class Gatekeeper:
         self._failed_by_proxy: WeakSet[Request] = WeakSet()
         self._stats: Any = crawler.stats
         self._commit_timer: Any = None
+        self._wrong_meta = WrongMeta()
 
     def _make_gates(self) -> Gates:
         requests = self.crawler.settings.getint("CONCURRENT_REQUESTS")
@@ -133,9 +135,7 @@ class Gatekeeper:
         domain, action = self.domain(request), self.open_action(request)
         wanted = request.meta.get(names.META_OPEN_ACTION)
         if wanted and wanted != action:
-            logger.warning(
-                "%s=%r of %s: use hold or fail", names.META_OPEN_ACTION, wanted, request
-            )
+            self._wrong_meta.tell(names.META_OPEN_ACTION, request, "hold or fail", wanted)
         if domain == slot and action == self.domains.action(domain):
             return slot
         return _SEPARATOR.join((slot, domain, action))

@@ -7,9 +7,16 @@ from typing import TYPE_CHECKING, Final
 from scrapy.exceptions import IgnoreRequest
 
 from scrapy_resilience.core.breaker import Outcome
-from scrapy_resilience.core.failures import BLOCKED, CONTENT, THROTTLED
+from scrapy_resilience.core.failures import (
+    BLOCKED,
+    CONTENT,
+    PERMANENT,
+    SUCCESS,
+    THROTTLED,
+)
 from scrapy_resilience.gates.handled import Handled
 from scrapy_resilience.gates.judge import Judge
+from scrapy_resilience.requests import is_robots
 
 if TYPE_CHECKING:
     from scrapy import Request
@@ -43,6 +50,8 @@ class Outcomes:
             self._judged = None  # a response is large
             return last[2]
         verdict = self._judge(result)
+        if verdict.failure_class == PERMANENT and _says_all_is_allowed(request, result):
+            verdict = SUCCESS
         self._judged = request, result, verdict
         return verdict
 
@@ -83,6 +92,11 @@ def _says_nothing(result: Response | Exception) -> bool:
     if isinstance(result, Exception):
         return isinstance(result, IgnoreRequest)
     return "cached" in result.flags
+
+
+def _says_all_is_allowed(request: Request, result: Response | Exception) -> bool:
+    """Whether it is the answer that there is no robots.txt (RFC 9309, section 2.3.1.3)."""
+    return not isinstance(result, Exception) and result.status < _ERROR and is_robots(request)
 
 
 def can_be_asked_again(request: Request, result: Response | Exception) -> bool:

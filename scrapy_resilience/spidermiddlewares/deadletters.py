@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
 
 from scrapy import signals
 from scrapy.downloadermiddlewares import httpcache, offsite, robotstxt
@@ -44,8 +45,11 @@ class DeadLettersMiddleware:
     def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler
         self._letters = letters_of(crawler)
+        self._sent: WeakSet[Request] = WeakSet()
+        self._letters.sent = self._sent
         self._retried = {int(code) for code in crawler.settings.getlist("RETRY_HTTP_CODES")}
         connect = crawler.signals.connect
+        connect(self._reached, signals.request_reached_downloader)
         connect(self._opened, signals.spider_opened)
         connect(self._spider_error, signals.spider_error)
         connect(self._item_error, signals.item_error)
@@ -59,6 +63,9 @@ class DeadLettersMiddleware:
 
     def _opened(self) -> None:
         watch_failures(self._crawler.engine, self._failed)
+
+    def _reached(self, request: Request) -> None:
+        self._sent.add(request)
 
     def _closed(self) -> None:
         count = self._letters.count

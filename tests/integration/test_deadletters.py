@@ -304,3 +304,39 @@ def test_exports(sick):
     assert printed.out == sick.path("letters.csv").read_text()
     assert all(row["url"] in shown.out for row in rows)
     assert list(sick.folder.glob("*.part")) == []
+
+
+def test_what_was_never_sent_has_no_attempt(plain_crawl):
+    """A request that a middleware refuses or breaks was not sent; others were, once."""
+    source = """
+        import scrapy
+        from scrapy.exceptions import IgnoreRequest
+        from shop import Base
+
+        class Fence:
+            def process_request(self, request):
+                if request.url.endswith("refused"):
+                    raise IgnoreRequest("no")
+                if request.url.endswith("broken"):
+                    raise LookupError("no such key")
+            def process_response(self, request, response):
+                if request.url.endswith("banned"):
+                    raise IgnoreRequest("a ban")
+                return response
+
+        class Shop(Base):
+            custom_settings = {
+                "DOWNLOADER_MIDDLEWARES": {"spider.Fence": 500},
+                "RETRY_ENABLED": False,
+            }
+            async def start(self):
+                for name in ("refused", "broken", "banned", "missing"):
+                    yield scrapy.Request(self.start_urls[0] + "?" + name)
+            def parse(self, response):
+                raise RuntimeError("callback")
+    """
+    job = plain_crawl(source)
+    job.run()
+
+    attempts = {row["url"].rpartition("?")[2]: row["attempts"] for row in letters(job)}
+    assert attempts == {"refused": 0, "broken": 0, "banned": 1, "missing": 1}

@@ -288,3 +288,15 @@ def test_a_refused_robots_txt_is_asked_for_later(tmp_path):
 
     assert (run.code, run.reason) == (0, "finished")
     assert asked == ["/robots.txt"]
+
+
+def test_a_missing_robots_txt_is_no_failure(tmp_path):
+    """That there is none is an answer: no failure is counted, nothing is given up."""
+    with serving(lambda _host, path, _: 404 if path == "/robots.txt" else 200) as web:
+        job = crawl(tmp_path, web, ROBOTSTXT_OBEY=True, URLS=web.urls("a.test", 4))
+        run = job.finish()
+
+    assert web.times("a.test", "/robots.txt")
+    found = [name for name in run.stats if name.startswith(("resilience/failures", "retry/"))]
+    assert found == []
+    assert "resilience/incomplete" not in run.stats

@@ -274,14 +274,26 @@ def test_running_time_adds_up(plain_crawl):
     assert running > second.progress["running_seconds"]
 
 
-def test_one_warning_without_a_key(plain_crawl):
-    """Who asks for encryption and gives no key is told once."""
-    job = plain_crawl(SHOP)
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({}, 0),
+        ({"RESILIENCE_SNAPSHOT_ENCRYPTION": True}, 1),
+        ({"RESILIENCE_SNAPSHOT_ENCRYPTION": False}, 0),
+        ({"RESILIENCE_PROFILE": "production"}, 1),
+        ({"RESILIENCE_PROFILE": "development"}, 0),
+        ({"RESILIENCE_PROFILE": "production", "RESILIENCE_SNAPSHOT_ENCRYPTION": False}, 0),
+    ],
+)
+def test_one_warning_without_a_key(plain_crawl, settings, told):
+    """Who asks for encryption, in words or by the profile, and gives no key is told once."""
+    job = plain_crawl(SHOP, **settings)
     without = job.finish()
     shutil.rmtree(job.job)
     sealed = job.finish(env=KEY)
 
-    assert without.log.count("Snapshots are not encrypted") == 1
+    assert without.log.count("Snapshots are not encrypted") == told
+    assert without.log.count(" WARNING: ") == told
     assert "not encrypted" not in sealed.log
     assert "horse" not in sealed.log
 

@@ -220,6 +220,7 @@ _LAYERS = {
         "exceptions",
         "gates",
         "names",
+        "requests",
         "settings",
         "shares",
         "signals",

@@ -124,3 +124,17 @@ def test_the_stats():
     crawler.signals.send_catch_log(signals.spider_closed, spider=None, reason="finished")
     assert crawler.stats.get_value("resilience/coverage/dict/name") == 0
     assert extension.coverage.items == {"Product": 100, "dict": 1}
+
+
+def test_our_own_field_is_left_out():
+    """The confidence that we write into items is no field of theirs."""
+    crawler = get_crawler(Spider, {"RESILIENCE_CONFIDENCE_FIELD": "confidence"})
+    made = FieldCoverage.from_crawler(crawler)
+    item = {"sku": 1, "confidence": {"overall": 1.0}, "offer": {"confidence": 0.5}}
+    crawler.signals.send_catch_log(signals.item_scraped, item=item)
+
+    assert [path for _, path, _ in made.coverage.shares()] == [
+        "sku",
+        "offer.confidence",
+        "offer",
+    ]
