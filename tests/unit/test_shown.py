@@ -7,6 +7,7 @@ import ast
 import json
 import logging
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from snapshot_samples import make_store, snapshots_of
 
 import scrapy_resilience
 from scrapy_resilience._log import get_logger
+from scrapy_resilience.checkpoint.feeds import FeedRecord
 from scrapy_resilience.checkpoint.layout import DAMAGED, GATES, LOCK
 from scrapy_resilience.checkpoint.lock import FileLock
 from scrapy_resilience.checkpoint.progress import about
@@ -120,7 +122,8 @@ def evil_job(tmp_path):
         )
         for n, kind in enumerate((*KINDS, EVIL), 1)
     ]
-    state = gates.changed()
+    feed = FeedRecord(EVIL, EVIL, EVIL, 0, existed=False, overwrite=False, batch_id=1)
+    state = {**gates.changed(), feed.name: ValueCodec().encode(asdict(feed))}
     path = make_store(folder, spider=EVIL, state=state, reason=EVIL, last_checkpoint=EVIL)
     with closing(SQLiteStore(path)) as store:
         store.commit(Changes(letters=letters))
@@ -150,6 +153,8 @@ COMMANDS = [
     ("breakers", JOB, "open", EVIL),
     ("breakers", JOB, "reset", EVIL),
     ("replay", JOB),
+    ("feeds", JOB),
+    ("feeds", JOB, "forget", EVIL),
     ("config",),
     ("selectors", "list"),
 ]
@@ -160,6 +165,8 @@ REFUSED = [
     ("restore", JOB, "--from", f"nowhere://me:{SECRET}@h/{EVIL}"),
     ("breakers", JOB, EVIL, "x"),
     ("breakers", JOB, "reset", f"another {EVIL}"),
+    ("feeds", JOB, "forget", f"another {EVIL}"),
+    ("feeds", JOB, "relink", EVIL, f"another {EVIL}"),
     ("selectors", "show", EVIL),
     ("selectors", "add", EVIL),
 ]
@@ -194,7 +201,7 @@ def test_each_command_was_run():
     named = {part.split()[0] for part in Command().syntax().split("|")}
     assert {"status", "restore", "config", "selectors"} <= named
     assert {args[0] for args in COMMANDS} >= named - {
-        "show", "test", "diff", "add", "rollback", "reset"
+        "show", "test", "diff", "add", "rollback", "reset", "relink"
     }  # fmt: skip
 
 
