@@ -161,7 +161,7 @@ def _ends_one(word: str, forms: _Forms) -> bool:
 
 def _before(name: str, forms: _Forms) -> _Split | None:
     """Take off a form before a name, as Russian and Indonesian companies have it."""
-    if quoted := _QUOTED.fullmatch(name):  # JSC "ER-Telecom Holding"
+    if name[-1] in _QUOTES and (quoted := _QUOTED.fullmatch(name)):  # JSC "ER-Telecom Holding"
         first, rest = quoted[1].strip(_EDGES), quoted[2].strip(_EDGES)
         if _is_form(first, forms) and _has_name(rest):
             return _Split(rest, first, leads=True)

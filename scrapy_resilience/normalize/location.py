@@ -66,18 +66,20 @@ _AREA: Final = re.compile(
     re.IGNORECASE,
 )
 """What is no city, though it stands before a state or a country."""
+_DIGIT: Final = re.compile(r"\d")
 _POSTAL: Final = re.compile(
-    r"\b(?:[A-Z]{1,2}-)?\d{4,6}(?:-\d{3,4})?\b(?:\s[A-Z]{2}$)?"  # 10115, 62701-1234, 1012 AB
+    r"\b(?:[A-Z]{1,2}-)?\d{4,6}(?:-\d{3,4})?\b"  # 10115, 62701-1234
+    r"(?:\s[A-Z]{2}(?=\s*(?:$|[,;|/)])))?"  # 1012 AB
     r"|\b[A-Z]{1,2}\d[A-Z\d]?\s?\d[A-Z]{2}\b"  # SW1A 1AA
     r"|\b[A-Z]\d[A-Z]\s?\d[A-Z]\d\b"  # M5V 2T6
 )
 _NO_PLACE: Final = re.compile(
-    r"(?:\b(?:and|or|und|oder|et|ou)\s+)?"
     r"\b(?:remote|hybrid|on-?site|anywhere|worldwide|global|location:?|headquarters|hq"
     r"|asia(?:[\s-]pacific)?|apac|emea|mena)(?:\s+(?:in|from))?\b"
     r"|\b[гм]\.\s?(?=[а-яёґєії])",  # "city of" in Russian and Ukrainian
     re.IGNORECASE,
 )
+_DANGLING: Final = re.compile(r"\s(?:and|or|und|oder|et|ou)\s*$|^\s*(?:and|or)\s")
 _CONTINENTS: Final = frozenset(
     ("africa", "antarctica", "asia", "europe", "north america", "south america", "oceania",
      "latin america", "middle east", "eu", "dach", "benelux", "earth", "world")
@@ -133,8 +135,7 @@ def normalize_location(text: str, *, region: str | None = None) -> dict[str, Any
     *region*, an ISO 3166-1 code. A city that is not in the table is kept as it is written
     when its state or country is known. None for a text with two places (``"London / Paris"``).
     """
-    line = _NO_PLACE.sub(" ", plain(_FOOTNOTE.sub("", text[:_LONGEST])))
-    line = _BRACKETED.sub(_whole_country, line)
+    line = _without_remarks(plain(text[:_LONGEST]))
     near = region.strip().upper() if region else None
     parts = _parts(line)
     if any(map(_has_two, parts)):
@@ -148,13 +149,23 @@ def normalize_location(text: str, *, region: str | None = None) -> dict[str, Any
     best = readings[0]
     if any(_is_elsewhere(part, best) for part in parts[: len(parts) - best.parts]):
         return None
-    if best.city in parts and not _is_name(
-        best.city, best.country
-    ):  # Metlakatla then Istanbul, Turkey
+    if best.city in parts and not _is_name(best.city, best.country):
         return None
     if not (best.parts or best.near) and _is_strange(parts):  # Paris, Narnia
         return {"city": best.city, "state": None, "country": None, "ambiguous": True}
     return _merged(readings)
+
+
+def _without_remarks(line: str) -> str:
+    """A line without footnotes, *remote* and the like, and with countries in one piece."""
+    if "[" in line:
+        line = _FOOTNOTE.sub("", line)
+    line, count = _NO_PLACE.subn(" ", line)
+    if count:
+        line = _DANGLING.sub("", line)
+    if "(" in line or " - " in line or "–" in line:
+        line = _BRACKETED.sub(_whole_country, line)
+    return line
 
 
 def _whole_country(found: re.Match[str]) -> str:
@@ -253,9 +264,12 @@ def _parts(line: str) -> list[str]:
     if "(" in line and _is_known(line):  # Frankfurt (Oder)
         return [line.strip()]
     found: list[str] = []
-    line = _INITIALS.sub(lambda initials: initials[0].replace(".", ""), line)
+    if "." in line:
+        line = _INITIALS.sub(lambda initials: initials[0].replace(".", ""), line)
+    if _DIGIT.search(line):
+        line = _POSTAL.sub(" ", line)
     for part in _BETWEEN.split(line)[-_MOST_PARTS:]:
-        bare = " ".join(_POSTAL.sub(" ", part).split()).strip(" .:-")
+        bare = " ".join(part.split()).strip(" .:-")
         if any(map(str.isalnum, bare)):
             found += _words(bare) if bare < _EAST_ASIA else _joined(bare)
     found = _without_streets(found)
@@ -268,6 +282,8 @@ def _parts(line: str) -> list[str]:
 
 def _without_streets(parts: list[str]) -> list[str]:
     """Leave out streets and floors, if something else is there."""
+    if len(parts) < 2:
+        return parts
     return [part for part in parts if _is_known(part) or not _STREET.search(part)] or parts
 
 
