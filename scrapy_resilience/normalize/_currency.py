@@ -186,7 +186,7 @@ class Symbols(NamedTuple):
 
     def ends(self, text: str) -> str | None:
         """The symbol that *text* ends with, whole words only."""
-        found = _COMPOUND_BEFORE.search(text) if text[-1:] in _SIGNS else None
+        found = _COMPOUND_BEFORE.search(text) if text[-2:-1].isupper() else None
         if found and (found[0] in self.meanings or not _is_label(found[0])):
             return found[0]
         for length in self.by_last.get(text[-1:], ()):

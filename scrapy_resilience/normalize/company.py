@@ -228,9 +228,12 @@ def _with_bare(keys: Iterable[str]) -> frozenset[str]:
 
 def _unquoted(name: str) -> _Split | None:
     """Take the quotes off a name that has a form, as Russian companies have them."""
+    if name[0] not in _QUOTES or name[-1] not in _QUOTES:
+        return None
     inner = name.strip(_QUOTES + _EDGES)
-    quoted = name[0] in _QUOTES and name[-1] in _QUOTES and not set(_QUOTES).intersection(inner)
-    return _Split(inner, "", leads=False) if quoted and _has_name(inner) else None
+    if not _has_name(inner) or not set(_QUOTES).isdisjoint(inner):
+        return None
+    return _Split(inner, "", leads=False)
 
 
 @cache
