@@ -9,7 +9,8 @@ counted once:
 - wrong: another value, and nothing that says so
 
 price-parser gives the symbol as it stands in the text, so of its results the amount alone
-counts, and any symbol is taken for right. What they cost is in `benchmarks.normalize_cost`.
+counts, and any symbol is taken for right. The kinds of texts of which one reading is wrong are
+in `benchmarks.normalize_kinds`; what all cost is in `benchmarks.normalize_cost`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 import dateparser
 from price_parser import Price
 
-from benchmarks import cldr, normalize_cost
+from benchmarks import cldr, normalize_cost, normalize_kinds
 from benchmarks.normalize_places import COMPANIES, PHONES, SETS
 from benchmarks.report import Outcome
 from scrapy_resilience.normalize import normalize_date, normalize_price
@@ -32,6 +33,12 @@ __all__ = ["run"]
 
 _RIGHT, _INCOMPLETE, _REFUSED, _WRONG = "right", "incomplete", "refused", "wrong"
 _KINDS: Final = {True: _RIGHT, None: _REFUSED, False: _WRONG}
+_BECAME: Final = {
+    normalize_kinds.RIGHT: _RIGHT,
+    normalize_kinds.AMBIGUOUS: _INCOMPLETE,
+    normalize_kinds.NONE: _REFUSED,
+    normalize_kinds.WRONG: _WRONG,
+}
 _LEAST: Final = {PHONES: 1.0, COMPANIES: 0.95}
 """The share that must be right."""
 
@@ -42,6 +49,7 @@ def run(options: Options) -> Outcome:
     _prices(outcome)
     _dates(outcome)
     _others(outcome)
+    _kinds(outcome)
     normalize_cost.measure(outcome, options.of(20, 3))
     return outcome
 
@@ -108,6 +116,17 @@ def _others(outcome: Outcome) -> None:
         if name in _LEAST:
             share, least = found[_RIGHT] / found.total(), _LEAST[name]
             outcome.bar(f"{name}, at least {least:.0%}", f"{share:.2%}", met=share >= least)
+
+
+def _kinds(outcome: Outcome) -> None:
+    """Texts in which a value can be silently wrong: none of them may be."""
+    total: Counter[str] = Counter()
+    for name, kind in normalize_kinds.KINDS.items():
+        found = Counter(_BECAME[made.became] for made in kind.texts())
+        _count(outcome, name, found)
+        total += found
+    text = f"{total.total():,} texts of all kinds, silently wrong, none"
+    outcome.bar(text, str(total[_WRONG]), met=not total[_WRONG])
 
 
 def _count(outcome: Outcome, name: str, found: Counter[str]) -> None:

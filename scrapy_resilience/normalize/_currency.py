@@ -150,13 +150,13 @@ class Symbols(NamedTuple):
 
     def meaning(self, symbol: str) -> Meaning:
         """What a symbol means, or several with a tab between them, or ``XYZ$``."""
+        if "\t" in symbol:
+            first, _, other = symbol.rpartition("\t")
+            one = self.meaning(first)
+            both = one.beside(self.meaning(other))
+            return one if both.clash and len(other) == 1 and other.isalpha() else both  # $12 L
         found = self.meanings.get(symbol)
-        if found is None and "\t" in symbol:
-            one, other = symbol.split("\t")
-            found = self.meaning(one).beside(self.meaning(other))
-            if found.clash and len(other) == 1 and other.isalpha():  # $12 L: a size
-                found = self.meaning(one)
-        elif found is None and symbol[-1] in _SIGNS and len(symbol) > 2:
+        if found is None and symbol[-1] in _SIGNS and len(symbol) > 2:
             sign = self.meanings[symbol[-1]]
             codes = [code for code in sign.all if code.startswith(symbol[:2])]
             codes = [] if symbol[:-1] in _NOT_CURRENT else codes
@@ -165,6 +165,8 @@ class Symbols(NamedTuple):
 
     def second(self, text: str, *, before: bool) -> str | None:
         """The code or sign that *text* ends or begins with, beside another."""
+        if not text or text.isspace():
+            return None
         symbol = self.ends(text) if before else self.begins(text)
         if symbol and _is_plain(symbol):
             return symbol
@@ -175,6 +177,8 @@ class Symbols(NamedTuple):
 
         In small letters, which mean nothing, so the two contradict each other.
         """
+        if not text[-1 if before else 0 :][:1].isupper():
+            return None
         found = (_CODE_BEFORE if before else _CODE_BEHIND).search(text)
         if found and (found[0] in _NOT_CURRENT or (before and found[0] in ENGLISH)):
             return found[0].lower()
@@ -182,7 +186,7 @@ class Symbols(NamedTuple):
 
     def ends(self, text: str) -> str | None:
         """The symbol that *text* ends with, whole words only."""
-        found = _COMPOUND_BEFORE.search(text) if text[-1:] in _SIGNS else None
+        found = _COMPOUND_BEFORE.search(text) if text[-2:-1].isupper() else None
         if found and (found[0] in self.meanings or not _is_label(found[0])):
             return found[0]
         for length in self.by_last.get(text[-1:], ()):
@@ -195,7 +199,8 @@ class Symbols(NamedTuple):
 
     def begins(self, text: str) -> str | None:
         """The symbol that *text* begins with, whole words only."""
-        if (found := _COMPOUND_BEHIND.match(text)) and found[0] not in self.meanings:
+        found = _COMPOUND_BEHIND.match(text) if text else None
+        if found and found[0] not in self.meanings:
             return None if found[0][:-1] in self.meanings else found[0]
         for length in self.by_first.get(text[:1], ()):
             symbol = text[:length]

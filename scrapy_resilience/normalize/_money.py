@@ -184,8 +184,7 @@ class Reader:
             code = yen_or_yuan(self.text)
         table = cldr()
         digits = table["digits"].get(code, 2)
-        homes = {table["decimals"].get(one) for one in ({code} if code else meaning.all)}
-        home = homes.pop() if len(homes) == 1 else None  # all that kr means have a comma
+        home = table["decimals"].get(code) if code else _home_of(meaning)
         if len(token) > _LONGEST or meaning.clash:
             return None, code
         amount = read_number(token, self.decimal_sign, digits, home)
@@ -221,7 +220,7 @@ class Reader:
         unit = floor and before.strip() == "/" and (not suffix or _is_unit(suffix))  # 100 g
         if power is None or cents or unit:
             return None
-        if suffix and not prefix:
+        if suffix and before and not prefix:
             prefix = self.known.odd_code(before.rstrip(), before=True)
         symbol = f"{prefix}\t{suffix}" if prefix and suffix else prefix or suffix
         return Number(token, start - left, end, symbol, power, negative)
@@ -284,6 +283,12 @@ class Reader:
         text = left.lstrip(" (")
         code = self.known.second(text, before=False)
         return None if code is None or (more and not text[len(code) :].strip()) else code
+
+
+def _home_of(meaning: Meaning) -> str | None:
+    """The decimal sign of all that a symbol means: a comma for ``kr``."""
+    homes = {cldr()["decimals"].get(code) for code in meaning.all}
+    return homes.pop() if len(homes) == 1 else None
 
 
 def _is_unit(symbol: str) -> bool:

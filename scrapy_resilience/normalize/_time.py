@@ -97,6 +97,7 @@ class _Part(NamedTuple):
 
 _AM, _PM = 0xFFF, 0xFFF000
 _ENGLISH: Final = {"am": _AM, "pm": _PM}
+_HALF: Final = re.compile(r" ?([ap])\.? ?m\b\.?", re.IGNORECASE)
 _NOON: Final = 12
 _EAST_ASIA: Final = "\u2e80"
 _MARKS: Final = re.compile(r"[\s.'’‘ʼ/-]+")
@@ -119,18 +120,29 @@ def _without_part(
     before: str, after: str, languages: Sequence[str]
 ) -> tuple[str, str, _Part | None]:
     """The text around a time without the words for the part of the day, and their hours."""
+    part: _Part | None = None
+    if english := _HALF.match(after):
+        part = _Part("am", _AM) if english[1] in "aA" else _Part("pm", _PM)
+        return _before_of(before, after[english.end() :], part, languages)
     neutral = False
-    if (word := _first_word(after)) and _is_neutral(word, languages):
+    if after and (word := _first_word(after)) and _is_neutral(word, languages):
         after = after[after.index(word) + len(word) :].removeprefix(".")
         neutral = True
-    part = None
-    if behind := _WORDS_BEHIND.match(after):
+    if after and (behind := _WORDS_BEHIND.match(after)):
         for words in _beginnings(behind[1]):
             if found := _part(words, languages, sure=not neutral):
                 part, after = found, after[behind.start(1) + len(words) :].removeprefix(")")
                 break
+    return _before_of(before, after, part, languages)
+
+
+def _before_of(
+    before: str, after: str, part: _Part | None, languages: Sequence[str]
+) -> tuple[str, str, _Part | None]:
+    """The same for the words before a time."""
     before = _without_neutral(before, languages)
-    if in_front := _WORDS_BEFORE.search(before):
+    in_front = None if before.rstrip(" ,")[-1:].isdigit() else _WORDS_BEFORE.search(before)
+    if in_front:
         for words in _ends(in_front[1]):
             if _is_preposition(words, languages):
                 break

@@ -161,7 +161,7 @@ def _ends_one(word: str, forms: _Forms) -> bool:
 
 def _before(name: str, forms: _Forms) -> _Split | None:
     """Take off a form before a name, as Russian and Indonesian companies have it."""
-    if quoted := _QUOTED.fullmatch(name):  # JSC "ER-Telecom Holding"
+    if name[-1] in _QUOTES and (quoted := _QUOTED.fullmatch(name)):  # JSC "ER-Telecom Holding"
         first, rest = quoted[1].strip(_EDGES), quoted[2].strip(_EDGES)
         if _is_form(first, forms) and _has_name(rest):
             return _Split(rest, first, leads=True)
@@ -228,9 +228,12 @@ def _with_bare(keys: Iterable[str]) -> frozenset[str]:
 
 def _unquoted(name: str) -> _Split | None:
     """Take the quotes off a name that has a form, as Russian companies have them."""
+    if name[0] not in _QUOTES or name[-1] not in _QUOTES:
+        return None
     inner = name.strip(_QUOTES + _EDGES)
-    quoted = name[0] in _QUOTES and name[-1] in _QUOTES and not set(_QUOTES).intersection(inner)
-    return _Split(inner, "", leads=False) if quoted and _has_name(inner) else None
+    if not _has_name(inner) or not set(_QUOTES).isdisjoint(inner):
+        return None
+    return _Split(inner, "", leads=False)
 
 
 @cache

@@ -246,8 +246,10 @@ def _ago(text: str, hints: Hints) -> Distance | None:
         days = timedelta(days=word.lower() == "yesterday")
         return Distance(0, days, days=word.lower() != "just now")
     return measured(
-        (number.strip() if number[0].isdigit() else "1", _UNITS[unit.lower()])
-        for number, unit in _QUANTITY.findall(found[1])
+        [
+            (number.strip() if number[0].isdigit() else "1", _UNITS[unit.lower()])
+            for number, unit in _QUANTITY.findall(found[1])
+        ]
     )
 
 

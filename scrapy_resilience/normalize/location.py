@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from scrapy_resilience.normalize._address import (
+    WITH_CODES,
+    cities_of,
+    has_codes,
+    has_two,
+    is_area,
+    is_known,
+    is_name,
+    is_strange,
+    pieces,
+    without_remarks,
+    without_streets,
+)
 from scrapy_resilience.normalize._common import normalizer, plain
 from scrapy_resilience.normalize._places import CACHED, fold, groups, meanings, of_code
 
@@ -21,7 +33,6 @@ _LONGEST: Final = 200
 
 _MOST_PARTS: Final = 6
 _MOST_WORDS: Final = 6
-_MOST_CITIES: Final = 8
 _STATE_SIZE: Final = 20
 """A state goes before a city of its name that has less than half a million people: 2**19."""
 
@@ -33,60 +44,7 @@ _DISTRICT: Final = 4
 """So much smaller, as a power of two, is a part of the city beside it: one of a name that the
 city's state has, and any."""
 
-_WITH_CODES: Final = frozenset({"US", "CA", "AU", "BR", "IN", "IT", "MX"})
-"""Countries whose addresses have the codes of states."""
 _CITY_STATES: Final = frozenset({"GI", "HK", "MC", "MO", "SG", "VA"})
-
-_EAST_ASIA: Final = "\u2e80"
-"""From here on texts have no spaces between words, and the country stands first."""
-_LONGEST_NAME: Final = 12
-_BETWEEN: Final = re.compile(r"[,;|/()\[\]·•،、\n]|\s[-–—]\s")
-_FOOTNOTE: Final = re.compile(r"\[(?:\w{1,3}|note \w+|citation needed)\]", re.IGNORECASE)
-_BRACKETED: Final = re.compile(r"([^,;|/()\n]+?)(?:\s*\(([^()]*)\)|\s[-–—]\s([^,;|/()\n]+))")
-_OF_ONE_NAME: Final = frozenset(
-    "de del di da dos das la le les los el sur sous am an der dem den ob im bei upon under op"
-    " aan nad".split()
-)
-"""Words within the name of one city: ``Stratford upon Avon``."""
-_IN_NAMES: Final = _OF_ONE_NAME | frozenset(
-    "on in next the of by at à au aux d' l' unter vor zu zum zur auf a d na over".split()
-)
-_PORTUGUESE: Final = frozenset({"AO", "BR", "CV", "MZ", "PT", "ST"})
-"""Where *do* is in names; in Poland it stands between two."""
-"""Small words that names of towns have, besides: those that only join places are others."""
-_MOST_TOKENS: Final = 12
-_STREET: Final = re.compile(
-    r"^(?:no\.? ?)?\d+\S*\s|\b(?:street|avenue|ave|road|rd|boulevard|blvd|lane|drive|suite"
-    r"|floor|building|straße|strasse|str|rue|calle|piazza|plaza|platz|allee|ulica|ul)\b\.?|\bst\.?$",
-    re.IGNORECASE,
-)
-_AREA: Final = re.compile(
-    r"\b(?:county|parish|borough|province|provincia|prefecture|department|governorate|oblast"
-    r"|district|region|departamento|landkreis|kreis|powiat|județ|megye)\b",
-    re.IGNORECASE,
-)
-"""What is no city, though it stands before a state or a country."""
-_POSTAL: Final = re.compile(
-    r"\b(?:[A-Z]{1,2}-)?\d{4,6}(?:-\d{3,4})?\b(?:\s[A-Z]{2}$)?"  # 10115, 62701-1234, 1012 AB
-    r"|\b[A-Z]{1,2}\d[A-Z\d]?\s?\d[A-Z]{2}\b"  # SW1A 1AA
-    r"|\b[A-Z]\d[A-Z]\s?\d[A-Z]\d\b"  # M5V 2T6
-)
-_NO_PLACE: Final = re.compile(
-    r"(?:\b(?:and|or|und|oder|et|ou)\s+)?"
-    r"\b(?:remote|hybrid|on-?site|anywhere|worldwide|global|location:?|headquarters|hq"
-    r"|asia(?:[\s-]pacific)?|apac|emea|mena)(?:\s+(?:in|from))?\b"
-    r"|\b[гм]\.\s?(?=[а-яёґєії])",  # "city of" in Russian and Ukrainian
-    re.IGNORECASE,
-)
-_CONTINENTS: Final = frozenset(
-    ("africa", "antarctica", "asia", "europe", "north america", "south america", "oceania",
-     "latin america", "middle east", "eu", "dach", "benelux", "earth", "world")
-)  # fmt: skip
-_INITIALS: Final = re.compile(r"\b(?:[A-Z]\.){2,}")
-_AROUND: Final = re.compile(
-    r"^(?:greater|metro|downtown|city of)\s+|\s+(?:metropolitan\s+|metro\s+)?area$",
-    re.IGNORECASE,
-)
 
 
 class _Area(NamedTuple):
@@ -133,89 +91,30 @@ def normalize_location(text: str, *, region: str | None = None) -> dict[str, Any
     *region*, an ISO 3166-1 code. A city that is not in the table is kept as it is written
     when its state or country is known. None for a text with two places (``"London / Paris"``).
     """
-    line = _NO_PLACE.sub(" ", plain(_FOOTNOTE.sub("", text[:_LONGEST])))
-    line = _BRACKETED.sub(_whole_country, line)
+    line = without_remarks(plain(text[:_LONGEST]))
     near = region.strip().upper() if region else None
     parts = _parts(line)
-    if any(map(_has_two, parts)):
+    if any(map(has_two, parts)):
         return None
     readings = list(_readings(parts))
     if not readings:
         return None
     if near:
         readings = [each._replace(near=each.country == near) for each in readings]
-    readings.sort(key=lambda each: (each.rank, each.size), reverse=True)
+    readings.sort(key=lambda each: (each.level, each.near, each.parts, each.size), reverse=True)
     best = readings[0]
     if any(_is_elsewhere(part, best) for part in parts[: len(parts) - best.parts]):
         return None
-    if best.city in parts and not _is_name(
-        best.city, best.country
-    ):  # Metlakatla then Istanbul, Turkey
+    if best.city in parts and not is_name(best.city, best.country):
         return None
-    if not (best.parts or best.near) and _is_strange(parts):  # Paris, Narnia
+    if not (best.parts or best.near) and is_strange(parts):  # Paris, Narnia
         return {"city": best.city, "state": None, "country": None, "ambiguous": True}
     return _merged(readings)
 
 
-def _whole_country(found: re.Match[str]) -> str:
-    """``Congo (Kinshasa)``, ``Congo - Kinshasa``, ``Korea (South)``: one country each."""
-    more = found[2] or found[3]
-    for name in (f"{found[1]} {more}", f"{more} {found[1]}"):
-        if meanings(fold(name)).countries:
-            return " " + name
-    return found[0]
-
-
-def _is_name(city: str, country: str) -> bool:
-    """Whether a town may be called so: no signs and no small words that names don't have."""
-    words = city.split()
-    if len(words) < 3 or city == city.casefold() or _is_known(city):
-        return True
-    return all(
-        word in _IN_NAMES
-        or (word == "do" and country in _PORTUGUESE)
-        or (any(map(str.isalnum, word)) and not word.islower())
-        for word in words
-    )
-
-
-def _is_strange(parts: list[str]) -> bool:
-    """Whether the last of several parts may be a country or a state that nobody knows."""
-    last = parts[-1]
-    return (
-        len(parts) > 1
-        and any(map(str.isalpha, last))
-        and not _is_known(last)
-        and fold(last) not in _CONTINENTS
-    )
-
-
-def _has_two(part: str) -> bool:
-    """Whether a part begins and ends with places, and has something between them.
-
-    ``CA to Fresno``, whatever the word is that joins them.
-    """
-    words = part.split()
-    if not 2 < len(words) <= _MOST_TOKENS or _is_known(part):
-        return False
-    heads = [at for at in range(1, min(len(words) - 1, 4)) if _is_place(words[:at])]
-    tails = [at for at in range(1, min(len(words) - 1, 4)) if _is_place(words[-at:])]
-    return any(
-        head + tail < len(words)
-        and not _OF_ONE_NAME.issuperset(words[head : len(words) - tail])
-        for head in heads
-        for tail in tails
-    )
-
-
-def _is_place(words: list[str]) -> bool:
-    name = " ".join(words)
-    return any(map(str.isalnum, name)) and (len(name) > 2 or name.isupper()) and _is_known(name)
-
-
 def _is_elsewhere(part: str, best: _Reading) -> bool:
     """Whether a part is a place that neither is, has nor is in what *best* says."""
-    found, cities = meanings(fold(part)), _cities(part)
+    found, cities = meanings(fold(part)), cities_of(part)
     if not (found.countries or found.states or cities) or _is_area(
         found, best, alone=not cities
     ):
@@ -249,16 +148,13 @@ def _is_within(city: City, best: _Reading) -> bool:
 
 
 def _parts(line: str) -> list[str]:
-    """Cut an address into its parts, the most general last, without postal codes."""
-    if "(" in line and _is_known(line):  # Frankfurt (Oder)
+    """Cut an address into its parts, the most general last."""
+    if "(" in line and is_known(line):  # Frankfurt (Oder)
         return [line.strip()]
     found: list[str] = []
-    line = _INITIALS.sub(lambda initials: initials[0].replace(".", ""), line)
-    for part in _BETWEEN.split(line)[-_MOST_PARTS:]:
-        bare = " ".join(_POSTAL.sub(" ", part).split()).strip(" .:-")
-        if any(map(str.isalnum, bare)):
-            found += _words(bare) if bare < _EAST_ASIA else _joined(bare)
-    found = _without_streets(found)
+    for part in pieces(line)[-_MOST_PARTS:]:
+        found += _words(part)
+    found = without_streets(found)
     if found and fold(found[-1]) == "the":  # Bahamas, The
         found.pop()
     if len(found) > 1 and meanings(fold(f"{found[-1]} {found[-2]}")).countries:
@@ -266,66 +162,36 @@ def _parts(line: str) -> list[str]:
     return found
 
 
-def _without_streets(parts: list[str]) -> list[str]:
-    """Leave out streets and floors, if something else is there."""
-    return [part for part in parts if _is_known(part) or not _STREET.search(part)] or parts
-
-
-def _joined(part: str) -> list[str]:
-    """Return what is known of ``上海市浦东新区``, where the most general comes first.
-
-    And the city that it ends with, where that is in another state: ``東京から大阪``.
-    """
-    ends = range(min(len(part), _LONGEST_NAME), 1, -1)
-    first = next((part[:end] for end in ends if _is_known(part[:end])), part)
-    rest = part[len(first) :].removesuffix("まで").removesuffix("市")
-    found = meanings(fold(first))
-    areas = {(state.country, state.group) for state in found.states}
-    areas |= {(city.country, city.group) for city in found.cities}
-    for start in range(len(rest) - 1) if areas else ():
-        if any((city.country, city.group) not in areas for city in _cities(rest[start:])):
-            return [rest[start:], first]
-    return [first]
-
-
-def _words(part: str) -> list[str]:
+@lru_cache(CACHED)
+def _words(part: str) -> tuple[str, ...]:
     """Cut ``New York NY`` and ``Paris France``, where no comma does."""
     words = part.split()
-    if not 1 < len(words) <= _MOST_WORDS or _is_known(part):
-        return [part]
+    if not 1 < len(words) <= _MOST_WORDS or is_known(part):
+        return (part,)
     for count in range(1, min(len(words), 4)):
         head, tail = " ".join(words[:-count]), " ".join(words[-count:])
         found = meanings(fold(tail))
         if (
             found.countries
             or found.states
-            or (tail.isupper() and _codes(tail))
+            or (tail.isupper() and has_codes(tail))
             or (part.islower() and count == 1 and _has_city(tail, head))
         ):
             before = _words(head)
             if any(reading.level > 0 for reading in _readings([*before, tail])):
-                return [*before, tail]
-    return [part]
+                return (*before, tail)
+    return (part,)
 
 
 def _has_city(code: str, name: str) -> bool:
     """Whether a state with this code has the city: ``austin tx``, all in small letters."""
     states = of_code(code).states
     return any(
-        _is_in(city, state) for state in states if _is_written(state) for city in _cities(name)
+        _is_in(city, state)
+        for state in states
+        if _is_written(state)
+        for city in cities_of(name)
     )
-
-
-def _is_known(part: str) -> bool:
-    found = meanings(fold(part))
-    return bool(found.countries or found.states or found.cities) or (
-        part.isupper() and _codes(part)
-    )
-
-
-def _codes(part: str) -> bool:
-    found = of_code(part.casefold())
-    return bool(found.countries) or any(state.country in _WITH_CODES for state in found.states)
 
 
 def _readings(parts: list[str]) -> Iterator[_Reading]:
@@ -341,14 +207,14 @@ def _readings(parts: list[str]) -> Iterator[_Reading]:
             found = found or reading.level > 0
             yield reading
     for part in parts if not found else ():
-        for city in _called(part, _cities(part)):
+        for city in _called(part, cities_of(part)):
             yield _of_city(city, level=0)
 
 
 def _alone(part: str) -> Iterator[_Reading]:
     """Yield what one name or code can be."""
     found = meanings(fold(part))
-    cities = _cities(part)
+    cities = cities_of(part)
     for (country,) in found.countries:
         name = cities[0].name if cities and country in _CITY_STATES else None
         yield _Reading(3, 1, 0, name, None, country)
@@ -365,7 +231,7 @@ def _alone(part: str) -> Iterator[_Reading]:
 
 def _as_states(part: str) -> Iterator[_Reading]:
     """Yield the states of a name, but for those that have a city of it: ``New York``."""
-    cities = _cities(part)
+    cities = cities_of(part)
     for state in meanings(fold(part)).states:
         if not any(_is_in(city, state) or _is_city(city, state) for city in cities):
             yield _Reading(2, 0, _STATE_SIZE, None, state.code, state.country)
@@ -381,9 +247,9 @@ def _areas(parts: list[str]) -> Iterator[_Area]:
             if state.country == country and (len(rest) > 1 or _is_code(rest[-1], state)):
                 yield _Area(rest[:-1], country, state, 2)
     for state in named.states:
-        is_city = any(_is_in(city, state) for city in _cities(last))
+        is_city = any(_is_in(city, state) for city in cities_of(last))
         yield _Area(rest, state.country, state, 1, sure=state.country == "US" or not is_city)
-    homes = {city.country for city in _cities(rest[-1])} if rest else set()
+    homes = {city.country for city in cities_of(rest[-1])} if rest else set()
     for state in coded.states:
         sure = _is_written(state)
         if sure or state.country in homes:
@@ -401,7 +267,7 @@ def _in_area(area: _Area) -> Iterator[_Reading]:
     for place, part in enumerate(reversed(area.rest)):  # Boston, Lincolnshire, England
         found = [
             _of_city(city, level=1 if place else 2, parts=area.parts, state=state)
-            for city in _cities(part)
+            for city in cities_of(part)
             if city.country == area.country and (not area.state or _is_in(city, area.state))
         ]
         if found:
@@ -414,7 +280,7 @@ def _in_area(area: _Area) -> Iterator[_Reading]:
     if not area.sure or found:
         return
     last = area.rest[-1]
-    if _AREA.search(last) or any(
+    if is_area(last) or any(
         area.country == country for (country,) in meanings(fold(last)).countries
     ):
         yield _Reading(1, area.parts, 0, None, state, area.country)
@@ -425,15 +291,6 @@ def _in_area(area: _Area) -> Iterator[_Reading]:
 def _of_city(city: City, *, level: int, parts: int = 0, state: str | None = None) -> _Reading:
     state = state or city.group or None
     return _Reading(level, parts, city.size, city.name, state, city.country)
-
-
-@lru_cache(CACHED)
-def _cities(part: str) -> tuple[City, ...]:
-    """Return the cities of a name, the largest first; ``LA`` is one, ``la`` is a word."""
-    if len(part) <= len("LA") and part.isascii() and not part.isupper():
-        return ()
-    found = meanings(fold(part)).cities or meanings(fold(_AROUND.sub("", part))).cities
-    return found[:_MOST_CITIES]
 
 
 def _called(part: str, cities: tuple[City, ...]) -> Iterable[City]:
@@ -460,7 +317,7 @@ def _is_code(part: str, state: State) -> bool:
 
 def _is_written(state: State) -> bool:
     """Whether addresses have this code; numbers are no codes that people write."""
-    return state.country in _WITH_CODES and not state.code.isdigit()
+    return state.country in WITH_CODES and not state.code.isdigit()
 
 
 def _is_in(city: City, state: State) -> bool:

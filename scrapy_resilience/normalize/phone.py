@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from scrapy_resilience.normalize._common import library, normalizer
 
@@ -48,6 +48,7 @@ _EXTENSION: Final = re.compile(
     re.IGNORECASE,
 )
 """Words for an extension that phonenumbers lacks."""
+_DIGIT: Final = re.compile(r"\d")
 _SPELLED_OUT: Final = re.compile(r"([A-Z]{2,})\s?\((\d{2,})\)")
 """``TIPS (8477)``."""
 _KEYS: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "22233344455566677778889999")
@@ -78,6 +79,13 @@ _GENERIC: Final = frozenset(
 """Top-level domains of countries that are sold to the whole world."""
 
 
+class _Number(NamedTuple):
+    """A number that is possible, and the country where it is valid."""
+
+    number: PhoneNumber
+    country: str | None
+
+
 @normalizer
 def normalize_phone(
     text: str, *, region: str | None = None, domain: str | None = None
@@ -90,28 +98,30 @@ def normalize_phone(
     ``valid`` is False for a number of a possible length that nobody has, as all with 555 in
     a film. ``extension`` and ``country`` (ISO 3166) are None when they are not known.
     """
-    line = text[:_LONGEST].translate(_DASHES)
+    line = text[:_LONGEST]
+    if not line.isascii():
+        line = line.translate(_DASHES)
+    if not _DIGIT.search(line):
+        return None
     if _OTHER_THING.search(line) or (_has_letters(line) and _ACCOUNT.search(line)):
         return None
     if ":" in line:
         line = _HOURS.sub(" ", line)
-    if "(" in line:
-        line = _SPELLED_OUT.sub(_without_digits, line)
     if not line.isascii() or _has_letters(line):
+        line = _SPELLED_OUT.sub(_without_digits, line) if "(" in line else line
         line = _EXTENSION.sub(r" ext. \1", line)
     phonenumbers = library("phonenumbers")
     hint = region.strip().upper() if region else region_of(domain)
-    number = _first_number(phonenumbers, line, hint)
-    if number is None:
+    found = _first_number(phonenumbers, line, hint)
+    if found is None:
         return None
-    country = phonenumbers.region_code_for_number(number)
-    valid = bool(country) and _is_valid(phonenumbers, number, country)
+    number, country = found
     return {
         # what its format_number() makes of it, in half the time
         "e164": f"+{number.country_code}{phonenumbers.national_significant_number(number)}",
-        "valid": valid,
+        "valid": country is not None,
         "extension": number.extension or None,
-        "country": _country(phonenumbers, number, hint, country if valid else None),
+        "country": _country(phonenumbers, number, hint, country),
     }
 
 
@@ -129,7 +139,7 @@ def region_of(domain: str | None) -> str | None:
     return "GB" if label == "uk" else label.upper()
 
 
-def _first_number(phonenumbers: ModuleType, line: str, hint: str | None) -> PhoneNumber | None:
+def _first_number(phonenumbers: ModuleType, line: str, hint: str | None) -> _Number | None:
     """Return what all of *line* is, or else the first number in it."""
     if hint is None:
         if north_american := _NORTH_AMERICAN.search(line):
@@ -137,18 +147,27 @@ def _first_number(phonenumbers: ModuleType, line: str, hint: str | None) -> Phon
         elif line.startswith("00"):
             line = "+" + line.removeprefix("00")
     whole = _whole(phonenumbers, line, hint)
-    if whole is not None and not _is_spelled(whole, line):
+    if whole is not None and not _is_spelled(whole.number, line):
         return whole
     found = phonenumbers.PhoneNumberMatcher(line, hint, leniency=phonenumbers.Leniency.POSSIBLE)
     numbers = (
-        each.number
+        number
         for each in found
-        if not (_CUT_BEFORE.search(line[: each.start]) or _CUT_BEHIND.match(line, each.end))
-        and _is_possible(phonenumbers, each.number)
+        if not _is_cut(line, each.start, each.end)
+        and (number := _judged(phonenumbers, each.number))
     )
     if whole is None:
         return next(numbers, None)
-    return next(filter(phonenumbers.is_valid_number, (*numbers, whole)), None)
+    return next((each for each in (*numbers, whole) if each.country), None)
+
+
+def _is_cut(line: str, start: int, end: int) -> bool:
+    """Tell whether a number is a part of one with letters in it: ``+353ks.123456789``."""
+    before = line[:start]
+    return bool(
+        (_DIGIT.search(before) and _CUT_BEFORE.search(before))
+        or (end < len(line) and _CUT_BEHIND.match(line, end))
+    )
 
 
 def _without_digits(found: re.Match[str]) -> str:
@@ -156,7 +175,7 @@ def _without_digits(found: re.Match[str]) -> str:
     return found[1] if found[1].translate(_KEYS) == found[2] else found[0]
 
 
-def _whole(phonenumbers: ModuleType, line: str, hint: str | None) -> PhoneNumber | None:
+def _whole(phonenumbers: ModuleType, line: str, hint: str | None) -> _Number | None:
     """Return what *line* is when nothing in it is left out."""
     try:
         number: PhoneNumber = phonenumbers.parse(line, hint)
@@ -164,7 +183,7 @@ def _whole(phonenumbers: ModuleType, line: str, hint: str | None) -> PhoneNumber
         return None
     if _has_letters(line) and _has_lost(number, line):
         return None
-    return number if _is_possible(phonenumbers, number) else None
+    return _judged(phonenumbers, number)
 
 
 def _has_lost(number: PhoneNumber, line: str) -> bool:
@@ -176,13 +195,17 @@ def _has_lost(number: PhoneNumber, line: str) -> bool:
     return any(not _EXTENSION_WORD.fullmatch(word) and len(word) < _WORD for word in words)
 
 
-def _is_possible(phonenumbers: ModuleType, number: PhoneNumber) -> bool:
-    """Tell whether it can be called from abroad: ``123-4567`` without an area can't."""
+def _judged(phonenumbers: ModuleType, number: PhoneNumber) -> _Number | None:
+    """Return a number that somebody has, or can be called from abroad.
+
+    ``123-4567`` without an area can't; some that are given out are shorter than possible.
+    """
+    country = phonenumbers.region_code_for_number(number)
+    if country and _is_valid(phonenumbers, number, country):
+        return _Number(number, country)
     reason = phonenumbers.is_possible_number_with_reason(number)
-    return bool(
-        reason == phonenumbers.ValidationResult.IS_POSSIBLE
-        or phonenumbers.is_valid_number(number)  # some are shorter than their country's others
-    )
+    possible = reason == phonenumbers.ValidationResult.IS_POSSIBLE
+    return _Number(number, None) if possible else None
 
 
 def _is_spelled(number: PhoneNumber, line: str) -> bool:

@@ -43,6 +43,7 @@ _MAX_FIRST: Final = re.compile(
 )
 """``5つ星のうち4.5``, ``5점 만점에 4.5점``, ``5 yıldız üzerinden 4,5``."""
 
+_MAY_BE: Final = re.compile(r"[\d★⭐🌟☆✩]|star")
 _NOT_SAID: Final = re.compile(
     r"[$€£¥₹]|\d\s?(?:usd|eur)\b|(?:^|[\s(])-\d"
     r"|of \d+ (?:people|persons|users|customers|reviewers|reviews|pages)\b"
@@ -111,7 +112,7 @@ def normalize_rating(text: str, *, max: float | None = None) -> dict[str, Any] |
     rating is None, and so is a rating above its maximum.
     """
     line = " ".join(plain(text[:_LONGEST].translate(_FRACTIONS)).casefold().split())
-    if _NOT_SAID.search(line):
+    if not _MAY_BE.search(line) or _NOT_SAID.search(line):
         return None
     found, line = _out_of(line)
     count, line = _count(line)
@@ -129,7 +130,7 @@ def normalize_rating(text: str, *, max: float | None = None) -> dict[str, Any] |
 
 def _out_of(line: str) -> tuple[tuple[float, float] | None, str]:
     """Return the value and its maximum, and the rest of the line."""
-    if match := _MAX_FIRST.search(line):
+    if not line.isascii() and (match := _MAX_FIRST.search(line)):
         scale, value = match.groups()
     elif match := _PAIR.search(line):
         if _counts(line, match):

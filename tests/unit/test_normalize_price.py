@@ -96,6 +96,7 @@ def test_the_documented_table(text, hints, expected):
         ("1 G$", 1, "GYD"),
         ("10 kr SEK", 10, "SEK"),
         ("USD$5", 5, "USD"),
+        ("CAD $5 CAD", 5, "CAD"),
         ("Now$5", 5, "USD"),
         ("NOW$5", 5, "USD"),
         ("$12.99 L", 12.99, "USD"),
