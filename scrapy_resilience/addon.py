@@ -105,6 +105,12 @@ class ResilienceAddon:
         if getattr(load_object(settings["SCHEDULER"]), "runs_jobs", False):
             check_settings(settings)
             self._plug(settings, config)
+        elif settings["JOBDIR"] and config.scheduler_enabled:
+            logger.warning(
+                "SCHEDULER=%s makes no checkpoints in JOBDIR: remove one of the two settings, "
+                "or set RESILIENCE_SCHEDULER_ENABLED=False",
+                settings["SCHEDULER"],
+            )
 
     def _plug(self, settings: BaseSettings, config: Config) -> None:
         set_concurrent_items(settings, config)
