@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,3 +53,12 @@ def python_docs(missing_service: Callable[[str, str], None]) -> Path:
     if not found:
         missing_service("python3-doc", "apt-get install python3-doc")
     return found[0].parent.resolve()
+
+
+@pytest.fixture(scope="session")
+def redis_program(missing_service: Callable[[str, str], None]) -> str:
+    """Return the path of a Redis server that tests may run."""
+    found = shutil.which("redis-server")
+    if found is None:
+        missing_service("redis-server", "apt-get install redis-server")
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, NoReturn
+from weakref import WeakSet
 
 from scrapy import signals
 from scrapy.exceptions import IgnoreRequest
@@ -58,6 +59,8 @@ class CircuitBreakerMiddleware(Refusing):
         self._letters = letters_of(crawler)
         self._without_robots: set[str] = set()
         """Hosts and ports whose robots.txt was refused."""
+        self._put_back: WeakSet[Request] = WeakSet()
+        """What another scheduler was to keep for the next run."""
         self._told_at = -inf
         crawler.signals.connect(self._robots_parsed, signals.robots_parsed)
         crawler.signals.connect(self._downloaded, signals.response_downloaded)
@@ -83,9 +86,12 @@ class CircuitBreakerMiddleware(Refusing):
 
     def process_exception(self, request: Request, exception: Exception) -> Request | None:
         self._keeper.answered(request, exception)
-        if isinstance(exception, HeldBack):
-            return request.replace(dont_filter=True)  # to be let through once more
-        return None
+        if not isinstance(exception, HeldBack):
+            return None
+        new = request.replace(dont_filter=True)  # to be let through once more
+        if is_closing(self.crawler.engine):
+            self._put_back.add(new)
+        return new
 
     def _robots_parsed(self, robotparser: RobotParser, request: Request) -> None:
         """``Crawl-delay`` is a rate limit."""
@@ -168,6 +174,8 @@ class CircuitBreakerMiddleware(Refusing):
         return inf if self._keeper.scheduler is None else self._keeper.config.bypass_timeout
 
     def _refuse(self, request: Request) -> NoReturn:
+        if self._can_be_kept(request):
+            raise HeldBack
         stats: Any = self.crawler.stats
         stats.inc_value(names.STAT_BREAKER_REJECTED)
         domain, now = self._keeper.domain(request), _clock.monotonic()
@@ -183,6 +191,14 @@ class CircuitBreakerMiddleware(Refusing):
                 exception=error,
             )
         raise error
+
+    def _can_be_kept(self, request: Request) -> bool:
+        """Whether a stop hands *request* back to another scheduler, whose queue may be kept.
+
+        A request that bypasses the scheduler comes here once more instead.
+        """
+        is_ours = self._keeper.scheduler is not None
+        return not is_ours and is_closing(self.crawler.engine) and request not in self._put_back
 
 
 def _is_beyond(until: float, now: float, limit: float) -> bool:

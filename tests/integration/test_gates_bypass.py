@@ -300,3 +300,38 @@ def test_a_missing_robots_txt_is_no_failure(tmp_path):
     found = [name for name in run.stats if name.startswith(("resilience/failures", "retry/"))]
     assert found == []
     assert "resilience/incomplete" not in run.stats
+
+
+def test_a_stop_ends_what_a_callback_waits_for(tmp_path):
+    """With another scheduler as well: its queue is not for what a callback waits for."""
+    source = """
+        import scrapy
+        class Shop(scrapy.Spider):
+            name = "shop"
+            async def start(self):
+                for url in self.settings.getlist("URLS"):
+                    yield scrapy.Request(url)
+            async def parse(self, response):
+                held = response.follow(self.settings["HELD"], dont_filter=True)
+                await self.crawler.engine.download_async(held)
+    """
+
+    def answer(host, _path, _count):
+        return (429, {"Retry-After": 1000}) if host == "held.test" else 200
+
+    with serving(answer) as web:
+        job = Crawl(
+            tmp_path,
+            source,
+            URLS=web.urls("well.test", 3),
+            HELD=web.url("held.test"),
+            JOBDIR=None,
+            SCHEDULER="scrapy.core.scheduler.Scheduler",
+        )
+        with job.process() as process:
+            wait_until(lambda: len(web.times("well.test")) == 3 and web.times("held.test"))
+            process.send_signal(signal.SIGTERM)
+            run = job.ended(process)
+
+    assert (run.code, run.reason) == (0, "shutdown")
+    assert run.log.count("CircuitOpen") >= 2

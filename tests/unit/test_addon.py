@@ -306,6 +306,22 @@ def test_the_users_scheduler_stays(scheduler):
     assert FeedExporter in components(settings, "EXTENSIONS")
 
 
+@pytest.mark.parametrize(
+    ("more", "warned"),
+    [
+        ({}, True),
+        ({"RESILIENCE_SCHEDULER_ENABLED": False}, False),
+        ({"jobdir": None}, False),
+    ],
+    ids=str,
+)
+def test_a_jobdir_without_checkpoints(caplog, more, warned):
+    """Who sets a JOBDIR and another scheduler is told that there are no checkpoints."""
+    applied(FEEDS, SCHEDULER=MyScheduler, **more)
+
+    assert ("makes no checkpoints in JOBDIR" in caplog.text) is warned
+
+
 def test_our_scheduler_by_the_users_hand_is_ours():
     """A project that names ResilientScheduler itself gets the whole."""
     settings = applied(
