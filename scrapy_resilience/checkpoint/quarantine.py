@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from scrapy_resilience.frontier.sqlite import SQLiteStore
     from scrapy_resilience.settings import Config
 
-__all__ = ["mark_damaged", "open_store"]
+__all__ = ["go_back", "mark_damaged", "open_store"]
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def open_store(jobdir: Path, config: Config) -> SQLiteStore:
     try:
         _check(jobdir)
     except DamagedError as error:
-        _go_back(jobdir, config, error)
+        return go_back(jobdir, config, error)
     return open_witnessed(jobdir, power_loss_safe=config.power_loss_safe)
 
 
@@ -70,7 +70,11 @@ def mark_damaged(jobdir: Path, why: object) -> None:
     (jobdir / DAMAGED).write_text(str(why), encoding="utf-8")
 
 
-def _go_back(jobdir: Path, config: Config, why: DamagedError) -> None:
+def go_back(jobdir: Path, config: Config, why: DamagedError) -> SQLiteStore:
+    """The store of the newest good snapshot, which takes the place of the job's.
+
+    Raises :exc:`DamagedError` when there is none, and :exc:`SnapshotKeyError`.
+    """
     try:
         restored = restore_locked(jobdir, store_of(config, jobdir))
     except SnapshotKeyError as error:
@@ -92,3 +96,4 @@ def _go_back(jobdir: Path, config: Config, why: DamagedError) -> None:
         len(restored.skipped),
         restored.aside or "gone",
     )
+    return open_witnessed(jobdir, power_loss_safe=config.power_loss_safe)
