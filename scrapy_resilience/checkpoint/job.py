@@ -154,6 +154,7 @@ class Job:
             "created": _clock.wall(),
             "runs": 0,
         }
+        self.meta["commits"] = self.meta.get("commits", 0) + 1
         self.resumed = self.meta["runs"] > 0
         self._refuse_foreign(spider)
         self._check_arguments(arguments)
@@ -232,6 +233,7 @@ class Job:
         """All named state, as part of a commit."""
         self._totals = self.totals(stats)
         self.meta.update(
+            commits=self.meta["commits"] + 1,
             items=self._totals.get("item_scraped_count", 0),
             done=self._totals.get(STAT_REQUESTS_DONE, 0),
             pending=pending,

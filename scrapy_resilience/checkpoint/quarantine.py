@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from scrapy_resilience._log import get_logger
 from scrapy_resilience.checkpoint import witness
-from scrapy_resilience.checkpoint.layout import DAMAGED, STORE
+from scrapy_resilience.checkpoint.layout import DAMAGED, STORE, WITNESS
 from scrapy_resilience.checkpoint.restore import restore_locked
 from scrapy_resilience.checkpoint.witness import open_witnessed
 from scrapy_resilience.exceptions import DamagedError, SnapshotError, SnapshotKeyError
@@ -56,6 +56,11 @@ def _check(jobdir: Path) -> None:
                 store.lanes(), store.delayed(), store.state(), store.outputs()
         except sqlite3.DatabaseError as error:
             raise DamagedError(f"{path} is damaged: {error}") from error
+        if not noted.commits and store.commits():
+            logger.warning(
+                "%s is gone or damaged: whether the store has lost commits can't be told",
+                jobdir / WITNESS,
+            )
         if lost := noted.lacking(store.commits()):
             logger.warning(
                 "%s lacks its last %d commits, as after a power loss: what they held is done "

@@ -12,6 +12,7 @@ import sys
 from contextlib import contextmanager, suppress
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final
+from zlib import crc32
 
 from scrapy_resilience.exceptions import SelectorError
 from scrapy_resilience.selectors.version import Version, make_version, order
@@ -138,14 +139,26 @@ def write_version(folder: Path, version: Version) -> Path:
 
 
 def read_active(folder: Path) -> str | None:
-    """The version that a rollback chose, as the file has it; see :func:`check_active`."""
+    """The version that a rollback chose, as the file has it; see :func:`check_active`.
+
+    A flipped bit may make another version of it: its checksum tells. One that is written by
+    hand has none.
+    """
     path = folder / _ACTIVE
     try:
-        return path.read_text("utf-8", "replace").strip()
+        if path.is_fifo():
+            raise SelectorError(f"{path} can't be read: it is a pipe")
+        text = path.read_text("utf-8", "replace").strip()
     except FileNotFoundError:
         return None
     except OSError as error:
         raise SelectorError(f"{path} can't be read: {error.strerror}") from None
+    version, _, check = text.partition(" ")
+    return version if check == _check_of(version) else text
+
+
+def _check_of(version: str) -> str:
+    return f"{crc32(version.encode()):08x}"
 
 
 def check_active(folder: Path, chosen: str, versions: Collection[str]) -> None:
@@ -159,7 +172,7 @@ def check_active(folder: Path, chosen: str, versions: Collection[str]) -> None:
 
 def write_active(folder: Path, version: str) -> None:
     """Choose a version; it must be there."""
-    with _draft(folder / _ACTIVE, version + "\n") as draft:
+    with _draft(folder / _ACTIVE, f"{version} {_check_of(version)}\n") as draft:
         draft.replace(folder / _ACTIVE)
 
 

@@ -468,7 +468,7 @@ def test_the_example_rolls_back(example_shop):
     job = example_shop.job
     run = example_shop("-s", "RESILIENCE_DRIFT_ACTION=rollback")
     assert "Selector drift: shelf 1.0.0 is active now" in run.log
-    assert job.path("selectors/shelf/active").read_text() == "1.0.0\n"
+    assert job.path("selectors/shelf/active").read_text().split()[0] == "1.0.0"
 
     assert job.run("resilience", "selectors", "rollback", "shelf", "1.1.0").code == 0
     assert job.run("resilience", "selectors", "test", "shelf").code == 0

@@ -316,6 +316,42 @@ def test_a_wrong_pointer(add, folder, text):
     assert str(path) in str(got.value)
 
 
+def test_a_pointer_by_hand(add, folder):
+    """A version alone will do."""
+    add()
+    add(DRAFT.replace("1.0.0", "1.0.1"))
+    (folder / "shop" / "active").write_text("1.0.0\n")
+
+    assert Registry(folder).get("shop").version == "1.0.0"
+
+
+def test_each_flipped_bit_of_a_pointer_is_found(add, folder):
+    """It chooses the version that was chosen, or none, also where there is one a bit away."""
+    add()
+    add(DRAFT.replace("1.0.0", "1.0.1"))
+    Registry(folder).get("shop").rollback("1.0.0")
+    path = folder / "shop" / "active"
+    whole = path.read_bytes()
+    for place in range(len(whole) * 8):
+        damaged = bytearray(whole)
+        damaged[place // 8] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        try:
+            assert Registry(folder).get("shop").version == "1.0.0"
+        except SelectorError as error:
+            assert "chooses the version" in str(error)  # noqa: PT017 - one or the other
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes are of POSIX")
+def test_a_pointer_that_is_a_pipe(add, folder):
+    """It is not waited for."""
+    add()
+    os.mkfifo(folder / "shop" / "active")
+
+    with pytest.raises(SelectorError, match=r"shop/active can't be read: it is a pipe$"):
+        Registry(folder).get("shop")
+
+
 def test_a_pointer_that_is_a_folder(add, folder):
     """It can't be read nor removed, and both are said as an error of selectors."""
     add()

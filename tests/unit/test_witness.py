@@ -63,10 +63,11 @@ def test_a_note_that_is_behind(jobdir, note):
 
 
 @pytest.mark.parametrize("text", ["", "\n", "5", "torn", "\xff", f"{9:020d}\n"])
-def test_a_note_that_is_none(jobdir, text):
-    """A kill within the first note is no damage."""
+def test_a_note_that_is_none(jobdir, text, caplog):
+    """A kill within the first note is no damage to the store; it is said."""
     (jobdir / WITNESS).write_text(text, encoding="latin-1")
     open_store(jobdir, Config()).close()
+    assert f"{WITNESS} is gone or damaged: whether" in caplog.text
 
 
 def test_each_flipped_bit_of_a_note_is_found(jobdir):
