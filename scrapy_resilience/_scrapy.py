@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Refusing",
     "after_pipelines",
+    "apply_settings",
     "being_scraped",
     "check_engine",
     "check_feed_exporter",
@@ -116,6 +117,11 @@ def check_engine(engine: ExecutionEngine) -> None:
         raise ConfigurationError(
             "scrapy_resilience needs asyncio: leave TWISTED_REACTOR at Scrapy's default."
         )
+
+
+def apply_settings(crawler: Crawler) -> None:
+    """Make a crawler ready for its components, without a crawl."""
+    crawler._apply_settings()
 
 
 def check_feed_exporter(cls: type[FeedExporter]) -> None:
