@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Refusing",
     "after_pipelines",
+    "apply_settings",
     "arguments_of",
     "being_scraped",
     "check_engine",
@@ -138,6 +139,11 @@ def check_engine(engine: ExecutionEngine) -> None:
         raise ConfigurationError(
             "scrapy_resilience needs asyncio: leave TWISTED_REACTOR at Scrapy's default."
         )
+
+
+def apply_settings(crawler: Crawler) -> None:
+    """Make a crawler ready for its components, without a crawl."""
+    crawler._apply_settings()
 
 
 def check_feed_exporter(cls: type[FeedExporter]) -> None:

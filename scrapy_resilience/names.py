@@ -36,6 +36,10 @@ META_RETRY_POLICY: Final = "resilience_retry_policy"
 META_RETRY_NON_IDEMPOTENT: Final = "resilience_retry_non_idempotent"
 """Whether a POST or PATCH is retried as other requests are."""
 
+# Components of the user ---------------------------------------------------------
+STORAGE_REPLACES: Final = "resilience_replaces"
+"""Attribute of a storage: True when storing a feed once more leaves it there once."""
+
 # Close reasons ----------------------------------------------------------------
 REASON_STORAGE: Final = "resilience_storage"
 REASON_ABORT_HANDLER: Final = "resilience_abort_handler"

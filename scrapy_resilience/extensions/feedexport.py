@@ -33,14 +33,17 @@ from scrapy_resilience.core.deadletter import describe
 from scrapy_resilience.core.shown import mask_uri
 from scrapy_resilience.exceptions import JobLockedError, StorageError
 from scrapy_resilience.extensions.feeditems import write_to_all
+from scrapy_resilience.extensions.feedresume import EarlierFeeds
 from scrapy_resilience.extensions.feedslots import (
     continued,
     discard,
+    keep_memory,
     kind_of,
     measure,
     new_record,
     new_spool,
     warn_of_missing,
+    warn_of_storage,
     warn_of_uncovered,
 )
 from scrapy_resilience.extensions.spooledfeed import SpooledSlot, part_of
@@ -89,8 +92,6 @@ class ResilientFeedExporter(FeedExporter):
         self._truncate: set[FeedSlot] = set()
         self._unstored: list[SpooledSlot] = []
         self._over: list[FeedSlot] = []
-        self._let_go: list[str] = []
-        """Records of full batches of the last run: whoever reads those may take them away."""
         self._waiting: list[SpooledSlot] = []
         """Full batches that may be stored once only: no sooner than they are committed."""
         self._sealed: list[SpooledSlot] = []
@@ -113,10 +114,12 @@ class ResilientFeedExporter(FeedExporter):
         called in the same step as an item is written.
         """
         self._job = job
-        self._resumable = job.feeds
+        self._earlier = EarlierFeeds(job.feeds)
         self._write_now = write_now
         self._on_item = on_item
         self._name_by_settings()
+        for uri, item_filter in self.filters.items():
+            keep_memory(job.state, uri, item_filter)
 
     def _name_by_settings(self) -> None:
         """A relative Path keeps its name, as text does: a resume may be in another folder."""
@@ -160,7 +163,7 @@ class ResilientFeedExporter(FeedExporter):
             raise StorageError("a batch can't be opened, so items were not written")
         self._open_waiting()
         self._over, self._sealed = [], []
-        changes.state.update(dict.fromkeys(self._let_go))
+        changes.state.update(dict.fromkeys(self._earlier.let_go))
         for slot, record in self._records.items():
             if slot in self._truncate:
                 continue  # it holds what was there before: -O empties it at the first item
@@ -180,7 +183,7 @@ class ResilientFeedExporter(FeedExporter):
             self._waiting.remove(batch)
             self._schedule_slot_close(batch, batch.spider)
         self._sealed = []
-        self._let_go = []
+        self._earlier.let_go = []
         if self._sent:  # their records may have been in what was written
             self._forget_sent()
         while self._over:
@@ -199,10 +202,10 @@ class ResilientFeedExporter(FeedExporter):
 
     def open_spider(self, spider: Spider) -> None:
         super().open_spider(spider)
-        for record in list(self._resumable) if self._job else ():
+        for record in list(self._earlier.records) if self._job else ():
             if record.template in self.feeds:
                 if record.spooled and record.offset is not None:
-                    self._resumable.remove(record)
+                    self._earlier.records.remove(record)
                     self._go_on_storing(record, spider)
             else:
                 warn_of_missing(record)
@@ -233,12 +236,17 @@ class ResilientFeedExporter(FeedExporter):
         slot = super()._start_new_batch(batch_id, uri, feed_options, spider, uri_template)
         if self._job is None:
             return slot
-        kind = self._kind_to_go_on(kind_of(slot), slot)
+        kind = kind_of(slot)
+        if (problem := self._earlier.problem_of(kind, slot)) is not None:
+            self._give_up(REASON_STORAGE, problem)
+        kind = self._earlier.kind_of(kind, slot)
         if kind is None:
             if batch_id == 1:
                 warn_of_uncovered(slot)
             return slot
-        record = self._take(uri_template, spooled=kind is SpooledSlot)
+        if batch_id == 1:
+            warn_of_storage(slot)
+        record = self._earlier.take(uri_template, spooled=kind is SpooledSlot)
 
         def open_slot() -> FeedSlot:
             if kind is SpooledSlot:
@@ -290,52 +298,6 @@ class ResilientFeedExporter(FeedExporter):
 
     def _fail(self) -> None:
         exit_with_failure(self.crawler)
-
-    def _kind_to_go_on(
-        self, kind: type[FeedSlot] | None, slot: FeedSlot
-    ) -> type[FeedSlot] | None:
-        """How a feed is written whose format may not be that of the last run."""
-        earlier = [each for each in self._resumable if each.template == slot.uri_template]
-        if earlier and kind is None:
-            self._give_up(
-                REASON_STORAGE,
-                f"the feed {mask_uri(slot.uri)} is no file any more: put the file back as the "
-                "last run left it, or start anew in another JOBDIR",
-            )
-        for record in earlier:
-            if not record.spooled and (kind is SpooledSlot or self._differs(record, slot)):
-                self._give_up(
-                    REASON_STORAGE,
-                    f"the feed {mask_uri(slot.uri_template)} was JSON Lines or CSV in the last "
-                    "run, and its items are in it: give it that format again, or start anew in "
-                    "another JOBDIR",
-                )
-        return SpooledSlot if any(record.spooled for record in earlier) else kind
-
-    def _differs(self, record: FeedRecord, slot: FeedSlot) -> bool:
-        """Whether lines of one format would come behind those of another."""
-        known = self.exporters.get(record.format or slot.format)
-        return known is not self.exporters[slot.format]
-
-    def _take(self, template: str, *, spooled: bool) -> FeedRecord | None:
-        """The record with which a feed of the last run goes on: its last committed batch.
-
-        Full batches may still be there beside it, and those that were opened after the
-        commit: they come next, in their order.
-        """
-        found = [r for r in self._resumable if (r.template, r.spooled) == (template, spooled)]
-        if not found:
-            return None
-        committed = [record for record in found if record.offset is not None]
-        pick = max if committed else min
-        last = pick(committed or found, key=lambda record: record.batch_id)
-        for record in found:
-            if record is last:
-                self._resumable.remove(record)
-            elif record.batch_id < last.batch_id and not spooled:  # full
-                self._resumable.remove(record)
-                self._let_go.append(record.name)
-        return last
 
     def _open(self, slot: FeedSlot, record: FeedRecord | None) -> None:
         storage: Any = slot.storage

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import MutableMapping, MutableSequence, MutableSet
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from scrapy.exporters import CsvItemExporter, JsonLinesItemExporter
 from scrapy.extensions.feedexport import FeedSlot, FileFeedStorage, StdoutFeedStorage
@@ -14,17 +15,29 @@ from scrapy_resilience._log import get_logger
 from scrapy_resilience.checkpoint import spool
 from scrapy_resilience.checkpoint.feeds import FeedRecord, ending_of
 from scrapy_resilience.checkpoint.plainfile import missing_folders, opener, remove_folders
+from scrapy_resilience.checkpoint.state import OWN
 from scrapy_resilience.core.shown import mask_uri
-from scrapy_resilience.extensions.spooledfeed import SpooledSlot, local_path, target_base
+from scrapy_resilience.extensions.spooledfeed import (
+    SpooledSlot,
+    local_path,
+    replaces,
+    target_base,
+)
+from scrapy_resilience.names import STORAGE_REPLACES
+
+if TYPE_CHECKING:
+    from scrapy_resilience.checkpoint.state import StateRegistry
 
 __all__ = [
     "continued",
     "discard",
+    "keep_memory",
     "kind_of",
     "measure",
     "new_record",
     "new_spool",
     "warn_of_missing",
+    "warn_of_storage",
     "warn_of_uncovered",
 ]
 
@@ -105,6 +118,41 @@ def warn_of_uncovered(slot: FeedSlot) -> None:
         "some twice. Files and storages of FEED_STORAGES are covered.",
         mask_uri(slot.uri),
     )
+
+
+def warn_of_storage(slot: FeedSlot) -> None:
+    """Of what is not known of a storage: whether it may be given a feed twice."""
+    if replaces(slot.storage) is None:
+        logger.warning(
+            "The feed %s is sent once, when it is complete, and again after a kill meanwhile: "
+            "nobody knows whether %s replaces what it has stored. Give that class %s = True if "
+            "it does, else False",
+            mask_uri(slot.uri),
+            type(slot.storage).__name__,
+            STORAGE_REPLACES,
+        )
+
+
+def keep_memory(state: StateRegistry, template: str, item_filter: Any) -> None:
+    """Make what a filter remembers a part of the commits, where it gives and takes it."""
+    if hasattr(item_filter, "get_state") and hasattr(item_filter, "set_state"):
+        digest = sha256(template.encode(errors="surrogatepass")).hexdigest()[:16]
+        name = f"{OWN}filter/{digest}"
+        state.register(name, item_filter.get_state, item_filter.set_state)
+    elif any(map(_may_grow, getattr(item_filter, "__dict__", {}).items())):
+        logger.warning(
+            "What the item filter %s of the feed %s remembers is lost at a stop or a kill, and "
+            "it may then accept once more what it has accepted: give it get_state() and "
+            "set_state()",
+            type(item_filter).__name__,
+            mask_uri(template),
+        )
+
+
+def _may_grow(attribute: tuple[str, Any]) -> bool:
+    name, value = attribute
+    of_scrapy = name in {"feed_options", "item_classes"}
+    return not of_scrapy and isinstance(value, (MutableMapping, MutableSequence, MutableSet))
 
 
 def new_record(slot: FeedSlot, path: str, *, overwrite: bool) -> FeedRecord:

@@ -27,6 +27,7 @@ from scrapy_resilience.checkpoint.plainfile import opener, remove_folders
 from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.core.shown import mask_uri
 from scrapy_resilience.extensions.feeditems import DeferringSlot, Trial
+from scrapy_resilience.names import STORAGE_REPLACES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -40,6 +41,7 @@ __all__ = [
     "SpooledSlot",
     "local_path",
     "part_of",
+    "replaces",
     "target_base",
 ]
 
@@ -76,7 +78,7 @@ class SpooledSlot(DeferringSlot):
         self._values = job.values
         self._power_loss_safe = job.config.power_loss_safe
         self.local = local_path(target)
-        self.replaces = _replaces(target.storage, self.local)
+        self.replaces = bool(replaces(target.storage))
         """Whether storing the feed once more leaves it there once."""
         self.itemcount = record.items
         self.spool = folder / record.path
@@ -232,10 +234,18 @@ class _Storing:
             sync_path(local)
 
 
-def _replaces(storage: Any, local: Path | None) -> bool:
-    if isinstance(storage, FTPFeedStorage):
+def replaces(storage: Any) -> bool | None:
+    """Whether storing a feed once more leaves it there once; None where nobody can know.
+
+    A class of the user's says so itself: what it overrides of Scrapy's may change it.
+    """
+    told = getattr(storage, STORAGE_REPLACES, None)
+    if told is not None:
+        return bool(told)
+    if type(storage) is FTPFeedStorage:
         return storage.overwrite
-    return local is not None or isinstance(storage, (S3FeedStorage, GCSFeedStorage))
+    known = {FileFeedStorage, S3FeedStorage, GCSFeedStorage}
+    return True if type(storage) in known else None
 
 
 def local_path(slot: FeedSlot) -> Path | None:

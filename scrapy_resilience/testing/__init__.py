@@ -15,6 +15,7 @@ from .walk import walk_folder
 
 if TYPE_CHECKING:
     from .clock import FakeClock, ScaledClock, use_clock
+    from .feeds import check_exporter, check_storage
     from .resolver import LoopbackResolver
     from .site import FaultSite
 
@@ -31,6 +32,8 @@ __all__ = (
     "SiteConfig",
     "SiteStats",
     "TotalStats",
+    "check_exporter",
+    "check_storage",
     "running_folder",
     "running_site",
     "use_clock",
@@ -48,6 +51,10 @@ def __getattr__(name: str) -> object:
         from . import clock  # noqa: PLC0415 - on first use
 
         return getattr(clock, name)
+    if name in {"check_exporter", "check_storage"}:
+        from . import feeds  # noqa: PLC0415 - on first use
+
+        return getattr(feeds, name)
     if name == "LoopbackResolver":
         from .resolver import LoopbackResolver  # noqa: PLC0415 - on first use
 

@@ -226,3 +226,105 @@ def test_a_feed_exporter_that_can_not_be_covered(crawl):
     run.check_finished()
     assert "The feeds of Changing are not covered by the checkpoint" in run.log
     check_same(skus(job.items()), skus(job.site.expected_items()))
+
+
+MEMORY = """
+    from scrapy.extensions.feedexport import ItemFilter
+    from shop import Base
+
+    class Shop(Base): pass
+
+    class FirstOfPage(ItemFilter):
+        def __init__(self, options):
+            super().__init__(options)
+            self.pages = set()
+
+        def accepts(self, item):
+            page = item["host"], item["page"]
+            new = page not in self.pages
+            self.pages.add(page)
+            return new
+
+    class Remembering(FirstOfPage):
+        def get_state(self):
+            return self.pages
+
+        def set_state(self, pages):
+            self.pages = pages
+
+    class FirstOfHost(Remembering):
+        def accepts(self, item):
+            return super().accepts({**item, "page": 0})
+"""
+
+
+def test_a_filter_that_remembers(crawl):
+    """What a filter gives is part of the commits: over kills it accepts what it would have."""
+    feeds = {
+        "items.jsonl": {"format": "jsonlines", "item_filter": "spider.FirstOfHost"},
+        "pages.json": {"format": "json", "item_filter": "spider.Remembering"},
+    }
+    job = crawl(MEMORY, FEEDS=feeds)
+
+    job.survive(kills=3, commits=1)
+
+    hosts = {item["host"] for item in job.site.expected_items()}
+    pages = {(item["host"], item["page"]) for item in job.site.expected_items()}
+    check_same([item["host"] for item in job.items()], hosts)
+    found = json.loads(job.path("pages.json").read_text())
+    check_same([(item["host"], item["page"]) for item in found], pages)
+
+
+def test_a_filter_that_forgets(crawl):
+    """A filter that seems to remember, and gives nothing, is named at the start."""
+    options = {"format": "jsonlines", "item_filter": "spider.FirstOfPage"}
+    job = crawl(MEMORY, FEEDS={"items.jsonl": options}, CLOSESPIDER_PAGECOUNT=1)
+
+    run = job.run()
+
+    assert (
+        "What the item filter FirstOfPage of the feed items.jsonl remembers is lost" in run.log
+    )
+
+
+STORAGE = """
+    from pathlib import Path
+    from shop import Base
+
+    class Shop(Base): pass
+
+    class Storage:
+        def __init__(self, uri, *, feed_options=None):
+            self.path = Path(uri.partition("://")[2])
+
+        def open(self, spider):
+            return Path(f"{self.path}.draft").open("wb")
+
+        def store(self, file):
+            file.close()
+            Path(f"{self.path}.draft").replace(self.path)
+
+    class Replacing(Storage):
+        resilience_replaces = True
+"""
+
+
+@pytest.mark.parametrize("name", ["Storage", "Replacing"])
+def test_a_storage(crawl, name):
+    """One that says that it replaces has the feed of a stop; another one is named."""
+    job = crawl(
+        STORAGE,
+        FEEDS={"mine://feed.json": {"format": "json"}},
+        FEED_STORAGES={"mine": f"spider.{name}"},
+        CLOSESPIDER_ITEMCOUNT=40,
+    )
+
+    run = job.run()
+
+    assert ("nobody knows whether Storage replaces" in run.log) is (name == "Storage")
+    assert job.path("feed.json").exists() is (name == "Replacing")
+    job.configure(CLOSESPIDER_ITEMCOUNT=0)
+    job.survive(kills=1, commits=2)
+    check_same(
+        skus(json.loads(job.path("feed.json").read_text())), skus(job.site.expected_items())
+    )

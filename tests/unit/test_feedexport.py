@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scrapy_resilience.checkpoint.feeds import FeedRecord
-from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
+from scrapy_resilience.extensions.feedresume import EarlierFeeds
 
 
 def batch(number, offset):
@@ -25,11 +25,9 @@ def batch(number, offset):
 )
 def test_the_last_committed_batch_goes_on(offsets, taken, left):
     """A full batch is not written to again, and one after the commit waits for its turn."""
-    exporter = ResilientFeedExporter.__new__(ResilientFeedExporter)
-    exporter._resumable = [batch(n, offset) for n, offset in enumerate(offsets, 1)]
-    exporter._let_go = []
+    earlier = EarlierFeeds([batch(n, offset) for n, offset in enumerate(offsets, 1)])
 
-    assert exporter._take("t", spooled=False).batch_id == taken
-    assert [record.batch_id for record in exporter._resumable] == left
+    assert earlier.take("t", spooled=False).batch_id == taken
+    assert [record.batch_id for record in earlier.records] == left
     full = [batch(n, None).name for n in range(1, taken)]
-    assert exporter._let_go == full  # a later resume must not miss them
+    assert earlier.let_go == full  # a later resume must not miss them

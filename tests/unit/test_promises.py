@@ -88,13 +88,18 @@ HELD_BY = {
         "test_components.py::test_items_that_a_feed_refuses",
         "test_components.py::test_items_that_a_feed_refuses_over_kills",
     ],
-    "S3, FTP that overwrites": [
+    "what an ``item_filter`` of your own remembers": [
+        "test_components.py::test_a_filter_that_remembers",
+        "test_components.py::test_a_filter_that_forgets",
+    ],
+    "S3, FTP that overwrites, storages of your own that say that they replace": [
+        "test_components.py::test_a_storage",
         "test_other_feeds.py::test_s3_and_others_at_once",
         "test_other_feeds.py::test_s3_in_batches",
         "test_other_feeds.py::test_ftp",
     ],
     "Google Cloud Storage": ["test_other_feeds.py::test_gcs"],
-    "FTP that appends, storages of your own": [
+    "FTP that appends, other storages of your own": [
         "test_other_feeds.py::test_a_storage_that_appends",
         "test_other_feeds.py::test_a_kill_while_a_feed_is_appended",
     ],
