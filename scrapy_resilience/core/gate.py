@@ -65,8 +65,8 @@ class Ticket:
         self.probation = probation
         self.starts = False
         """Whether it is the first one of its domain."""
-        self.probe = False
-        """Whether it is to have little time: see the head of this module."""
+        self.probe = 0.0
+        """Seconds that it has where that is little, else 0: see the head of :mod:`.gates`."""
         self.is_retry = is_retry
         self.open = True
 
@@ -77,8 +77,8 @@ class Gate:
     __slots__ = (
         "_gates", "answered_at", "answers", "asked", "breaker", "bucket", "chances", "domain",
         "excused", "failed", "failure_class", "first_at", "given_up", "held_for", "held_until",
-        "hold_reason", "known_page", "known_since", "lanes", "pace", "proven", "trial",
-        "under_way",
+        "hold_reason", "known_page", "known_since", "lanes", "looks", "pace", "proven",
+        "trial", "under_way",
     )  # fmt: skip
 
     breaker: Breaker
@@ -107,6 +107,8 @@ class Gate:
         self.given_up = False
         """Whether what waits is not worth the wait: until its next success."""
         self.under_way = 0
+        self.looks = 0
+        """Probes that had less than a slow start, and no answer."""
         self.first_at = 0.0
         self.failure_class = ""
         """Of the last failure that counted; its user sets it."""
@@ -128,6 +130,7 @@ class Gate:
         """Whether forgetting this gate changes nothing."""
         return (
             not (self.under_way or self.failed or self.pace or self.lanes or self.asked)
+            and not self.looks
             and self.held_until <= now
             and (self.bucket is None or not self.bucket.ready_at(now))
             and self.breaker.healthy_idle(now)

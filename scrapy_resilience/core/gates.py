@@ -8,7 +8,11 @@ answer and it gets another one, and while its breaker is not closed. Domains on 
 leave room for a healthy one; who finds no room waits in a queue. When nobody else has work,
 :meth:`Gates.excuse` lets the next one through. Where that many domains wait for their first
 answer, the first request of another one is a *probe*: it has :attr:`GateConfig.slow_start`
-seconds, and all the time of its downloader when it is tried again, on probation.
+seconds, and all the time of its downloader when it is tried again, on probation. When some
+domains in a row have not answered, the next ones have a quarter, and then a twentieth
+of it (:data:`_SHARES`), so that one that is well is found behind hundreds that are not. A look
+as short as that says nothing against a domain: its next one is four times as long, and on
+probation only while others answer.
 
 A domain is *given up* when it has failed for too long (``give_up_after``, by whether it has
 ever answered), or after too many reopenings in a row. A failure costs a page one of its tries
@@ -44,6 +48,14 @@ _SUCCESS: Final = Outcome.SUCCESS  # a member costs several times as much to loo
 _ANSWERS: Final = frozenset({Outcome.SUCCESS, Outcome.FAILURE, Outcome.THROTTLED})
 _LOOKED_AT: Final = 16
 """Gates that one eviction looks at."""
+_BUSY: Final = 3.0
+"""Seconds for which an answer says that there is work for the places of a crawl."""
+_SHARES: Final = ((8, 0.05), (2, 0.25), (0, 1.0))
+"""After so many domains in a row without an answer, a probe has this share of a slow start."""
+_MOST_OF_IT: Final = 0.9
+"""Of its time, from which on a failure is that it had no more."""
+_LOOKS: Final = 3
+"""After as many short looks a probe has all of a slow start again."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +109,9 @@ class Gates:
         self._on_probation = 0
         self._starting = 0
         self._starting_until = 0.0
+        self._answered_at = -inf
+        self._silent = 0
+        """Domains in a row whose first request had no answer."""
         self._retrying = 0
         self._retry_queue: OrderedDict[Gate, None] = OrderedDict()
         self.successes = 0
@@ -134,10 +149,15 @@ class Gates:
         return until
 
     def _take_turn(self, gate: Gate, now: float) -> float:
-        if gate.excused or not gate.on_probation or gate.breaker.ready_at(now) > now:
+        if gate.excused or not self._is_doubtful(gate, now) or gate.breaker.ready_at(now) > now:
             return 0.0
         self._queue[gate] = None
         return inf
+
+    def _is_doubtful(self, gate: Gate, now: float) -> bool:
+        """Whether it is on probation; a short look is enough while others answer."""
+        others_answer = now - self._answered_at < _BUSY
+        return gate.on_probation or (others_answer and gate.looks > 0 and not gate.proven)
 
     def excuse(self, now: float) -> bool:
         """Let one domain through that waits for room on probation: nobody else has work.
@@ -167,7 +187,7 @@ class Gates:
         """A request goes now. Whoever asked :meth:`ready_at` before gets a permit."""
         gate = self.gate(domain, now)
         permit = gate.breaker.acquire(now)
-        probation = gate.on_probation
+        probation = self._is_doubtful(gate, now)
         starts = not (gate.under_way or gate.proven or gate.failed)
         gate.took(now, sent=permit is not None)
         if permit is None:
@@ -181,13 +201,17 @@ class Gates:
         self._on_probation += probation
         ticket = Ticket(gate, permit, now, probation, is_retry)
         if starts:
-            is_one_of_many = self._starting >= self.config.probation_slots
-            ticket.probe = is_one_of_many and self.config.slow_start > 0
+            if self._starting >= self.config.probation_slots:
+                ticket.probe = self._time_of_probe(gate)
             self._starting += 1
             ticket.starts = True
         elif gate.breaker.state is _HALF_OPEN:
             gate.trial = ticket
         return ticket
+
+    def _time_of_probe(self, gate: Gate) -> float:
+        share = next(share for least, share in _SHARES if self._silent >= least)
+        return self.config.slow_start * min(share * 4.0 ** min(gate.looks, _LOOKS), 1.0)
 
     def is_closed(self, domain: str) -> bool:
         """Whether the breaker of *domain* lets everything through."""
@@ -264,9 +288,11 @@ class Gates:
         failure: str = "",
         *,
         pushback: bool = False,
+        cut_short: bool = False,
     ) -> None:
         """What became of a request, as :meth:`.Breaker.record`; the first word counts.
 
+        :param cut_short: whether it had no more time than a probe has
         :param pushback: whether a failure may have meant that the domain is asked too fast;
             throttling always does
         """
@@ -276,6 +302,8 @@ class Gates:
         gate = ticket.gate
         gate.under_way -= 1
         self._leave(ticket)
+        if ticket.starts:
+            outcome = self._look(ticket, outcome, now, cut_short=cut_short)
         on_trial = gate.breaker.state in _NOT_CLOSED
         if ticket.permit is not None:
             gate.breaker.record(ticket.permit, outcome, now, duration, retry_after, failure)
@@ -292,6 +320,20 @@ class Gates:
             self._follow(ticket, outcome, now, pushback=is_pushback)
         if gate.lanes:
             self._on_free(gate)
+
+    def _look(
+        self, ticket: Ticket, outcome: Outcome, now: float, *, cut_short: bool
+    ) -> Outcome:
+        """What a first request has shown: nothing where it had no time to be answered."""
+        least = _MOST_OF_IT * (ticket.probe or self.config.slow_start)
+        if outcome is Outcome.FAILURE and now - ticket.sent_at >= least:
+            self._silent += 1
+            if cut_short and ticket.probe < self.config.slow_start:
+                ticket.gate.looks += 1
+                return Outcome.CANCELLED
+        elif outcome in _ANSWERS:
+            self._silent = ticket.gate.looks = 0
+        return outcome
 
     def _leave(self, ticket: Ticket) -> None:
         if ticket.gate.trial is ticket:
@@ -318,6 +360,7 @@ class Gates:
 
     def _succeeded(self, gate: Gate, now: float) -> None:
         self.successes += 1
+        self._answered_at = now
         gate.answers += 1
         gate.answered_at = now
         gate.proven, gate.failed, gate.given_up = True, False, False

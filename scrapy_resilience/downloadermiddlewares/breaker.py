@@ -72,7 +72,7 @@ class CircuitBreakerMiddleware(Refusing):
         if ticket.permit is None and self._keeper.open_action(request) == "fail":
             self._refuse(request)
         if ticket.probe:
-            self._keeper.probes.limit(request)
+            self._keeper.probes.limit(request, ticket.probe)
         return None
 
     def _downloaded(self, response: Response, request: Request) -> None:

@@ -77,7 +77,7 @@ class Gatekeeper:
         self.handled = self._outcomes.handled
         self.judge = self._outcomes.judge
         self.is_answer = self._outcomes.is_answer
-        self.probes = Probes(self.config.slow_start)
+        self.probes = Probes()
         self.decided: Container[str | None] = ()
         """Failure classes about which somebody else may decide, who settles them then."""
         self.gates = self._make_gates()
@@ -275,6 +275,7 @@ class Gatekeeper:
             verdict.retry_after or 0.0,
             verdict.reason,
             pushback=is_overloaded(result),
+            cut_short=isinstance(result, Exception) and self.probes.was_cut_short(request),
         )
 
     # --- proxies ---

@@ -16,28 +16,23 @@ _TIMEOUT: Final = "download_timeout"
 
 
 class Probes:
-    """Gives requests *seconds* at most, and back what they had when they are through.
+    """Gives requests few seconds, and back what they had when they are through.
 
     Only those that are tried again when it was not enough.
     """
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+    def __init__(self) -> None:
         self.active = False
         """Whether somebody tries again what was cut short."""
         self._had: WeakKeyDictionary[Request, Any] = WeakKeyDictionary()
         self._cut_short: WeakSet[Request] = WeakSet()
 
-    def limit(self, request: Request) -> None:
-        """It is about to be downloaded."""
+    def limit(self, request: Request, seconds: float) -> None:
+        """It is about to be downloaded, and has *seconds* at most."""
         own = request.meta.get(_TIMEOUT)
-        if (
-            self.active
-            and (own or inf) > self._seconds
-            and not request.meta.get("dont_retry", False)
-        ):
+        if self.active and (own or inf) > seconds and not request.meta.get("dont_retry", False):
             self._had[request] = own
-            request.meta[_TIMEOUT] = self._seconds
+            request.meta[_TIMEOUT] = seconds
 
     def restore(self, request: Request) -> None:
         """It is through: its retry has all its time."""

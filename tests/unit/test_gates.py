@@ -526,7 +526,7 @@ def test_the_first_request_of_one_more_new_domain_is_a_probe():
     """Where as many wait for their first answer as there are places on probation."""
     gates = make(probation_slots=2)
     first = [gates.acquire(f"{number}.test", 0.0) for number in range(4)]
-    assert [ticket.probe for ticket in first] == [False, False, True, True]
+    assert [ticket.probe for ticket in first] == [0, 0, 1, 1]
 
     for ticket in first[:3]:
         gates.settle(ticket, Outcome.FAILURE, 1.0)
@@ -543,6 +543,73 @@ def test_further_requests_are_no_probes():
     assert not gates.acquire(A, 0.0).probe
     assert not gates.acquire("b.test", 1.0).probe
     assert gates.acquire("c.test", 1.0).probe
+
+
+def look(gates, domain, now):
+    """A first request that is cut off after the time that it has; gives that time."""
+    ticket = gates.acquire(domain, now)
+    seconds = ticket.probe
+    gates.settle(ticket, Outcome.FAILURE, now + (seconds or 5.0), cut_short=bool(seconds))
+    return seconds
+
+
+@pytest.fixture
+def many():
+    """Gates of a crawl that waits for the first answers of enough domains."""
+    gates = make(probation_slots=2)
+    for number in range(2):
+        gates.acquire(f"{number}.first", 0.0)
+    return gates
+
+
+def test_hundreds_of_silent_domains_are_looked_at_shortly(many):
+    """The more in a row have not answered, the less time the next one has."""
+    times = [look(many, f"{number}.test", number) for number in range(10)]
+
+    assert times == [1.0] * 2 + [0.25] * 6 + [0.05] * 2
+
+
+def test_an_answer_gives_the_next_ones_time(many):
+    """Any answer shows that it is not our own network that is silent."""
+    for number in range(10):
+        look(many, f"{number}.test", number)
+    ask(many, "well.test", 20.0, Outcome.SUCCESS)
+
+    assert look(many, "next.test", 30.0) == 1.0
+
+
+def test_a_short_look_says_nothing(many):
+    """It costs nothing, and the next one is four times as long, up to a slow start."""
+    for number in range(10):
+        look(many, f"{number}.test", number)
+    gate = many.gate("9.test", 20.0)
+    assert (gate.failed, gate.on_probation, gate.breaker.state) == (False, False, State.CLOSED)
+
+    assert [look(many, "9.test", now) for now in (20.0, 30.0, 40.0)] == [0.2, 0.8, 1.0]
+    assert gate.failed
+
+
+def test_refusals_are_answers_enough(many):
+    """What fails at once is a failure, however little time it had."""
+    for number in range(10):
+        look(many, f"{number}.test", number)
+    ticket = many.acquire("refused.test", 20.0)
+    many.settle(ticket, Outcome.FAILURE, 20.001, cut_short=True)
+
+    assert many.gate("refused.test", 21.0).failed
+
+
+def test_while_others_answer_short_looks_are_on_probation(many):
+    """They have the places of probation only, and wait for one."""
+    for number in range(10):
+        look(many, f"{number}.test", number)
+    assert many.ready_at("9.test", 20.0) == 0.0
+    ask(many, "well.test", 20.0, Outcome.SUCCESS)
+    for number in (7, 8):
+        assert many.acquire(f"{number}.test", 20.0).probation
+
+    assert many.ready_at("9.test", 20.0) == inf
+    assert many.ready_at("9.test", 30.0) == 0.0
 
 
 # --- what counts -------------------------------------------------------------------
