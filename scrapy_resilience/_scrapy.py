@@ -22,9 +22,16 @@ from scrapy.crawler import CrawlerRunnerBase
 from scrapy.downloadermiddlewares.robotstxt import RobotsTxtMiddleware
 from scrapy.exceptions import CloseSpider
 from scrapy.extensions.feedexport import FeedExporter
+from scrapy.http import Response
+from scrapy.pipelines.media import MediaPipeline
 from scrapy.utils.asyncgen import as_async_generator
 from scrapy.utils.asyncio import is_asyncio_available
-from scrapy.utils.defer import aiter_errback, iter_errback, maybe_deferred_to_future
+from scrapy.utils.defer import (
+    aiter_errback,
+    ensure_awaitable,
+    iter_errback,
+    maybe_deferred_to_future,
+)
 from twisted.internet.base import ReactorBase
 from twisted.python.failure import Failure
 
@@ -72,9 +79,12 @@ __all__ = [
     "take_back",
     "under_way",
     "wake",
+    "watch_bypassing",
     "watch_failures",
     "watch_handlers",
+    "watch_media",
     "watch_pipelines",
+    "watch_refusals",
     "watch_replacements",
     "watch_scheduler",
     "wrap_items",
@@ -127,6 +137,8 @@ def check_engine(engine: ExecutionEngine) -> None:
             getattr(engine.downloader, "handlers", None), "download_request_async", None
         ),
         "engine.close_spider_async": getattr(engine, "close_spider_async", None),
+        "engine._download": getattr(engine, "_download", None),
+        "engine._schedule_request": getattr(engine, "_schedule_request", None),
         "engine._handle_downloader_output": getattr(engine, "_handle_downloader_output", None),
     }
     missing = [name for name, found in places.items() if found is None]
@@ -273,6 +285,7 @@ def wrap_scraper(
     """
     scraper = engine.scraper
     handle, process = scraper.handle_spider_output_async, scraper.start_itemproc_async
+    process_output = scraper._process_spidermw_output_async
 
     async def handle_spider_output_async(result: Any, request: Request, response: Any) -> None:
         if is_starting(engine):
@@ -284,8 +297,16 @@ def wrap_scraper(
     async def start_itemproc_async(output: Any, *, response: Any) -> None:
         await item(process, output, response)
 
+    async def _process_spidermw_output_async(output: Any, response: Any) -> None:
+        try:
+            await process_output(output, response)
+        except Exception:  # noqa: BLE001 - Scrapy loses it, and maybe its worker
+            failure = Failure()  # type: ignore[no-untyped-call]
+            scraper.handle_spider_error(failure, response.request, response)
+
     vars(scraper)["handle_spider_output_async"] = handle_spider_output_async
     vars(scraper)["start_itemproc_async"] = start_itemproc_async
+    vars(scraper)["_process_spidermw_output_async"] = _process_spidermw_output_async
 
 
 def wrap_work(
@@ -433,6 +454,66 @@ def watch_replacements(
             return handle(result, request)
 
     vars(engine)["_handle_downloader_output"] = _handle_downloader_output
+
+
+def watch_refusals(
+    engine: ExecutionEngine,
+    arrived: Callable[[Request], bool],
+    refused: Callable[[], None],
+) -> None:
+    """Call *refused* when a handler of ``request_scheduled`` keeps a request from arriving."""
+    schedule = engine._schedule_request
+
+    def _schedule_request(request: Request) -> None:
+        schedule(request)
+        if not arrived(request):
+            refused()
+
+    vars(engine)["_schedule_request"] = _schedule_request
+
+
+def watch_bypassing(
+    engine: ExecutionEngine,
+    is_scheduled: Callable[[Request], bool],
+    failed: Callable[[Request, BaseException], None],
+) -> None:
+    """Call *failed* with each request that no scheduler has handed out and that fails."""
+    download = engine._download
+
+    def _download(request: Request) -> Any:
+        bypasses, answer = not is_scheduled(request), download(request)
+        return answer.addErrback(note, request) if bypasses else answer
+
+    def note(failure: Failure, request: Request) -> Failure:
+        if failure.value is not None:
+            failed(request, failure.value)
+        return failure
+
+    vars(engine)["_download"] = _download
+
+
+def watch_media(
+    engine: ExecutionEngine, failed: Callable[[Request, Response | None, Exception], None]
+) -> None:
+    """Call *failed* when a media pipeline makes no file of what it has downloaded."""
+    for pipeline in getattr(engine.scraper.itemproc, "middlewares", ()):
+        if isinstance(pipeline, MediaPipeline):
+            for name in ("media_to_download", "media_downloaded"):
+                vars(pipeline)[name] = _told_of(getattr(pipeline, name), failed)
+
+
+def _told_of(
+    method: Callable[..., Any], failed: Callable[[Request, Response | None, Exception], None]
+) -> Callable[..., Awaitable[Any]]:
+    async def told(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return await ensure_awaitable(method(*args, **kwargs))
+        except Exception as error:
+            response = args[0] if isinstance(args[0], Response) else None
+            failed(next(each for each in args if isinstance(each, Request)), response, error)
+            raise
+
+    return told
 
 
 class _HandlerErrors(logging.Handler):

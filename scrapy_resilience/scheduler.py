@@ -25,6 +25,7 @@ from scrapy_resilience._scrapy import (
     leave_unopened,
     under_way,
     wake,
+    watch_refusals,
     watch_replacements,
     wrap_scraper,
     wrap_work,
@@ -118,6 +119,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
         self._told = False
         self._wrong_meta = WrongMeta()
         self._issued: WeakSet[Request] = WeakSet()
+        self._arrived: Request | None = None
         self._replacement: tuple[Request, Request] | None = None
         self.starts: Starts | None = None
         """With a job."""
@@ -173,6 +175,11 @@ class ResilientScheduler(Refusing, BaseScheduler):
         wrap_scraper(engine, self.outputs.outputs, self.outputs.item)
         watch_replacements(engine, self._replacing)
         ConcurrentItems(self.crawler)
+        watch_refusals(
+            engine,
+            lambda request: self._arrived is request,
+            partial(self._inc, names.STAT_REQUESTS_REFUSED),
+        )
         if job is not None:
             imported = take_over(job.stock, self.frontier, spider, values) if job.stock else []
             rerun = job.config.rerun_start
@@ -274,9 +281,20 @@ class ResilientScheduler(Refusing, BaseScheduler):
         return len(self.frontier) > 0
 
     def enqueue_request(self, request: Request) -> bool:
+        self._arrived = request
+        replaced = self._replaced_by(request)
+        try:
+            return self._enqueue(request, replaced)
+        except Exception as error:  # Scrapy logs it, and goes on without the request
+            if replaced is not None:
+                self._give_up_replaced(
+                    replaced, "what a middleware has returned for it can't be scheduled", error
+                )
+            raise
+
+    def _enqueue(self, request: Request, replaced: Request | None) -> bool:
         if self.ledger.frozen:
             return True  # its parent is not done: the next run makes it again
-        replaced = self._replaced_by(request)
         parent = self.outputs.maker() if replaced is None else None
         if parent is not None:
             forget_failures(request)
@@ -320,14 +338,19 @@ class ResilientScheduler(Refusing, BaseScheduler):
         if not self._duplicates.has(request, fingerprint):
             return False
         if self._duplicates.alike(request, replaced):
-            self._letters.add(
+            self._give_up_replaced(
                 replaced,
-                kind="ignored",
-                failure_class="ignored",
-                reason="a middleware has sent it again without dont_filter=True, and the "
-                "filter of duplicates has dropped it",
+                "a middleware has sent it again without dont_filter=True, and the filter of "
+                "duplicates has dropped it",
             )
         return True
+
+    def _give_up_replaced(
+        self, request: Request, reason: str, error: Exception | None = None
+    ) -> None:
+        self._letters.add(
+            request, kind="ignored", failure_class="ignored", reason=reason, exception=error
+        )
 
     def next_request(self) -> Request | None:
         if self.committer is not None and self.committer.intake.up:

@@ -136,20 +136,24 @@ class CircuitBreakerMiddleware(Refusing):
     async def _wait(self, request: Request) -> None:
         keeper, domain, began = self._keeper, self._keeper.domain(request), _clock.monotonic()
         while (until := keeper.gates.ready_at(domain, now := _clock.monotonic())) > now:
-            if is_closing(self.crawler.engine):
+            if keeper.ends_waits or self._is_too_long(request, until, now, began):
+                await keeper.wait_for_cut(request)
                 self._refuse(request)
-            gate = keeper.gates.gate(domain, now)
-            if _is_beyond(gate.breaker.ready_at(now), now, began + self._patience(request)):
-                self._refuse(request)
-            if _is_beyond(gate.held_until, now, began + self._patience_with_holds):
-                self._refuse(request)
-            if gate.is_paced(now):
-                if _is_beyond(until, now, now + self._patience_with_holds):
-                    self._refuse(request)  # its turn comes, and too late
-            elif now - began >= keeper.config.bypass_timeout:
+            is_late = now - began >= keeper.config.bypass_timeout
+            if is_late and not keeper.gates.gate(domain, now).is_paced(now):
                 return  # whoever it waits for may wait for this very request
             self._tell(request, domain, now, began)
-            await _clock.sleep(min(until - now, _LOOK))
+            await keeper.sleep(request, min(until - now, _LOOK))
+
+    def _is_too_long(self, request: Request, until: float, now: float, began: float) -> bool:
+        gate = self._keeper.gates.gate(self._keeper.domain(request), now)
+        patience = self._patience_with_holds
+        return (
+            _is_beyond(gate.breaker.ready_at(now), now, began + self._patience(request))
+            or _is_beyond(gate.held_until, now, began + patience)
+            # its turn comes, and too late
+            or (gate.is_paced(now) and _is_beyond(until, now, now + patience))
+        )
 
     def _tell(self, request: Request, domain: str, now: float, began: float) -> None:
         if now - began >= _TOLD_FROM and now - self._told_at >= _TOLD_AGAIN:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scrapy_resilience.extensions.spooledfeed import SpooledSlot, mask_uri
+from scrapy_resilience.core.shown import mask_uri
+from scrapy_resilience.extensions.spooledfeed import SpooledSlot
 
 if TYPE_CHECKING:
     from scrapy.extensions.feedexport import FeedSlot

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from scrapy import Request, signals
 from scrapy.exceptions import IgnoreRequest
@@ -29,6 +29,7 @@ from scrapy_resilience.checkpoint.ending import ending
 from scrapy_resilience.checkpoint.job import Job, JobComponent
 from scrapy_resilience.core.shutdown import Deadlines
 from scrapy_resilience.exceptions import StorageError
+from scrapy_resilience.gates.gatekeeper import gatekeeper_of
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
@@ -39,6 +40,11 @@ if TYPE_CHECKING:
 __all__ = ["Shutdown", "exit_code"]
 
 logger = get_logger(__name__)
+
+
+_LOOK: Final = 0.2
+_STUCK: Final = 5
+"""Looks after which requests that only wait are cut off: nothing else would come of them."""
 
 
 def exit_code(reason: str) -> int:
@@ -60,6 +66,7 @@ class Shutdown(JobComponent):
         super().__init__(crawler, job)
         self.deadlines = Deadlines.of(job.config.shutdown_timeout)
         self._cutter = Cutter()
+        self._keeper = gatekeeper_of(crawler)
         self._task: asyncio.Task[None] | None = None
         self._trigger: Any = None
         self._reason = ""
@@ -112,11 +119,17 @@ class Shutdown(JobComponent):
 
     def _stopping(self) -> None:
         if self._task is None:
+            self._keeper.stopping = True
             self._task = asyncio.ensure_future(self._cut_later())
 
     async def _cut_later(self) -> None:
         passed = 0.0 if ending.signalled is None else time.monotonic() - ending.signalled
-        await asyncio.sleep(max(self.deadlines.cut - passed, 0.0))
+        end = time.monotonic() + self.deadlines.cut - passed
+        stuck = 0
+        while (left := end - time.monotonic()) > 0 and stuck < _STUCK:
+            await asyncio.sleep(min(left, _LOOK))
+            active, waiting = self.crawler.engine.downloader.active, self._keeper.waiting
+            stuck = stuck + 1 if active and active <= waiting else 0
         await self._cut()
 
     async def _cut(self) -> None:

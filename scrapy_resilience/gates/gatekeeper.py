@@ -19,7 +19,7 @@ from scrapy.exceptions import IgnoreRequest
 
 from scrapy_resilience import _clock, names, signals
 from scrapy_resilience._log import get_logger
-from scrapy_resilience._scrapy import take_back, wake
+from scrapy_resilience._scrapy import is_closing, take_back, wake
 from scrapy_resilience.checkpoint.layout import GATES
 from scrapy_resilience.core.breaker import Event, Outcome, State
 from scrapy_resilience.core.gates import GateConfig, Gates
@@ -53,6 +53,8 @@ _LATENCY: Final = "download_latency"
 _PROXY: Final = "proxy"
 """Scrapy's meta key."""
 _SAYS_NOTHING: Final = frozenset({Outcome.IGNORED, Outcome.CANCELLED})
+_LOOK: Final = 0.5
+"""Seconds between two looks at whether a stop is over."""
 _COMMIT_WITHIN: Final = 0.1
 """Seconds after which a hold is written down: it must survive a kill."""
 _STATS: Final = {
@@ -89,6 +91,10 @@ class Gatekeeper:
         self._trials: Trials | None = None
         self.given_up: dict[str, Gate] = {}
         """Lanes whose requests are to be given up, and the gates that say so."""
+        self.waiting: set[Request] = set()
+        """Those that wait in the process, for their turn or for the cut of a stop."""
+        self.stopping = False
+        """Whether a stop cuts off what waits: the job has it for the next run."""
         self._tickets: dict[Request, Ticket] = {}
         self._with_own_proxy: WeakSet[Request] = WeakSet()
         self._failed_by_proxy: WeakSet[Request] = WeakSet()
@@ -277,6 +283,28 @@ class Gatekeeper:
             pushback=is_overloaded(result),
             cut_short=isinstance(result, Exception) and self.probes.was_cut_short(request),
         )
+
+    # --- a stop ---
+
+    @property
+    def ends_waits(self) -> bool:
+        """Whether the spider is being closed and nobody keeps what waits for the next run."""
+        if not is_closing(self.crawler.engine):
+            return False
+        return self.scheduler is None or self.scheduler.job is None
+
+    async def sleep(self, request: Request, seconds: float) -> None:
+        """Somebody waits for *request* in the process meanwhile."""
+        self.waiting.add(request)
+        try:
+            await _clock.sleep(seconds)
+        finally:
+            self.waiting.discard(request)
+
+    async def wait_for_cut(self, request: Request) -> None:
+        """Keep whoever waits for *request* from going on without it; it is begun anew."""
+        while self.stopping:
+            await self.sleep(request, _LOOK)
 
     # --- proxies ---
 

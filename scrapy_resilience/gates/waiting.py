@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 from scrapy_resilience import _clock
-from scrapy_resilience._scrapy import is_closing
 from scrapy_resilience.core.retry import RetryPacer
+from scrapy_resilience.gates.gatekeeper import gatekeeper_of
 from scrapy_resilience.names import META_DELAY, STAT_RETRY_PACED
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ class RetryQueue:
 
     def __init__(self, crawler: Crawler, cap: int) -> None:
         self._crawler = crawler
+        self._keeper = gatekeeper_of(crawler)
         self._pacer = RetryPacer(cap)
         # a redirected retry comes back nowhere: it must not hold its place for ever
         self._under_way: WeakKeyDictionary[Request, float] = WeakKeyDictionary()
@@ -54,7 +55,7 @@ class RetryQueue:
         if self._is_scheduled(old):
             new.meta[META_DELAY] = seconds
         else:
-            await self._sleep(seconds)
+            await self._sleep(old, seconds)
         return new
 
     def bypasses(self, request: Request) -> bool:
@@ -67,8 +68,8 @@ class RetryQueue:
         stats.inc_value(STAT_RETRY_PACED)
         if self._is_scheduled(request):
             return await self.delay(request.copy(), wait, request)
-        while wait and not is_closing(self._crawler.engine):
-            await self._sleep(wait)
+        while wait and not self._keeper.ends_waits:
+            await self._sleep(request, wait)
             wait = self._pacer.wait(len(self._under_way), _clock.monotonic())
         self._under_way[request] = _clock.monotonic()
         return None
@@ -81,8 +82,8 @@ class RetryQueue:
         scheduler: Any = self._crawler.engine.scheduler
         return getattr(scheduler, "runs_jobs", False) and bool(scheduler.issued(request))
 
-    async def _sleep(self, seconds: float) -> None:
-        """Not longer than until the spider is being closed."""
+    async def _sleep(self, request: Request, seconds: float) -> None:
+        """Not longer than until the spider is being closed, where there is no job."""
         end = _clock.monotonic() + seconds
-        while (left := end - _clock.monotonic()) > 0 and not is_closing(self._crawler.engine):
-            await _clock.sleep(min(left, _LOOK))
+        while (left := end - _clock.monotonic()) > 0 and not self._keeper.ends_waits:
+            await self._keeper.sleep(request, min(left, _LOOK))

@@ -13,11 +13,12 @@ from scrapy.http import Response
 from scrapy.spidermiddlewares.httperror import HttpError
 
 from scrapy_resilience._log import get_logger
-from scrapy_resilience._scrapy import watch_failures
+from scrapy_resilience._scrapy import watch_bypassing, watch_failures, watch_media
 from scrapy_resilience.checkpoint.items import item_failed, item_refused, item_written
 from scrapy_resilience.checkpoint.job import job_of
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.exceptions import ItemRefusedError
+from scrapy_resilience.gates.gatekeeper import gatekeeper_of
 from scrapy_resilience.names import SCRAPY_RETRY_TIMES
 from scrapy_resilience.settings import Config
 
@@ -62,7 +63,11 @@ class DeadLettersMiddleware:
         return cls(crawler)
 
     def _opened(self) -> None:
-        watch_failures(self._crawler.engine, self._failed)
+        engine: Any = self._crawler.engine
+        watch_failures(engine, self._failed)
+        if (issued := getattr(engine.scheduler, "issued", None)) is not None:
+            watch_bypassing(engine, issued, self._bypassing_failed)
+        watch_media(engine, self._no_file)
 
     def _reached(self, request: Request) -> None:
         self._sent.add(request)
@@ -112,6 +117,26 @@ class DeadLettersMiddleware:
                 reason=str(exception) or "a middleware has ignored it",
                 exception=exception,
             )
+
+    def _bypassing_failed(self, request: Request, exception: BaseException) -> None:
+        """An image, or a download of a callback: whoever waits for it may say nothing."""
+        if not gatekeeper_of(self._crawler).is_for_nobody(request):
+            self._failed(request, exception)
+
+    def _no_file(
+        self, request: Request, response: Response | None, exception: Exception
+    ) -> None:
+        """Such as an image that is answered with 404: its item goes on without it."""
+        asked = response.request if response is not None and response.request else request
+        status = response.status if response is not None else None
+        self._letters.add(
+            asked,
+            kind="permanent",
+            failure_class="http" if status not in {None, 200} else "pipeline",
+            reason="a media pipeline has made no file of it",
+            status=status,
+            exception=exception,
+        )
 
     def _spider_error(self, failure: Failure, response: Response | Failure | None) -> None:
         request = _request_of(response)

@@ -131,17 +131,18 @@ REDIRECTED = """
 def test_a_redirect_is_the_same_request_on_its_way(tmp_path):
     """It is fetched, though the page was seen, and no more often than Scrapy lets it."""
     seen = Counter()
+    close = {"Connection": "close"}  # a POST on a connection that is gone is not repeated
 
     def answer(_, path, count):
         seen[path] += 1
         first = seen[path] == 1
         if path in {"/login", "/loop"} or (path == "/self" and first):
             to = "/home" if path == "/login" else path
-            return 302, {"Location": to, "Set-Cookie": f"seen={count}"}
+            return 302, {"Location": to, "Set-Cookie": f"seen={count}", **close}
         if path == "/refresh" and first:
             body = b'<html><meta http-equiv="refresh" content="0; url=/refresh">'
             return 200, {"Content-Type": "text/html"}, body
-        return 200
+        return 200, close
 
     with serving(answer) as web:
         middlewares = {"DOWNLOADER_MIDDLEWARES": {"spider.SendsAgain": 500}}

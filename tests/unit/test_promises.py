@@ -12,6 +12,8 @@ from report import report
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "explanation" / "promises.rst"
 
+_EACH = ["test_ways_out.py::test_each_way_out"]
+
 HELD_BY = {
     # by failure
     "``kill -9``, OOM killer, crash of the interpreter": [
@@ -117,6 +119,51 @@ HELD_BY = {
     ],
     "files and images of Scrapy's media pipelines": ["test_kills.py::test_images"],
     "signals (``item_scraped`` and others)": ["test_kills.py::test_signals_of_items"],
+    # every way out
+    "The callback or the errback has put out everything": _EACH,
+    "A callback, errback or spider middleware raises": [
+        *_EACH,
+        "test_accounted.py::test_what_is_cancelled_is_a_dead_letter",
+    ],
+    "A status that nobody handles": _EACH,
+    "The download fails, or a retry is given up": _EACH,
+    "A downloader middleware raises ``IgnoreRequest``": _EACH,
+    "A failure handler drops it; its domain did not recover": [
+        "test_retries.py::test_handlers_decide",
+        "test_whose_failure.py::test_a_dead_host_is_given_up",
+    ],
+    "robots.txt forbids it": _EACH,
+    "``allowed_domains``, for a redirect too": _EACH,
+    "``DEPTH_LIMIT``, ``URLLENGTH_LIMIT``": _EACH,
+    "``HTTPCACHE_IGNORE_MISSING``": [
+        "test_ways_out.py::test_what_a_cache_has_not_is_left_out_on_purpose"
+    ],
+    "It was requested before": _EACH,
+    "A handler of ``request_scheduled`` refuses it": _EACH,
+    "A spider middleware of yours leaves it out": _EACH,
+    "It is redirected, or tried again": [
+        "test_accounted.py::test_a_redirect_is_the_same_request_on_its_way",
+        "test_accounted.py::test_redirects_can_be_filtered_as_in_scrapy",
+    ],
+    "A middleware sends it again": [
+        *_EACH,
+        "test_accounted.py::test_a_redirect_is_the_same_request_on_its_way",
+    ],
+    "What bypasses the scheduler fails": _EACH,
+    "A file or image that is answered with an error": _EACH,
+    "The crawl is closed, or the spider is told to stop": [
+        "test_ways_out.py::test_what_waits_is_pending",
+        "test_stops.py::test_one_signal",
+    ],
+    "A stop cuts it off": ["test_ways_out.py::test_a_stop_while_files_wait"],
+    "It can't be stored, and the crawl ends before it is done": ["test_kills.py::test_lambdas"],
+    "Today's code can't read it": ["test_refusals.py::test_a_method_that_is_gone"],
+    "It is through the pipelines": _EACH,
+    "A pipeline raises ``DropItem``": _EACH,
+    "A pipeline raises anything else, or is cancelled": [
+        *_EACH,
+        "test_accounted.py::test_what_is_cancelled_is_a_dead_letter",
+    ],
     "``spider.state``, :func:`~scrapy_resilience.register_state`": [
         "test_stops.py::test_state_and_totals",
     ],

@@ -41,6 +41,7 @@ def scheduler(monkeypatch):
     monkeypatch.setattr(module, "check_engine", lambda _: None)
     monkeypatch.setattr(module, "wrap_scraper", lambda *_: None)
     monkeypatch.setattr(module, "wrap_work", lambda *_: None)
+    monkeypatch.setattr(module, "watch_refusals", lambda *_: None)
     monkeypatch.setattr(module, "watch_replacements", lambda *_: None)
     closed = []
     monkeypatch.setattr(holding, "close_spider", lambda _, reason: closed.append(reason))
