@@ -31,6 +31,7 @@ _NAMES = (
     "flaky",
     "pacing",
     "outages",
+    "redirects",
     "normalize",
     "drift",
 )

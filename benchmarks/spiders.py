@@ -16,7 +16,9 @@ from scrapy.exceptions import CloseSpider
 from scrapy.http import TextResponse
 
 from scrapy_resilience import ResilientScheduler
+from scrapy_resilience._scrapy import under_way
 from scrapy_resilience.extensions.snapshots import Snapshots
+from scrapy_resilience.gates.gatekeeper import gatekeeper_of
 from scrapy_resilience.testing import SiteAddress, SiteConfig
 
 if TYPE_CHECKING:
@@ -446,6 +448,32 @@ def resident_bytes() -> int:
 
 
 # --- gates -----------------------------------------------------------------------
+
+
+class Redirected(Shop):
+    """Looks, at every 100th page, at what the gates keep and at the memory."""
+
+    name = "redirected"
+
+    def __init__(self, *args: str, pages: str, **kwargs: str) -> None:
+        super().__init__(*args, **kwargs)
+        self.pages = int(pages)
+        self.seen = 0
+
+    def parse(self, response: Response, **_: Any) -> Any:
+        self.seen += 1
+        if self.seen % 100 == 0:
+            self.look()
+        return super().parse(response)
+
+    def look(self) -> None:
+        stats: Any = self.crawler.stats
+        tickets = set(gatekeeper_of(self.crawler)._tickets)  # noqa: SLF001 - kept, is the question
+        stats.max_value("bench/strays", len(tickets - under_way(self.crawler.engine)))
+        if self.seen == self.pages // 10:
+            self.memory = resident_bytes()
+        elif self.seen > self.pages // 10:
+            stats.set_value("bench/memory_growth", resident_bytes() - self.memory)
 
 
 def listed_urls(port: int, hosts: str) -> Iterator[str]:

@@ -319,6 +319,8 @@ class ResilientScheduler(Refusing, BaseScheduler):
             yield
         finally:
             self._replacement = None
+            if self._gates is not None:
+                self._gates.replaced(old)
 
     def _replaced_by(self, request: Request) -> Request | None:
         """The request that *request* stands for from now on, as a second try does."""

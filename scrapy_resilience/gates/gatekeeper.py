@@ -201,18 +201,24 @@ class Gatekeeper:
         )
 
     def sweep(self, busy: Container[Request]) -> bool:
-        """Settle requests that ended on their way: redirected ones were answered."""
+        """Settle requests that ended on their way."""
         gone = [
             request
             for request in self._tickets
             if request not in busy and not self.is_for_nobody(request)
         ]
         for request in gone:
-            ticket, answered = self._tickets.pop(request), _LATENCY in request.meta
-            outcome = Outcome.SUCCESS if answered else Outcome.CANCELLED
-            _forget_page(ticket.gate, request, outcome)
-            self.gates.settle(ticket, outcome, _clock.monotonic())
+            self.replaced(request)
         return bool(gone)
+
+    def replaced(self, request: Request) -> None:
+        """A request has ended in another one; what was redirected has been answered."""
+        ticket = self._tickets.pop(request, None)
+        if ticket is None:
+            return
+        outcome = Outcome.SUCCESS if _LATENCY in request.meta else Outcome.CANCELLED
+        _forget_page(ticket.gate, request, outcome)
+        self.gates.settle(ticket, outcome, _clock.monotonic())
 
     # --- the middlewares' side ---
 

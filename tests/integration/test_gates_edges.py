@@ -466,3 +466,45 @@ def test_what_comes_back_of_a_domain_that_was_given_up(tmp_path):
 
     assert len(job.items()) == 12
     assert run.stats["resilience/incomplete"] == 48  # and not in an hour
+
+
+TICKETS = """
+    import scrapy
+    from scrapy_resilience._scrapy import under_way
+    from scrapy_resilience.gates.gatekeeper import gatekeeper_of
+    class Shop(scrapy.Spider):
+        name = "shop"
+        async def start(self):
+            for url in self.settings.getlist("URLS"):
+                yield scrapy.Request(url)
+        def parse(self, response):
+            tickets = set(gatekeeper_of(self.crawler)._tickets)
+            strays = tickets - under_way(self.crawler.engine)
+            self.crawler.stats.max_value("strays", len(strays))
+            yield dict(sku=response.url)
+"""
+
+
+@pytest.mark.parametrize("how", ["status", "meta refresh", "middleware"])
+def test_a_redirect_ends_its_ticket(tmp_path, how):
+    """No gate waits for a request that has become another one, however busy the crawl is."""
+
+    def answer(_host, path, _count):
+        if how == "middleware" or path.startswith("/to"):
+            return 200
+        to = path.replace("/", "/to")
+        if how == "status":
+            return 302, {"Location": to}
+        body = f'<html><meta http-equiv="refresh" content="0; url={to}">'
+        return 200, {"Content-Type": "text/html"}, body.encode()
+
+    with serving(answer) as web:
+        job = crawl(tmp_path, web.urls("a.test", 60), TICKETS)
+        job.write("replacing.py", dedent(REPLACING))
+        if how == "middleware":
+            job.configure(DOWNLOADER_MIDDLEWARES={"replacing.Replacing": 500})
+
+        run = job.finish()
+
+    assert len(job.items()) == 60
+    assert run.stats["strays"] == 0
