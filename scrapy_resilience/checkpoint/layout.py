@@ -41,10 +41,9 @@ def refuse_strange_files(jobdir: Path) -> None:
 
     Raises :exc:`CheckpointError`, before any of them is opened.
     """
-    for name in (STORE, STORE + "-wal", STORE + "-shm", WITNESS, LOCK, DAMAGED):
-        with suppress(FileNotFoundError):
-            if not stat.S_ISREG((jobdir / name).lstat().st_mode):
+    for path in sorted(jobdir.glob("resilience.*")):
+        with suppress(FileNotFoundError):  # a job that runs has removed it
+            if not stat.S_ISREG(path.lstat().st_mode):
                 raise CheckpointError(
-                    f"{jobdir / name} is no regular file: put back what was there, or use "
-                    "another JOBDIR"
+                    f"{path} is no regular file: put back what was there, or use another JOBDIR"
                 )
