@@ -138,7 +138,8 @@ def _prepare(draft: Path, old: Path, before: int) -> tuple[dict[str, Any], dict[
         state = StateRegistry(store.state(), values)
         meta = state.load(META) or {}
         feeds = records(state)
-        later = _later_feeds(old, meta, {record.name for record in feeds})
+        known_feeds = {record.name for record in feeds}
+        later = _later_feeds(old, meta, known_feeds, store.commits())
         meta["clean"] = False  # or a longer feed would be refused as changed
         known = {record.name: values.encode(asdict(record)) for record in later}
         changes = Changes(state={META: values.encode(meta), **known}, forced=True)
@@ -151,10 +152,13 @@ def _length(record: FeedRecord) -> int:
     return record.base if record.offset is None else record.offset
 
 
-def _later_feeds(old: Path, meta: dict[str, Any], known: set[str]) -> list[FeedRecord]:
+def _later_feeds(
+    old: Path, meta: dict[str, Any], known: set[str], commits: int
+) -> list[FeedRecord]:
     """Feeds that came after the snapshot, as the old store knows them.
 
-    They are cut back to what they held before the job.
+    They are cut back to what they held before the job. A store that is older than the
+    snapshot, with its *commits*, knows none: its feeds are batches that were full by then.
 
     Raises :exc:`CheckpointError` when that store is of another job.
     """
@@ -165,6 +169,8 @@ def _later_feeds(old: Path, meta: dict[str, Any], known: set[str]) -> list[FeedR
             f"{old.parent} is a job of spider {theirs['spider']!r}, the snapshot is of "
             f"{meta.get('spider')!r}: restore it to another JOBDIR"
         )
+    if _commits(old) < commits:
+        return []
     return [
         replace(record, offset=None, ending=None, items=0, fields=None)
         for record in records(state)
