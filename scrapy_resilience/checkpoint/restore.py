@@ -148,7 +148,8 @@ def _prepare(draft: Path, old: Path, before: int) -> tuple[dict[str, Any], dict[
         meta = state.load(META) or {}
         feeds = records(state)
         feeds = [_without_what_was_taken(record, old.parent) for record in feeds]
-        later = _later_feeds(old, meta, {record.name for record in feeds})
+        known_feeds = {record.name for record in feeds}
+        later = _later_feeds(old, meta, known_feeds, store.commits())
         meta["clean"] = False  # or a longer feed would be refused as changed
         known = {record.name: values.encode(asdict(record)) for record in feeds + later}
         changes = Changes(state={META: values.encode(meta), **known}, forced=True)
@@ -161,10 +162,13 @@ def _length(record: FeedRecord) -> int:
     return record.base if record.offset is None else record.offset
 
 
-def _later_feeds(old: Path, meta: dict[str, Any], known: set[str]) -> list[FeedRecord]:
+def _later_feeds(
+    old: Path, meta: dict[str, Any], known: set[str], commits: int
+) -> list[FeedRecord]:
     """Feeds that came after the snapshot, as the old store knows them, or the file beside it.
 
-    They are cut back to what they held before the job.
+    They are cut back to what they held before the job. A store that is older than the
+    snapshot, with its *commits*, knows none: its feeds are batches that were full by then.
 
     Raises :exc:`CheckpointError` when that store is of another job.
     """
@@ -175,9 +179,10 @@ def _later_feeds(old: Path, meta: dict[str, Any], known: set[str]) -> list[FeedR
             f"{old.parent} is a job of spider {theirs['spider']!r}, the snapshot is of "
             f"{meta.get('spider')!r}: restore it to another JOBDIR"
         )
+    in_store = records(state) if _commits(old) >= commits else []
     found = {
         record.name: record
-        for record in [*begun_after(old.parent, meta.get("commits", 0)), *records(state)]
+        for record in [*begun_after(old.parent, meta.get("commits", 0)), *in_store]
     }
     return [_anew(record) for name, record in found.items() if name not in known]
 

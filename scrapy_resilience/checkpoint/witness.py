@@ -24,7 +24,8 @@ from zlib import crc32
 
 from scrapy_resilience.checkpoint.layout import STORE, WITNESS
 from scrapy_resilience.exceptions import DamagedError
-from scrapy_resilience.frontier.sqlite import SQLiteStore, commits_without_log
+from scrapy_resilience.frontier.sqlite import SQLiteStore
+from scrapy_resilience.frontier.statements import commits_without_log
 from scrapy_resilience.ownership import open_own
 
 if TYPE_CHECKING:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections import Counter, defaultdict, deque
-from contextlib import closing
-from itertools import chain
+from collections import Counter, deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from zlib import crc32
 
 from msgspec.structs import astuple
 
@@ -21,14 +18,22 @@ from scrapy_resilience.frontier.checks import (
     check_of_row,
     check_of_value,
 )
+from scrapy_resilience.frontier.statements import (
+    check_of_fingerprint,
+    count,
+    read_counters,
+    write_fingerprints,
+    write_many,
+    write_named,
+)
 from scrapy_resilience.frontier.store import Letter, Row
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator
 
     from scrapy_resilience.frontier.store import Changes
 
-__all__ = ["SCHEMA", "SQLiteStore", "commits_without_log"]
+__all__ = ["SCHEMA", "SQLiteStore"]
 
 SCHEMA: Final = 3
 _WITHOUT_LETTERS: Final = 2
@@ -226,7 +231,7 @@ class SQLiteStore:
         )
         found = self._reader.execute(query, (start, limit)).fetchall()
         for fingerprint, check in found:
-            self._expect(check, _check_of_fingerprint(fingerprint))
+            self._expect(check, check_of_fingerprint(fingerprint))
         return [fingerprint for fingerprint, _ in found]
 
     def last_number(self) -> int:
@@ -238,7 +243,7 @@ class SQLiteStore:
 
     def _counters(self, connection: sqlite3.Connection) -> dict[str, int]:
         try:
-            return _counters(connection)
+            return read_counters(connection)
         except ValueError as error:
             raise self._damaged(error) from error
 
@@ -343,7 +348,7 @@ class SQLiteStore:
         try:
             number = max(self._counters(writer)["commits"], after) + 1
             self._write(writer, changes)
-            _count(writer, "commits", number)
+            count(writer, "commits", number)
             writer.execute("COMMIT")
         except BaseException:
             if writer.in_transaction:  # SQLite may have rolled back by itself
@@ -352,22 +357,20 @@ class SQLiteStore:
         return number
 
     def _write(self, writer: sqlite3.Connection, changes: Changes) -> None:
-        _many(writer, "INSERT INTO gone VALUES {rows}", sorted(changes.deletes))
-        _many(
+        write_many(writer, "INSERT INTO gone VALUES {rows}", sorted(changes.deletes))
+        write_many(
             writer,
             "INSERT OR REPLACE INTO requests VALUES {rows}",
             [(*row, check_of_row(*row)) for row in map(astuple, sorted(changes.inserts))],
         )
-        for length, joined, checks in _by_length(changes.fingerprints):
-            values = {"length": length, "all": joined, "checks": checks}
-            writer.execute(_INSERT_FINGERPRINTS, values)
+        write_fingerprints(writer, changes.fingerprints)
         lanes = sorted((lane, *named) for lane, named in changes.lanes.items())
-        _many(
+        write_many(
             writer,
             "DELETE FROM lanes WHERE lane IN (VALUES {rows})",
             [(lane,) for lane, _, rows in lanes if not rows],
         )
-        _many(
+        write_many(
             writer,
             "INSERT OR REPLACE INTO lanes VALUES {rows}",
             [
@@ -376,25 +379,25 @@ class SQLiteStore:
                 if rows
             ],
         )
-        _many(
+        write_many(
             writer,
             "INSERT INTO start_keys VALUES {rows}",
             [(key, check_of_key(key)) for key in changes.start_keys],
         )
-        _write_named(writer, "outputs", "producer", changes.outputs)
-        _write_named(writer, "state", "name", changes.state)
-        _many(
+        write_named(writer, "outputs", "producer", changes.outputs)
+        write_named(writer, "state", "name", changes.state)
+        write_many(
             writer,
             "INSERT OR REPLACE INTO letters VALUES {rows}",
             [(*letter, check_of_letter(letter)) for letter in changes.letters],
         )
-        _many(
+        write_many(
             writer,
             "DELETE FROM letters WHERE number IN (VALUES {rows})",
             [(number,) for number in changes.answered],
         )
         if changes.inserts:
-            _count(writer, "last_number", max(row.number for row in changes.inserts))
+            count(writer, "last_number", max(row.number for row in changes.inserts))
 
     def pin(self) -> None:
         """One read transaction for many queries: each of its own costs locks, 15 µs."""
@@ -412,42 +415,9 @@ class SQLiteStore:
             self._writer.close()  # checkpoints the WAL and removes it
 
 
-def commits_without_log(path: Path) -> int:
-    """How many commits the file itself holds, 0 when it can't say.
-
-    It goes back neither when the log is folded in nor when a kill comes meanwhile.
-    """
-    uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
-    try:
-        with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
-            return _counters(connection)["commits"]
-    except (sqlite3.Error, ValueError):  # a page that only the log has whole
-        return 0
-
-
-def _counters(connection: sqlite3.Connection) -> dict[str, int]:
-    """Raises :exc:`ValueError` for one that is not what was written."""
-    found = {"last_number": 0, "commits": 0}
-    query = 'SELECT name, value, "check" FROM counters'
-    for name, value, check in connection.execute(query).fetchall():
-        if name not in found or check != check_of_number(name, value):
-            raise ValueError("a row is not what was written")
-        found[name] = value
-    return found
-
-
 def _force(connection: sqlite3.Connection, *, force: bool) -> None:
     """Whether each commit is forced to the disk."""
     connection.execute(f"PRAGMA synchronous={'FULL' if force else 'NORMAL'}")
-
-
-def _count(writer: sqlite3.Connection, name: str, number: int) -> None:
-    """A counter never goes back."""
-    writer.execute(
-        "INSERT INTO counters VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE "
-        'SET value=excluded.value, "check"=excluded."check" WHERE excluded.value > value',
-        (name, number, check_of_number(name, number)),
-    )
 
 
 def _schema_of(connection: sqlite3.Connection) -> int:
@@ -467,56 +437,3 @@ def _text(data: bytes) -> str:
 
 _PAGE: Final = 200
 """Rows that are verified at a time."""
-_CHUNK: Final = 600
-"""Rows a statement: few enough to bind their values in some milliseconds."""
-_INSERT_FINGERPRINTS: Final = """
-WITH RECURSIVE place (number) AS (
-    SELECT 0 UNION ALL
-    SELECT number + 1 FROM place WHERE (number + 2) * 4 <= length(:checks)
-) INSERT OR IGNORE INTO fingerprints SELECT
-    coalesce(substr(:all, number * :length + 1, :length), x''),
-    substr(:checks, number * 4 + 1, 4)
-FROM place ORDER BY 1
-"""
-"""Sorted, so that each page of the table is visited once, and by SQLite: see _many()."""
-
-
-def _check_of_fingerprint(fingerprint: bytes) -> bytes:
-    return crc32(fingerprint).to_bytes(4, "big")
-
-
-def _by_length(fingerprints: Iterable[bytes]) -> Iterator[tuple[int, bytes, bytes]]:
-    """The fingerprints of each length joined, and their checks; most crawls have one length."""
-    groups: dict[int, list[bytes]] = defaultdict(list)
-    for fingerprint in fingerprints:
-        groups[len(fingerprint)].append(fingerprint)
-    for length, group in groups.items():
-        yield length, b"".join(group), b"".join(map(_check_of_fingerprint, group))
-
-
-def _many(writer: sqlite3.Connection, statement: str, rows: Sequence[Sequence[Any]]) -> None:
-    """Run *statement* for all rows, many at a time.
-
-    Each statement lets go of Python's lock some times, and a busy event loop is slow to
-    give it back: with a step a row, as in ``executemany``, a commit takes seconds.
-    """
-    for start in range(0, len(rows), _CHUNK):
-        chunk = rows[start : start + _CHUNK]
-        marks = f"({','.join('?' * len(chunk[0]))})"
-        writer.execute(
-            statement.format(rows=",".join([marks] * len(chunk))),
-            list(chain.from_iterable(chunk)),
-        )
-
-
-def _write_named(
-    writer: sqlite3.Connection, table: str, key: str, values: dict[str, bytes | None]
-) -> None:
-    gone = [(name,) for name, value in values.items() if value is None]
-    kept = [
-        (name, value, check_of_value(name, value))
-        for name, value in values.items()
-        if value is not None
-    ]
-    _many(writer, f"DELETE FROM {table} WHERE {key} IN (VALUES {{rows}})", gone)  # noqa: S608
-    _many(writer, f"INSERT OR REPLACE INTO {table} VALUES {{rows}}", kept)  # noqa: S608

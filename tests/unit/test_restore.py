@@ -391,6 +391,25 @@ def test_a_foreign_feed_is_refused_still(tmp_path, store, content):
     assert feed.read_bytes() == content
 
 
+def test_a_batch_that_an_older_store_knows(tmp_path, store):
+    """One that was full before the snapshot stays, though an older copy was still at it."""
+    batch = tmp_path / "batch-1.jsonl"
+    batch.write_bytes(b"1\n2\n")
+    state = feed_record(batch, 2)
+    change(store, **state)
+    older = store.read_bytes()
+    change(store, **dict.fromkeys(state))
+    snapshots = snapshots_of(tmp_path)
+    snapshots.create(store, about)
+    store.write_bytes(older)
+
+    done = restore(tmp_path, snapshots)
+    cut_back(tmp_path, store)
+
+    assert done.feeds == {}
+    assert batch.read_bytes() == b"1\n2\n"
+
+
 def test_a_feed_that_came_later_goes_back_to_what_it_was(tmp_path, store):
     """A batch that was begun after the snapshot is cut to what its file had before the job."""
     snapshots = snapshots_of(tmp_path)

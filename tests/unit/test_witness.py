@@ -12,7 +12,7 @@ from scrapy_resilience.checkpoint.layout import STORE, WITNESS
 from scrapy_resilience.checkpoint.quarantine import open_store
 from scrapy_resilience.checkpoint.witness import Note, open_witnessed
 from scrapy_resilience.exceptions import DamagedError
-from scrapy_resilience.frontier.sqlite import commits_without_log
+from scrapy_resilience.frontier.statements import commits_without_log
 from scrapy_resilience.frontier.store import Changes
 from scrapy_resilience.settings import Config
 
