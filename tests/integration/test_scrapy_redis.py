@@ -7,7 +7,6 @@ import runpy
 import signal
 import socket
 import subprocess
-import time
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
@@ -23,6 +22,8 @@ pytestmark = pytest.mark.integration
 SNIPPETS = Path(__file__).parents[2] / "docs" / "snippets"
 BATCH = 6
 """CONCURRENT_REQUESTS: what a process of scrapy-redis takes at a time, and holds at most."""
+PER_DOMAIN = 2
+"""CONCURRENT_REQUESTS_PER_DOMAIN."""
 CAPTCHA = b"""<title>Just a moment...</title><p>Verify that you are human</p>
     <div class="g-recaptcha"></div>"""
 PAGE = b'<html><h1>Oak Chair</h1><p class="price">EUR 1.234,56</p>'
@@ -76,6 +77,7 @@ class Shared:
         """A folder in which one process runs; the guide's settings, and no rate limit."""
         settings = {**self.settings, "RESILIENCE_RATE_LIMITS": {}, **settings}
         place = {"REDIS_URL": self.url, "JOBDIR": None, "FEEDS": None}
+        place |= {"CONCURRENT_REQUESTS": BATCH, "CONCURRENT_REQUESTS_PER_DOMAIN": PER_DOMAIN}
         return Crawl(self.folder / name, self.spider, **{**settings, **place})
 
     def push(self, *urls, **more):
@@ -131,17 +133,23 @@ def is_flaky(page):
 
 
 class Tree:
-    """A site of *size* pages, some of which fail at first; they link to a host that is down."""
+    """A site of *size* pages, some of which fail at first; they link to a host that is down.
+
+    Most pages wait until more are asked for at a time than one process would.
+    """
 
     def __init__(self, size, down):
         self.size = size
         self.down = down
         self.asked = Counter()
+        self.waiting = 0
+        self.shared = Event()
 
     def __call__(self, _host, path, _count):
         page = int(path[1:])
         self.asked[page] += 1
-        time.sleep(0.02)
+        if page > BATCH:
+            self.wait()
         if is_flaky(page) and self.asked[page] == 1:
             return 503
         below = [f"/{n}" for n in range(5 * page + 1, 5 * page + 6) if n < self.size]
@@ -149,6 +157,13 @@ class Tree:
             f'<a href="{link}">on</a>' for link in below + self.down[page : page + 1]
         )
         return 200, {"Content-Type": "text/html"}, PAGE + links.encode()
+
+    def wait(self):
+        self.waiting += 1
+        if self.waiting > PER_DOMAIN:
+            self.shared.set()
+        self.shared.wait(TIME_LIMIT)
+        self.waiting -= 1
 
 
 def test_two_processes_share_a_queue(shared):
