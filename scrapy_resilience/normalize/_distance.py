@@ -56,7 +56,8 @@ def measured(quantities: Iterable[tuple[str, str]], *, ahead: bool = False) -> D
         else:
             return None
     rest = timedelta(seconds=sign * seconds)
-    return Distance(sign * months, rest, _SMALL.isdisjoint(units))
+    whole = _SMALL.isdisjoint(units) and not rest % timedelta(days=1)
+    return Distance(sign * months, rest, whole)
 
 
 # --- by the CLDR -----------------------------------------------------------------------
