@@ -64,7 +64,7 @@ def find_clock(text: str, languages: Sequence[str]) -> Clock | None:
     before, after, part = _without_part(text[: found.start(1)], text[found.end() :], languages)
     zone, after = _without_zone(after)
     rest = f"{before.rstrip(' ,-').removesuffix('T')} {after}".strip(" ,-|·•")
-    if _HALVES_LEFT.search(rest):
+    if part is None and _HALVES_LEFT.search(rest):
         raise ValueError(text)
     hour, minute, *others = found.groups()
     minute = "30" if minute == "半" else minute
