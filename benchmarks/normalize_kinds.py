@@ -285,15 +285,15 @@ def _examples() -> Iterator[tuple[str, PhoneNumber]]:
 def _broken_phones() -> Iterator[Made]:
     """A letter or two within the number: no telephone is called so."""
     for number, (region, example) in enumerate(_examples()):
-        for style in (PhoneNumberFormat.INTERNATIONAL, PhoneNumberFormat.E164):
-            whole = phonenumbers.format_number(example, style)
-            for at in range(4, len(whole) - 1, 2):
-                for letters in ("ks.", "O", "l", "ab ", " o", "o "):
-                    text = whole[:at] + letters + whole[at + (len(letters) == 1) :]
-                    for hint in (None, region)[number % 2 :]:
-                        found = normalize_phone(text, region=hint)
-                        part = found is not None and not found["valid"]
-                        yield _made(text, found, right=False, part=part)
+        style = (PhoneNumberFormat.INTERNATIONAL, PhoneNumberFormat.E164)[number % 2]
+        whole = phonenumbers.format_number(example, style)
+        for at in range(4, len(whole) - 1, 2):
+            for letters in ("ks.", "O", "l", "ab ", " o", "o "):
+                text = whole[:at] + letters + whole[at + (len(letters) == 1) :]
+                for hint in (None, region):
+                    found = normalize_phone(text, region=hint)
+                    part = found is not None and not found["valid"]
+                    yield _made(text, found, right=False, part=part)
 
 
 _EXTENSIONS: Final = (

@@ -18,6 +18,7 @@ __all__ = ["ENGLISH", "YEN", "Meaning", "Symbols", "decimal_sign", "symbols", "y
 
 _ALIASES = {
     "AED": "Dhs Dhs.",
+    "ALL": "Lek lekë",
     "ARS": "Arg$",
     "AUD": "Aus$ AUS$",
     "BBD": "BDS$ Bds$",
@@ -29,13 +30,16 @@ _ALIASES = {
     "CNY": "RMB 人民币 元 yuan",
     "COP": "Col$ COL$",
     "CZK": "Kc kc kč KČ",
+    "DZD": "دج",
     "EGP": "E£ £E LE L.E. L.E",
     "EUR": "euro euros Euro Euros EURO EUROS евро ευρώ",
     "GBP": "pound pounds Pounds stg",
+    "GEL": "ლარი ლ lari",
+    "GHS": "₵",
     "HUF": "ft forint",
     "IDR": "Rp.",
     "GYD": "GY$ G$",
-    "ILS": "NIS שח ש״ח",
+    "ILS": "NIS nis שח ש״ח",
     "JMD": "J$ JA$",
     "JOD": "JD",
     "JPY": "円 日元 yen Yen",
@@ -48,7 +52,7 @@ _ALIASES = {
     "PLN": "zl Zł ZŁ zl. zł. złotych",
     "QAR": "QR",
     "RON": "lei Lei LEI leu",
-    "RSD": "дин din динар динара dinara RSD.",
+    "RSD": "дин din динар динара dinara Dinara RSD.",
     "SGD": "Sing$",
     "THB": "บาท",
     "TRY": "TL TL.",
@@ -56,7 +60,7 @@ _ALIASES = {
     "TWD": "NTD NT",
     "USD": "U$S U$D",
     "UAH": "грн грн. ГРН гривень",
-    "UZS": "сум",
+    "UZS": "сум so'm",
     "VND": "đ ₫ đồng VNĐ",
 }
 _SHARED = {
@@ -70,6 +74,8 @@ _SHARED = {
 _SHARED_MORE = {
     "Rs": ("LKR", "NPR"),
     "FCFA": ("XOF", "XAF"),
+    "CFA": ("XOF", "XAF"),
+    "Dh": ("AED", "MAD"),
     "р": ("RUB", "BYN"),
     "kr": ("ISK",),
     "£": ("EGP", "LBP", "SYP", "SDG"),

@@ -56,7 +56,8 @@ def measured(quantities: Iterable[tuple[str, str]], *, ahead: bool = False) -> D
         else:
             return None
     rest = timedelta(seconds=sign * seconds)
-    return Distance(sign * months, rest, _SMALL.isdisjoint(units))
+    whole = _SMALL.isdisjoint(units) and not rest % timedelta(days=1)
+    return Distance(sign * months, rest, whole)
 
 
 # --- by the CLDR -----------------------------------------------------------------------
@@ -78,9 +79,7 @@ def written_distance(text: str, languages: Sequence[str]) -> Distance | None:
 
     Raises ValueError for one that is another in the next language.
     """
-    if _FRACTION.search(text):
-        return None
-    found = _written(distance_key(text), (*languages,) or _table()["languages"])
+    found = _written(text, (*languages,) or _table()["languages"])
     if len(found) > 1:
         raise ValueError(text)
     return next(iter(found), None)
@@ -88,8 +87,9 @@ def written_distance(text: str, languages: Sequence[str]) -> Distance | None:
 
 @lru_cache(4096)
 def _written(text: str, languages: tuple[str, ...]) -> frozenset[Distance]:
+    fraction, text = _FRACTION.search(text), distance_key(text)
     head, *parts = (part.strip() for part in _NUMBERS.split(text))
-    if len(parts) > 2 * _MOST:
+    if len(parts) > 2 * _MOST or fraction:
         return frozenset()
     found = (_in_language(text, head, parts, language) for language in languages)
     return frozenset(filter(None, found))

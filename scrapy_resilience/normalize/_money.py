@@ -174,7 +174,8 @@ class Reader:
         amount, code = self._value(number.token, number.power, meaning)
         if amount is not None and number.negative:
             amount = -amount
-        return number._replace(amount=amount, currency=code, symbol=symbol)
+        token, start, end, _, power, negative = number[:6]
+        return Number(token, start, end, symbol, power, negative, amount, code)
 
     def _value(
         self, token: str, power: int, meaning: Meaning
@@ -201,17 +202,17 @@ class Reader:
         start, end = match.start(), match.start() + len(token)
         before, rest = self.text[floor:start], self.text[match.end() : ceiling]
         more = ceiling < len(self.text)
-        if rest.lstrip().startswith("%") or _UNREADABLE.match(self.text, start):
+        if (rest and rest.lstrip().startswith("%")) or _UNREADABLE.match(self.text, start):
             return None
         if token[0] in ".," and self.known.ends(before + token[0]):
             return None  # B/.49: of the symbol, or of the number
         halved = before == "/" and self.text[floor - 1].isdigit()
         if floor and (halved or self._is_glue(before)):
             return None
-        prefix, left, negative = self._before(before, first=not floor)
-        local = self._powers(prefix)
-        power, scale_end = scale_of(rest, priced=prefix is not None, local=local)
-        suffix, right = self._after(rest[scale_end:], more=more, prefix=prefix)
+        prefix, left, negative = (
+            self._before(before, first=not floor) if before else (None, 0, False)
+        )
+        power, scale_end, suffix, right = self._behind(rest, prefix, more=more)
         if suffix or scale_end:
             end = match.end() + scale_end + right
         elif more and self._is_glue(rest):
@@ -224,6 +225,16 @@ class Reader:
             prefix = self.known.odd_code(before.rstrip(), before=True)
         symbol = f"{prefix}\t{suffix}" if prefix and suffix else prefix or suffix
         return Number(token, start - left, end, symbol, power, negative)
+
+    def _behind(
+        self, rest: str, prefix: str | None, *, more: bool
+    ) -> tuple[int | None, int, str | None, int]:
+        """The power of ten behind a number, the symbol behind it, and where each ends."""
+        if not rest:
+            return 0, 0, None, 0
+        local = self._powers(prefix)
+        power, scale_end = scale_of(rest, priced=prefix is not None, local=local)
+        return power, scale_end, *self._after(rest[scale_end:], more=more, prefix=prefix)
 
     def _is_glue(self, between: str) -> bool:
         return bool(_GLUE.fullmatch(between)) and not self.known.ends(between)

@@ -64,7 +64,7 @@ def find_clock(text: str, languages: Sequence[str]) -> Clock | None:
     before, after, part = _without_part(text[: found.start(1)], text[found.end() :], languages)
     zone, after = _without_zone(after)
     rest = f"{before.rstrip(' ,-').removesuffix('T')} {after}".strip(" ,-|·•")
-    if _HALVES_LEFT.search(rest):
+    if part is None and _HALVES_LEFT.search(rest):
         raise ValueError(text)
     hour, minute, *others = found.groups()
     minute = "30" if minute == "半" else minute
@@ -97,6 +97,8 @@ class _Part(NamedTuple):
 
 _AM, _PM = 0xFFF, 0xFFF000
 _ENGLISH: Final = {"am": _AM, "pm": _PM}
+_SINGLE: Final = {"早": 0xFF0, "晨": 0xFF0, "朝": 0xFF0, "晚": 0xFE0000, "夜": 0xFC001F}
+"""Single signs that the CLDR has in longer words only."""
 _HALF: Final = re.compile(r" ?([ap])\.? ?m\b\.?", re.IGNORECASE)
 _NOON: Final = 12
 _EAST_ASIA: Final = "\u2e80"
@@ -212,7 +214,7 @@ def _part(words: str, languages: Sequence[str], *, sure: bool) -> _Part | None:
             return _Part(key, hours)
     if key in _ENGLISH and sure:
         return _Part(key, _ENGLISH[key])
-    hours = _everywhere().get(key)
+    hours = _everywhere().get(key) or _SINGLE.get(key)
     if hours is None or is_zone(words):
         return None
     if known_word(words.rstrip(".")):

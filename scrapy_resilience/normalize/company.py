@@ -142,11 +142,11 @@ def _longest(name: str, forms: _Forms) -> _Split | None:
         rest = name[: word.start()].strip(_EDGES + "(")
         if "(" in rest.rpartition(")")[2]:  # Google (Alphabet Inc.): the form is another's
             continue
-        if _AND.search(rest) and _key(form) not in _CO:  # Smith & Co. Ltd
-            continue
         if form[0] not in "&+" and _is_form(form, forms) and _has_name(rest):
             if _belongs(rest, form):
                 return None
+            if _AND.search(rest):  # Smith & Co. Ltd
+                continue
             return _Split(rest, name[len(rest) :].strip(_EDGES), leads=False)
     return None
 
@@ -155,7 +155,7 @@ def _ends_one(word: str, forms: _Forms) -> bool:
     """Whether a form ends with a word, or with what stands in it behind a point or a stroke."""
     if _key(word) in forms.last:
         return True
-    parts = _LAST.split(word.rstrip("."))
+    parts = _LAST.split(word.rstrip(".")) if "." in word or "/" in word else ()
     return len(parts) > 1 and _key(parts[-1]) in forms.last
 
 

@@ -1,8 +1,9 @@
 """Dates: a day, or a moment in UTC.
 
-The day is read by its form: ISO 8601, numbers, or names of months in 75 languages (`_day`).
-What is left goes to dateparser, with few languages. Nothing depends on the clock or the time
-zone of the machine: a text such as "3 days ago" needs *now*.
+The day is read by its form: ISO 8601, numbers, or names of months in 75 languages (`_day`); the
+time with the words for the parts of the day (`_time`); "3 days ago" by the patterns of the CLDR
+(`_distance`). What is left goes to dateparser, with few languages. Nothing depends on the clock
+or the time zone of the machine: a text such as "3 days ago" needs *now*.
 """
 
 from __future__ import annotations

@@ -103,16 +103,17 @@ def normalize_phone(
         line = line.translate(_DASHES)
     if not _DIGIT.search(line):
         return None
-    if _OTHER_THING.search(line) or (_has_letters(line) and _ACCOUNT.search(line)):
+    letters = not line.isascii() or _has_letters(line)
+    if _OTHER_THING.search(line) or (letters and _ACCOUNT.search(line)):
         return None
     if ":" in line:
         line = _HOURS.sub(" ", line)
-    if not line.isascii() or _has_letters(line):
+    if letters:
         line = _SPELLED_OUT.sub(_without_digits, line) if "(" in line else line
         line = _EXTENSION.sub(r" ext. \1", line)
     phonenumbers = library("phonenumbers")
     hint = region.strip().upper() if region else region_of(domain)
-    found = _first_number(phonenumbers, line, hint)
+    found = _first_number(phonenumbers, line, hint, letters=letters)
     if found is None:
         return None
     number, country = found
@@ -139,15 +140,17 @@ def region_of(domain: str | None) -> str | None:
     return "GB" if label == "uk" else label.upper()
 
 
-def _first_number(phonenumbers: ModuleType, line: str, hint: str | None) -> _Number | None:
+def _first_number(
+    phonenumbers: ModuleType, line: str, hint: str | None, *, letters: bool
+) -> _Number | None:
     """Return what all of *line* is, or else the first number in it."""
     if hint is None:
         if north_american := _NORTH_AMERICAN.search(line):
             line, hint = north_american[0], "US"
         elif line.startswith("00"):
             line = "+" + line.removeprefix("00")
-    whole = _whole(phonenumbers, line, hint)
-    if whole is not None and not _is_spelled(whole.number, line):
+    whole = _whole(phonenumbers, line, hint, letters=letters)
+    if whole is not None and not (letters and _is_spelled(whole.number, line)):
         return whole
     found = phonenumbers.PhoneNumberMatcher(line, hint, leniency=phonenumbers.Leniency.POSSIBLE)
     numbers = (
@@ -175,13 +178,15 @@ def _without_digits(found: re.Match[str]) -> str:
     return found[1] if found[1].translate(_KEYS) == found[2] else found[0]
 
 
-def _whole(phonenumbers: ModuleType, line: str, hint: str | None) -> _Number | None:
+def _whole(
+    phonenumbers: ModuleType, line: str, hint: str | None, *, letters: bool
+) -> _Number | None:
     """Return what *line* is when nothing in it is left out."""
     try:
         number: PhoneNumber = phonenumbers.parse(line, hint)
     except phonenumbers.NumberParseException:
         return None
-    if _has_letters(line) and _has_lost(number, line):
+    if letters and _has_lost(number, line):
         return None
     return _judged(phonenumbers, number)
 

@@ -41,6 +41,8 @@ def normalize_price(
     ``1.234`` is a thousand; ``und`` is that of machines, with decimal points only. What is
     not known counts as not given, as both often come from the page.
 
+    Two marks at one amount (``$10 CAD``) must agree, or the result is ``None``.
+
     ``amount`` is an int or a float that prints as the exact number, and a `Decimal` with
     *decimal*. ``currency`` is ``None`` when the text has no symbol, or one of several
     meanings (``kr``). Keys that come only where the text has them: ``amount_max``, the end
@@ -87,6 +89,7 @@ def _read(reader: Reader) -> Found:
 _MYRIAD = 4
 _CENTS = re.compile(r"\d\d")
 _WHOLE = re.compile(r"\d{1,3}(?:[.,' ]?\d{3})*")
+_REST = re.compile(r"\d{2,3}[.,]\d+")
 _NO_GROUPS = str.maketrans("", "", ".,' ")
 
 
@@ -111,9 +114,22 @@ def _with_cents(text: str, numbers: list[Number]) -> list[Number]:
         if last and last.symbol and not number.symbol and _are_cents(text, last, number):
             whole = last.token.translate(_NO_GROUPS)
             merged[-1] = last._replace(token=f"{whole}.{number.token}", end=number.end)
+        elif last and last.symbol and not number.symbol and _goes_on(text, last, number):
+            raise ValueError(text)
         else:
             merged.append(number)
     return merged
+
+
+def _goes_on(text: str, last: Number, number: Number) -> bool:
+    """Whether two numbers may be one with groups of two: ``THB12 34,56``."""
+    between = text[last.end : number.start]
+    return (
+        between == " "
+        and text[last.end - 1].isdigit()
+        and last.token.isdigit()
+        and bool(_REST.fullmatch(number.token))
+    )
 
 
 def _are_cents(text: str, last: Number, number: Number) -> bool:
@@ -322,6 +338,10 @@ _EACH = re.compile(
     r"|pièce|unité|unidad|ud|pezzo|pz|stuk|sztuk[aęi]|szt|шт|個|件|个|개)\.?\s*$",
     re.IGNORECASE,
 )
+_TAX = re.compile(
+    r"^\s*\(?(?:inc|incl|ex|excl|inkl|exkl|plus|zzgl)\.?\s(?:vat|tax|gst|mwst|moms|tva|iva)\b\.?\)?",
+    re.IGNORECASE,
+)
 _ALONE = re.compile(
     r"(?:price|preis|prix|precio|preço|prezzo|prijs|pris|cena|цена|fiyat|価格|价格"
     r"|from|ab|à partir de|desde|da|od|от|now|only|nur|total|[\s:.,*!=\-()])*",
@@ -337,7 +357,7 @@ def _bare(reader: Reader, numbers: list[Number]) -> Found:
     valued = reader.valued(number, None)
     if valued.amount is None:
         return None
-    behind = _EACH.sub("", text[number.end :])
+    behind = _EACH.sub("", _TAX.sub("", text[number.end :]))
     if not _ALONE.fullmatch(f"{text[: number.start]} {behind}"):
         return _far(reader, number)
     if _in_brackets(text):  # a count, but for a known currency

@@ -173,7 +173,17 @@ def test_none_rather_than_a_guess(text):
 
 @pytest.mark.parametrize(
     "text",
-    ["$ 3,20 €", "$10 SEK", "SEK 10 $", "¥10 (USD)", "ALL ¥10", "$10 CLF", "336 p.", "ABC$10"],
+    [
+        "$ 3,20 €",
+        "$10 SEK",
+        "SEK 10 $",
+        "¥10 (USD)",
+        "ALL ¥10",
+        "$10 CLF",
+        "336 p.",
+        "ABC$10",
+        "THB12 34,56",
+    ],
 )
 def test_marks_that_contradict_each_other(text):
     """Of two currencies at one amount none is taken, nor an unknown one by half its sign."""
