@@ -153,7 +153,7 @@ OWN = SHOP.replace(
         def process_item(self, item):
             path = Path("seen." + item["thing"])
             if path.exists():
-                raise DropItem
+                raise DropItem("known")
             path.touch()
             return item
 
@@ -164,7 +164,7 @@ OWN = SHOP.replace(
 
 
 def test_a_filter_of_ones_own_drops_too_much(crawl):
-    """One with a memory that is ahead of the commits drops items as duplicates of themselves."""
+    """A memory ahead of the commits drops items for duplicates of themselves."""
     job = crawl(OWN, FEEDS=FEEDS)
     job.run(env={"KILL_AT": "commit/sealed:4"})
     assert job.path("killed").exists()
