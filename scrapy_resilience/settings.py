@@ -90,7 +90,7 @@ class Config:
     config_file: str = _setting("", "JSON or TOML file with settings, or empty.")
     scheduler_enabled: bool = _setting(True, "Use ResilientScheduler.")
     checkpoint_enabled: bool = _setting(True, "Commit the crawl's progress to the JOBDIR.")
-    feeds_enabled: bool = _setting(True, "Write local JSON Lines and CSV feeds exactly once.")
+    feeds_enabled: bool = _setting(True, "Write feeds of all kinds exactly once.")
     cookies_enabled: bool = _setting(True, "Keep cookies in the checkpoint.")
     deadletters_enabled: bool = _setting(True, "Record the requests that were given up.")
     filter_redirects: bool = _setting(

@@ -84,7 +84,10 @@ class Command(ScrapyCommand):
         )
         for name in ("domain", "class", "kind"):
             parser.add_argument(
-                f"--{name}", dest=f"letter_{name}", help=f"deadletters, replay: of one {name}"
+                f"--{name}",
+                dest=f"letter_{name}",
+                metavar=name.upper(),
+                help=f"deadletters, replay: of one {name}",
             )
         parser.add_argument(
             "--from",

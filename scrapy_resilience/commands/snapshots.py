@@ -30,14 +30,14 @@ def list_snapshots(config: Config, path: str, place: str) -> tuple[Any, str]:
 
 def _row(snapshot: Snapshot) -> tuple[str, ...]:
     progress = (plain(snapshot.progress.get(name)) for name in _COLUMNS[3:7])
-    good = "encrypted" if snapshot.encrypted else "good"
+    state = "good" if snapshot.readable else "encrypted"
     return (
         snapshot.id,
         plain(snapshot.spider),
         plain(snapshot.kind),
         *progress,
         shown_size(snapshot.size),
-        snapshot.problem or good,
+        snapshot.problem or state,
     )
 
 

@@ -70,6 +70,8 @@ class Snapshot:
     kind: str = ""
     """Why it was made: ``interval``, ``items``, ``close``, ``emergency`` or ``manual``."""
     encrypted: bool = False
+    readable: bool = field(default=False, compare=False)
+    """Whether it could be read: it is whole, and plain or encrypted with the key at hand."""
     size: int = 0
     """Bytes of the store."""
     progress: dict[str, Any] = field(default_factory=dict)
@@ -229,11 +231,12 @@ class SnapshotStore:
             return Snapshot(ident, problem=str(error))
         return _snapshot(reader.header, details)
 
-    def _details(self, reader: Reader) -> dict[str, Any]:
+    def _details(self, reader: Reader) -> dict[str, Any] | None:
+        """None without the right key."""
         try:
             return reader.details(self._key)
         except SnapshotKeyError:
-            return {}
+            return None
 
     @contextmanager
     def _reading(self, ident: str) -> Iterator[Reader]:
@@ -436,11 +439,12 @@ def _digits(ident: str) -> int:
     return int(re.sub(r"\D", "", ident.partition("-")[0]))
 
 
-def _snapshot(header: dict[str, Any], details: dict[str, Any]) -> Snapshot:
+def _snapshot(header: dict[str, Any], details: dict[str, Any] | None) -> Snapshot:
     names = {"id", "created", "spider", "kind", "size", "progress"} & header.keys()
     return Snapshot(
         **{name: header[name] for name in names},
         encrypted=header.get("encryption") is not None,
-        reason=details.get("reason"),
-        metadata=details.get("metadata"),
+        readable=details is not None,
+        reason=(details or {}).get("reason"),
+        metadata=(details or {}).get("metadata"),
     )

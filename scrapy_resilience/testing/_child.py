@@ -24,8 +24,14 @@ _PARENT_CHECK = 0.5
 
 
 def run_until_stopped(serve: Serve) -> None:
-    """Serve until SIGTERM, SIGINT, the end of a piped stdin or the parent's death."""
-    asyncio.run(_serve(serve, os.getppid()))
+    """Serve until SIGTERM, SIGINT, the end of a piped stdin or the parent's death.
+
+    A port that is taken is one line, and exit code 1.
+    """
+    try:
+        asyncio.run(_serve(serve, os.getppid()))
+    except OSError as error:
+        sys.exit(f"{error}: choose another port")
 
 
 async def _serve(serve: Serve, parent: int) -> None:

@@ -69,7 +69,10 @@ class FaultSite(SiteAddress):
 
     def _reserve(self, stack: AsyncExitStack) -> int:
         refused = stack.enter_context(socket.socket())
-        refused.bind((_ADDRESS, self.refused_port))
+        try:
+            refused.bind((_ADDRESS, self.refused_port))
+        except OSError as error:
+            raise OSError(error.errno, f"port {self.refused_port}: {error.strerror}") from error
         port: int = refused.getsockname()[1]
         return port
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -385,6 +387,7 @@ def example(folder, site=None):
     )
     job = Crawl.__new__(Crawl)
     job.begin(folder, site)
+    job.settings = {"JOBDIR": "crawls/shop"}
     return job
 
 
@@ -405,7 +408,6 @@ def example_shop(tmp_path, shops):
     """``example_shop(*words)`` crawls the shop of the example project, or is killed in it."""
     shops.reset()
     job = example(tmp_path / "example", shops)
-    job.settings = {"JOBDIR": "crawls/shop"}
     site = f"site=http://127.0.0.1:{shops.port}"
 
     def crawl(*words, kills=0):
@@ -475,6 +477,40 @@ def test_the_example_rolls_back(example_shop):
     assert (
         "shelf 1.0.0 is active" in job.run("resilience", "selectors", "rollback", "shelf").out
     )
+
+
+def test_the_example_kills_itself(tmp_path):
+    """``./run example`` kills its crawl twice, and its table says that nothing is lost."""
+    folder = tmp_path / "example"
+    example(folder)
+    run = subprocess.run(
+        [sys.executable, "kill.py"], cwd=folder, capture_output=True, text=True, check=False
+    )
+
+    assert run.returncode == 0, run
+    assert run.stdout.count("killed with SIGKILL") == 2
+    table = [line.split() for line in run.stdout.splitlines()[-4:-2]]
+    assert table == [
+        ["pages", "items", "kills", "lost", "twice"],
+        ["800", "1600", "2", "0", "0"],
+    ], run.stdout
+
+
+@pytest.mark.parametrize("option", [[], ["-s", "TWISTED_REACTOR_ENABLED=False"]])
+def test_the_example_without_its_port(tmp_path, option):
+    """A port that is taken is said, with the way out, and the exit code is 1."""
+    job = example(tmp_path / "example")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        run = job.run("crawl", "shop", "-a", f"port={port}", *option)
+
+    assert run.code == 1, run
+    (line,) = [line for line in run.log.splitlines() if line.startswith("There is nothing")]
+    assert f"{port}): address already in use" in line
+    assert "-a port=NUMBER" in line
+    assert not job.path("crawls").exists()
 
 
 @pytest.mark.slow

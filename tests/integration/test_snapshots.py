@@ -142,6 +142,19 @@ def test_restore_without_the_key(plain_crawl):
         assert len(run.log.splitlines()) == 1
 
 
+def test_what_the_list_says_of_an_encrypted_one(plain_crawl):
+    """With the right key it is good; with another one, or none, all that is known is a lock."""
+    job = plain_crawl(SHOP)
+    job.finish(env=KEY)
+    (name,) = KEY
+
+    for env, state in ((KEY, "good"), ({name: "x" * 16}, "encrypted"), (None, "encrypted")):
+        shown = job.run("resilience", "checkpoints", "job", env=env)
+        assert shown.out.splitlines()[1].split()[-1] == state, shown.out
+        (row,) = json.loads(job.run("resilience", "checkpoints", "job", "--json", env=env).out)
+        assert (row["encrypted"], row["readable"]) == (True, state == "good")
+
+
 def check_produced(job, text):
     """A feed that was produced at the close holds each item once."""
     found = re.findall(r"sku\W+(H\d[\w-]+)", text)

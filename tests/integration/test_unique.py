@@ -145,6 +145,34 @@ def test_another_night(crawl):
     assert things(job, "new.jsonl") == []
 
 
+OWN = SHOP.replace(
+    "    class Slow:\n",
+    """    from scrapy.exceptions import DropItem
+
+    class Own:
+        def process_item(self, item):
+            path = Path("seen." + item["thing"])
+            if path.exists():
+                raise DropItem("known")
+            path.touch()
+            return item
+
+    class Slow:
+""",
+    1,
+).replace('"spider.Slow": 300', '"spider.Own": 200, "spider.Slow": 300')
+
+
+def test_a_filter_of_ones_own_drops_too_much(crawl):
+    """A memory ahead of the commits drops items for duplicates of themselves."""
+    job = crawl(OWN, FEEDS=FEEDS)
+    job.run(env={"KILL_AT": "commit/sealed:4"})
+    assert job.path("killed").exists()
+    job.finish()
+
+    assert len(things(job)) == len(set(things(job))) < len(expected(job))
+
+
 FAILING = SHOP.replace(
     "            return item\n",
     """            if item["thing"] == "1-0" and Path("failing").exists():

@@ -117,6 +117,14 @@ HELD_BY = {
     "an item pipeline that collects and knows nothing of commits": [
         "test_sinks.py::test_without_the_signal_rows_are_lost",
     ],
+    ":doc:`RESILIENCE_UNIQUE </how-to/duplicates>`": [
+        "test_unique.py::test_a_kill_at_each_step",
+        "test_unique.py::test_kills_at_random",
+        "test_unique.py::test_another_night",
+    ],
+    "a pipeline that drops what its own memory, file or database has": [
+        "test_unique.py::test_a_filter_of_ones_own_drops_too_much",
+    ],
     "files and images of Scrapy's media pipelines": ["test_kills.py::test_images"],
     "signals (``item_scraped`` and others)": ["test_kills.py::test_signals_of_items"],
     # every way out

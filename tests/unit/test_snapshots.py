@@ -320,6 +320,7 @@ def test_a_wrong_or_missing_key(tmp_path, store, target, key, words):
     assert not target.exists()
     (listed,) = snapshots.newest()
     assert listed == replace(made, metadata=None)
+    assert (made.readable, listed.readable) == (True, False)
 
 
 @pytest.fixture

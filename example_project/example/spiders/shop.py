@@ -50,9 +50,6 @@ class ShopSpider(LocalSpider):
         },
         "RESILIENCE_NORMALIZE": {"price": {"type": "price", "currency": "EUR"}},
         "RESILIENCE_CONFIDENCE_FIELD": "confidence",
-        # These pages are short, and have no structured data.
-        "RESILIENCE_CONFIDENCE_WEIGHTS": {"content_length": 0, "structured_data": 0},
-        "RESILIENCE_CONFIDENCE_MINIMUM": 0.8,
         # A page in ten answers 503 at first; a site that starts anew with a killed crawl has
         # forgotten which, and those that are left may be all of them: look again soon.
         "RESILIENCE_BREAKER_RECOVERY_TIMEOUT": 1,

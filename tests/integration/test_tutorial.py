@@ -1,0 +1,98 @@
+"""The commands of the tutorial, as printed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
+
+ROOT = Path(__file__).resolve().parents[2]
+TUTORIAL = ROOT / "docs" / "tutorial" / "index.rst"
+BY_US = {"./run example", ". .venv/bin/activate", "cd example_project"}
+"""What comes before: the first has a test of its own, the others say where one is."""
+EXACTLY = re.compile(r"wc -l items|sort |echo |scrapy resilience selectors")
+"""Commands whose output is printed as it is, on each machine."""
+PORT = 18600
+
+
+def commands():
+    """Yield each command of the page, and the output that is printed below it."""
+    for block in re.findall(
+        r"\.\. code-block:: console\n\n((?:    .*\n|\n)+)", TUTORIAL.read_text("utf-8")
+    ):
+        for part in re.split(r"^\$ ", dedent(block), flags=re.MULTILINE)[1:]:
+            command, _, output = part.partition("\n")
+            if command not in BY_US:
+                yield command, output.strip("\n")
+
+
+def is_free(port):
+    """Whether the example's server may have the port."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def another_port(command):
+    """Take another one where somebody else has the example's."""
+    return command.replace("crawl shop", f"crawl shop -a port={PORT + 40}")
+
+
+def run_all(folder, lines):
+    """Return the exit code and output of each command of one shell."""
+    script = "".join(
+        f"{line}\nstatus=$?; echo; echo @@ $status; (exit $status)\n" for line in lines
+    )
+    bin_ = Path(sys.executable).parent
+    run = subprocess.run(
+        ["bash", "-c", script],
+        cwd=folder,
+        env={**os.environ, "PATH": f"{bin_}{os.pathsep}{os.environ['PATH']}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    found = re.findall(r"(.*?)\n@@ (\d+)\n", run.stdout, re.DOTALL)
+    assert len(found) == len(lines), run.stdout
+    return [(int(code), output) for output, code in found]
+
+
+def test_the_tutorial(tmp_path):
+    """A crawl that is killed as printed ends with 8,000 items, and all else is as told."""
+    folder = tmp_path / "example_project"
+    ignored = shutil.ignore_patterns("crawls", "items", "active", "__pycache__")
+    shutil.copytree(ROOT / "example_project", folder, ignore=ignored)
+    printed = list(commands())
+    lines = [command for command, _ in printed]
+    if not (is_free(PORT) and is_free(PORT + 1)):
+        lines = [another_port(line) for line in lines]
+
+    done = run_all(folder, lines)
+
+    outputs = dict(zip(lines, done, strict=True))
+    killed, resumed, refused = (
+        done[place] for place, line in enumerate(lines) if "scrapy crawl shop" in line
+    )
+    assert killed[0] == 137, killed[1]
+    assert resumed[0] == 0, resumed[1]
+    assert "'resilience/total/item_scraped_count': 8000" in resumed[1]
+    assert "Resuming crawls/shop" in resumed[1]
+    assert refused[0] == 1, refused[1]
+    assert "has finished (8000 items)" in refused[1]
+    last = outputs["scrapy resilience status crawls/shop"][1]
+    assert re.search(r"state +finished\n(?s:.*)dead letters +0\n(?s:.*)incomplete +no\n", last)
+    after_the_kill = lines.index("wc -l items/shop.jsonl")
+    for place, (_, (_, output), (command, shown)) in enumerate(
+        zip(lines, done, printed, strict=True)
+    ):
+        if EXACTLY.match(command) and place != after_the_kill:
+            assert output.strip("\n") == shown, command
