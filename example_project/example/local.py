@@ -6,7 +6,6 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from scrapy import Request, Spider, signals
-from scrapy.exceptions import CloseSpider
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,19 +27,13 @@ class LocalSpider(Spider):
     def from_crawler(cls, crawler: Crawler, *args: Any, **kwargs: Any) -> Self:
         spider = super().from_crawler(crawler, *args, **kwargs)
         spider.running = ExitStack()
-        crawler.signals.connect(spider.opened, signals.spider_opened)
+        # Before the crawl begins: a server that can't run is exit code 1, and no job is begun.
+        spider.running.enter_context(spider.server())
         crawler.signals.connect(spider.running.close, signals.spider_closed)
         return spider
 
     def server(self) -> AbstractContextManager[object]:
         return nullcontext()
-
-    def opened(self) -> None:
-        try:
-            self.running.enter_context(self.server())
-        except RuntimeError as error:
-            self.logger.exception("There is nothing to crawl")
-            raise CloseSpider("no_server") from error
 
     async def start(self) -> AsyncIterator[Any]:
         # Unlike the default, filtered: no page is crawled twice, nor again on resume.

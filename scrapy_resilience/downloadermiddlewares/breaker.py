@@ -11,7 +11,7 @@ from scrapy.exceptions import IgnoreRequest
 from scrapy.utils.httpobj import urlparse_cached
 
 from scrapy_resilience import _clock, names
-from scrapy_resilience._scrapy import Refusing, forget_failed_robots, is_closing
+from scrapy_resilience._scrapy import Refusing, forget_failed_robots, is_closing, owns_job
 from scrapy_resilience.core.ratelimit import Rate
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.exceptions import CircuitOpenError
@@ -59,6 +59,7 @@ class CircuitBreakerMiddleware(Refusing):
         self._without_robots: set[str] = set()
         """Hosts and ports whose robots.txt was refused."""
         self._told_at = -inf
+        self._looks_only = not owns_job()
         crawler.signals.connect(self._robots_parsed, signals.robots_parsed)
         crawler.signals.connect(self._downloaded, signals.response_downloaded)
 
@@ -173,6 +174,8 @@ class CircuitBreakerMiddleware(Refusing):
         domain, now = self._keeper.domain(request), _clock.monotonic()
         gate = self._keeper.gates.gate(domain, now)
         error = CircuitOpen(domain, gate.breaker.retry_after(now))
+        if self._looks_only:  # scrapy shell, for example, would show None
+            logger.warning("%s is not asked for: %s", request, error)
         if request.errback is None:
             self._letters.add(  # who waits for an image may say nothing
                 request,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -25,7 +26,12 @@ _PARENT_CHECK = 0.5
 
 def run_until_stopped(serve: Serve) -> None:
     """Serve until SIGTERM, SIGINT, the end of a piped stdin or the parent's death."""
-    asyncio.run(_serve(serve, os.getppid()))
+    try:
+        asyncio.run(_serve(serve, os.getppid()))
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        sys.exit(f"{error.strerror or error}: give another port, or 0 for any that is free")
 
 
 async def _serve(serve: Serve, parent: int) -> None:

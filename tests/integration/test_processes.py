@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
@@ -385,6 +386,21 @@ def example(folder, site=None):
     job = Crawl.__new__(Crawl)
     job.begin(folder, site)
     return job
+
+
+def test_the_example_on_a_port_that_is_taken(tmp_path):
+    """There is no job, and the exit code is 1."""
+    job = example(tmp_path / "example")
+    job.settings = {"JOBDIR": "crawls/shop"}
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        run = job.run("crawl", "shop", "-a", f"port={port}")
+
+    assert run.code == 1
+    assert "give another port" in run.log
+    assert not job.job.exists()
 
 
 PARTS = ("tutorial", "howto", "faq")
