@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 from weakref import WeakKeyDictionary
 
 from scrapy import Request
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.frontier.ledger import Ledger
 
-__all__ = ["OutputTracker", "item_failed", "item_id", "item_written"]
+__all__ = ["OutputTracker", "as_item", "item_failed", "item_id", "item_written"]
 
 _SLOW: Final = 0.15
 """Seconds in its pipelines that show an item to wait rather than to compute."""
@@ -65,6 +66,25 @@ def item_id() -> str | None:
     """
     current = _item.get()
     return None if current is None else current.ident()
+
+
+class _Named(NamedTuple):
+    """An item of a test."""
+
+    name: str
+
+    def ident(self) -> str:
+        return self.name
+
+
+@contextmanager
+def as_item(ident: str) -> Iterator[None]:
+    """Let :func:`item_id` give *ident*, in the pipeline of a test."""
+    token = _item.set(cast("_Item", _Named(ident)))
+    try:
+        yield
+    finally:
+        _item.reset(token)
 
 
 def item_written() -> None:

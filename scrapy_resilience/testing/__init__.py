@@ -16,6 +16,7 @@ from .walk import walk_folder
 if TYPE_CHECKING:
     from .clock import FakeClock, ScaledClock, use_clock
     from .resolver import LoopbackResolver
+    from .sinks import SinkContract
     from .site import FaultSite
 
 __all__ = (
@@ -27,6 +28,7 @@ __all__ = (
     "RunningFolder",
     "RunningSite",
     "ScaledClock",
+    "SinkContract",
     "SiteAddress",
     "SiteConfig",
     "SiteStats",
@@ -52,4 +54,8 @@ def __getattr__(name: str) -> object:
         from .resolver import LoopbackResolver  # noqa: PLC0415 - on first use
 
         return LoopbackResolver
+    if name == "SinkContract":
+        from .sinks import SinkContract  # noqa: PLC0415 - on first use
+
+        return SinkContract
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
