@@ -98,8 +98,10 @@ _BREATH: Final = 100
 _TURNS: Final = 3
 """Turns of the loop in which the engine, told that a download has ended, asks for more."""
 _POLL: Final = 0.005
-_LOOKING: Final = {"bench", "check", "fetch", "parse", "shell", "view"}
-"""Scrapy's commands that make a crawler and are not to run a job."""
+_LOOKING: Final = {
+    f"scrapy.commands.{name}" for name in ("bench", "check", "fetch", "parse", "shell", "view")
+}
+"""Modules of the commands that make a crawler and are not to run a job."""
 
 
 def check_engine(engine: ExecutionEngine) -> None:
@@ -690,8 +692,7 @@ def owns_job() -> bool:
     """
     frame = _command_frame()
     made_of = () if frame is None else type(frame.f_locals["cmd"]).__mro__
-    names = {each.__module__.removeprefix("scrapy.commands.") for each in made_of}
-    return not names & _LOOKING
+    return _LOOKING.isdisjoint(each.__module__ for each in made_of)
 
 
 def arguments_of(crawler: Crawler) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -36,7 +37,7 @@ from scrapy_resilience.pipelines.normalize import NormalizePipeline
 from scrapy_resilience.pipelines.unique import UniquePipeline
 from scrapy_resilience.scheduler import ResilientScheduler
 from scrapy_resilience.selectors import registry
-from scrapy_resilience.settings import PREFIX, Config
+from scrapy_resilience.settings import PREFIX, Config, misspelled
 from scrapy_resilience.spidermiddlewares.deadletters import DeadLettersMiddleware
 from scrapy_resilience.spidermiddlewares.drift import DriftMiddleware
 from scrapy_resilience.spidermiddlewares.start import StartMiddleware
@@ -87,6 +88,8 @@ class ResilienceAddon:
         try:
             for name in apply_layers(settings):
                 logger.warning("The environment variable %s is not a setting", name)
+            for name, meant in misspelled([*settings, *os.environ]).items():
+                logger.warning("%s is not a setting. Did you mean %s?", name, meant)
             config = Config.from_settings(settings)
             expand_jobdir(self.crawler)
             if config.enabled:

@@ -133,8 +133,8 @@ class CircuitBreaker:
     ) -> None:
         self.name = name
         self.config = BreakerConfig(**{"usual_share": False, "first_trial": 0.0, **settings})
-        self._exceptions = ErrorFilter(exceptions, "exceptions", (asyncio.CancelledError,))
-        self._exclude = ErrorFilter(exclude, "exclude")
+        self._exceptions = ErrorFilter(exceptions, "exceptions", more=(asyncio.CancelledError,))
+        self._exclude = ErrorFilter(exclude, "exclude", none=True)
         if not (fallback is None or callable(fallback)):
             raise ConfigurationError(f"fallback={fallback!r}: use a function.")
         self._fallback = fallback

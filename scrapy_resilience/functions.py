@@ -35,17 +35,25 @@ class ErrorFilter:
     """Which errors are meant: a class of exceptions, a function that is asked, or several.
 
     :param name: of the argument, for errors
+    :param none: whether it may be empty, and then none is meant
     :param more: classes that are no :exc:`Exception` and may be named all the same
 
     Raises :exc:`.ConfigurationError` for anything else: it would hide the error that comes.
     """
 
     def __init__(
-        self, value: Any, name: str, more: tuple[type[BaseException], ...] = ()
+        self,
+        value: Any,
+        name: str,
+        *,
+        none: bool = False,
+        more: tuple[type[BaseException], ...] = (),
     ) -> None:
         self._name = name
         self._value = value
         given = tuple(_flat(value))
+        if not (given or none):
+            self._refuse()
         self.classes = tuple(each for each in given if isinstance(each, type))
         self._functions: list[Callable[[Any], Any]] = []
         for each in given:

@@ -194,6 +194,8 @@ class _Retries:
     ) -> _Retries:
         chosen = policy if isinstance(policy, RetryPolicy) else _policy_named(policy)
         _check_functions(on_result=on_result, wait=wait)
+        if not (on_retry is None or callable(on_retry)):
+            raise ConfigurationError(f"on_retry={on_retry!r}: use a function.")
         _check_seconds("timeout", timeout)
         if max_delay is not None:
             base = min(chosen.base, max_delay)

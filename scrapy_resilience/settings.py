@@ -18,9 +18,19 @@ from scrapy_resilience.core.shown import HIDDEN, mask_value
 from scrapy_resilience.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from scrapy.settings import BaseSettings
 
-__all__ = ["PREFIX", "PROFILES", "Config", "default_of", "fields_by_name", "unknown_setting"]
+__all__ = [
+    "PREFIX",
+    "PROFILES",
+    "Config",
+    "default_of",
+    "fields_by_name",
+    "misspelled",
+    "unknown_setting",
+]
 
 PREFIX: Final = "RESILIENCE_"
 
@@ -436,6 +446,18 @@ def unknown_setting(name: str, where: str = "") -> ConfigurationError:
     return ConfigurationError(f"{name}{where} is not a setting of scrapy_resilience.{hint}")
 
 
+def misspelled(names: Iterable[str]) -> dict[str, str]:
+    """Names that are like ours, but for their prefix, and the settings that they may mean."""
+    found: dict[str, str] = {}
+    for name in names:
+        prefix = name[: name.find("_") + 1]
+        if prefix != PREFIX and difflib.get_close_matches(prefix, [PREFIX], cutoff=_LIKE):
+            meant = difflib.get_close_matches(name, fields_by_name(), n=1, cutoff=_LIKE)
+            found.update((name, each) for each in meant)
+    return found
+
+
+_LIKE: Final = 0.85
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
 

@@ -29,6 +29,7 @@ class LocalSpider(Spider):
         spider = super().from_crawler(crawler, *args, **kwargs)
         spider.running = ExitStack()
         crawler.signals.connect(spider.running.close, signals.spider_closed)
+        # Before the crawl begins: a server that can't run is exit code 1, and no job is begun.
         try:
             spider.running.enter_context(spider.server())
         except RuntimeError as error:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from scrapy import signals
 from twisted.python.failure import Failure
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "OutputTracker",
+    "as_item",
     "forget_source",
     "item_failed",
     "item_id",
@@ -107,6 +109,25 @@ def item_id() -> str | None:
     """
     current = _item.get()
     return None if current is None else current.ident()
+
+
+class _Named(NamedTuple):
+    """An item of a test."""
+
+    name: str
+
+    def ident(self) -> str:
+        return self.name
+
+
+@contextmanager
+def as_item(ident: str) -> Iterator[None]:
+    """Let :func:`item_id` give *ident*, in the pipeline of a test."""
+    token = _item.set(cast("_Item", _Named(ident)))
+    try:
+        yield
+    finally:
+        _item.reset(token)
 
 
 def item_written() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
+from scrapy.utils.misc import load_object
 
 from scrapy_resilience.checkpoint.job import read_report
 from scrapy_resilience.commands.breakers import show_breakers
@@ -166,6 +167,13 @@ class Command(ScrapyCommand):
         return Wanted(opts.letter_domain, opts.letter_class, opts.letter_kind)
 
     def _config(self) -> tuple[Any, str]:
+        assert self.settings is not None
+        if not _has_addon(self.settings):
+            print(
+                'scrapy resilience: the add-on is off: ADDONS has no "scrapy_resilience.'
+                'ResilienceAddon". Of two lines in settings.py the last one counts',
+                file=sys.stderr,
+            )
         rows = describe(self._layered())
         cells = [(row["name"], plain(row["value"]), row["origin"]) for row in rows]
         return rows, table([("setting", "value", "from"), *cells])
@@ -184,6 +192,13 @@ class Command(ScrapyCommand):
         for unknown in apply_layers(self.settings):
             tell(text_of([f"scrapy resilience: {unknown} is not a setting"]), sys.stderr)
         return self.settings
+
+
+def _has_addon(settings: BaseSettings) -> bool:
+    from scrapy_resilience.addon import ResilienceAddon  # noqa: PLC0415 - all of it
+
+    addons = settings["ADDONS"]
+    return any(load_object(key) is ResilienceAddon for key in addons if addons[key] is not None)
 
 
 def _print_no_more() -> None:

@@ -332,7 +332,7 @@ class Gates:
                 ticket.gate.looks += 1
                 return Outcome.CANCELLED
         elif outcome in _ANSWERS:
-            self._silent = ticket.gate.looks = 0
+            self._silent = 0
         return outcome
 
     def _leave(self, ticket: Ticket) -> None:
@@ -363,6 +363,7 @@ class Gates:
         self._answered_at = now
         gate.answers += 1
         gate.answered_at = now
+        gate.looks = 0
         gate.proven, gate.failed, gate.given_up = True, False, False
         if gate.domain in self._stored:
             self._mark(gate)

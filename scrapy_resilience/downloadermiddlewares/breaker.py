@@ -12,7 +12,7 @@ from scrapy.utils.httpobj import urlparse_cached
 
 from scrapy_resilience import _clock, names
 from scrapy_resilience._log import get_logger
-from scrapy_resilience._scrapy import Refusing, forget_failed_robots, is_closing
+from scrapy_resilience._scrapy import Refusing, forget_failed_robots, is_closing, owns_job
 from scrapy_resilience.core.ratelimit import Rate
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.exceptions import CircuitOpenError
@@ -62,6 +62,7 @@ class CircuitBreakerMiddleware(Refusing):
         self._put_back: WeakSet[Request] = WeakSet()
         """What another scheduler was to keep for the next run."""
         self._told_at = -inf
+        self._looks_only = not owns_job()
         crawler.signals.connect(self._robots_parsed, signals.robots_parsed)
         crawler.signals.connect(self._downloaded, signals.response_downloaded)
 
@@ -185,6 +186,8 @@ class CircuitBreakerMiddleware(Refusing):
         domain, now = self._keeper.domain(request), _clock.monotonic()
         gate = self._keeper.gates.gate(domain, now)
         error = CircuitOpen(domain, gate.breaker.retry_after(now))
+        if self._looks_only:  # scrapy shell, for example, would show None
+            logger.warning("%s is not asked for: %s", request, error)
         if request.errback is None:
             self._letters.add(  # who waits for an image may say nothing
                 request,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .clock import FakeClock, ScaledClock, use_clock
     from .feeds import check_exporter, check_storage
     from .resolver import LoopbackResolver
+    from .sinks import SinkContract
     from .site import FaultSite
 
 __all__ = (
@@ -28,6 +29,7 @@ __all__ = (
     "RunningFolder",
     "RunningSite",
     "ScaledClock",
+    "SinkContract",
     "SiteAddress",
     "SiteConfig",
     "SiteStats",
@@ -59,4 +61,8 @@ def __getattr__(name: str) -> object:
         from .resolver import LoopbackResolver  # noqa: PLC0415 - on first use
 
         return LoopbackResolver
+    if name == "SinkContract":
+        from .sinks import SinkContract  # noqa: PLC0415 - on first use
+
+        return SinkContract
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -31,7 +32,9 @@ def run_until_stopped(serve: Serve) -> None:
     try:
         asyncio.run(_serve(serve, os.getppid()))
     except OSError as error:
-        sys.exit(f"{error}: choose another port")
+        if error.errno != errno.EADDRINUSE:
+            raise
+        sys.exit(f"{error.strerror or error}: give another port, or 0 for any that is free")
 
 
 async def _serve(serve: Serve, parent: int) -> None:

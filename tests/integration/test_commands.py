@@ -134,6 +134,43 @@ def test_a_command_of_the_users_own(job):
     job.check_items()
 
 
+LOOK = """
+def at(fetch, url):
+    for number in range(9):
+        try:
+            fetch(f"{url}{number}")
+        except Exception as error:  # nothing listens
+            print(type(error).__name__)
+"""
+
+
+def test_shell_on_a_domain_that_is_not_asked(job):
+    """The log says why there is no response."""
+    url = job.site.url("refused.test")
+    job.configure(
+        RESILIENCE_BREAKER_FAILURE_THRESHOLD=1,
+        RESILIENCE_BREAKER_FIRST_TRIAL=0,
+        RESILIENCE_BYPASS_TIMEOUT=0.1,
+        RETRY_TIMES=0,
+    )
+
+    job.write("look.py", LOOK)
+    run = job.run("shell", "-c", "__import__('look').at(fetch, url)".replace("url", repr(url)))
+
+    assert "is not asked for: circuit breaker 'refused.test'" in run.log, run
+
+
+def test_config_where_the_add_on_is_off(job):
+    """A second ADDONS in the settings takes it out, and config says so."""
+    job.configure(ADDONS={})
+    off = job.run("resilience", "config")
+    job.configure(ADDONS={"scrapy_resilience.addon.ResilienceAddon": 1})
+    on = job.run("resilience", "config")
+
+    assert "the add-on is off" in off.log
+    assert (on.code, on.log) == (0, "")
+
+
 def test_fetch_while_the_job_runs(job):
     """Fetch works while a crawl of the project has the JOBDIR."""
     with job.process() as process:

@@ -321,6 +321,25 @@ def count_requests(port):
     return int(re.search(r'"requests": (\d+)', stats)[1])
 
 
+@pytest.mark.parametrize("kind", [("site",), ("folder", str(ROOT))])
+def test_a_port_that_is_taken(kind):
+    """One line says so, and the exit code is 1."""
+    name, *more = kind
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        command = [sys.executable, "-m", f"scrapy_resilience.testing.{name}", "--port", port]
+        run = subprocess.run(
+            [*map(str, command), *more], capture_output=True, text=True, check=False, cwd=ROOT
+        )
+
+    assert run.returncode == 1
+    assert str(port) in run.stderr
+    assert run.stderr.endswith("give another port, or 0 for any that is free\n")
+    assert len(run.stderr.splitlines()) == 1
+
+
 def test_the_end_of_stdin_ends_the_site():
     """A site whose stdin is a pipe ends with that pipe."""
     with server_process("site", stdin=subprocess.PIPE) as (process, _):

@@ -391,6 +391,21 @@ def example(folder, site=None):
     return job
 
 
+def test_the_example_on_a_port_that_is_taken(tmp_path):
+    """There is no job, and the exit code is 1."""
+    job = example(tmp_path / "example")
+    job.settings = {"JOBDIR": "crawls/shop"}
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        run = job.run("crawl", "shop", "-a", f"port={port}")
+
+    assert run.code == 1
+    assert "give another port" in run.log
+    assert not job.job.exists()
+
+
 PARTS = ("tutorial", "howto", "faq")
 SOON = ("-s", 'RESILIENCE_RETRY_POLICIES={"exponential_backoff": {"base": 0.05}}')
 SHOPS = SiteConfig(hosts=2, pages=80, latency=0.02, redirects=0.2, first_try_503=0.1)

@@ -621,6 +621,28 @@ def test_a_wrong_setting_is_logged_in_one_line(caplog):
     assert record.exc_info is None
 
 
+@pytest.mark.parametrize("place", ["settings", "environment"])
+@pytest.mark.parametrize(
+    "name", ["RESILENCE_CHECKPOINT_INTERVAL", "RESILIANCE_CHECKPOINT_INTERVALL"]
+)
+def test_a_prefix_that_is_misspelled_is_a_warning(monkeypatch, caplog, place, name):
+    """What is like a setting of ours but for its prefix is named, with what is meant."""
+    if place == "environment":
+        monkeypatch.setattr("scrapy_resilience.addon.os.environ", {name: "1"})
+    applied({name: 1} if place == "settings" else None)
+
+    wanted = f"{name} is not a setting. Did you mean RESILIENCE_CHECKPOINT_INTERVAL?"
+    assert [record.getMessage() for record in caplog.records] == [wanted]
+
+
+@pytest.mark.parametrize("name", ["RESILIENT_USERS", "RES", "CHECKPOINT_INTERVAL", "RETRY_X"])
+def test_settings_of_others_are_theirs(caplog, name):
+    """Nothing is said of names that are only a little like ours."""
+    applied({name: 1})
+
+    assert not caplog.records
+
+
 def test_an_unknown_environment_variable_is_a_warning(monkeypatch, caplog):
     """A RESILIENCE_ variable that is no setting is named in the log, and the crawl runs."""
     monkeypatch.setattr("scrapy_resilience.layers.os.environ", {"RESILIENCE_FOO": "1"})

@@ -169,6 +169,12 @@ def test_exceptions_are_classes_or_functions(name, value):
         CircuitBreaker("shop", **{name: value})
 
 
+def test_no_exceptions_at_all_are_refused():
+    """Such a breaker would never open."""
+    with pytest.raises(ConfigurationError, match="exceptions="):
+        CircuitBreaker("shop", exceptions=())
+
+
 @pytest.mark.parametrize(
     ("filters", "counts"),
     [

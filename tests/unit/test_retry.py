@@ -301,6 +301,9 @@ async def asks(_error):
         (OSError, (asks,)),
         KeyboardInterrupt,
         asyncio.CancelledError,
+        OSError("an instance"),
+        (),
+        [()],
     ],
 )
 def test_a_filter_is_one(on):
@@ -549,6 +552,7 @@ def test_in_tests_nothing_waits(kind):
         {"wait": asks},
         {"on_result": asks},
         {"on_result": 5},
+        {"on_retry": 5},
     ],
 )
 def test_wrong_options(options):
