@@ -16,13 +16,14 @@ from scrapy_resilience.checkpoint import witness
 from scrapy_resilience.checkpoint.barrier import Barrier
 from scrapy_resilience.checkpoint.feeds import FeedRecord, is_intact, records, recover
 from scrapy_resilience.checkpoint.filesystem import warn_if_remote
-from scrapy_resilience.checkpoint.layout import LOCK, META, STORE, TOTALS
+from scrapy_resilience.checkpoint.layout import LOCK, META, STORE, TOTALS, WAITING
 from scrapy_resilience.checkpoint.lock import FileLock, is_locked
 from scrapy_resilience.checkpoint.quarantine import open_store
 from scrapy_resilience.checkpoint.spool import remove_strays
 from scrapy_resilience.checkpoint.state import OWN, StateRegistry
 from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.checkpoint.stock_job import StockJob
+from scrapy_resilience.checkpoint.waits import Waits, read_waiting, waits_of
 from scrapy_resilience.core.totals import add_stats
 from scrapy_resilience.exceptions import CheckpointError, ResilienceError
 from scrapy_resilience.frontier.codec import ValueCodec
@@ -89,6 +90,7 @@ class Job:
             self._read_stock(self.stock, instance)  # a refusal leaves no file behind
         self.lock = FileLock(path / LOCK)
         self.lock.acquire()
+        self.waits = Waits(path / WAITING)
         try:
             self.store = open_store(path, config)
             reach("job/created")
@@ -204,6 +206,7 @@ class Job:
         witness.note(self.path, self.meta["commits"])
 
     def close(self) -> None:
+        self.waits.close()
         self.store.close()
         self.lock.release()
         for closed in self.on_closed:
@@ -231,6 +234,7 @@ def job_of(crawler: Crawler) -> Job | None:
         name = crawler.spider.name if crawler.spider else crawler.spidercls.name
         try:
             job = _jobs[crawler] = Job(Path(path), name, config, crawler.spider)
+            waits_of(crawler, job.waits)
         except (OSError, sqlite3.Error) as error:
             raise CheckpointError(f"{path} can't be used as JOBDIR: {error}") from error
     except ResilienceError as error:
@@ -301,6 +305,7 @@ def read_report(path: Path) -> dict[str, Any]:
         "spider": meta.get("spider"),
         "state": _state(meta, running=running),
         "reason": meta.get("reason"),
+        "waiting_for": read_waiting(path / WAITING) if running else [],
         "pending": meta.get("pending", 0),
         "held": meta.get("held", 0),
         "dead_letters": letters,

@@ -6,7 +6,7 @@ from typing import Final
 
 from scrapy_resilience.checkpoint.state import OWN
 
-__all__ = ["DAMAGED", "GATES", "LOCK", "META", "STORE", "TOTALS", "WITNESS"]
+__all__ = ["DAMAGED", "GATES", "LOCK", "META", "STORE", "TOTALS", "WAITING", "WITNESS"]
 
 STORE: Final = "resilience.db"
 LOCK: Final = "resilience.lock"
@@ -14,6 +14,8 @@ DAMAGED: Final = "resilience.damaged"
 """There when a run has found the store to be damaged; it says how."""
 WITNESS: Final = "resilience.commits"
 """How many commits the store has at the least."""
+WAITING: Final = "resilience.waiting"
+"""There while a run waits for something that does not come back; it says for what."""
 
 META: Final = OWN + "job"
 TOTALS: Final = OWN + "totals"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from scrapy import Request, signals
 from scrapy.exceptions import IgnoreRequest
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 __all__ = ["Shutdown", "exit_code"]
 
 logger = get_logger(__name__)
+
+_LINGER: Final = 5.0
+"""Seconds that a thread may keep the process which nobody waits for any more."""
 
 
 def exit_code(reason: str) -> int:
@@ -106,7 +109,10 @@ class Shutdown(JobComponent):
             self._unwatch()  # nobody closes the job
 
     def _unwatch(self) -> None:
-        ending.unwatch(id(self), lingers=running_command() is not None)
+        alone = running_command() is not None
+        if alone and self.job.waits.given_up:
+            ending.leave_in(_LINGER)
+        ending.unwatch(id(self), lingers=alone)
 
     # --- the stop ---
 
