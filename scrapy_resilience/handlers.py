@@ -13,13 +13,14 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 from scrapy.utils.misc import load_object
 
 from scrapy_resilience import names
 from scrapy_resilience._log import get_logger
+from scrapy_resilience.checkpoint.waits import waits_of
 from scrapy_resilience.core.failures import FAILURE_CLASSES
 from scrapy_resilience.exceptions import ConfigurationError
 
@@ -80,11 +81,17 @@ def _seconds(value: float) -> float:
     return float(value)
 
 
+_TIMEOUT: Final[float] = 300.0
+"""Seconds, where no setting says otherwise."""
+
+
 class FailureHandlers:
     """The handlers of one crawl, at most one for each failure class."""
 
     def __init__(self) -> None:
         self._by_class: dict[str, Callable[..., Any]] = {}
+        self.timeout: float = _TIMEOUT
+        """Seconds that an asynchronous one may take."""
 
     def load(self, paths: Mapping[str, Any]) -> None:
         """Take the handlers of a setting; those that code has registered stay."""
@@ -106,7 +113,8 @@ class FailureHandlers:
         try:
             answer = handler(request, verdict, attempts, spider)
             if inspect.isawaitable(answer):
-                answer = await answer
+                who = f"the failure handler of {verdict.failure_class}, {handler!r}"
+                answer = await waits_of(spider.crawler).bounded(answer, who, self.timeout)
             if answer is None or isinstance(answer, Answer):
                 return answer
             raise TypeError(f"{answer!r}: use retry(), hold(), drop(), abort() or None")  # noqa: TRY301

@@ -13,7 +13,7 @@ from weakref import WeakSet
 from scrapy import Request, Spider, signals
 from scrapy.core.scheduler import BaseScheduler
 from scrapy.exceptions import CloseSpider, DownloadCancelledError
-from scrapy.utils.defer import deferred_from_coro, maybe_deferred_to_future
+from scrapy.utils.defer import deferred_from_coro
 
 from scrapy_resilience import _clock, names
 from scrapy_resilience._log import get_logger
@@ -34,6 +34,7 @@ from scrapy_resilience.checkpoint.commit import TROUBLES, Committer
 from scrapy_resilience.checkpoint.items import OutputTracker, forget_source
 from scrapy_resilience.checkpoint.job import is_skipped, job_of
 from scrapy_resilience.checkpoint.steps import reach
+from scrapy_resilience.checkpoint.waits import waits_of
 from scrapy_resilience.concurrentitems import ConcurrentItems
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.duplicates import UNREADABLE, Duplicates
@@ -187,7 +188,11 @@ class ResilientScheduler(Refusing, BaseScheduler):
             self.starts = Starts(job, done, self._duplicates, self.outputs)
             self._letters.attach(self.ledger, self._codec, job.meta.get("dead_letters", 0))
             self.committer = Committer(
-                job.store, self.frontier, self._stats, patience=job.config.storage_timeout
+                job.store,
+                self.frontier,
+                self._stats,
+                patience=job.config.storage_timeout,
+                waits=job.waits,
             )
             self.committer.on_written.append(partial(wake, engine))
             self.committer.contributors.append(self._contribute)
@@ -249,7 +254,11 @@ class ResilientScheduler(Refusing, BaseScheduler):
             await self._commit_before_feeds(self.committer)
             reach("close/committed")
         if (closed := self._duplicates.close(reason)) is not None:
-            await maybe_deferred_to_future(closed)
+            timeout = Config.from_settings(self.crawler.settings).handler_timeout
+            try:
+                await waits_of(self.crawler).bounded(closed, "the duplicate filter", timeout)
+            except TimeoutError as error:
+                logger.error("The crawl ends without an answer: %s", error)  # noqa: TRY400
 
     async def _commit_before_feeds(self, committer: Committer) -> None:
         """What is not committed may be done again: no feed that is stored may count on it."""

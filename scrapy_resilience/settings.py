@@ -119,7 +119,22 @@ class Config:
         20_000, "Changed requests after which a commit comes early.", minimum=1
     )
     prepare_timeout: float = _setting(
-        30.0, "Seconds that one handler of checkpoint_prepare may take.", minimum=0.01
+        30.0,
+        "Seconds that one handler of checkpoint_prepare may take, and all of "
+        "checkpoint_committed.",
+        minimum=0.01,
+    )
+    handler_timeout: float = _setting(
+        300.0,
+        "Seconds that a failure handler may take, and the close of a duplicate filter; what "
+        "takes longer has failed.",
+        minimum=0.01,
+    )
+    feed_timeout: float = _setting(
+        3600.0,
+        "Seconds that the storage of a feed which is produced at the close may take; its items "
+        "stay in the JOBDIR then.",
+        minimum=0.01,
     )
     storage_timeout: float = _setting(
         300.0,
@@ -150,6 +165,11 @@ class Config:
         "",
         "Folder of the snapshots, or a URL such as `s3://bucket/folder` with the extra "
         "`fsspec`; empty for `snapshots` in the JOBDIR.",
+    )
+    snapshot_timeout: float = _setting(
+        3600.0,
+        "Seconds that a snapshot may take; the crawl goes on without it then.",
+        minimum=0.01,
     )
     snapshot_compression: bool = _setting(True, "Compress snapshots with zstd.")
     snapshot_encryption: bool = _setting(

@@ -4,7 +4,8 @@
   succeeded. A plain function runs at the very moment of the seal; a coroutine is awaited, for
   ``RESILIENCE_PREPARE_TIMEOUT`` seconds. One that fails is called again, and the commit waits.
 - :data:`checkpoint_committed`: that commit is durable. Handlers may be coroutines; an error of
-  theirs is logged and changes nothing.
+  theirs is logged and changes nothing, and neither does one that takes
+  ``RESILIENCE_PREPARE_TIMEOUT`` seconds.
 
 These two come without arguments, in turn: after each prepare its committed, or none after a
 kill.

@@ -15,6 +15,7 @@ from scrapy_resilience import _clock
 from scrapy_resilience._log import get_logger
 from scrapy_resilience.checkpoint.barrier import Barrier
 from scrapy_resilience.checkpoint.steps import reach
+from scrapy_resilience.checkpoint.waits import Waits
 from scrapy_resilience.exceptions import SinkError, StorageError
 from scrapy_resilience.frontier.store import Changes
 from scrapy_resilience.names import STAT_SEAL_MAX, STAT_WRITE_ERRORS, STAT_WRITE_MAX
@@ -56,7 +57,13 @@ class Committer:
     """
 
     def __init__(
-        self, store: Store, frontier: Frontier, stats: Any, *, patience: float = 300.0
+        self,
+        store: Store,
+        frontier: Frontier,
+        stats: Any,
+        *,
+        patience: float = 300.0,
+        waits: Waits | None = None,
     ) -> None:
         self.lock = asyncio.Lock()
         """Held from before :meth:`begin` until what it gave was awaited."""
@@ -70,6 +77,7 @@ class Committer:
         self.abandoned = False
         """Set when nothing more is to be written, whatever is under way."""
         self.patience = patience
+        self.waits = waits or Waits()
         self._store = store
         self._frontier = frontier
         self._stats = stats
@@ -154,7 +162,8 @@ class Committer:
         started = _clock.stopwatch()
         loop = asyncio.get_running_loop()
         with _PromptThreads():
-            await loop.run_in_executor(self._thread, self._store.commit, changes)
+            written = loop.run_in_executor(self._thread, self._store.commit, changes)
+            await self.waits.bounded(written, "the disk that holds the JOBDIR", None)
         self._stats.max_value(STAT_WRITE_MAX, _clock.stopwatch() - started)
 
     def write_now(self, changes: Changes) -> None:

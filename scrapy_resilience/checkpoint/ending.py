@@ -75,6 +75,10 @@ class Ending:
             self._thread.start()
         self._listen()
 
+    def leave_in(self, seconds: float) -> None:
+        """End the process then, if it has not ended by itself: a thread may keep it."""
+        self._moments.put(time.monotonic() + seconds)
+
     def unwatch(self, key: int, *, lingers: bool) -> None:
         """A crawl has ended. *lingers*: the process has nothing else to do."""
         self._watched.pop(key, None)

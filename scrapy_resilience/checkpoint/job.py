@@ -18,13 +18,14 @@ from scrapy_resilience.checkpoint.barrier import Barrier
 from scrapy_resilience.checkpoint.feeds import FeedRecord, is_intact, records, recover
 from scrapy_resilience.checkpoint.filesystem import warn_if_remote
 from scrapy_resilience.checkpoint.jobdir import begin_anew, expand, finished_meta
-from scrapy_resilience.checkpoint.layout import LOCK, META, STORE, TOTALS
+from scrapy_resilience.checkpoint.layout import LOCK, META, STORE, TOTALS, WAITING
 from scrapy_resilience.checkpoint.lock import FileLock, is_locked
 from scrapy_resilience.checkpoint.quarantine import go_back, open_store
 from scrapy_resilience.checkpoint.spool import remove_strays
 from scrapy_resilience.checkpoint.state import OWN, Restore, Save, StateRegistry
 from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.checkpoint.stock_job import StockJob
+from scrapy_resilience.checkpoint.waits import Waits, read_waiting, waits_of
 from scrapy_resilience.checkpoint.witness import open_witnessed
 from scrapy_resilience.core.totals import add_stats
 from scrapy_resilience.exceptions import (
@@ -105,6 +106,7 @@ class Job:
             self._read_stock(self.stock, instance)  # a refusal leaves no file behind
         self.lock = FileLock(path / LOCK)
         self.lock.acquire()
+        self.waits = Waits(path / WAITING)
         try:
             self.store = open_store(path, config)
             reach("job/created")
@@ -243,6 +245,7 @@ class Job:
         changes.state.update(self.state.changed())
 
     def close(self) -> None:
+        self.waits.close()
         self.store.close()
         self.lock.release()
         for closed in self.on_closed:
@@ -280,6 +283,7 @@ def job_of(crawler: Crawler) -> Job | None:
         _skipped.add(crawler)
         return None
     _jobs[crawler] = job
+    waits_of(crawler, job.waits)
     for told in _early.pop(crawler, ()):
         job.state.register(*told)
     return job
@@ -416,6 +420,7 @@ def read_report(path: Path) -> dict[str, Any]:
         "spider": meta.get("spider"),
         "state": _state(meta, running=running),
         "reason": meta.get("reason"),
+        "waiting_for": read_waiting(path / WAITING) if running else [],
         "pending": meta.get("pending", 0),
         "held": meta.get("held", 0),
         "dead_letters": letters,

@@ -6,7 +6,17 @@ from typing import Final
 
 from scrapy_resilience.checkpoint.state import OWN
 
-__all__ = ["BATCHES", "DAMAGED", "GATES", "LOCK", "META", "STORE", "TOTALS", "WITNESS"]
+__all__ = [
+    "BATCHES",
+    "DAMAGED",
+    "GATES",
+    "LOCK",
+    "META",
+    "STORE",
+    "TOTALS",
+    "WAITING",
+    "WITNESS",
+]
 
 STORE: Final = "resilience.db"
 LOCK: Final = "resilience.lock"
@@ -16,6 +26,8 @@ WITNESS: Final = "resilience.commits"
 """How many commits the store has at the least."""
 BATCHES: Final = "resilience.batches"
 """Which feeds were begun when, and which are let go."""
+WAITING: Final = "resilience.waiting"
+"""There while a run waits for something that does not come back; it says for what."""
 
 META: Final = OWN + "job"
 TOTALS: Final = OWN + "totals"

@@ -6,11 +6,13 @@ import asyncio
 import inspect
 from typing import TYPE_CHECKING, Any
 
+from pydispatch.dispatcher import getAllReceivers, liveReceivers
 from pydispatch.robustapply import robustApply
 from twisted.python.failure import Failure
 
 from scrapy_resilience import names, signals
 from scrapy_resilience._log import get_logger
+from scrapy_resilience.checkpoint.waits import waits_of
 from scrapy_resilience.exceptions import SinkError
 
 if TYPE_CHECKING:
@@ -26,12 +28,13 @@ logger = get_logger(__name__)
 class Sinks:
     """Asks the handlers of ``checkpoint_prepare`` to make durable what they hold.
 
-    *timeout*: seconds that one handler may take, a try.
+    *timeout*: seconds that one handler may take, a try, and all of ``checkpoint_committed``.
     """
 
     def __init__(self, crawler: Crawler, timeout: float) -> None:
         self._crawler = crawler
         self._timeout = timeout
+        self._waits = waits_of(crawler)
 
     def prepare(self) -> Callable[[], Awaitable[None]]:
         """Call all handlers at once; what comes back awaits them, again those that failed.
@@ -42,7 +45,7 @@ class Sinks:
         open_ones: dict[Any, Any] = dict(called)
 
         async def prepared() -> None:
-            results = await asyncio.gather(*map(self._outcome, open_ones.values()))
+            results = await asyncio.gather(*map(self._outcome, open_ones, open_ones.values()))
             failed = [
                 (handler, error)
                 for handler, error in zip(open_ones, results, strict=True)
@@ -57,7 +60,7 @@ class Sinks:
 
         return prepared
 
-    async def _outcome(self, result: Any) -> BaseException | None:
+    async def _outcome(self, handler: Any, result: Any) -> BaseException | None:
         """What a handler failed with, None when it has succeeded."""
         try:
             if isinstance(result, _Again):
@@ -65,9 +68,8 @@ class Sinks:
             if isinstance(result, Failure):
                 return result.value
             if inspect.isawaitable(result):
-                await asyncio.wait_for(result, self._timeout)
-        except asyncio.TimeoutError:
-            return TimeoutError(f"not done in time ({self._timeout:g} s)")
+                who = f"checkpoint_prepare of {handler!r}"
+                await self._waits.bounded(result, who, self._timeout)
         except Exception as error:  # noqa: BLE001 - a sink's own: its commit waits
             return error
         return None
@@ -79,8 +81,21 @@ class Sinks:
             logger.error("A sink is not ready for the commit: %r: %r", handler, error)
 
     async def committed(self) -> None:
-        """Tell the sources that they may let go of what the commit covers."""
-        await self._crawler.signals.send_catch_log_async(signals.checkpoint_committed)
+        """Tell the sources that they may let go of what the commit covers.
+
+        One that does not come back changes nothing: the next commit tells it again.
+        """
+        sending, signal = self._crawler.signals, signals.checkpoint_committed
+        handlers = list(liveReceivers(getAllReceivers(sending.sender, signal)))
+        if not handlers:
+            return
+        who = f"checkpoint_committed of {', '.join(map(repr, handlers))}"
+        try:
+            await self._waits.bounded(sending.send_catch_log_async(signal), who, self._timeout)
+        except TimeoutError as error:
+            assert self._crawler.stats is not None
+            self._crawler.stats.inc_value(names.STAT_COMMITTED_ERRORS)
+            logger.error("The crawl goes on without an answer: %s", error)  # noqa: TRY400
 
 
 class _Again:

@@ -211,6 +211,9 @@ def _print_no_more() -> None:
 def _shown(name: str, value: Any) -> str:
     if name in {"created", "last_checkpoint"} and value is not None:
         return shown_time(value)
+    if name == "waiting_for":
+        waiting = (f"{each['for']} since {shown_time(each['since'])}" for each in value)
+        return "; ".join(waiting) or "-"
     if name == "store_bytes":
         return shown_size(value)
     if isinstance(value, bool):

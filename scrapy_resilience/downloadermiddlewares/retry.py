@@ -88,6 +88,7 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
         self._gates = gatekeeper_of(crawler)
         self._handlers = handlers_of(crawler)
         self._handlers.load(config.failure_handlers)
+        self._handlers.timeout = config.handler_timeout
         self._gates.decided = self._handlers
         self._gates.probes.active = True
         self._letters = letters_of(crawler)

@@ -41,6 +41,9 @@ __all__ = ["Shutdown", "exit_code"]
 
 logger = get_logger(__name__)
 
+_LINGER: Final = 5.0
+"""Seconds that a thread may keep the process which nobody waits for any more."""
+
 
 _LOOK: Final = 0.2
 _STUCK: Final = 5
@@ -113,7 +116,10 @@ class Shutdown(JobComponent):
             self._unwatch()  # nobody closes the job
 
     def _unwatch(self) -> None:
-        ending.unwatch(id(self), lingers=running_command() is not None)
+        alone = running_command() is not None
+        if alone and self.job.waits.given_up:
+            ending.leave_in(_LINGER)
+        ending.unwatch(id(self), lingers=alone)
 
     # --- the stop ---
 

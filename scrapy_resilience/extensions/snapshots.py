@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -19,6 +19,7 @@ from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy import fail_quietly, watch_handlers, watch_scheduler
 from scrapy_resilience.checkpoint.job import Job, job_of
 from scrapy_resilience.checkpoint.progress import RUNNING, about, job_id
+from scrapy_resilience.checkpoint.waits import in_thread
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.settings import PREFIX
 from scrapy_resilience.snapshots.store import Snapshot, store_of
@@ -69,9 +70,8 @@ class Snapshots:
         self.job = job
         self._stats: Any = crawler.stats
         self._store = store_of(job.config, job.path)
-        self._thread = ThreadPoolExecutor(
-            1, thread_name_prefix="resilience-snapshot", initializer=step_back
-        )
+        self._lost: threading.Thread | None = None
+        """One that has not come back in time, and may use the scratch file still."""
         self._lock = asyncio.Lock()
         self._fresh = asyncio.Event()
         self._due = asyncio.Event()
@@ -165,7 +165,6 @@ class Snapshots:
         self._due.set()
         await asyncio.gather(self._task, *self._emergencies.values())
         await self._try("emergency" if self._reason in names.FAILURES else "close")
-        self._thread.shutdown()
 
     # --- snapshots ---
 
@@ -234,4 +233,18 @@ class Snapshots:
     async def _call(self, function: Callable[[], _T]) -> _T:
         """In the thread, one after the other."""
         async with self._lock:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, function)
+            place = f"the snapshots in {self._store.place}"
+            if self._lost is not None and self._lost.is_alive():
+                raise TimeoutError(f"{place}: the last call has not come back")
+            done, thread = in_thread(partial(_beside, function), "resilience-snapshot")
+            timeout = self.job.config.snapshot_timeout
+            try:
+                return await self.job.waits.bounded(done, place, timeout, level=logging.INFO)
+            except TimeoutError:
+                self._lost = thread
+                raise
+
+
+def _beside(function: Callable[[], _T]) -> _T:
+    step_back()
+    return function()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import logging
 import os
 import shutil
 from pathlib import Path
@@ -17,7 +18,6 @@ from scrapy.extensions.feedexport import (
     GCSFeedStorage,
     S3FeedStorage,
 )
-from scrapy.utils.defer import ensure_awaitable
 
 from scrapy_resilience._log import get_logger
 from scrapy_resilience.checkpoint import spool
@@ -76,6 +76,7 @@ class SpooledSlot(DeferringSlot):
         """Of a full batch: whether all of its items are."""
         self._folder = folder = job.path
         self._values = job.values
+        self._waits, self._timeout = job.waits, job.config.feed_timeout
         self._power_loss_safe = job.config.power_loss_safe
         self.local = local_path(target)
         self.replaces = bool(replaces(target.storage))
@@ -101,7 +102,10 @@ class SpooledSlot(DeferringSlot):
             self.file.settle()
             target = self._make_target()
             sync = self._power_loss_safe
-            with _Storing(target.storage, self.local, self._begin_part, sync=sync) as storing:
+            storing = _Storing(
+                target.storage, self.local, self._begin_part, self._store, sync=sync
+            )
+            with storing:
                 try:
                     await self._export(target)
                 except BaseException:
@@ -118,6 +122,10 @@ class SpooledSlot(DeferringSlot):
                 mask_uri(self.uri),
                 self.spool,
             )
+
+    async def _store(self, work: Any) -> None:
+        who = f"the storage of {mask_uri(self.uri)}"
+        await self._waits.bounded(work, who, self._timeout, level=logging.INFO)
 
     async def _export(self, target: FeedSlot) -> None:
         target.start_exporting()
@@ -199,6 +207,7 @@ class _Storing:
         storage: Any,
         local: Path | None,
         begin_part: Callable[[Path], Path],
+        bounded: Callable[[Any], Awaitable[None]],
         *,
         sync: bool,
     ) -> None:
@@ -206,6 +215,7 @@ class _Storing:
         self._sync = sync
         self._storage, self._store = storage, storage.store
         self._local, self._begin_part = local, begin_part
+        self._bounded = bounded
 
     def __enter__(self) -> Self:
         if self._local is not None:
@@ -218,7 +228,7 @@ class _Storing:
         self._storage.store = self._store
 
     async def _store_and_confirm(self, file: Any) -> None:
-        await ensure_awaitable(self._store(file))
+        await self._bounded(self._store(file))
         reach("spool/stored")
         if self._local is not None:
             await asyncio.to_thread(self._publish, self._local)

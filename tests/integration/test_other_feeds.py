@@ -253,6 +253,33 @@ def test_a_storage_that_is_away(crawl):
     no_leftovers(job)
 
 
+STUCK = BROKEN.replace('raise OSError("the storage is away")', "threading.Event().wait()")
+STUCK = STUCK.replace("from pathlib", "import threading\n    from pathlib")
+
+
+def test_a_storage_that_does_not_come_back(crawl):
+    """It is given up in time, and keeps neither crawl nor process; the next run stores."""
+    job = crawl(
+        SHOP,
+        FEEDS={"mine://feed.json": {"format": "json"}},
+        FEED_STORAGES=MINE,
+        RESILIENCE_FEED_TIMEOUT=0.5,
+    )
+    job.write("storage.py", STUCK.replace("\n    ", "\n"))
+    job.write("away", "")
+
+    run = job.run()
+
+    assert run.code == 75
+    assert "the storage of mine://feed.json: not done in time" in run.log
+    assert "run the job again" in run.log
+    assert job.state()["finished"] is False
+
+    job.path("away").unlink()
+    job.finish()
+    check(job, job.path("feed.json").read_bytes(), json.loads)
+
+
 def test_batches_of_a_storage_that_comes_back(crawl):
     """Batches that could not be stored at their end are stored when the spider closes."""
     feeds = {"mine://b-%(batch_id)d.json": {"format": "json", "batch_item_count": 60}}

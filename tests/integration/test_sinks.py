@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from crawls import SHOP, Crawl, check_same
+from crawls import SHOP, Crawl, check_same, wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -179,3 +179,59 @@ def test_a_last_commit_that_fails(crawl):
     assert run.code == 1, run
     assert "stays at its last commit" in run.log
     assert job.state()["finished"] is False
+
+
+STUCK = """
+    import asyncio
+    from scrapy_resilience import signals
+    from shop import Base
+
+    class Shop(Base):
+        @classmethod
+        def from_crawler(cls, crawler, *args, **kwargs):
+            self = super().from_crawler(crawler, *args, **kwargs)
+            crawler.signals.connect(self.acknowledge, signals.checkpoint_committed)
+            return self
+
+        async def acknowledge(self):
+            await asyncio.Event().wait()
+"""
+
+
+def test_a_source_that_does_not_come_back(plain_crawl):
+    """Commits and the close go on, and the log says whom they have waited for."""
+    job = plain_crawl(STUCK, RESILIENCE_PREPARE_TIMEOUT=0.3)
+
+    run = job.run()
+
+    assert (run.code, run.reason) == (0, "finished"), run
+    assert run.stats["resilience/checkpoint/committed_errors"] > 1
+    assert "Shop.acknowledge" in run.errors[0]
+    assert all("goes on without an answer" in line for line in run.errors)
+    job.check_items()
+
+
+def test_status_says_what_is_waited_for(plain_crawl):
+    """Beside the run that waits, and no more when it has ended."""
+    job = plain_crawl(STUCK, RESILIENCE_PREPARE_TIMEOUT=100_000)
+    fast = (
+        "from scrapy_resilience.testing import ScaledClock, use_clock\n"
+        "use_clock(ScaledClock(200))\n"
+    )
+    job.write("settings.py", job.path("settings.py").read_text() + fast)
+
+    def status(*form):
+        run = job.run("resilience", "status", "job", *form)
+        assert run.code == 0, run
+        return run.out
+
+    with job.process() as process:
+        wait_until((job.job / "resilience.waiting").exists)
+        (found,) = json.loads(status("--json"))["waiting_for"]
+        text = status()
+        process.kill()
+
+    assert "checkpoint_committed of <bound method Shop.acknowledge" in found["for"]
+    assert found["since"] > 0
+    assert f"{found['for']} since 20" in text
+    assert json.loads(status("--json"))["waiting_for"] == []

@@ -326,6 +326,25 @@ def test_a_place_that_fails(plain_crawl, place):
     job.check_items()
 
 
+def test_a_place_that_does_not_answer(plain_crawl):
+    """It costs a crawl its snapshots, and at the close a bounded time."""
+    job = plain_crawl(
+        SHOP
+        + "import threading\n"
+        + "from scrapy_resilience.snapshots.places import Folder\n"
+        + "Folder.names = lambda self: threading.Event().wait()\n",
+        RESILIENCE_SNAPSHOT_INTERVAL=0.1,
+        RESILIENCE_SNAPSHOT_TIMEOUT=0.3,
+    )
+    run = job.run()
+
+    assert (run.code, run.reason) == (0, "finished"), run
+    assert len(run.errors) == 1
+    assert "not done in time" in run.errors[0]
+    assert run.stats["resilience/snapshots/errors"] > 1
+    job.check_items()
+
+
 def test_a_wrong_place_is_refused(plain_crawl):
     """A URL that can't be opened ends the crawl before it begins."""
     job = plain_crawl(SHOP, RESILIENCE_SNAPSHOT_DIR="nowhere://bucket")

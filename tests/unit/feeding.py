@@ -12,6 +12,7 @@ from scrapy.utils.defer import deferred_from_coro
 
 from scrapy_resilience.checkpoint.feeds import FeedRecord, recover
 from scrapy_resilience.checkpoint.state import StateRegistry
+from scrapy_resilience.checkpoint.waits import Waits
 from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.store import Changes
@@ -33,6 +34,7 @@ class Exporting:
         self.stored = before.stored if before else {}
         state = StateRegistry(dict(self.stored), self.codec)
         self.job = SimpleNamespace(
+            waits=Waits(),
             state=state,
             feeds=recover(state, folder, clean=False),
             path=folder,

@@ -17,6 +17,7 @@ from scrapy_resilience.checkpoint import feeds
 from scrapy_resilience.checkpoint.feeds import FeedRecord, ending_of, recover
 from scrapy_resilience.checkpoint.lock import lock_fd
 from scrapy_resilience.checkpoint.state import StateRegistry
+from scrapy_resilience.checkpoint.waits import Waits
 from scrapy_resilience.core.shown import mask_uri
 from scrapy_resilience.exceptions import CheckpointError, JobLockedError
 from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
@@ -396,6 +397,7 @@ class Exporting:
         self.state = {}
         self.exporter = ResilientFeedExporter(crawler)
         job = SimpleNamespace(
+            waits=Waits(),
             state=StateRegistry({}, self.codec),
             feeds=list(records),
             meta={},

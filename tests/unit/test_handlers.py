@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from scrapy import Request, Spider
 from scrapy.utils.test import get_crawler
@@ -21,10 +24,9 @@ def on_throttled(request, verdict, attempts, spider):
 
 
 def run(coroutine):
-    """The result of a coroutine that waits for nothing."""
-    with pytest.raises(StopIteration) as ended:
-        coroutine.send(None)
-    return ended.value.value
+    """The result of a coroutine."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result(60)
 
 
 @pytest.fixture

@@ -49,6 +49,12 @@ HELD_BY = {
         "test_sinks.py::test_a_sink_that_is_away",
         "test_sinks.py::test_a_sink_that_stays_away",
     ],
+    "A handler, a storage or a place of snapshots that does not come back": [
+        "test_sinks.py::test_a_source_that_does_not_come_back",
+        "test_sinks.py::test_status_says_what_is_waited_for",
+        "test_other_feeds.py::test_a_storage_that_does_not_come_back",
+        "test_snapshots.py::test_a_place_that_does_not_answer",
+    ],
     "A disk slower than the crawl": ["test_storage.py::test_a_slow_disk"],
     "Power loss, crash of the operating system": [
         "test_storage.py::test_power_loss_safe",

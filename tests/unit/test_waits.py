@@ -1,0 +1,439 @@
+"""Nothing is waited for in silence, and nothing for ever."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import json
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from scrapy.signalmanager import SignalManager
+from scrapy.statscollectors import MemoryStatsCollector
+from twisted.internet.defer import Deferred
+
+import scrapy_resilience
+from scrapy_resilience import names, signals
+from scrapy_resilience.checkpoint.commit import Committer
+from scrapy_resilience.checkpoint.sinks import Sinks
+from scrapy_resilience.checkpoint.waits import Waits, in_thread, read_waiting, waits_of
+from scrapy_resilience.core.failures import Verdict
+from scrapy_resilience.frontier.lanes import Frontier
+from scrapy_resilience.frontier.store import MemoryStore
+from scrapy_resilience.handlers import FailureHandlers, drop
+
+
+def run(coroutine):
+    """Its result, from an event loop of its own."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result(60)
+
+
+@pytest.fixture
+def path(tmp_path):
+    """Return where a job writes whom it waits for."""
+    return tmp_path / "resilience.waiting"
+
+
+async def turns(count=5):
+    """Let the event loop turn."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def never():
+    """Do not come back."""
+    await asyncio.Event().wait()
+
+
+async def stubborn():
+    """Do not come back, and do not let oneself be cancelled either."""
+    for _ in range(3):
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+
+def test_what_comes_back_is_given():
+    """Its value or its error, and nobody hears of it."""
+
+    async def scenario():
+        waits = Waits()
+
+        async def fine():
+            return 5
+
+        async def bad():
+            raise ValueError("x")
+
+        assert await waits.bounded(fine(), "it", 1) == 5
+        with pytest.raises(ValueError, match="x"):
+            await waits.bounded(bad(), "it", 1)
+        assert waits.waiting() == []
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("work", [never, stubborn, Deferred, asyncio.Future])
+def test_what_does_not_come_back_is_told_and_left(fake_clock, caplog, path, work):
+    """After ten seconds in the log and the file, each minute again, and then it has failed."""
+    caplog.set_level(logging.INFO)
+
+    async def scenario():
+        waits = Waits(path)
+        waiting = asyncio.ensure_future(waits.bounded(work(), "the sink", 100))
+        await turns()
+        fake_clock.advance(9)
+        assert (caplog.messages, path.exists()) == ([], False)
+        fake_clock.advance(1)
+        assert caplog.messages == ["Waiting for the sink since 10 s, for 100 s at most"]
+        assert read_waiting(path) == [{"for": "the sink", "since": 1000.0}] == waits.waiting()
+        fake_clock.advance(60)
+        assert caplog.messages[1:] == ["Waiting for the sink since 70 s, for 100 s at most"]
+        fake_clock.advance(30)
+        with pytest.raises(TimeoutError, match=r"the sink: not done in time \(100 s\)"):
+            await waiting
+        assert not path.exists()
+        assert caplog.messages[2:] == ["Waited 100 s for the sink"]
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            for _ in range(3):  # the stubborn one
+                task.cancel()
+                await turns()
+
+    run(scenario())
+
+
+def test_what_comes_back_late_is_told(fake_clock, caplog, path):
+    """Who has read that it is waited for reads that it came."""
+    caplog.set_level(logging.INFO)
+
+    async def scenario():
+        waits, late = Waits(path), asyncio.Future()
+        waiting = asyncio.ensure_future(waits.bounded(late, "it", 100))
+        await turns()
+        fake_clock.advance(20)
+        late.set_result(7)
+        assert await waiting == 7
+
+    run(scenario())
+    assert caplog.messages[1:] == ["Waited 20 s for it"]
+    assert not path.exists()
+
+
+def test_what_nothing_can_go_on_without_is_told(fake_clock, caplog):
+    """A disk that neither writes nor fails: there is no end to it, and no silence either."""
+
+    async def scenario():
+        waits, late = Waits(), asyncio.Future()
+        waiting = asyncio.ensure_future(waits.bounded(late, "the disk", None))
+        await turns()
+        fake_clock.advance(100_000)
+        late.set_result(7)
+        assert await waiting == 7
+
+    run(scenario())
+    assert caplog.messages[0] == "Waiting for the disk since 10 s"
+    assert len(caplog.messages) > 1000
+
+
+def test_a_wait_that_is_cancelled_cancels_what_it_waits_for(fake_clock):
+    """And leaves no timer."""
+
+    async def scenario():
+        waits, work = Waits(), asyncio.Future()
+        waiting = asyncio.ensure_future(waits.bounded(work, "it", 100))
+        await turns()
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        assert work.cancelled()
+        assert waits.waiting() == []
+        fake_clock.advance(1000)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"[", b"5", b"[5]", b'[{"for": 1}]', b"[" * 70_000, b"\xff"]
+)
+def test_a_file_that_is_none(path, content):
+    """Whatever it holds, status goes on."""
+    path.write_bytes(content)
+
+    assert read_waiting(path) == []
+
+
+def test_a_file_is_shown_harmlessly(path):
+    """It may be anybody's."""
+    path.write_text(json.dumps([{"for": "\x1b[2J", "since": 5}]))
+
+    assert read_waiting(path) == [{"for": "\\x1b[2J", "since": 5.0}]
+
+
+def test_a_run_forgets_whom_the_last_one_waited_for(path):
+    """A kill leaves the file; a link in its place is not followed."""
+    path.write_text("[]")
+    Waits(path)
+
+    assert not path.exists()
+
+
+# --- who is waited for ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def crawler():
+    """Return what sinks need of one."""
+    found = SimpleNamespaceCrawler()
+    found.signals = SignalManager(found)
+    found.stats = MemoryStatsCollector(SimpleNamespace(settings=SimpleNamespace(getbool=bool)))
+    return found
+
+
+class SimpleNamespaceCrawler:
+    """May be referred to weakly."""
+
+
+@pytest.fixture
+def committer(crawler):
+    """Return a committer whose sinks are told, with a commit that nobody waits for."""
+    store = MemoryStore()
+    frontier = Frontier(store, limit=lambda _: 1, wall=0.0)
+    sinks = Sinks(crawler, 30.0)
+    found = Committer(store, frontier, crawler.stats)
+    found.prepare = sinks.prepare
+    found.on_written.append(sinks.committed)
+    yield found
+    found.close()
+
+
+async def passing(clock, waiting, seconds):
+    """Let so many seconds pass until it is done."""
+    for _ in range(200):
+        await asyncio.sleep(0.001)
+        if waiting.done():
+            break
+        clock.advance(seconds / 20)
+    return await waiting
+
+
+def test_a_source_that_does_not_come_back(fake_clock, crawler, committer, caplog):
+    """Commits go on, with a line that names it; those beside it have been told."""
+    told = []
+
+    async def never_back():
+        await asyncio.Event().wait()
+
+    crawler.signals.connect(never_back, signals.checkpoint_committed)
+    other = lambda: told.append(1)  # noqa: E731 - kept for as long as the test
+    crawler.signals.connect(other, signals.checkpoint_committed)
+
+    async def scenario():
+        for _ in range(2):
+            await passing(fake_clock, asyncio.ensure_future(committer.commit()), 40)
+
+    run(scenario())
+    assert told == [1, 1]
+    assert not committer.broken
+    assert not committer.lock.locked()
+    assert crawler.stats.get_value(names.STAT_COMMITTED_ERRORS) == 2
+    assert any("Waiting for checkpoint_committed" in line for line in caplog.messages)
+    assert any(
+        "goes on without an answer" in line and "never_back" in line for line in caplog.messages
+    )
+
+
+def test_a_sink_that_does_not_come_back(fake_clock, crawler, caplog):
+    """The commit waits for it, which is said, and it is called once more."""
+    calls = []
+
+    async def never_ready():
+        calls.append(1)
+        if len(calls) == 1:
+            await asyncio.Event().wait()
+
+    crawler.signals.connect(never_ready, signals.checkpoint_prepare)
+
+    async def scenario():
+        prepared = Sinks(crawler, 30.0).prepare()
+        with pytest.raises(Exception, match="never_ready"):
+            await passing(fake_clock, asyncio.ensure_future(prepared()), 40)
+        await prepared()
+
+    run(scenario())
+    assert calls == [1, 1]
+    assert any("Waiting for checkpoint_prepare of" in line for line in caplog.messages)
+
+
+def test_a_failure_handler_that_does_not_come_back(fake_clock, crawler, caplog):
+    """The default is what happens, and its name is logged."""
+
+    async def thinking(*_):
+        await asyncio.Event().wait()
+        return drop("never")
+
+    handlers = FailureHandlers()
+    handlers.register("throttled", thinking)
+    verdict = Verdict("throttled", "HTTP 429")
+    spider = SimpleNamespace(crawler=crawler)
+
+    async def scenario():
+        asking = asyncio.ensure_future(handlers.ask(None, verdict, 1, spider))
+        assert await passing(fake_clock, asking, 400) is None
+
+    run(scenario())
+    assert crawler.stats.get_value(names.STAT_HANDLER_ERRORS) == 1
+    assert "thinking" in caplog.messages[0]
+    assert waits_of(crawler).waiting() == []
+
+
+def test_a_thread_that_does_not_end_keeps_nothing():
+    """Neither the event loop nor the process."""
+    forever = threading.Event()
+
+    async def scenario():
+        done, thread = in_thread(forever.wait, "stuck")
+        assert thread.daemon
+        done.cancel()
+        value, _ = in_thread(lambda: 5, "quick")
+        assert await value == 5
+        with pytest.raises(OSError, match="away"):
+            await in_thread(_away, "failing")[0]
+        return thread
+
+    thread = run(scenario())
+    forever.set()
+    thread.join()
+
+
+def _away():
+    raise OSError("away")
+
+
+# --- the list of all waits -----------------------------------------------------------------
+
+OURS = "a part of ours, whose own waits are in this list"
+TURN = "a turn of the event loop, or a fixed pause"
+USERS = "the spider's and the pipelines' own work, as in Scrapy: a stop by a signal cuts it off"
+COMMIT = (
+    "RESILIENCE_PREPARE_TIMEOUT, then RESILIENCE_STORAGE_TIMEOUT; a disk that hangs is told"
+)
+BARRIER = "RESILIENCE_CHECKPOINT_ALIGN_TIMEOUT"
+BYPASS = "RESILIENCE_BYPASS_TIMEOUT, or the delay that was asked for; until the spider closes"
+BOUNDED = "the seconds that it is given; told after ten"
+DOWNLOAD = "DOWNLOAD_TIMEOUT"
+
+WAITS = {
+    "_scrapy.py": {
+        USERS: (
+            "async for outputs, cutter.quietly, cutter.run, handle, item, outputs, process, "
+            "scrape"
+        ),
+        OURS: "close",
+        TURN: "asyncio.sleep",
+    },
+    "breaker.py": {"outside of a crawl: what it guards": "function"},
+    "checkpoint/barrier.py": {BARRIER: "asyncio.shield"},
+    "checkpoint/commit.py": {
+        COMMIT: "self._insist, self.begin, step, async with self.lock",
+        BOUNDED: "self.waits.bounded",
+        OURS: "waiting",
+        TURN: "_clock.sleep",
+    },
+    "checkpoint/cutter.py": {USERS: "elements.__anext__, elements.aclose, self.run, work"},
+    "checkpoint/items.py": {USERS: "async for result, handle, process"},
+    "checkpoint/sinks.py": {BOUNDED: "self._waits.bounded", OURS: "asyncio.gather"},
+    "checkpoint/waits.py": {BOUNDED: "asyncio.wait"},
+    "downloadermiddlewares/barrier.py": {BARRIER: "self._barrier.wait"},
+    "downloadermiddlewares/breaker.py": {
+        BYPASS: "self._admit_robots, self._wait",
+        TURN: "_clock.sleep",
+    },
+    "downloadermiddlewares/injection.py": {"the delay of its rule": "_clock.sleep"},
+    "downloadermiddlewares/retry.py": {
+        OURS: "self._again, self._handlers.ask, self._obey",
+        BYPASS: "self._queue.delay",
+    },
+    "extensions/checkpoint.py": {
+        COMMIT: (
+            "async with self._committer.lock, commit, self._commit, self._try_commit, "
+            "self._task"
+        ),
+        BARRIER: "self._align",
+        TURN: "asyncio.sleep, asyncio.wait_for",
+        "a thread of ours that is told to stop": "asyncio.to_thread",
+    },
+    "extensions/feedexport.py": {
+        OURS: "self._close_spool, slot.produce",
+        "a local file, or a storage without a JOBDIR, as in Scrapy": (
+            "super()._close_slot, super().close_spider"
+        ),
+    },
+    "extensions/shutdown.py": {
+        "RESILIENCE_SHUTDOWN_TIMEOUT, with a thread that ends the process": (
+            "async with committer.lock, asyncio.sleep, go_on_closing, self._cut, written"
+        ),
+    },
+    "extensions/snapshots.py": {
+        BOUNDED: "self.job.waits.bounded, async with self._lock",
+        COMMIT: "async with self._committer.lock, self._fresh.wait",
+        OURS: "asyncio.gather, self._call, self._commit, self._create, self._try",
+        TURN: "asyncio.wait_for",
+    },
+    "extensions/spooledfeed.py": {
+        BOUNDED: "self._waits.bounded, self._bounded",
+        OURS: "self._export, store",
+        TURN: "asyncio.sleep",
+        "a rename of a local file": "asyncio.to_thread",
+    },
+    "gates/trials.py": {DOWNLOAD: "self._crawler.engine.download_async"},
+    "gates/waiting.py": {BYPASS: "self._sleep, self.delay", TURN: "_clock.sleep"},
+    "handlers.py": {BOUNDED: "waits_of(spider.crawler).bounded"},
+    "retry.py": {
+        "outside of a crawl: the user's own": (
+            "fn, retries.run, self.sleep or asyncio.sleep, told"
+        )
+    },
+    "scheduler.py": {
+        COMMIT: "committer.commit, self._commit_at_close, self._commit_before_feeds",
+        BOUNDED: "waits_of(self.crawler).bounded",
+        OURS: "ended, ending",
+    },
+    "spidermiddlewares/start.py": {
+        USERS: "async for start",
+        TURN: "asyncio.sleep",
+        BARRIER: "self._barrier.wait",
+        COMMIT: "scheduler.committer.intake.wait",
+    },
+}
+"""What is awaited in each module, by what bounds it."""
+
+
+def awaited(module):
+    """Yield what a module waits for."""
+    for node in ast.walk(ast.parse(module.read_text("utf-8"))):
+        if isinstance(node, ast.Await):
+            call = node.value
+            yield ast.unparse(call.func if isinstance(call, ast.Call) else call)
+        elif isinstance(node, ast.AsyncFor):
+            yield f"async for {ast.unparse(node.iter)}"
+        elif isinstance(node, ast.AsyncWith):
+            yield from (f"async with {ast.unparse(item.context_expr)}" for item in node.items)
+
+
+def test_each_wait_has_a_bound():
+    """Whoever adds an await says here what ends it."""
+    package = Path(scrapy_resilience.__file__).parent
+    found = {
+        str(module.relative_to(package)): set(awaited(module))
+        for module in sorted(package.rglob("*.py"))
+        if "testing" not in module.parts
+    }
+    listed = {
+        module: {each for part in parts.values() for each in part.split(", ")}
+        for module, parts in WAITS.items()
+    }
+    assert {module: each for module, each in found.items() if each} == listed
