@@ -435,6 +435,7 @@ class ResilientFeedExporter(FeedExporter):
         if over and (slot.stored or not stored):
             slot.close()
             self.slots = [other for other in self.slots if other is not slot]
+            slot.tell_of_refused()
             if slot.stored and not slot.replaces:
                 self._sent.add(slot.record.name)
                 await asyncio.to_thread(self._forget_sent)

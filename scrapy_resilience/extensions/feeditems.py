@@ -5,8 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from contextlib import contextmanager
 from functools import partial
-from io import BytesIO
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from itemadapter import ItemAdapter
 from scrapy.extensions.feedexport import FeedSlot
@@ -16,6 +15,7 @@ from scrapy_resilience.checkpoint.patient import PatientFile
 from scrapy_resilience.core.deadletter import describe
 from scrapy_resilience.core.shown import mask_uri
 from scrapy_resilience.exceptions import ItemRefusedError
+from scrapy_resilience.extensions.feedtrial import Trial
 from scrapy_resilience.frontier.codec import UnserializableError
 
 if TYPE_CHECKING:
@@ -23,24 +23,9 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.frontier.codec import ValueCodec
 
-__all__ = ["DeferringSlot", "Trial", "write_to_all"]
+__all__ = ["DeferringSlot", "write_to_all"]
 
 logger = get_logger(__name__)
-
-_RENEWED_AFTER: Final = 1000
-
-
-class _Nowhere:
-    """A storage whose file is forgotten."""
-
-    def __init__(self, uri: str, *, feed_options: dict[str, Any] | None = None) -> None:
-        self.file = BytesIO()
-
-    def open(self, _: Any) -> BytesIO:
-        return self.file
-
-    def store(self, file: Any) -> None:
-        """Nothing is kept."""
 
 
 class DeferringSlot(FeedSlot):
@@ -53,8 +38,9 @@ class DeferringSlot(FeedSlot):
         """What is kept of an item. Raises whatever the exporter will not have."""
         if self._trial is None:
             self._trial = Trial(self)
-        self._trial.check(item)
-        return encode_item(self._values, item)
+        data = encode_item(self._values, item)
+        self._trial.check(self._values.decode(data))  # what the exporter will be given
+        return data
 
     @abstractmethod
     def add(self, data: bytes) -> None:
@@ -70,54 +56,6 @@ def encode_item(values: ValueCodec, item: Any) -> bytes:
         return values.encode(item)
     except UnserializableError:
         return values.encode(ItemAdapter(item).asdict())
-
-
-class Trial:
-    """Finds out whether the exporter of a feed takes an item before any feed has it.
-
-    The exporter is another one than the feed's, and writes to memory. It is made anew after a
-    refusal, and one of a class that may collect what it is given now and then as well.
-    """
-
-    def __init__(self, slot: FeedSlot) -> None:
-        """Raises what the exporter raises when it is made."""
-        self._slot = slot
-        self._made: FeedSlot | None = _on_trial(slot)
-        self._items = 0
-
-    def check(self, item: Any) -> None:
-        """Raises what the exporter raises."""
-        if self._made is None or self._items >= _RENEWED_AFTER:
-            self._made, self._items = _on_trial(self._slot), 0
-        made, self._made = self._made, None
-        exporter: Any = made.exporter
-        exporter.export_item(item)
-        storage: Any = made.storage
-        storage.file.seek(0)
-        storage.file.truncate()
-        self._made = made
-        self._items += type(exporter).__module__ != "scrapy.exporters"
-
-
-def _on_trial(slot: FeedSlot) -> FeedSlot:
-    options = {key: slot.feed_options[key] for key in slot.feed_options}
-    options.pop("postprocessing", None)
-    made = FeedSlot(
-        storage=_Nowhere(slot.uri),
-        uri=slot.uri,
-        format=slot.format,
-        store_empty=slot.store_empty,
-        batch_id=slot.batch_id,
-        uri_template=slot.uri_template,
-        filter=slot.filter,
-        feed_options=options,
-        spider=slot.spider,
-        exporters=slot.exporters,
-        settings=slot.settings,
-        crawler=slot.crawler,
-    )
-    made.start_exporting()
-    return made
 
 
 def write_to_all(
@@ -167,7 +105,9 @@ def _try(slot: FeedSlot, item: Any) -> Callable[[], None]:
         with _refusals(slot):
             return partial(slot.add, slot.ready(item))
     with _refusals(slot):
-        Trial(slot).check(item)
+        trial = Trial(slot)
+        trial.check(item)
+        trial.close()
     return partial(_export if _is_cuttable(slot) else _export_anyhow, slot, item)
 
 

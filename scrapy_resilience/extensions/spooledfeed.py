@@ -26,7 +26,9 @@ from scrapy_resilience.checkpoint.patient import sync_path
 from scrapy_resilience.checkpoint.plainfile import opener, remove_folders
 from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.core.shown import mask_uri
-from scrapy_resilience.extensions.feeditems import DeferringSlot, Trial
+from scrapy_resilience.deadletters import letters_of
+from scrapy_resilience.extensions.feeditems import DeferringSlot
+from scrapy_resilience.extensions.feedtrial import Trial
 from scrapy_resilience.names import STORAGE_REPLACES
 
 if TYPE_CHECKING:
@@ -70,6 +72,8 @@ class SpooledSlot(DeferringSlot):
         vars(self).update(vars(target))
         self._trial = Trial(self)
         self.record = record
+        self.refused: dict[int, Exception] = {}
+        """By their place, items that the exporter took on trial only."""
         self.stored = False
         """Whether the storage has confirmed all items."""
         self.committed = False
@@ -100,20 +104,8 @@ class SpooledSlot(DeferringSlot):
         """Export all items to a new target, and await *store*, which finishes and stores it."""
         try:
             self.file.settle()
-            target = self._make_target()
-            sync = self._power_loss_safe
-            storing = _Storing(
-                target.storage, self.local, self._begin_part, self._store, sync=sync
-            )
-            with storing:
-                try:
-                    await self._export(target)
-                except BaseException:
-                    _abandon(target)
-                    raise
-                reach("spool/exported")
-                await store(target)
-            self.stored = storing.confirmed
+            while not await self._produce(store):
+                pass
         except Exception:
             logger.exception("The feed %s can't be produced", mask_uri(self.uri))
         if not self.stored:
@@ -127,21 +119,45 @@ class SpooledSlot(DeferringSlot):
         who = f"the storage of {mask_uri(self.uri)}"
         await self._waits.bounded(work, who, self._timeout, level=logging.INFO)
 
-    async def _export(self, target: FeedSlot) -> None:
+    async def _produce(self, store: Callable[[FeedSlot], Awaitable[None]]) -> bool:
+        """False when an item was refused: the feed is begun anew without it."""
+        target = self._make_target()
+        sync = self._power_loss_safe
+        with _Storing(
+            target.storage, self.local, self._begin_part, self._store, sync=sync
+        ) as storing:
+            try:
+                whole = await self._export(target)
+            except BaseException:
+                _abandon(target)
+                raise
+            if not whole:
+                _abandon(target)
+                return False
+            reach("spool/exported")
+            await store(target)
+        self.stored = storing.confirmed
+        return True
+
+    async def _export(self, target: FeedSlot) -> bool:
+        """Whether the exporter has taken all items, as it did on trial."""
         target.start_exporting()
-        target.itemcount = self.itemcount
+        target.itemcount = self.itemcount - len(self.refused)
         exporter: Any = target.exporter
         for number, data in enumerate(spool.read(self.spool), 1):
             item = self._values.decode(data)
             try:
-                exporter.export_item(item)
+                if number not in self.refused:
+                    exporter.export_item(item)
             except OSError:  # a full disk: it is not the item's fault
                 raise
-            except Exception:
-                target.itemcount -= 1
+            except Exception as error:
                 logger.exception("An item can't be written to %s", mask_uri(self.uri))
+                self.refused[number] = error
+                return False
             if number % _BREATH == 0:
                 await asyncio.sleep(0)
+        return True
 
     def _begin_part(self, local: Path) -> Path:
         """Begin the file that replaces the local one once it is whole."""
@@ -163,8 +179,22 @@ class SpooledSlot(DeferringSlot):
             part_of(self.local).unlink(missing_ok=True)
             remove_folders(self.local, self.record.folders)
 
+    def tell_of_refused(self) -> None:
+        """Their requests are done: they are listed, and can't be replayed."""
+        for error in self.refused.values():
+            letters_of(self.crawler).add_encoded(
+                None,
+                url="",
+                kind="pipeline",
+                failure_class="pipeline",
+                reason="a feed has refused the item",
+                exception=error,
+            )
+
     def close(self) -> None:
         """Nothing more will be written or produced."""
+        if self._trial is not None:
+            self._trial.close()
         for file in (self.file, self._guard):
             if file is not None:
                 file.close()

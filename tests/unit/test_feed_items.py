@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from io import StringIO
+from pathlib import Path
 
 import pytest
 import pytest_twisted
@@ -14,6 +15,7 @@ from scrapy.exceptions import CloseSpider
 from scrapy.exporters import BaseItemExporter, CsvItemExporter, JsonLinesItemExporter
 from scrapy.extensions.feedexport import ItemFilter
 
+from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.exceptions import ItemRefusedError
 from scrapy_resilience.extensions.feedslots import _is_lines
 
@@ -357,3 +359,92 @@ async def test_a_filter_that_a_function_makes(tmp_path):
     await run.close(all_done=True)
 
     assert numbers(tmp_path, "json") == [1, 2]
+
+
+# --- exporters on trial -------------------------------------------------------------------
+
+
+class Named(JsonLinesItemExporter):
+    """Writes to the path of its file, as exporters do whose library wants one."""
+
+    made = 0
+    ended = 0
+
+    def __init__(self, file, **kwargs):
+        super().__init__(file, **kwargs)
+        type(self).made += 1
+        self.path, self.items = file.name, []
+        assert file.fileno()
+
+    def export_item(self, item):
+        """Keep one."""
+        self.items.append(item)
+
+    def finish_exporting(self):
+        """Write all."""
+        type(self).ended += 1
+        with Path(self.path).open("a") as file:
+            file.write(json.dumps(self.items))
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_exporter_that_wants_a_path(tmp_path):
+    """On trial it has one too; each that was made is brought to its end."""
+    run = exporting(tmp_path, Named)
+    run.scrape(*range(250))
+    await run.close(all_done=True)
+
+    assert [item["n"] for item in json.loads((tmp_path / "feed").read_text())] == [*range(250)]
+    assert Named.made == Named.ended
+
+
+class Later(JsonLinesItemExporter):
+    """Takes everything on trial, and not afterwards."""
+
+    def export_item(self, item):
+        """Write half, and then see where."""
+        self.file.write(b"half")
+        if self.file.name.endswith(".part") and item["n"] == 2:
+            raise ValueError("not here")
+        self.file.write(b" %d\n" % item["n"])
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_item_that_is_refused_after_its_trial(tmp_path, caplog):
+    """The feed is whole without it, it is in the log, and it is listed."""
+    run = exporting(tmp_path, Later)
+    run.scrape(1, 2, 3)
+    await run.close(all_done=True)
+
+    assert (tmp_path / "feed").read_bytes() == b"half 1\nhalf 3\n"
+    assert "An item can't be written" in caplog.text
+    assert letters_of(run.exporter.crawler).count == 1
+
+
+class Plain(Item):
+    """Comes as a dict where nothing may be pickled."""
+
+    n = Field(serializer=str)
+
+
+class Strict(JsonLinesItemExporter):
+    """Takes items of one class."""
+
+    def export_item(self, item):
+        """Refuse others."""
+        if not isinstance(item, Plain):
+            raise TypeError("no dict, please")
+        super().export_item(item)
+
+
+def test_what_is_tried_is_what_is_written(tmp_path):
+    """An exporter is tried with the item as it comes back from the spool."""
+
+    class Local(Plain):
+        """Can't be found by another process."""
+
+    run = exporting(tmp_path, Strict)
+    run.take(Plain(n=1))
+    with pytest.raises(ItemRefusedError):
+        run.take(Local(n=2))
+    run.kill()
