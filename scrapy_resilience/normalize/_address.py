@@ -26,16 +26,18 @@ _BETWEEN: Final = re.compile(r"[,;|/()\[\]·•،、\n]|\s[-–—]\s")
 _FOOTNOTE: Final = re.compile(r"\[(?:\w{1,3}|note \w+|citation needed)\]", re.IGNORECASE)
 _BRACKETED: Final = re.compile(r"([^,;|/()\n]+?)(?:\s*\(([^()]*)\)|\s[-–—]\s([^,;|/()\n]+))")
 _OF_ONE_NAME: Final = frozenset(
-    "de del di da dos das la le les los el sur sous am an der dem den ob im bei upon under op"
-    " aan nad".split()
+    "de del della dello delle dei degli di da dos das du des la le les los las el al sur sous"
+    " am an der dem den ob im bei upon under op aan nad".split()
 )
 """Words within the name of one city: ``Stratford upon Avon``."""
 _IN_NAMES: Final = _OF_ONE_NAME | frozenset(
-    "on in next the of by at à au aux d' l' unter vor zu zum zur auf a d na over".split()
+    "on in next the of by at à au aux d' l' unter vor zu zum zur auf a d na over pri".split()
 )
 """Small words that names of towns have, besides: those that only join places are others."""
 _PORTUGUESE: Final = frozenset({"AO", "BR", "CV", "MZ", "PT", "ST"})
 """Where *do* is in names; in Poland it stands between two."""
+_LARGE: Final = 17
+"""The size of a city with 65,000 people, as a power of two."""
 _MOST_TOKENS: Final = 12
 _STREET: Final = re.compile(
     r"^(?:no\.? ?)?\d+\S*\s|\b(?:street|avenue|ave|road|rd|boulevard|blvd|lane|drive|suite"
@@ -159,19 +161,25 @@ def is_strange(parts: list[str]) -> bool:
 def has_two(part: str) -> bool:
     """Whether a part begins and ends with places, and has something between them.
 
-    ``CA to Fresno``, whatever the word is that joins them.
+    ``CA to Fresno``, whatever the word is that joins them; but words that names have as well
+    join only large cities.
     """
     words = part.split()
     if not 2 < len(words) <= _MOST_TOKENS or is_known(part):
         return False
-    heads = [at for at in range(1, min(len(words) - 1, 4)) if _is_place(words[:at])]
-    tails = [at for at in range(1, min(len(words) - 1, 4)) if _is_place(words[-at:])]
-    return any(
-        head + tail < len(words)
-        and not _OF_ONE_NAME.issuperset(words[head : len(words) - tail])
-        for head in heads
-        for tail in tails
-    )
+    lengths = range(min(len(words) - 2, 3), 0, -1)
+    head = next((words[:at] for at in lengths if _is_place(words[:at])), None)
+    tail = next((words[-at:] for at in lengths if _is_place(words[-at:])), None)
+    if head is None or tail is None or len(head) + len(tail) >= len(words):
+        return False
+    between = words[len(head) : len(words) - len(tail)]
+    if _IN_NAMES.issuperset(between) or between == ["do"]:
+        return not _OF_ONE_NAME.issuperset(between) and _is_large(head) and _is_large(tail)
+    return True
+
+
+def _is_large(words: list[str]) -> bool:
+    return any(city.size >= _LARGE for city in cities_of(" ".join(words)))
 
 
 def _is_place(words: list[str]) -> bool:

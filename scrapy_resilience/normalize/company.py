@@ -25,7 +25,7 @@ _SHORT: Final = 3
 """Letters up to which a form may be a word as well: ``SpA`` and a spa."""
 
 _LEADING: Final = frozenset(
-    "pt cv uab sia oü oy sarl eurl ooo oao zao pao jsc ojsc cjsc pjsc prjsc pjs tov too".split()
+    "pt uab sia oü oy sarl eurl ooo oao zao pao jsc ojsc cjsc pjsc prjsc tov".split()
 )
 """Forms in Latin letters that stand before a name; ``SAS Institute`` is a name."""
 
