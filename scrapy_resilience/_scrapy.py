@@ -162,7 +162,15 @@ def apply_settings(crawler: Crawler) -> None:
 
 def check_feed_exporter(cls: type[FeedExporter]) -> None:
     """Raises :exc:`ConfigurationError` when *cls* overrides what this Scrapy does not have."""
-    needed = ("_start_new_batch", "_close_slot", "_get_uri_params", "_get_storage")
+    needed = (
+        "_start_new_batch",
+        "_close_slot",
+        "_get_uri_params",
+        "_get_storage",
+        "_storage_supported",
+        "_exporter_supported",
+        "_settings_are_valid",
+    )
     missing = [name for name in needed if not hasattr(FeedExporter, name)]
     if missing:
         raise ConfigurationError(

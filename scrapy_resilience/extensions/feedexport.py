@@ -31,7 +31,8 @@ from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.components import refuse_both
 from scrapy_resilience.core.deadletter import describe
 from scrapy_resilience.core.shown import mask_uri
-from scrapy_resilience.exceptions import JobLockedError, StorageError
+from scrapy_resilience.exceptions import ConfigurationError, JobLockedError, StorageError
+from scrapy_resilience.extensions.feedchecks import CheckedFeeds
 from scrapy_resilience.extensions.feeditems import write_to_all
 from scrapy_resilience.extensions.feedresume import EarlierFeeds
 from scrapy_resilience.extensions.feedslots import (
@@ -72,7 +73,7 @@ class _UnknownError(OSError):
     """The record of a feed can't be written yet, and its first byte has to wait for that."""
 
 
-class ResilientFeedExporter(FeedExporter):
+class ResilientFeedExporter(CheckedFeeds):
     """Scrapy's feed exports, which survive kill -9.
 
     Local JSON Lines and CSV feeds are written as the items come, and cut back on a resume.
@@ -132,14 +133,14 @@ class ResilientFeedExporter(FeedExporter):
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         check_feed_exporter(cls)
-        exporter = super().from_crawler(crawler)
         refuse_both(crawler, "EXTENSIONS", cls, FeedExporter)
-        if job_of(crawler) is not None and crawler.spider is not None:
-            try:
+        try:
+            exporter = super().from_crawler(crawler)
+            if job_of(crawler) is not None and crawler.spider is not None:
                 exporter.refuse_shared(crawler.spider)
-            except JobLockedError as error:
-                fail_quietly(crawler, error)
-                raise
+        except (ConfigurationError, JobLockedError) as error:
+            fail_quietly(crawler, error)
+            raise
         return exporter
 
     def refuse_shared(self, spider: Spider) -> None:

@@ -19,6 +19,7 @@ from scrapy.extensions.feedexport import FeedExporter
 from scrapy_resilience._scrapy import apply_settings
 from scrapy_resilience.checkpoint.feeds import recover
 from scrapy_resilience.checkpoint.state import StateRegistry
+from scrapy_resilience.checkpoint.waits import Waits
 from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.store import Changes
@@ -202,6 +203,7 @@ class _Job:
         codec = ValueCodec()
         state = StateRegistry(dict(self._stored), codec)
         self.job: Any = SimpleNamespace(
+            waits=Waits(),
             state=state,
             feeds=recover(state, folder, clean=False),
             path=folder,

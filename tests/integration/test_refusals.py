@@ -432,3 +432,17 @@ def test_other_spider_arguments(job):
     job.run_until("crawl", "shop", "-a", "site=h1", "-a", "_job=2", *accept, commits=1)
     job.finish("crawl", "shop", "-a", "site=h1", "-a", "_job=3")
     job.check_items()
+
+
+def test_a_feed_that_can_not_work(job):
+    """All feeds would be disabled, and the job would finish without a file."""
+    job.configure(
+        FEEDS={"items.jsonl": {"format": "jsonlines"}, "nope://x": {"format": "json"}}
+    )
+
+    run = job.run()
+
+    assert run.code == 1, run
+    assert "Wrong configuration: The feed nope://x can't be stored" in run.errors[-1]
+    assert "Traceback" not in run.log
+    assert not job.path("items.jsonl").exists()
