@@ -12,7 +12,7 @@ import os
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from scrapy_resilience.checkpoint.feeds import FeedRecord, is_intact
 from scrapy_resilience.checkpoint.layout import BATCHES
@@ -20,6 +20,8 @@ from scrapy_resilience.checkpoint.plainfile import open_plain, opener
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_APPEND: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
 
 __all__ = ["begun_after", "note", "was_let_go"]
 
@@ -31,7 +33,7 @@ def note(jobdir: Path, record: FeedRecord, commits: int, *, over: bool, sync: bo
     """
     told = {**asdict(record), "ending": record.ending.hex() if record.ending else None}
     line = json.dumps({"commits": commits, "over": over, "record": told})
-    fd = open_plain(jobdir / BATCHES, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    fd = open_plain(jobdir / BATCHES, _APPEND, 0o600)
     try:
         os.write(fd, f"\n{line}\n".encode())  # behind whatever a full disk has torn
         if sync:

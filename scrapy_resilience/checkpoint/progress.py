@@ -44,9 +44,14 @@ def about(state: Mapping[str, bytes]) -> About:
 
 
 def _spools(state: Mapping[str, bytes]) -> dict[str, int]:
-    """Items that wait in the JOBDIR for their feed to be produced, up to the commit."""
+    """Items that wait in the JOBDIR for their feed to be produced, up to the commit.
+
+    A spool that no commit has seen may not be there yet.
+    """
     feeds = (_load(state, name) or {} for name in state if name.startswith(_FEED))
-    return {feed["path"]: feed["offset"] or 0 for feed in feeds if feed.get("spooled")}
+    return {
+        feed["path"]: feed["offset"] for feed in feeds if feed.get("spooled") and feed["offset"]
+    }
 
 
 def job_id(meta: dict[str, Any]) -> str:

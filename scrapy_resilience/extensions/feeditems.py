@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,7 +18,7 @@ from scrapy_resilience.extensions.feedtrial import Trial
 from scrapy_resilience.frontier.codec import UnserializableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection
 
     from scrapy_resilience.frontier.codec import ValueCodec
 
@@ -39,7 +38,8 @@ class DeferringSlot(FeedSlot):
         if self._trial is None:
             self._trial = Trial(self)
         data = encode_item(self._values, item)
-        self._trial.check(self._values.decode(data))  # what the exporter will be given
+        if self._trial.is_needed(item):
+            self._trial.check(self._values.decode(data))  # what the exporter will be given
         return data
 
     @abstractmethod
@@ -101,20 +101,27 @@ def _is_cuttable(slot: FeedSlot) -> bool:
 
 def _try(slot: FeedSlot, item: Any) -> Callable[[], None]:
     """What writes the item, which the exporter takes. Raises :exc:`ItemRefusedError`."""
-    if isinstance(slot, DeferringSlot):
-        with _refusals(slot):
+    try:
+        if isinstance(slot, DeferringSlot):
             return partial(slot.add, slot.ready(item))
-    with _refusals(slot):
         trial = Trial(slot)
         trial.check(item)
         trial.close()
+    except Exception as error:
+        raise _refusal(slot, error) from error
     return partial(_export if _is_cuttable(slot) else _export_anyhow, slot, item)
 
 
 def _export(slot: FeedSlot, item: Any) -> None:
     exporter: Any = slot.exporter
-    with _refusals(slot):
+    try:
         exporter.export_item(item)
+    except Exception as error:
+        raise _refusal(slot, error) from error
+
+
+def _refusal(slot: FeedSlot, error: Exception) -> ItemRefusedError:
+    return ItemRefusedError(f"the feed {mask(slot.uri)} can't hold the item: {describe(error)}")
 
 
 def _export_anyhow(slot: FeedSlot, item: Any) -> None:
@@ -139,13 +146,3 @@ def _mark(slot: FeedSlot) -> Callable[[], None]:
             vars(exporter).update(state)
 
     return undo
-
-
-@contextmanager
-def _refusals(slot: FeedSlot) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        raise ItemRefusedError(
-            f"the feed {mask_uri(slot.uri)} can't hold the item: {describe(error)}"
-        ) from error

@@ -13,6 +13,7 @@ __all__ = ["Trial"]
 
 _MOST_ITEMS: Final = 100
 _MOST_BYTES: Final = 1_000_000
+_LARGE: Final = 2**63
 _OF_SCRAPY: Final = "scrapy.exporters"
 
 
@@ -65,10 +66,17 @@ class Trial:
         """Raises what the exporter raises when it is made."""
         self._slot = slot
         self._begin()
+        own = type(self._made.exporter).__module__ == _OF_SCRAPY
+        self._is_scrapys = own
+        self._knows_simple = own and not slot.feed_options["item_export_kwargs"]
 
     def _begin(self) -> None:
         self._file, self._made = _on_trial(self._slot)
         self._items = 0
+
+    def is_needed(self, item: Any) -> bool:
+        """Scrapy's own exporters take any dict of ASCII text and whole numbers."""
+        return not (self._knows_simple and _is_simple(item))
 
     def check(self, item: Any) -> None:
         """Raises what the exporter raises."""
@@ -79,7 +87,7 @@ class Trial:
             self._renew()
             raise
         self._items += 1
-        if type(exporter).__module__ == _OF_SCRAPY:
+        if self._is_scrapys:
             self._file.seek(0)
             self._file.truncate()
         elif self._items >= _MOST_ITEMS or self._file.tell() > _MOST_BYTES:
@@ -94,6 +102,19 @@ class Trial:
         with suppress(Exception):
             self._made.finish_exporting()
         self._file.close()
+
+
+def _is_simple(item: Any) -> bool:
+    return type(item) is dict and all(
+        type(name) is str
+        and name.isascii()
+        and (
+            value.isascii()
+            if type(value) is str
+            else value is None or (type(value) is int and -_LARGE < value < _LARGE)
+        )
+        for name, value in item.items()
+    )
 
 
 def _on_trial(slot: FeedSlot) -> tuple[BytesIO, FeedSlot]:

@@ -381,3 +381,24 @@ def test_batches_after_a_snapshot_that_were_taken_away(crawl):
     assert len(found) == len(set(found))
     assert taken | set(found) == set(skus(job.site.expected_items()))
     assert taken - set(found)
+
+
+@pytest.mark.parametrize("kind", ["jsonlines", "json"])
+def test_batches_of_a_finished_job_that_goes_back(crawl, kind):
+    """Batches after the snapshot that ``restore`` puts back are written anew."""
+    job = crawl(
+        SHOP,
+        FEEDS={"b-%(batch_time)s-%(batch_id)d": {"format": kind, "batch_item_count": 7}},
+        RESILIENCE_SNAPSHOT_ITEMS=60,
+        RESILIENCE_SNAPSHOT_INTERVAL=0,
+    )
+    job.finish()
+    names = sorted(path.name for path in job.folder.glob("b-*"))
+    ident = sorted(path.stem for path in job.job.glob("snapshots/*.snapshot"))[1]
+    assert job.run("resilience", "restore", "job", ident).code == 0
+
+    job.run_until(commits=2)
+    job.finish()
+
+    assert sorted(path.name for path in job.folder.glob("b-*")) == names
+    check_same(skus(in_batches(job, kind)), skus(job.site.expected_items()))

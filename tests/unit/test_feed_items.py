@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import pytest_twisted
@@ -14,7 +16,12 @@ from scrapy import Field, Item
 from scrapy.exceptions import CloseSpider
 from scrapy.exporters import BaseItemExporter, CsvItemExporter, JsonLinesItemExporter
 from scrapy.extensions.feedexport import ItemFilter
+from twisted.internet.defer import succeed
 
+from scrapy_resilience._scrapy import after_pipelines
+from scrapy_resilience.checkpoint.batches import begun_after, note, was_let_go
+from scrapy_resilience.checkpoint.feeds import FeedRecord, ending_of
+from scrapy_resilience.checkpoint.layout import BATCHES
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.exceptions import ItemRefusedError
 from scrapy_resilience.extensions.feedslots import _is_lines
@@ -448,3 +455,87 @@ def test_what_is_tried_is_what_is_written(tmp_path):
     with pytest.raises(ItemRefusedError):
         run.take(Local(n=2))
     run.kill()
+
+
+# --- behind the pipelines -----------------------------------------------------------------
+
+
+class Modern:
+    """Pipelines as Scrapy has them now."""
+
+    async def process_item_async(self, item):
+        """Change it."""
+        return {**item, "piped": True}
+
+
+class Legacy:
+    """Pipelines of an ITEM_PROCESSOR that knows Deferreds only."""
+
+    def process_item(self, item, spider):
+        """Change it."""
+        return succeed({**item, "piped": spider})
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize(("pipelines", "mark"), [(Modern(), True), (Legacy(), "shop")])
+async def test_feeds_come_behind_all_pipelines(pipelines, mark):
+    """The feeds are given what the last pipeline has returned, and may refuse it."""
+    taken = []
+    scraper = SimpleNamespace(
+        itemproc=pipelines,
+        crawler=SimpleNamespace(spider="shop"),
+        _itemproc_has_async={"process_item": isinstance(pipelines, Modern)},
+    )
+    after_pipelines(SimpleNamespace(scraper=scraper), taken.append)
+
+    item = await scraper.itemproc.process_item_async({"n": 1})
+
+    assert taken == [item] == [{"n": 1, "piped": mark}]
+    assert scraper._itemproc_has_async["process_item"]
+
+
+# --- what a job notes of its batches ------------------------------------------------------
+
+
+def test_a_note_is_read_after_a_torn_one(tmp_path):
+    """What a full disk has torn, and what is of another version, is left out."""
+    record = FeedRecord("t", "u", "/f1", 0, False, False, 1)  # noqa: FBT003
+    note(tmp_path, record, 5, over=False, sync=True)
+    with (tmp_path / BATCHES).open("a") as file:
+        file.write('{"commits": 6, "over": false, "record": {"tem')
+    later = replace(record, path="/f2")
+    note(tmp_path, later, 7, over=False, sync=False)
+
+    assert begun_after(tmp_path, 0) == [record, later]
+    assert begun_after(tmp_path, 6) == [later]
+    assert not was_let_go(tmp_path, later)
+    assert (tmp_path / BATCHES).stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("changed", [True, False])
+def test_a_batch_that_somebody_has_changed_is_theirs(tmp_path, changed):
+    """A full batch comes back as long as it is as the job has left it."""
+    feed = tmp_path / "b-1"
+    feed.write_bytes(b"1\n")
+    record = FeedRecord("t", "u", str(feed), 0, False, False, 1)  # noqa: FBT003
+    note(tmp_path, record, 5, over=False, sync=False)
+    with feed.open("rb") as file:
+        full = replace(record, offset=2, ending=ending_of(file, 2))
+    note(tmp_path, full, 6, over=True, sync=False)
+    if changed:
+        feed.write_bytes(b"2\n")
+
+    assert begun_after(tmp_path, 5) == ([] if changed else [full])
+    assert was_let_go(tmp_path, record)
+
+
+def test_a_note_follows_no_link(tmp_path):
+    """Nobody can make a job write elsewhere."""
+    (tmp_path / "other").write_text("kept")
+    (tmp_path / BATCHES).symlink_to(tmp_path / "other")
+
+    with pytest.raises(OSError, match=BATCHES):
+        note(
+            tmp_path, FeedRecord("t", "u", "/f", 0, False, False, 1), 0, over=False, sync=False
+        )
+    assert (tmp_path / "other").read_text() == "kept"
