@@ -233,14 +233,14 @@ def _put_files(restored: Path, jobdir: Path) -> None:
         if path.is_dir():
             target.mkdir(mode=0o700, exist_ok=True)
         elif not _begins_with(target, path):
-            if target.exists():
+            if os.path.lexists(target):
                 target.replace(_aside(target, jobdir / _ASIDE))
             path.replace(target)
 
 
 def _begins_with(path: Path, other: Path) -> bool:
     size = other.stat().st_size
-    if not path.exists() or path.stat().st_size < size:
+    if path.is_symlink() or not path.is_file() or path.stat().st_size < size:
         return False
     return all(map(operator.eq, blocks(path, size), blocks(other, size)))
 

@@ -31,6 +31,8 @@ _FEEDS = {
     "items.csv": {"format": "csv"},
     "items.json": {"format": "json"},
 }
+_BATCHES = {"lines-%(batch_id)d.jsonl": {"format": "jsonlines", "batch_item_count": 50}}
+"""What of them is full is the user's, and is not damaged here."""
 _SOURCE = """
 import killer
 from shop import Base
@@ -155,7 +157,7 @@ def make(folder, moment, site):
     """A job that is kept as it is at that moment."""
     site.reset()
     settings = {"RESILIENCE_SNAPSHOT_ITEMS": 40, "RESILIENCE_SNAPSHOT_INTERVAL": 0}
-    settings |= {"RESILIENCE_HOLD_TIMEOUT": 0.5, "FEEDS": _FEEDS}
+    settings |= {"RESILIENCE_HOLD_TIMEOUT": 0.5, "FEEDS": {**_FEEDS, **_BATCHES}}
     job = Crawl(folder / "job", _SOURCE, site, **settings)
     job.write("killer.py", _KILLER)
     job.write("restore.py", _RESTORE)
@@ -163,20 +165,24 @@ def make(folder, moment, site):
     job.keep()
     _end(job)
     job.check_items()
-    whole = {feed: contents(job, feed) for feed in _FEEDS}
+    whole = contents(job)
     job.restore()
     return Damaged(moment, job, whole)
 
 
-def contents(job, feed):
-    """The items of a feed, in an order of their own."""
-    if feed.endswith(".csv"):
-        items = job.csv_rows(feed)
-    elif feed.endswith(".json"):
-        items = json.loads(job.path(feed).read_text("utf-8"))
-    else:
-        items = job.items(feed)
-    return sorted(json.dumps(item, sort_keys=True) for item in items)
+def contents(job):
+    """The items of each feed, and those of all batches, in an order of their own."""
+    batches = (job.items(path.name) for path in job.folder.glob("lines-*.jsonl"))
+    feeds = {
+        "lines": job.items("items.jsonl"),
+        "table": job.csv_rows("items.csv"),
+        "array": json.loads(job.path("items.json").read_text("utf-8")),
+        "batches": [item for batch in batches for item in batch],
+    }
+    return {
+        kind: sorted(json.dumps(item, sort_keys=True) for item in items)
+        for kind, items in feeds.items()
+    }
 
 
 # --- damages ----------------------------------------------------------------------------------
@@ -323,8 +329,9 @@ def check(damaged, name, kind, rng):
         if "going on from the snapshot" not in run.log:
             _put_back(job, name)
         _end(job)
+    found = contents(job)
     for feed, items in whole.items():
-        check_same(contents(job, feed), items)
+        check_same(found[feed], items)
 
 
 def _check_words(job, run):

@@ -17,7 +17,7 @@ from scrapy_resilience.checkpoint.layout import STORE
 from scrapy_resilience.testing import SiteConfig, running_site
 
 SITE = SiteConfig(hosts=2, pages=30, latency=0.01)
-POSITIONS = 5
+POSITIONS = 3
 """For each call, in one round."""
 CALLS = (
     "pwrite64",

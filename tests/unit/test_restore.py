@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
 from dataclasses import asdict
@@ -340,6 +341,33 @@ def cut_back(tmp_path, store):
     """Recover the feeds, as the next crawl does."""
     state = registry(store)
     return recover(state, tmp_path, clean=state.load(META)["clean"])
+
+
+def _link(path):
+    path.with_name("other").write_bytes(b"committed and more")
+    path.symlink_to("other")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes are of POSIX")
+@pytest.mark.parametrize(
+    "make", [os.mkfifo, os.mkdir, _link, lambda path: path.symlink_to("no")]
+)
+def test_a_spool_comes_back_as_a_file(tmp_path, store, make):
+    """Whatever is in its place is set aside, and not waited for."""
+    spool = tmp_path / "spool" / "one"
+    spool.parent.mkdir()
+    spool.write_bytes(b"committed")
+    record = {"path": "spool/one", "offset": 9, "spooled": True}
+    change(store, **{"resilience.feed/1": ValueCodec().encode(record)})
+    snapshots = snapshots_of(tmp_path)
+    made = snapshots.create(store, about)
+    spool.unlink()
+    make(spool)
+
+    module._put_files(_loaded(snapshots, made, tmp_path), tmp_path)
+
+    assert not spool.is_symlink()
+    assert spool.read_bytes() == b"committed"
 
 
 def test_only_feeds_are_named(tmp_path, store):
