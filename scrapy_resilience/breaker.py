@@ -105,10 +105,11 @@ class CircuitBreaker:
     :param name: what errors, events and :func:`get_breaker` call it
     :param exceptions: the exceptions that are failures: a class, a function that is asked, or
         a tuple of them. Others are ignored: they neither open nor close. What is no
-        :exc:`Exception`, such as :exc:`KeyboardInterrupt`, never is a failure.
-        :exc:`asyncio.CancelledError` is where it is named: then a call that
-        :func:`asyncio.wait_for` cuts off counts.
+        :exc:`Exception`, such as :exc:`KeyboardInterrupt` and
+        :exc:`asyncio.CancelledError`, never is a failure.
     :param exclude: the exceptions that are ignored all the same, in the same ways
+    :param count_cancelled: whether a call that is cancelled is a failure all the same, as one
+        is that :func:`asyncio.wait_for` around it cuts off
     :param fallback: called in the place of a decorated function while it is open, with the
         same arguments; its result is returned. Without one :exc:`.CircuitOpenError` is raised.
     :param clock: returns seconds
@@ -126,6 +127,7 @@ class CircuitBreaker:
         *,
         exceptions: Any = Exception,
         exclude: Any = (),
+        count_cancelled: bool = False,
         fallback: Callable[..., Any] | None = None,
         clock: Callable[[], float] = time.monotonic,
         rng: Callable[[], float] = random.random,
@@ -133,8 +135,9 @@ class CircuitBreaker:
     ) -> None:
         self.name = name
         self.config = BreakerConfig(**{"usual_share": False, "first_trial": 0.0, **settings})
-        self._exceptions = ErrorFilter(exceptions, "exceptions", more=(asyncio.CancelledError,))
-        self._exclude = ErrorFilter(exclude, "exclude", none=True)
+        self._exceptions = ErrorFilter(exceptions, "exceptions", any_kind=True)
+        self._exclude = ErrorFilter(exclude, "exclude", any_kind=True, none=True)
+        self._count_cancelled = count_cancelled
         if not (fallback is None or callable(fallback)):
             raise ConfigurationError(f"fallback={fallback!r}: use a function.")
         self._fallback = fallback
@@ -243,9 +246,8 @@ class CircuitBreaker:
     def _outcome(self, error: BaseException | None) -> Outcome:
         if error is None:
             return Outcome.SUCCESS
-        if isinstance(error, asyncio.CancelledError):
-            named = any(issubclass(each, type(error)) for each in self._exceptions.classes)
-            return Outcome.FAILURE if named else Outcome.CANCELLED
+        if self._count_cancelled and isinstance(error, asyncio.CancelledError):
+            return Outcome.FAILURE
         if not isinstance(error, Exception):
             return Outcome.CANCELLED
         fails = self._exceptions(error) and not self._exclude(error)

@@ -36,7 +36,7 @@ class ErrorFilter:
 
     :param name: of the argument, for errors
     :param none: whether it may be empty, and then none is meant
-    :param more: classes that are no :exc:`Exception` and may be named all the same
+    :param any_kind: whether classes that are no :exc:`Exception` may be named, too
 
     Raises :exc:`.ConfigurationError` for anything else: it would hide the error that comes.
     """
@@ -47,7 +47,7 @@ class ErrorFilter:
         name: str,
         *,
         none: bool = False,
-        more: tuple[type[BaseException], ...] = (),
+        any_kind: bool = False,
     ) -> None:
         self._name = name
         self._value = value
@@ -58,7 +58,9 @@ class ErrorFilter:
         self._functions: list[Callable[[Any], Any]] = []
         for each in given:
             if isinstance(each, type):
-                self._check_class(each, more)
+                least = BaseException if any_kind else Exception
+                if not (each is BaseException or issubclass(each, least)):
+                    self._refuse()
             elif callable(each) and not is_async(each):
                 self._functions.append(each)
             else:
@@ -75,10 +77,6 @@ class ErrorFilter:
             getattr(answer, "close", lambda: None)()  # it is never awaited, and need not warn
             self._refuse()
         return bool(answer)
-
-    def _check_class(self, cls: type, more: tuple[type[BaseException], ...]) -> None:
-        if not (cls is BaseException or issubclass(cls, (Exception, *more))):
-            self._refuse()
 
     def _refuse(self) -> None:
         raise ConfigurationError(

@@ -50,6 +50,8 @@ BUSY = {
     "DOWNLOAD_TIMEOUT": 3,
 }
 """For crawls of PAGES that are not to wait for their own limits."""
+SICK = {**BUSY, "RESILIENCE_BREAKER_RECOVERY_TIMEOUT": 0.5}
+"""The same, where breakers open: for short times."""
 TIME_LIMIT = 120.0
 """A safety net: a crawl that needs as long hangs, on a busy machine too."""
 KILLED = -signal.SIGKILL
@@ -354,6 +356,11 @@ class Crawl:
     def csv_rows(self, name="items.csv"):
         with self.path(name).open(encoding="utf-8", newline="") as file:
             return list(csv.DictReader(file))
+
+    def check_pages(self, urls=None):
+        """Each of the URLs that PAGES asks for came once."""
+        wanted = self.settings["URLS"] if urls is None else urls
+        check_same([item.get("sku") for item in self.items()], wanted)
 
     def check_items(self, expected=None, *, key="sku", jsonl="items.jsonl", table="items.csv"):
         """Both feeds hold all expected items, each once."""

@@ -6,7 +6,7 @@ import json
 import time
 
 import pytest
-from crawls import BUSY, PAGES, Crawl, wait_until
+from crawls import PAGES, SICK, Crawl, wait_until
 
 from scrapy_resilience.testing import SiteConfig, running_site
 
@@ -44,12 +44,7 @@ def pages(tmp_path, sick, rng):
             source,
             sick,
             rng,
-            **{
-                "URLS": urls,
-                **BUSY,
-                "RESILIENCE_BREAKER_RECOVERY_TIMEOUT": 0.5,
-                **settings,
-            },
+            **{"URLS": urls, **SICK, **settings},
         )
 
     return make

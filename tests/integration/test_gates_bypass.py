@@ -10,7 +10,7 @@ from io import BytesIO
 from threading import Event
 
 import pytest
-from crawls import BUSY, KILLED, PAGES, TIME_LIMIT, Crawl, wait_until
+from crawls import KILLED, PAGES, SICK, TIME_LIMIT, Crawl, wait_until
 from web import serving
 
 pytestmark = pytest.mark.integration
@@ -41,17 +41,7 @@ def png():
 
 def crawl(folder, web, source=PAGES, **settings):
     """A project with feeds, and breakers of short open times."""
-    return Crawl(
-        folder,
-        source,
-        **{
-            **BUSY,
-            "PORT": web.port,
-            "RETRY_TIMES": 0,
-            "RESILIENCE_BREAKER_RECOVERY_TIMEOUT": 0.5,
-            **settings,
-        },
-    )
+    return Crawl(folder, source, **{**SICK, "PORT": web.port, "RETRY_TIMES": 0, **settings})
 
 
 def images(folder, web, *hosts, pages=20, **settings):

@@ -7,7 +7,7 @@ import time
 from textwrap import dedent
 
 import pytest
-from crawls import BUSY, Crawl
+from crawls import SICK, Crawl
 from web import failing, serving
 
 from scrapy_resilience.testing import SiteConfig, running_site
@@ -31,21 +31,7 @@ PAGES = """
 
 def crawl(folder, urls, source=PAGES, **settings):
     """A project that asks for these URLs, and has breakers of short open times."""
-    return Crawl(
-        folder,
-        source,
-        **{
-            "URLS": urls,
-            **BUSY,
-            "RESILIENCE_BREAKER_RECOVERY_TIMEOUT": 0.5,
-            **settings,
-        },
-    )
-
-
-def check_all(job):
-    """Each URL came once."""
-    assert sorted(item.get("sku", "-") for item in job.items()) == sorted(job.settings["URLS"])
+    return Crawl(folder, source, **{"URLS": urls, **SICK, **settings})
 
 
 COUNTING = """
@@ -72,7 +58,7 @@ def test_a_crawl_that_only_waits_does_nothing(tmp_path):
 
         run = job.finish()
 
-    check_all(job)
+    job.check_pages()
     assert refused[1] - refused[0] >= 2
     assert run.stats["calls"] <= 30
 
@@ -161,7 +147,7 @@ def test_open_actions_that_are_none(tmp_path, jobdir):
 
         run = job.finish()
 
-    check_all(job)
+    job.check_pages()
     assert run.log.count("use hold or fail") == 6
 
 
@@ -257,7 +243,7 @@ def test_a_wall_clock_that_jumps_between_runs(tmp_path, jump):
         )
         job.finish()  # and not in two hours
 
-    check_all(job)
+    job.check_pages()
 
 
 def test_without_a_reactor(tmp_path):
@@ -335,7 +321,7 @@ def test_the_breakers_of_a_stopped_job(tmp_path):
         assert breakers("reset", "sick.test") == []
         job.finish()
     assert len(web.times("sick.test")) > asked + 10
-    check_all(job)
+    job.check_pages()
 
 
 REPLACING = """
@@ -434,7 +420,7 @@ def test_one_pause_for_fifty_captchas(tmp_path):
         run = job.finish()
         paths = site.stats()["hosts"]["banned.test"]["paths"].values()
 
-    check_all(job)
+    job.check_pages()
     captchas = sum(path.get("captcha", 0) for path in paths)
     assert 20 <= captchas <= 50 + 10
     assert run.stats["resilience/breaker/opened"] in {1, 2}

@@ -6,14 +6,15 @@ from collections import Counter
 from itertools import count
 
 import pytest
-from crawls import check_same
+from crawls import PAGES
 from test_flaky import SCALED, crawl
 from web import serving
 
 pytestmark = pytest.mark.integration
 
-TOKENS = """
-    import scrapy
+TOKENS = (
+    PAGES
+    + """
     class Token:
         def __init__(self, crawler):
             self.crawler = crawler
@@ -26,15 +27,8 @@ TOKENS = """
                 inner = scrapy.Request(url, dont_filter=True)
                 answer = await self.crawler.engine.download_async(inner)
                 request.headers["X-Token"] = answer.url
-
-    class Shop(scrapy.Spider):
-        name = "shop"
-        async def start(self):
-            for url in self.settings.getlist("URLS"):
-                yield scrapy.Request(url)
-        def parse(self, response):
-            yield dict(sku=response.url)
 """
+)
 WITH_TOKENS = {"DOWNLOADER_MIDDLEWARES": {"spider.Token": 450}}
 
 
@@ -47,7 +41,7 @@ def test_a_request_that_downloads_its_token(tmp_path, breaker):
 
         run = job.finish(limit=30)
 
-    check_same([item["sku"] for item in job.items()], job.settings["URLS"])
+    job.check_pages()
     assert "bypasses the scheduler, and has waited" not in run.log
 
 
@@ -63,19 +57,16 @@ def test_a_trial_that_downloads_its_token(tmp_path):
 
         run = job.finish(limit=60)
 
-    check_same([item["sku"] for item in job.items()], job.settings["URLS"])
+    job.check_pages()
     assert run.stats["resilience/breaker/half_open"] >= 1
     assert "resilience/breaker/rejected" not in run.stats
     assert "resilience/incomplete" not in run.stats
 
 
-INNER = """
-    import scrapy
-    class Shop(scrapy.Spider):
-        name = "shop"
-        async def start(self):
-            for url in self.settings.getlist("URLS"):
-                yield scrapy.Request(url)
+INNER = (
+    PAGES
+    + """
+    class Shop(Shop):
         async def parse(self, response):
             for host in ("slow.test", "hourly.test"):
                 url = response.url.replace("site.test", host)
@@ -85,6 +76,7 @@ INNER = """
                 except Exception as error:
                     yield dict(host=host, answer=type(error).__name__)
 """
+)
 
 
 def test_a_wait_in_a_callback_is_bounded_and_told(tmp_path):
@@ -105,19 +97,17 @@ def test_a_wait_in_a_callback_is_bounded_and_told(tmp_path):
     assert "for slow.test: rate limit" in run.log
 
 
-TREE = """
-    import scrapy
+TICKETS = (
+    PAGES
+    + """
     from scrapy_resilience.gates.gatekeeper import gatekeeper_of
-    class Shop(scrapy.Spider):
-        name = "shop"
-        async def start(self):
-            for url in self.settings.getlist("URLS"):
-                yield scrapy.Request(url)
+    class Shop(Shop):
         def parse(self, response):
             tickets = len(gatekeeper_of(self.crawler)._tickets)
             self.crawler.stats.max_value("tickets", tickets)
             yield dict(sku=response.url)
 """
+)
 
 
 def test_a_redirect_ends_its_ticket(tmp_path):
@@ -130,11 +120,11 @@ def test_a_redirect_ends_its_ticket(tmp_path):
         return (302, {"Location": path + "to"}) if path[-2:] != "to" else 200
 
     with serving(answer) as web:
-        job = crawl(tmp_path, web.urls("site.test", 300), SCALED + TREE)
+        job = crawl(tmp_path, web.urls("site.test", 300), SCALED + TICKETS)
 
         run = job.finish()
 
-    check_same([item["sku"] for item in job.items()], [f"{u}to" for u in job.settings["URLS"]])
+    job.check_pages([f"{url}to" for url in job.settings["URLS"]])
     assert run.stats["tickets"] <= 16
     assert run.stats["resilience/breaker/closed"] >= 1
     assert "resilience/incomplete" not in run.stats

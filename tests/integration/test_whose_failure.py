@@ -4,28 +4,34 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
+from textwrap import dedent
 
 import pytest
-from crawls import Crawl, check_same
-from test_flaky import DEFAULTS, SCALED, crawl, letters
+from crawls import PAGES, check_same
+from test_flaky import SCALED, crawl, letters
 from web import failing, serving
 
 pytestmark = pytest.mark.integration
 
-STATUSES = """
-    import scrapy
-    class Shop(scrapy.Spider):
-        name = "shop"
+ERRBACK = (
+    PAGES
+    + """
+    class Shop(Shop):
         async def start(self):
-            for url in self.settings.getlist("URLS"):
-                meta = self.settings.getdict("META")
-                yield scrapy.Request(url, meta=meta, errback=self.failed)
+            async for request in super().start():
+                yield request.replace(errback=self.failed)
+"""
+)
+STATUSES = (
+    ERRBACK
+    + """
         def parse(self, response):
             yield dict(sku=response.url, status=response.status)
         def failed(self, failure):
             response = failure.value.response
             yield dict(sku=response.url, status=response.status)
 """
+)
 
 
 @pytest.mark.parametrize(
@@ -84,13 +90,13 @@ def test_proxies_that_are_dead(tmp_path):
             RETRY_TIMES=10,
             DOWNLOADER_MIDDLEWARES={"proxies.Proxies": 350},
         )
-        job.write("proxies.py", "\n".join(line[4:] for line in PROXIES.splitlines()))
+        job.write("proxies.py", dedent(PROXIES))
 
         run = job.finish()
         for each in dead:
             each.close()
 
-    check_same([item["sku"] for item in job.items()], job.settings["URLS"])
+    job.check_pages()
     assert "resilience/incomplete" not in run.stats
     assert "breaker of site.test" not in run.log
     assert run.stats["resilience/proxy/failures"] <= 7 * 10
@@ -118,7 +124,7 @@ def test_a_handler_that_holds(tmp_path):
 
         run = job.finish()
 
-    check_same([item["sku"] for item in job.items()], job.settings["URLS"])
+    job.check_pages()
     assert run.stats["resilience/failures/blocked"] == len(banned)
     assert "resilience/breaker/opened" not in run.stats
 
@@ -128,35 +134,21 @@ def test_a_dead_host_is_given_up(tmp_path, others):
     """A host that never answered ends as dead letters by itself, alone or beside another."""
     with serving(failing("dead.test")) as web:
         dead = web.urls("dead.test", 20)
-        job = Crawl(tmp_path, SCALED + SOURCE, **DEFAULTS)
-        job.configure(URLS=dead + web.urls("well.test", others))
+        job = crawl(tmp_path, dead + web.urls("well.test", others), SCALED + PAGES)
 
         run = job.finish()
 
         assert len(web.times("dead.test")) <= 40
-    check_same([item["sku"] for item in job.items()], job.settings["URLS"][len(dead) :])
+    job.check_pages(job.settings["URLS"][len(dead) :])
     check_same(letters(job), dead)
     assert run.stats["resilience/breaker/given_up"] == len(dead)
-
-
-SOURCE = """
-    import scrapy
-    class Shop(scrapy.Spider):
-        name = "shop"
-        async def start(self):
-            for url in self.settings.getlist("URLS"):
-                yield scrapy.Request(url)
-        def parse(self, response):
-            yield dict(sku=response.url)
-"""
 
 
 def test_a_hand_out_is_counted_once(tmp_path):
     """What is put back before it was sent was not handed out, and is not done."""
     down = range(8, 22)
     with serving(lambda _, __, count: 503 if count in down else 200) as web:
-        job = Crawl(tmp_path, SCALED + SOURCE, **DEFAULTS)
-        job.configure(URLS=web.urls("site.test", 40), DOWNLOAD_DELAY=0.05)
+        job = crawl(tmp_path, web.urls("site.test", 40), SCALED + PAGES, DOWNLOAD_DELAY=0.05)
 
         run = job.finish()
 
@@ -169,17 +161,24 @@ def test_a_hand_out_is_counted_once(tmp_path):
 
 def test_a_delay_longer_than_the_hold_timeout(tmp_path):
     """A spider's own delay is no hold: the crawl stays open for it, without a JOBDIR too."""
-    late = 'Request(url, meta={"resilience_delay": 40})'
-    source = SCALED + SOURCE.replace("Request(url)", late)
+    late = {"META": {"resilience_delay": 40}, "RESILIENCE_HOLD_TIMEOUT": 10}
     with serving(lambda *_: 200) as web:
         for jobdir in ("job", None):
-            folder = tmp_path / str(jobdir)
-            job = Crawl(folder, source, **DEFAULTS, JOBDIR=jobdir, RESILIENCE_HOLD_TIMEOUT=10)
-            job.configure(URLS=web.urls("a.test", 1))
+            folder, urls = tmp_path / str(jobdir), web.urls("a.test", 1)
+            job = crawl(folder, urls, SCALED + PAGES, JOBDIR=jobdir, **late)
 
             job.finish()
 
             assert len(job.items()) == 1
+
+
+TIMES = (
+    ERRBACK
+    + """
+        def failed(self, failure):
+            yield dict(sku="timeout")
+"""
+)
 
 
 def test_many_silent_hosts_before_a_healthy_one(tmp_path):
@@ -197,17 +196,3 @@ def test_many_silent_hosts_before_a_healthy_one(tmp_path):
     order = [item["sku"] for item in job.items()]
     first_late = next((i for i, sku in enumerate(order) if sku == "timeout"), len(order))
     assert sorted(order[:first_late]) == sorted(well)
-
-
-TIMES = """
-    import scrapy
-    class Shop(scrapy.Spider):
-        name = "shop"
-        async def start(self):
-            for url in self.settings.getlist("URLS"):
-                yield scrapy.Request(url, errback=self.failed)
-        def parse(self, response):
-            yield dict(sku=response.url)
-        def failed(self, failure):
-            yield dict(sku="timeout")
-"""
