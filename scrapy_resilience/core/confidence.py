@@ -154,11 +154,12 @@ class ConfidenceCalculator:
 
     def _mean(self, factors: Mapping[str, float]) -> float | None:
         """Return the mean by the weights of those that are there, None if they have none."""
-        total = sum(self._weights[name] for name in factors)
-        if not total:
-            return None
-        mean = sum(self._weights[name] * score for name, score in factors.items()) / total
-        return round(min(mean, 1.0), 4)
+        total = weighted = 0.0
+        for name, score in factors.items():
+            weight = self._weights[name]
+            total += weight
+            weighted += weight * score
+        return round(min(weighted / total, 1.0), 4) if total else None
 
 
 def _checked(weights: dict[str, float]) -> dict[str, float]:

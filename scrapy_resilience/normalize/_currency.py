@@ -20,15 +20,15 @@ _ALIASES = {
     "AED": "Dhs Dhs.",
     "ALL": "Lek lekë",
     "ARS": "Arg$",
-    "AUD": "Aus$ AUS$",
+    "AUD": "Aus$",
     "BBD": "BDS$ Bds$",
     "BHD": "BD",
     "BGN": "лв",
     "BTC": "BTC XBT ₿",
-    "CAD": "CAN$ Can$ CDN$ Cdn$",
+    "CAD": "Can$ CDN$ Cdn$",
     "CHF": "Fr. Fr SFr SFr. sFr. Franken",
     "CNY": "RMB 人民币 元 yuan",
-    "COP": "Col$ COL$",
+    "COP": "Col$",
     "CZK": "Kc kc kč KČ",
     "DZD": "دج",
     "EGP": "E£ £E LE L.E. L.E",
@@ -47,7 +47,7 @@ _ALIASES = {
     "KRW": "원 won",
     "KWD": "KD",
     "KZT": "тг тг. тңг теңге тенге",
-    "MXN": "Mex$ MEX$ Mx$",
+    "MXN": "Mex$ Mx$",
     "PEN": "S/.",
     "PLN": "zl Zł ZŁ zl. zł. złotych",
     "QAR": "QR",
@@ -92,6 +92,12 @@ _MINOR = {"¢": "$", "p": "£"}
 _LOOK_ALIKE = {"p": "р", "p.": "р.", "P": "Р", "P.": "Р."}
 """Pence in Latin letters, roubles in Cyrillic ones: 336 p. is written with either."""
 
+_COUNTRIES = {
+    "CAN": "CAD", "USA": "USD", "AUS": "AUD", "MEX": "MXN", "NZL": "NZD", "ARG": "ARS",
+    "COL": "COP", "CHL": "CLP", "HKG": "HKD", "SGP": "SGD", "TWN": "TWD", "URY": "UYU",
+    "BRA": "BRL", "JAM": "JMD", "TTO": "TTD",
+}  # fmt: skip
+"""What stands beside a dollar sign for its country."""
 _SIGNS = "$£¥₩€"
 _NOT_CURRENT = frozenset(
     (
@@ -243,7 +249,7 @@ _LABELS = {
 def _is_plain(symbol: str) -> bool:
     """Whether a symbol is hardly a word beside another: a code, a sign, ``kr``."""
     return (
-        symbol in cldr()["codes"]
+        (len(symbol) == len("RMB") and symbol.isupper())
         or symbol.rstrip(".") in _SHARED
         or not symbol.replace(" ", "").isalpha()
     )
@@ -268,6 +274,15 @@ def _letter(character: str) -> bool:
     return character.isalpha() and not "\u2e80" <= character <= "\uffdc"
 
 
+def _written_besides() -> dict[str, str]:
+    """What shops write and the CLDR lacks."""
+    found = {word: code for code, words in _ALIASES.items() for word in words.split()}
+    for country, code in _COUNTRIES.items():
+        names = f"{country}$", f"{country} $", f"${country}", f"$ {country}"
+        found |= dict.fromkeys(names, code)
+    return found
+
+
 @cache
 def _everywhere() -> dict[str, Meaning]:
     """Symbols without a locale."""
@@ -284,8 +299,7 @@ def _everywhere() -> dict[str, Meaning]:
             found.setdefault(f"{symbol[:-1]} $", code)
             if len(symbol) > 2:  # as in French; "$ A" may go on with a word
                 found.setdefault(f"$ {symbol[:-1]}", code)
-    for code, words in _ALIASES.items():
-        found |= dict.fromkeys(words.split(), code)
+    found |= _written_besides()
     meanings = {symbol: Meaning(code, frozenset({code})) for symbol, code in found.items()}
     for symbol in {**table["shared"], **_SHARED_MORE}:
         codes = {*table["shared"].get(symbol, ()), *_SHARED_MORE.get(symbol, ())}

@@ -113,6 +113,8 @@ _SIMPLE = re.compile(
     r"(?: ?([^\d\s.,'+\-()/%a-zA-Z]|[^\d\s.,'+\-()/%]{2,5}))?"
 )
 _GAP = re.compile(r"(?<=[,.']) ")
+_BEHIND_ONLY = frozenset({"p", "p.", "¢"})
+"""Marks of hundredths: ``p. 336`` is a page."""
 _MIL = {"ca": 3, "en": 6, "es": 3, "gl": 3, "pt": 3}
 _LAKH = 5
 
@@ -253,7 +255,7 @@ class Reader:
         if minus:
             outer = outer[:-1]
         symbol = self.known.ends(outer.rstrip(" :")) if outer else None
-        if symbol is None:
+        if symbol is None or symbol in _BEHIND_ONLY:
             return (
                 None,
                 len(text) - len(outer) if minus else 0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from scrapy_resilience.normalize._common import library, normalizer
@@ -59,7 +60,7 @@ _EXTENSION_WORD: Final = re.compile(
     re.IGNORECASE,
 )
 _CUT_BEFORE: Final = re.compile(
-    r"(?:\+[\d\s().-]*[^\W\d_]{1,2}\.?[\d\s().-]*|\d[^\W\d_]{1,2}\W{0,3}|\d\W{0,3}[^\W\d_]{1,2})$"
+    r"(?:\+[\d\s().-]*[^\W\d_]{1,2}\.?[\d\s().-]*|\d(?!h\b)[^\W\d_]{1,2}[^\w:]{0,3}|\d\W{0,3}[^\W\d_]{1,2})$"
 )
 _CUT_BEHIND: Final = re.compile(
     r"[^\W\d_]{1,2}\W{0,3}\d|\W{0,3}[^\W\d_]{1,2}\d"
@@ -153,20 +154,21 @@ def _first_number(
     if whole is not None and not (letters and _is_spelled(whole.number, line)):
         return whole
     found = phonenumbers.PhoneNumberMatcher(line, hint, leniency=phonenumbers.Leniency.POSSIBLE)
-    numbers = (
-        number
+    numbers = [
+        (not each.raw_string.startswith("+"), number)
         for each in found
         if not _is_cut(line, each.start, each.end)
         and (number := _judged(phonenumbers, each.number))
-    )
-    if whole is None:
-        return next(numbers, None)
-    return next((each for each in (*numbers, whole) if each.country), None)
+    ]
+    if whole is not None:
+        numbers = [each for each in (*numbers, (True, whole)) if each[1].country]
+    # with its country's code it is no postal code
+    return min(numbers, key=itemgetter(0))[1] if numbers else None
 
 
 def _is_cut(line: str, start: int, end: int) -> bool:
     """Tell whether a number is a part of one with letters in it: ``+353ks.123456789``."""
-    before = line[:start]
+    before = "" if line[start] == "+" else line[:start]
     return bool(
         (_DIGIT.search(before) and _CUT_BEFORE.search(before))
         or (end < len(line) and _CUT_BEHIND.match(line, end))
@@ -194,10 +196,11 @@ def _whole(
 def _has_lost(number: PhoneNumber, line: str) -> bool:
     """Tell whether letters within a number were left out: ``+353ks.123456789``."""
     core = _CORE.search(line)
-    if core is None or _is_spelled(number, line):
+    words = _WORDS_INSIDE.findall(core[0]) if core else ()
+    short = [len(word) for word in words if not _EXTENSION_WORD.fullmatch(word)]
+    if not short or min(short) >= _WORD:
         return False
-    words = _WORDS_INSIDE.findall(core[0])
-    return any(not _EXTENSION_WORD.fullmatch(word) and len(word) < _WORD for word in words)
+    return sum(short) < _WORD or not _is_spelled(number, line)
 
 
 def _judged(phonenumbers: ModuleType, number: PhoneNumber) -> _Number | None:
@@ -216,6 +219,8 @@ def _judged(phonenumbers: ModuleType, number: PhoneNumber) -> _Number | None:
 def _is_spelled(number: PhoneNumber, line: str) -> bool:
     """Tell whether letters were taken for digits: ``1-800-FLOWERS``, or ``10115 Berlin``."""
     digits = len(str(number.national_number))
+    if "+" in line:
+        digits += len(str(number.country_code))
     return _has_letters(line) and sum(map(str.isdigit, line)) < digits
 
 

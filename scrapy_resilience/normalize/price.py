@@ -236,16 +236,28 @@ def _range(reader: Reader, low: Number, high: Number, symbol: str, label: str | 
 # --- the one that counts ---------------------------------------------------------------
 
 _UNIT = re.compile(r"\s*(?:/|per\b|pro\b|je\b|par\b|por\b|la\b)\s*\d*\s*[^\W\d]", re.IGNORECASE)
-_NET = re.compile(
-    r"\s*\(?(?:ex|exc|excl|excluding|without|plus|hors|ohne|zzgl|sin|senza|esclusa)\.?\s"
-    r"\W*(?:\d+\s?% ?)?(?:vat|tax(?:es)?|gst|mwst|tva|iva)\b",
-    re.IGNORECASE,
+_TAXES = r"(?:\d+\s?% ?)?(?:vat|tax(?:es)?|gst|mwst|tva|iva|moms)\b"
+_WITHOUT = (
+    r"(?:ex|exc|excl|excluding|without|plus|hors|ohne|zzgl|sin|senza|esclusa)\.?\s\W*"
+    rf"{_TAXES}|[税稅][抜别別]"
 )
-_GROSS = re.compile(
-    r"\s*\(?(?:(?:inc|incl|including|with|inkl|mit|avec|incluye|con)\.?\s\W*(?:\d+\s?% ?)?"
-    r"(?:vat|tax(?:es)?|gst|mwst|tva|iva|moms)\b|ttc\b|iva incl|[税稅]込|含[税稅])",
-    re.IGNORECASE,
+_WITH = (
+    r"(?:inc|incl|including|with|inkl|mit|avec|incluye|con)\.?\s\W*"
+    rf"{_TAXES}|ttc\b|iva incl\w*|[税稅]込|含[税稅]"
 )
+_NEXT = r"(?!\.?\s?:?\s?(?:[^\W\d]{0,3}\s?[$£€¥₹]|\d))"
+"""Not before a number: what stands in brackets there is said of it."""
+_NET, _GROSS = (
+    (
+        re.compile(rf"\s*(?:(?:{words})(?!\s?:)|\((?:{words}){_NEXT})", re.IGNORECASE),
+        re.compile(rf"\(\s*(?:{words})[\s:.]*$|(?:{words})\s?:\s*$", re.IGNORECASE),
+        re.compile(rf"(?:{words})[\s:.(]*$", re.IGNORECASE),
+    )
+    for words in (_WITHOUT, _WITH)
+)
+"""What is said of an amount without and with the tax: behind it, before it in brackets or with
+a colon, and before it in any way."""
+_SAID_BEFORE = re.compile(rf"\s*(?:{_WITHOUT}|{_WITH})", re.IGNORECASE)
 _FOR = re.compile(r"\s*(?:for|für|pour|por|per|voor|för|за|za)\s*", re.IGNORECASE)
 
 
@@ -287,16 +299,25 @@ def _distinct(text: str, offers: list[_Offer]) -> list[_Offer]:
     if len(offers) < 2:
         return offers
     starts = {offer.price.start for offer in offers}
-    whole = [offer for offer in offers if not _is_part(text, offer.end, starts)]
-    whole = [offer for offer in whole if _GROSS.match(text, offer.end)] or whole
+    whole = [offer for offer in offers if not _is_part(text, offer, starts)]
+    whole = [offer for offer in whole if _is_said(_GROSS, text, offer)] or whole
     return list({offer.value: offer for offer in whole or offers}.values())
 
 
-def _is_part(text: str, end: int, starts: set[int]) -> bool:
+def _is_said(words: tuple[re.Pattern[str], ...], text: str, offer: _Offer) -> bool:
+    """Whether words about the tax belong to an amount: all stand before, or all behind."""
+    behind, before, leading = words
+    start = text[: offer.price.start]
+    if _SAID_BEFORE.match(text):
+        return bool(leading.search(start))
+    return bool(behind.match(text, offer.end) or before.search(start))
+
+
+def _is_part(text: str, offer: _Offer, starts: set[int]) -> bool:
     """Whether an amount that ends there is per unit, or without the tax."""
-    if unit := _UNIT.match(text, end):  # but 12 USD / 10 EUR are two prices
-        return starts.isdisjoint(range(end, unit.end()))
-    return bool(_NET.match(text, end))
+    if unit := _UNIT.match(text, offer.end):  # but 12 USD / 10 EUR are two prices
+        return starts.isdisjoint(range(offer.end, unit.end()))
+    return _is_said(_NET, text, offer)
 
 
 def _reduced(offers: list[_Offer]) -> tuple[list[_Offer], Number | None]:
