@@ -469,6 +469,8 @@ KINDS: Final = (
     Kind("429 first, 60 %, Retry-After 1", _refuses(0.6, 1), 500),
     Kind("60 % whatever", _refuses(0.6, always=True), 500),
     Kind("60 % whatever, Retry-After 1", _refuses(0.6, 1, always=True), 500),
+    Kind("5 % whatever", _refuses(0.05, always=True), 1000),
+    Kind("429 first, 10 %", _refuses(0.1), 1000),
     Kind("fails first, 15 %", _refuses(0.15), unsure=True),
     Kind("fails first, 50 %", _refuses(0.5), unsure=True),
     Kind("fails first, 100 %", _refuses(1.0), unsure=True),

@@ -17,7 +17,8 @@ searching  from the first pushback on, the rate is what was accepted since, by t
            time-outs, RFC 6298); each success of an unbroken row after it speeds up by half
 limited    20 answers with at least 4 pushbacks are judged: the rate becomes the goodput, what
            was really accepted per second. A single pushback takes a tenth off. Each 20
-           successes in a row speed up, by 2 %, then 4 %, 8 % … to 100 % (as CUBIC, RFC 9438)
+           successes in a row speed up, by 2 %, then 4 %, 8 % … to 100 % (as CUBIC, RFC 9438).
+           Steps that have led to 0.6 of the rate, and no end of the pushbacks: free
 free       the pace does not matter: the rate goes half-way back (geometrically) to what it
            was, or three times up, and each step is judged as well: a capacity shows again.
            After a while, that doubles each time, slowing down is tried again
@@ -58,6 +59,8 @@ _APART: Final = 0.2
 _STEP: Final = 0.02
 _BACK: Final = 0.9
 """With these a host that is asked at its limit pushes back in 1 to 3 % of its answers."""
+_IN_VAIN: Final = 0.6
+"""Of the rate that was found: a limit ends the refusals before five steps down lead so far."""
 _SEARCH: Final = 1.5
 """By 2, a host of 5/s is overrun by 8 requests once more; by 1.3, one that comes back after a
 minute takes 10 s longer to fill."""
@@ -83,7 +86,8 @@ class Pace:
 
     __slots__ = (
         "_accepted", "_began", "_free", "_free_for", "_free_until", "_pushed", "_recent",
-        "_reference", "_row", "_searching", "_seen", "_sent", "_since", "_step", "rate",
+        "_reference", "_row", "_searching", "_seen", "_sent", "_settled", "_since",
+        "_step", "rate",
     )  # fmt: skip
 
     def __init__(self, now: float) -> None:
@@ -92,6 +96,8 @@ class Pace:
         self._since = self._began = self._seen = self._sent = now
         self._accepted = self._pushed = self._row = self._recent = 0
         self._searching = True
+        self._settled = 0.0
+        """The rate that was found last, or the highest since."""
         self._reference: tuple[float, float] | None = None
         """The rate and the accepted share before the last change that told something."""
         self._step = 1.0
@@ -136,7 +142,7 @@ class Pace:
         if (pushback or self._free) and self._tells(seconds):
             self._judge(seconds, now)
         elif pushback:
-            self._pushed_back(seconds)
+            self._pushed_back(seconds, now)
         else:
             self._succeeded(seconds, now)
         if self._count() >= _JUDGED and self._pushed < _TROUBLE:
@@ -156,7 +162,7 @@ class Pace:
             return self._accepted > 0 and seconds > _AT_MOST
         return self._count() >= _JUDGED
 
-    def _pushed_back(self, seconds: float) -> None:
+    def _pushed_back(self, seconds: float, now: float) -> None:
         if self._free:
             return
         if self._searching:
@@ -166,6 +172,8 @@ class Pace:
         elif self.rate is not None and self._pushed == 1:
             self._set(self.rate * _BACK)
             self._step = _STEP
+            if self.rate < self._settled * _IN_VAIN:
+                self._let_go(now)
 
     def _succeeded(self, seconds: float, now: float) -> None:
         if self.rate is None:
@@ -179,6 +187,7 @@ class Pace:
             self._searching, self._row = False, 0
             self._set(self.rate * (1 + self._step) if binds else None)
             self._step = min(2 * self._step, 1.0)
+            self._settled = max(self._settled, self.rate or 0.0)
             self._start(now)
 
     def _judge(self, seconds: float, now: float) -> None:
@@ -202,6 +211,15 @@ class Pace:
             fastest = max(self.rate, sending, old)
             self._set(max(sqrt(fastest * sending), _FASTER * sending))
         self._searching = not (self._accepted or self._free)
+        self._settled = self.rate or 0.0
+        self._start(now)
+
+    def _let_go(self, now: float) -> None:
+        """Small steps down have not helped: the host refuses its share at any pace."""
+        self._free, self._free_until = True, now + self._free_for
+        self._free_for *= 2
+        self._set(self._settled * _FASTER)
+        self._reference = None
         self._start(now)
 
     def _count(self) -> int:
@@ -227,7 +245,9 @@ class Pace:
 
     def dump(self) -> dict[str, Any]:
         """Plain values for :meth:`load`; none when nothing is worth to be kept."""
-        return {} if self.rate is None else {"rate": self.rate}
+        if self.rate is None:
+            return {}
+        return {"rate": self.rate, "searching": self._searching}
 
     @classmethod
     def load(cls, data: Mapping[str, Any], now: float) -> Pace:
@@ -236,5 +256,6 @@ class Pace:
         rate = data.get("rate")
         if isinstance(rate, (int, float)) and isfinite(rate) and rate > 0:
             pace._set(float(rate))
-            pace._searching, pace._step = False, _STEP
+            pace._settled = pace.rate or 0.0
+            pace._searching, pace._step = data.get("searching") is True, _STEP
         return pace

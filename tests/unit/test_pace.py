@@ -173,6 +173,28 @@ def test_careless(kind):
     assert found[3] <= 1.5 * none[3] + 3
 
 
+@pytest.mark.parametrize("name", ["5 % whatever", "429 first, 10 %"])
+def test_small_steps_down_have_an_end(name):
+    """A host that refuses one in twenty whatever the pace is not slowed down step by step."""
+    kind = next(kind for kind in KINDS if kind.name == name)
+    none = crawl(kind, RULES["none"], 0).seconds
+    assert max(crawl(kind, RULES["pace"], seed).seconds for seed in range(15)) < 4 * none
+
+
+def test_a_search_goes_on_after_a_restart():
+    """A rate that was only tried is no rate that was found: it is doubled in a second."""
+    pace, _ = list(play([(0.5, 0.1, True), (0.5, 0.1, True)]))[-1]
+    resumed = Pace.load(json.loads(json.dumps(pace.dump())), 50.0)
+    assert resumed.rate == pace.rate
+    for number in range(1, 5):
+        resumed.answered(50 + number, 50.1 + number, pushback=False)
+    assert resumed.rate > 4 * pace.rate
+    found = Pace.load({"rate": pace.rate}, 50.0)
+    for number in range(1, 5):
+        found.answered(50 + number, 50.1 + number, pushback=False)
+    assert found.rate == pace.rate
+
+
 def test_bad_luck():
     """A careless host whose first answers look like a limit is not starved: simulated time."""
     kind = next(kind for kind in KINDS if kind.name == "60 % whatever, Retry-After 1")
