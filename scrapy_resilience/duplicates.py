@@ -33,6 +33,8 @@ class Duplicates:
         self._fingerprinter: Any = crawler.request_fingerprinter
         self._filter = _filter_of(crawler)
         self._remembers = type(self._filter) is RFPDupeFilter
+        self.is_own = not self._remembers and type(self._filter) is not BaseDupeFilter
+        """Whether the filter is the user's: what it says holds for redirects, too."""
 
     def open(
         self, frontier: Frontier, on_damage: Callable[[Exception], None]
