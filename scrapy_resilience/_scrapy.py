@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from functools import partial
+from inspect import isawaitable
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -514,14 +515,28 @@ def watch_media(
 
 def _told_of(
     method: Callable[..., Any], failed: Callable[[Request, Response | None, Exception], None]
-) -> Callable[..., Awaitable[Any]]:
-    async def told(*args: Any, **kwargs: Any) -> Any:
+) -> Callable[..., Any]:
+    def note(args: Iterable[Any], error: Exception) -> None:
+        requests = [each for each in args if isinstance(each, Request)]
+        responses = [each for each in args if isinstance(each, Response)]
+        if requests:
+            failed(requests[0], responses[0] if responses else None, error)
+
+    async def wait(result: Any, args: Iterable[Any]) -> Any:
         try:
-            return await ensure_awaitable(method(*args, **kwargs))
+            return await ensure_awaitable(result)
         except Exception as error:
-            response = args[0] if isinstance(args[0], Response) else None
-            failed(next(each for each in args if isinstance(each, Request)), response, error)
+            note(args, error)
             raise
+
+    def told(*args: Any, **kwargs: Any) -> Any:
+        given = (*args, *kwargs.values())
+        try:
+            result = method(*args, **kwargs)
+        except Exception as error:
+            note(given, error)
+            raise
+        return wait(result, given) if isawaitable(result) else result
 
     return told
 

@@ -60,6 +60,8 @@ class Duplicates:
         self._filter = _filter_of(crawler)
         self._remembers = only_fingerprints(type(self._filter))
         self._own = self._remembers and "request_fingerprint" in _overridden(type(self._filter))
+        self.is_own = not self._remembers and type(self._filter) is not BaseDupeFilter
+        """Whether the filter is the user's: what it says holds for redirects, too."""
 
     def open(
         self, frontier: Frontier, on_damage: Callable[[Exception], None]

@@ -344,7 +344,8 @@ class ResilientScheduler(Refusing, BaseScheduler):
             return False
         if replaced is None:
             return self._duplicates.has(request, fingerprint)
-        if is_redirected(request, replaced) and self._follows_redirects:
+        follows = self._follows_redirects and not self._duplicates.is_own
+        if follows and is_redirected(request, replaced):
             return False  # the same request on its way
         if not self._duplicates.has(request, fingerprint):
             return False

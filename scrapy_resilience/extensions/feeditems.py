@@ -121,7 +121,9 @@ def _export(slot: FeedSlot, item: Any) -> None:
 
 
 def _refusal(slot: FeedSlot, error: Exception) -> ItemRefusedError:
-    return ItemRefusedError(f"the feed {mask(slot.uri)} can't hold the item: {describe(error)}")
+    return ItemRefusedError(
+        f"the feed {mask_uri(slot.uri)} can't hold the item: {describe(error)}"
+    )
 
 
 def _export_anyhow(slot: FeedSlot, item: Any) -> None:

@@ -69,7 +69,6 @@ class Shutdown(JobComponent):
         super().__init__(crawler, job)
         self.deadlines = Deadlines.of(job.config.shutdown_timeout)
         self._cutter = Cutter()
-        self._keeper = gatekeeper_of(crawler)
         self._task: asyncio.Task[None] | None = None
         self._trigger: Any = None
         self._reason = ""
@@ -85,6 +84,7 @@ class Shutdown(JobComponent):
     def _opened(self, scheduler: ResilientScheduler) -> None:
         self._begun = True
         self._scheduler = scheduler
+        self._keeper = gatekeeper_of(self.crawler)
         make_cuttable(self.crawler.engine, self._cutter, self._instead)
         on_shutdown(self.crawler.engine, self._stopping)
 

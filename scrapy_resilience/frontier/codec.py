@@ -246,8 +246,7 @@ class RequestCodec:
                 if value and value != default:
                     data[name] = value
         else:  # another class may have other attributes, and other defaults
-            names = (name for name in request.attributes if name not in _CALLBACKS)
-            data.update((name, getattr(request, name)) for name in names)
+            data.update(_attributes(request))
             cls: Any = type(request)
             data["_class"] = _path(cls) or cls
         if "headers" in data:
@@ -326,6 +325,16 @@ class RequestCodec:
                 f"spider {self._spider.name!r} any more: add it, or start anew"
             )
         return method
+
+
+def _attributes(request: Request) -> dict[str, Any]:
+    names = (name for name in request.attributes if name not in _CALLBACKS)
+    try:
+        return {name: getattr(request, name) for name in names}
+    except AttributeError as error:
+        raise IncompleteError(
+            f"{type(request).__qualname__}.attributes names what it has not: {error}"
+        ) from error
 
 
 def _own_attributes(request: Request) -> dict[str, Any]:

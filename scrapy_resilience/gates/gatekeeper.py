@@ -297,7 +297,8 @@ class Gatekeeper:
         """Whether the spider is being closed and nobody keeps what waits for the next run."""
         if not is_closing(self.crawler.engine):
             return False
-        return self.scheduler is None or self.scheduler.job is None
+        committer = None if self.scheduler is None else self.scheduler.committer
+        return committer is None or committer.abandoned
 
     async def sleep(self, request: Request, seconds: float) -> None:
         """Somebody waits for *request* in the process meanwhile."""

@@ -235,6 +235,26 @@ SHARED = """
 """
 
 
+@pytest.mark.parametrize("job", ["job", None])
+def test_one_object_that_can_not_be_stored(plain_crawl, job):
+    """Many hand-outs of it at once are requests of their own, as far as the engine goes."""
+    source = """
+        import scrapy
+        from shop import Base
+        class Shop(Base):
+            def parse(self, response):
+                leaf = lambda response: {"sku": 1}
+                same = scrapy.Request(response.url, leaf, dont_filter=True)
+                yield from [same] * 12
+    """
+    crawl = plain_crawl(source, JOBDIR=job)
+    crawl.configure(START=crawl.settings["START"][:1])
+
+    crawl.run().check_finished()
+
+    assert len(crawl.items()) == 12
+
+
 def test_one_request_that_is_put_out_many_times(plain_crawl):
     """Each time is one of its own, also where a slow pipeline lies between two commits."""
     crawl = plain_crawl(

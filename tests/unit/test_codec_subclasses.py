@@ -72,6 +72,15 @@ class Demanding(Request):
         super().__init__(url + sku, **kwargs)
 
 
+class Naming(Request):
+    """Names what it does not keep."""
+
+    attributes = (*Request.attributes, "wait")
+
+    def __init__(self, *args, wait=None, **kwargs):
+        super().__init__(*args, **kwargs)
+
+
 @pytest.fixture
 def codec():
     """A codec of requests."""
@@ -90,6 +99,7 @@ LOSING = {
     "Derived.wait": with_wait(Derived(URL)),
     "Stamped.made": Stamped(URL),
     "Demanding can't be made": Demanding(URL, "7"),
+    "Naming.attributes names what it has not": Naming(URL, wait=3),
 }
 
 
