@@ -169,7 +169,7 @@ class Command(ScrapyCommand):
     def _config(self) -> tuple[Any, str]:
         assert self.settings is not None
         if not _has_addon(self.settings):
-            print(
+            tell(
                 'scrapy resilience: the add-on is off: ADDONS has no "scrapy_resilience.'
                 'ResilienceAddon". Of two lines in settings.py the last one counts',
                 file=sys.stderr,

@@ -329,13 +329,13 @@ DOWNLOAD = "DOWNLOAD_TIMEOUT"
 WAITS = {
     "_scrapy.py": {
         USERS: (
-            "async for outputs, cutter.quietly, cutter.run, handle, item, outputs, process, "
-            "scrape"
+            "async for outputs, cutter.quietly, cutter.run, ensure_awaitable, handle, item, "
+            "maybe_deferred_to_future, outputs, process, process_output, scrape"
         ),
-        OURS: "close",
+        OURS: "around, close, _let_start_go_first",
         TURN: "asyncio.sleep",
     },
-    "breaker.py": {"outside of a crawl: what it guards": "function"},
+    "breaker.py": {"outside of a crawl: what it guards": "function, found, result"},
     "checkpoint/barrier.py": {BARRIER: "asyncio.shield"},
     "checkpoint/commit.py": {
         COMMIT: "self._insist, self.begin, step, async with self.lock",
@@ -343,14 +343,18 @@ WAITS = {
         OURS: "waiting",
         TURN: "_clock.sleep",
     },
+    "checkpoint/cancellation.py": {USERS: "async for result, work"},
     "checkpoint/cutter.py": {USERS: "elements.__anext__, elements.aclose, self.run, work"},
-    "checkpoint/items.py": {USERS: "async for result, handle, process"},
+    "checkpoint/items.py": {
+        USERS: "handle, process, self._crawler.signals.send_catch_log_async",
+        OURS: "self._failed",
+    },
     "checkpoint/sinks.py": {BOUNDED: "self._waits.bounded", OURS: "asyncio.gather"},
     "checkpoint/waits.py": {BOUNDED: "asyncio.wait"},
     "downloadermiddlewares/barrier.py": {BARRIER: "self._barrier.wait"},
     "downloadermiddlewares/breaker.py": {
-        BYPASS: "self._admit_robots, self._wait",
-        TURN: "_clock.sleep",
+        BYPASS: "self._admit_robots, self._wait, keeper.wait_for_cut",
+        TURN: "keeper.sleep",
     },
     "downloadermiddlewares/injection.py": {"the delay of its rule": "_clock.sleep"},
     "downloadermiddlewares/retry.py": {
@@ -371,6 +375,7 @@ WAITS = {
         "a local file, or a storage without a JOBDIR, as in Scrapy": (
             "super()._close_slot, super().close_spider"
         ),
+        "a few rows, behind what is being written": "asyncio.to_thread",
     },
     "extensions/shutdown.py": {
         "RESILIENCE_SHUTDOWN_TIMEOUT, with a thread that ends the process": (
@@ -385,16 +390,18 @@ WAITS = {
     },
     "extensions/spooledfeed.py": {
         BOUNDED: "self._waits.bounded, self._bounded",
-        OURS: "self._export, store",
+        OURS: "self._export, self._produce, store",
         TURN: "asyncio.sleep",
         "a rename of a local file": "asyncio.to_thread",
     },
+    "gates/gatekeeper.py": {BYPASS: "self.sleep", TURN: "_clock.sleep"},
     "gates/trials.py": {DOWNLOAD: "self._crawler.engine.download_async"},
-    "gates/waiting.py": {BYPASS: "self._sleep, self.delay", TURN: "_clock.sleep"},
+    "gates/waiting.py": {BYPASS: "self._sleep, self.delay", TURN: "self._keeper.sleep"},
     "handlers.py": {BOUNDED: "waits_of(spider.crawler).bounded"},
     "retry.py": {
         "outside of a crawl: the user's own": (
-            "fn, retries.run, self.sleep or asyncio.sleep, told"
+            "fn() if begun is None else begun, retries.run, self._pause_async, "
+            "self._retries._pause_async, slept, told"
         )
     },
     "scheduler.py": {
@@ -403,7 +410,7 @@ WAITS = {
         OURS: "ended, ending",
     },
     "spidermiddlewares/start.py": {
-        USERS: "async for start",
+        USERS: "async for self._cancellations.outputs(start)",
         TURN: "asyncio.sleep",
         BARRIER: "self._barrier.wait",
         COMMIT: "scheduler.committer.intake.wait",
