@@ -105,10 +105,10 @@ class ResilienceAddon:
         if getattr(load_object(settings["SCHEDULER"]), "runs_jobs", False):
             check_settings(settings)
             self._plug(settings, config)
-        elif settings["JOBDIR"] and config.scheduler_enabled:
+        elif settings["JOBDIR"] and config.scheduler_enabled and config.checkpoint_enabled:
             logger.warning(
-                "SCHEDULER=%s makes no checkpoints in JOBDIR: remove one of the two settings, "
-                "or set RESILIENCE_SCHEDULER_ENABLED=False",
+                "SCHEDULER=%r makes no checkpoints: a kill loses what is under way. Remove the "
+                "setting, or set RESILIENCE_SCHEDULER_ENABLED=False if that is what you want",
                 settings["SCHEDULER"],
             )
 
