@@ -99,7 +99,7 @@ def open_own(path: Path | str, flags: int, mode: int = 0o600) -> int:
     Raises :exc:`PermissionError` for anything else.
     """
     try:
-        fd = os.open(path, flags | _NO_LINK, mode)
+        fd = os.open(path, flags & ~os.O_TRUNC | _NO_LINK, mode)
     except OSError as error:
         if error.errno == ELOOP:
             raise _refused(path) from None
@@ -110,6 +110,8 @@ def open_own(path: Path | str, flags: int, mode: int = 0o600) -> int:
     ):
         os.close(fd)
         raise _refused(path)
+    if flags & os.O_TRUNC:  # not before it is known whose file it is
+        os.ftruncate(fd, 0)
     return fd
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from scrapy_resilience.checkpoint.layout import DAMAGED, STORE, WITNESS
 from scrapy_resilience.checkpoint.restore import restore_locked
 from scrapy_resilience.checkpoint.witness import open_witnessed
 from scrapy_resilience.exceptions import DamagedError, SnapshotError, SnapshotKeyError
+from scrapy_resilience.ownership import open_own
 from scrapy_resilience.snapshots import verification
 from scrapy_resilience.snapshots.store import store_of
 
@@ -72,7 +74,9 @@ def _check(jobdir: Path) -> None:
 
 def mark_damaged(jobdir: Path, why: object) -> None:
     """Make the next run set the store aside."""
-    (jobdir / DAMAGED).write_text(str(why), encoding="utf-8")
+    fd = open_own(jobdir / DAMAGED, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    with os.fdopen(fd, "w", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(str(why))
 
 
 def go_back(jobdir: Path, config: Config, why: DamagedError) -> SQLiteStore:

@@ -446,3 +446,18 @@ def test_a_feed_that_can_not_work(job):
     assert "Wrong configuration: The feed nope://x can't be stored" in run.errors[-1]
     assert "Traceback" not in run.log
     assert not job.path("items.jsonl").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of files")
+def test_what_a_job_writes_is_the_users_alone(killed):
+    """Whatever it leaves in the JOBDIR, while it runs, after a kill and at the end."""
+    with killed.path("items.jsonl").open("ab") as file:
+        file.write(b"never committed")
+
+    for _ in range(2):
+        files = [path for path in killed.job.rglob("*") if path.is_file()]
+        assert [path for path in files if path.stat().st_mode & 0o077] == []
+        assert killed.job.stat().st_mode & 0o777 == 0o700
+        if not killed.state()["finished"]:
+            killed.finish()
+    assert any((killed.job / "cut").iterdir())

@@ -477,11 +477,9 @@ FROM_CODE = """
                 assert metadata == {"page": 20}, metadata
                 assert path.is_file()
                 self.logger.info("loaded %s", path)
-                nice = {
-                    thread.name.partition("_")[0]: os.getpriority(0, thread.native_id)
-                    for thread in threading.enumerate()
-                }
-                by = nice["resilience-snapshot"] - nice["MainThread"]
+                def nice():
+                    return os.getpriority(0, threading.get_native_id())
+                by = await snapshots._call(nice) - nice()
                 self.logger.info("nicer by %d", by)
 """
 

@@ -11,9 +11,10 @@ from snapshot_samples import KEY, make_store, snapshots_of
 from scrapy_resilience import ownership
 from scrapy_resilience.checkpoint import spool, witness
 from scrapy_resilience.checkpoint.job import Job, read_report
-from scrapy_resilience.checkpoint.layout import LOCK, STORE, WITNESS
+from scrapy_resilience.checkpoint.layout import DAMAGED, LOCK, STORE, WITNESS
 from scrapy_resilience.checkpoint.lock import FileLock, is_locked
 from scrapy_resilience.checkpoint.progress import about
+from scrapy_resilience.checkpoint.quarantine import mark_damaged
 from scrapy_resilience.checkpoint.restore import restore
 from scrapy_resilience.commands.jobs import open_job
 from scrapy_resilience.exceptions import CheckpointError, SnapshotError
@@ -148,6 +149,7 @@ def _lock(path):
 
 
 WRITERS = {
+    DAMAGED: lambda path: mark_damaged(path.parent, "it is"),
     LOCK: _lock,
     WITNESS: lambda path: witness.write(path.parent, witness.Note(5)),
     "feed": lambda path: spool.open_spool(path).close(),
