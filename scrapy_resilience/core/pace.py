@@ -247,7 +247,7 @@ class Pace:
         """Plain values for :meth:`load`; none when nothing is worth to be kept."""
         if self.rate is None:
             return {}
-        return {"rate": self.rate, "searching": self._searching}
+        return {"rate": self.rate} | ({"searching": True} if self._searching else {})
 
     @classmethod
     def load(cls, data: Mapping[str, Any], now: float) -> Pace:
