@@ -533,9 +533,8 @@ def test_a_note_follows_no_link(tmp_path):
     """Nobody can make a job write elsewhere."""
     (tmp_path / "other").write_text("kept")
     (tmp_path / BATCHES).symlink_to(tmp_path / "other")
+    record = FeedRecord("t", "u", "/f", 0, False, False, 1)  # noqa: FBT003
 
     with pytest.raises(OSError, match=BATCHES):
-        note(
-            tmp_path, FeedRecord("t", "u", "/f", 0, False, False, 1), 0, over=False, sync=False
-        )
+        note(tmp_path, record, 0, over=False, sync=False)
     assert (tmp_path / "other").read_text() == "kept"
