@@ -533,6 +533,7 @@ def test_a_note_follows_no_link(tmp_path):
     """Nobody can make a job write elsewhere."""
     (tmp_path / "other").write_text("kept")
     (tmp_path / BATCHES).symlink_to(tmp_path / "other")
+    record = FeedRecord("t", "u", "/f", 0, False, False, 1)  # noqa: FBT003
 
     record = FeedRecord("t", "u", "/f", 0, existed=False, overwrite=False, batch_id=1)
 
