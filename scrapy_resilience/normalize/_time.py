@@ -37,8 +37,6 @@ class Clock(NamedTuple):
 _MAY_HAVE: Final = re.compile(
     r"\d[:h.]\d|\d ?(?:[hч시時时点點]|hod|godz|Uhr|[aApP]\.? ?[mM]\b)"
 )
-    r"\d[:h.]\d|\d ?(?:[hч시時时点點]|hod|godz|[aApP]\.? ?[mM]\b|Uhr)"
-)
 _START: Final = r"(?<![\d.:/])(\d{1,2})"
 _FORMS: Final = (
     re.compile(rf"{_START}[:h](\d\d)(?::(\d\d)(?:[.,](\d{{1,9}}))?)?(?!\d)"),

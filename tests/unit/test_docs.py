@@ -152,14 +152,26 @@ def messages():
 LONG = 12  # shorter parts are punctuation
 
 
+TROUBLESHOOTING = sorted((DOCS / "how-to").glob("troubleshoot*.rst"))
+
+
 def test_messages():
-    """Each message is in the troubleshooting guide, word for word."""
-    page = read("how-to", "troubleshoot.rst")
+    """Each message is in the troubleshooting guides, word for word, wherever lines break."""
+    page = " ".join(read(page) for page in TROUBLESHOOTING)
     found = sorted({found for found in messages() if len(found[1]) >= LONG})
     assert len(found) > LONG, "the messages were not found"
     report(
         f"{module}: {part!r}" for module, part in found if re.sub(r"\s+", " ", part) not in page
     )
+
+
+@pytest.mark.parametrize("page", TROUBLESHOOTING, ids=named)
+def test_troubleshooting_is_readable(page):
+    """A page is short enough to be read through, and no message wider than its column."""
+    text = page.read_text("utf-8")
+    assert text.count("\n") < 250
+    blocks = re.findall(r"^\.\. code-block:: text\n\n((?: {4}.*\n)+)", text, re.MULTILINE)
+    report(line for block in blocks for line in block.splitlines() if len(line) > 100)
 
 
 # --- what the documentation names ---------------------------------------------------
