@@ -8,6 +8,7 @@ without it in the end.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
 import logging
 import os
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from scrapy_resilience._clock import Timer
 
-__all__ = ["Waits", "in_thread", "read_waiting", "waits_of"]
+__all__ = ["Waits", "in_thread", "let_go", "read_waiting", "waits_of"]
 
 logger = get_logger(__name__)
 
@@ -183,7 +184,7 @@ def waits_of(crawler: Crawler, waits: Waits | None = None) -> Waits:
 
 
 def in_thread(function: Callable[[], _T], name: str) -> tuple[asyncio.Future[_T], Thread]:
-    """Run *function* in a thread that does not keep the process when it never ends."""
+    """Run *function* in a thread, which keeps the process until it ends or is let go."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[_T] = loop.create_future()
 
@@ -198,7 +199,14 @@ def in_thread(function: Callable[[], _T], name: str) -> tuple[asyncio.Future[_T]
             outcome = (future.set_exception, error)
         with suppress(RuntimeError):  # the event loop has ended
             loop.call_soon_threadsafe(settle, *outcome)
+        let_go(thread)
 
     thread = Thread(target=run, name=name, daemon=True)
+    atexit.register(thread.join)
     thread.start()
     return future, thread
+
+
+def let_go(thread: Thread) -> None:
+    """The process may end without it."""
+    atexit.unregister(thread.join)

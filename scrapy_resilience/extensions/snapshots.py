@@ -19,7 +19,7 @@ from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy import fail_quietly, watch_handlers, watch_scheduler
 from scrapy_resilience.checkpoint.job import Job, job_of
 from scrapy_resilience.checkpoint.progress import RUNNING, about, job_id
-from scrapy_resilience.checkpoint.waits import in_thread
+from scrapy_resilience.checkpoint.waits import in_thread, let_go
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.settings import PREFIX
 from scrapy_resilience.snapshots.store import Snapshot, store_of
@@ -242,6 +242,7 @@ class Snapshots:
                 return await self.job.waits.bounded(done, place, timeout, level=logging.INFO)
             except TimeoutError:
                 self._lost = thread
+                let_go(thread)
                 raise
 
 

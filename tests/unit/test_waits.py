@@ -6,6 +6,8 @@ import ast
 import asyncio
 import json
 import logging
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -290,8 +292,28 @@ def test_a_failure_handler_that_does_not_come_back(fake_clock, crawler, caplog):
     assert waits_of(crawler).waiting() == []
 
 
+@pytest.mark.parametrize("lets_go", [True, False])
+def test_a_process_ends_without_what_was_let_go(lets_go):
+    """And not before what it waits for."""
+    script = (
+        "import asyncio, time\n"
+        "from scrapy_resilience.checkpoint.waits import in_thread, let_go\n"
+        "async def scenario():\n"
+        "    def work():\n"
+        f"        time.sleep({3600 if lets_go else 0.1})\n"
+        "        print('done', flush=True)\n"
+        "    _, thread = in_thread(work, 'slow')\n"
+        f"    {lets_go} and let_go(thread)\n"
+        "asyncio.run(scenario())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == ("" if lets_go else "done\n")
+
+
 def test_a_thread_that_does_not_end_keeps_nothing():
-    """Neither the event loop nor the process."""
+    """The event loop goes on."""
     forever = threading.Event()
 
     async def scenario():
