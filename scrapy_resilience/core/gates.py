@@ -110,6 +110,8 @@ class Gates:
         self._starting = 0
         self._starting_until = 0.0
         self._answered_at = -inf
+        self._lag = 1.0
+        """How many times their time probes took lately: more than once when we are busy."""
         self._silent = 0
         """Domains in a row whose first request had no answer."""
         self._retrying = 0
@@ -211,7 +213,8 @@ class Gates:
 
     def _time_of_probe(self, gate: Gate) -> float:
         share = next(share for least, share in _SHARES if self._silent >= least)
-        return self.config.slow_start * min(share * 4.0 ** min(gate.looks, _LOOKS), 1.0)
+        share *= 4.0 ** min(gate.looks, _LOOKS) * self._lag
+        return self.config.slow_start * min(share, 1.0)
 
     def is_closed(self, domain: str) -> bool:
         """Whether the breaker of *domain* lets everything through."""
@@ -326,8 +329,10 @@ class Gates:
     ) -> Outcome:
         """What a first request has shown: nothing where it had no time to be answered."""
         least = _MOST_OF_IT * (ticket.probe or self.config.slow_start)
-        if outcome is Outcome.FAILURE and now - ticket.sent_at >= least:
+        if outcome is Outcome.FAILURE and (passed := now - ticket.sent_at) >= least:
             self._silent += 1
+            if ticket.probe:
+                self._lag = max(self._lag + 0.2 * (passed / ticket.probe - self._lag), 1.0)
             if cut_short and ticket.probe < self.config.slow_start:
                 ticket.gate.looks += 1
                 return Outcome.CANCELLED
