@@ -34,7 +34,9 @@ class Clock(NamedTuple):
 
 # --- hours and minutes -----------------------------------------------------------------
 
-_MAY_HAVE: Final = re.compile(r"\d[:h.]\d|\d ?(?:[hч시時时点點]|hod|godz|[aApP]\.? ?[mM]\b)")
+_MAY_HAVE: Final = re.compile(
+    r"\d[:h.]\d|\d ?(?:[hч시時时点點]|hod|godz|Uhr|[aApP]\.? ?[mM]\b)"
+)
 _START: Final = r"(?<![\d.:/])(\d{1,2})"
 _FORMS: Final = (
     re.compile(rf"{_START}[:h](\d\d)(?::(\d\d)(?:[.,](\d{{1,9}}))?)?(?!\d)"),
@@ -44,10 +46,10 @@ _FORMS: Final = (
         r"(?: ?(\d{1,2}) ?(?:[초秒]|(?:se[ck]|s|сек|с)\b\.?))?)?"
     ),
     re.compile(  # 29.02.2020 13.12, kl. 9.05
-        r"(?:(?<=\d{4})|(?<=\d-\d\d)|\b(?:klo?|klokken|klockan|um|kell|pukul|ob|ore)\.?)[\s,]{1,3}"
+        r"(?:(?<=\d{4})|(?<=\d-\d\d)|\b(?:klo?|klokken|klockan|um|kell|pukul|ob|ore|saat)\.?)[\s,]{1,3}"
         r"(\d{1,2})\.(\d\d)(?:\.(\d\d))?(?![\d.])"
     ),
-    re.compile(rf"{_START}(?:\.(\d\d))?(?= ?[aApP]\.? ?[mM]\b)"),
+    re.compile(rf"{_START}(?:\.(\d\d))?(?= ?(?:[aApP]\.? ?[mM]|Uhr)\b)"),
 )
 
 
@@ -108,7 +110,7 @@ _WORDS_BEHIND: Final = re.compile(rf"[ (]{{0,2}}({_WORD}(?: {_WORD}){{0,3}})")
 _WORDS_BEFORE: Final = re.compile(rf"((?:{_WORD} ){{0,3}}{_WORD})[ (]{{0,2}}$")
 _MORE_WORDS: Final = frozenset(
     "uhr h hr hrs hs uur ч час часов год г hod hodin godz óra ore ora น klo kl klokken klockan"
-    " klock klukkan um at à às las alle ga o'clock kell ob pukul jam".split()
+    " klock klukkan um at à às las alle ga o'clock kell ob pukul jam saat".split()
 )
 _PREPOSITIONS: Final = frozenset("aàouvwkвуо")
 
