@@ -165,8 +165,8 @@ OWN = SHOP.replace(
 
 def test_a_filter_of_ones_own_drops_too_much(crawl):
     """A memory ahead of the commits drops items for duplicates of themselves."""
-    job = crawl(OWN, FEEDS=FEEDS)
-    job.run(env={"KILL_AT": "commit/sealed:4"})
+    job = crawl(OWN, FEEDS=FEEDS, RESILIENCE_CHECKPOINT_INTERVAL=0.5)
+    job.run(env={"KILL_AT": "commit/sealed:1"})
     assert job.path("killed").exists()
     job.finish()
 
