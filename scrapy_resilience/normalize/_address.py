@@ -68,6 +68,16 @@ _CONTINENTS: Final = frozenset(
     ("africa", "antarctica", "asia", "europe", "north america", "south america", "oceania",
      "latin america", "middle east", "eu", "dach", "benelux", "earth", "world")
 )  # fmt: skip
+_PARTS_OF_CITIES: Final = frozenset(
+    ("centre", "center", "centro", "centrum", "zentrum", "mitte", "cbd", "downtown", "midtown",
+     "uptown", "city centre", "city center", "old town", "altstadt", "inner city", "north",
+     "south", "east", "west", "nord", "sud", "ost", "zuid", "noord", "oost",
+     # counties of England that ISO 3166-2 lacks
+     "west yorkshire", "south yorkshire", "north yorkshire", "yorkshire", "west midlands",
+     "greater manchester", "merseyside", "tyne and wear", "middlesex", "east sussex",
+     "west sussex", "berks", "bucks", "herts", "oxon", "lancs", "yorks")
+)  # fmt: skip
+_WARD: Final = re.compile(r"[- ](?:ku|gu|dong|shi|si|gun|cho|machi)$|\d", re.IGNORECASE)
 _INITIALS: Final = re.compile(r"\b(?:[A-Z]\.){2,}")
 _AROUND: Final = re.compile(
     r"^(?:greater|metro|downtown|city of)\s+|\s+(?:metropolitan\s+|metro\s+)?area$",
@@ -148,14 +158,19 @@ def is_name(city: str, country: str) -> bool:
 
 
 def is_strange(parts: list[str]) -> bool:
-    """Whether the last of several parts may be a country or a state that nobody knows."""
-    last = parts[-1]
-    return (
-        len(parts) > 1
-        and any(map(str.isalpha, last))
-        and not is_known(last)
-        and fold(last) not in _CONTINENTS
-    )
+    """Whether the last of several parts may be a country or a state that nobody knows.
+
+    Not what has a number or the name of the city, and no common part of cities.
+    """
+    *others, last = parts
+    key = fold(last)
+    if not others or not any(map(str.isalpha, last)) or _WARD.search(last):
+        return False
+    if key in _CONTINENTS or key in _PARTS_OF_CITIES:
+        return False
+    if any(f" {fold(other)} " in f" {key} " for other in others):  # London, Greater London
+        return False
+    return not (is_known(last) or is_known(_AROUND.sub("", last)))
 
 
 def has_two(part: str) -> bool:

@@ -58,7 +58,8 @@ _LETTERS = r"[^\s\d.,،:/()\-–—|·•]+"
 _WORD = re.compile(rf"{_LETTERS}(?:\.{_LETTERS})*")
 _DIGITS = re.compile(r"\d+")
 _SMALL = {
-    "в", "о", "em", "stand", "dnia", "klokken", "ngày", "năm",
+    "в", "о", "у", "ў", "u", "w", "года", "гада", "року", "წლის", "წ", "em", "stand",
+    "dnia", "klokken", "ngày", "năm",
     "st", "nd", "rd", "th", "er", "re", "ère", "eme", "o", "a", "e", "º", "ª", "of", "the",
     "on", "at", "posted", "published", "updated", "created", "added", "date", "last",
     "modified", "written", "by", "release", "released", "publish", "publication", "listed",

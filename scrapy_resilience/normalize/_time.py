@@ -63,7 +63,8 @@ def find_clock(text: str, languages: Sequence[str]) -> Clock | None:
     found = next((found for form in _FORMS if (found := form.search(text))), None)
     if found is None:
         return None
-    before, after, part = _without_part(text[: found.start(1)], text[found.end() :], languages)
+    before = text[: found.start(1)].rstrip(" @")
+    before, after, part = _without_part(before, text[found.end() :], languages)
     zone, after = _without_zone(after)
     rest = f"{before.rstrip(' ,-').removesuffix('T')} {after}".strip(" ,-|·•")
     if part is None and _HALVES_LEFT.search(rest):

@@ -149,7 +149,7 @@ def _is_within(city: City, best: _Reading) -> bool:
 
 def _parts(line: str) -> list[str]:
     """Cut an address into its parts, the most general last."""
-    if "(" in line and is_known(line):  # Frankfurt (Oder)
+    if ("(" in line or "/" in line) and is_known(line):  # Frankfurt (Oder), Biel/Bienne
         return [line.strip()]
     found: list[str] = []
     for part in pieces(line)[-_MOST_PARTS:]:
