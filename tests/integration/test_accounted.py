@@ -371,7 +371,8 @@ def test_what_is_cancelled_is_a_dead_letter(tmp_path, items):
     assert kinds == expected
     found = Counter(item["sku"] for item in crawl.items())
     one = {"generator": 1, "async_generator": 1}
-    assert found == {"spidermw": 3, "well": 3, "item": 2, "after": 2, **one}
+    # "after" is cancelled behind its last pipeline: its item is in the feed by then
+    assert found == {"spidermw": 3, "well": 3, "item": 2, "after": 3, **one}
 
 
 def test_a_start_that_is_cancelled_has_failed(tmp_path):

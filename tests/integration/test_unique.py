@@ -88,6 +88,8 @@ def test_a_kill_at_each_step(crawl, step, timeout):
     job = crawl(SHOP, **SETTINGS, RESILIENCE_CHECKPOINT_ALIGN_TIMEOUT=timeout)
     if step in {"feed/tail-kept", "feed/cut"}:  # there must be something to cut
         job.run(env={"KILL_AT": "commit/sealed:3"})
+        with job.path("items.jsonl").open("ab") as feed:
+            feed.write(b"never committed")
 
     times = job.rng.choice([2, 3, 5]) if step.startswith("commit") else 1
     run = job.run(env={"KILL_AT": f"{step}:{times}"})
