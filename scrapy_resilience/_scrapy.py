@@ -250,28 +250,40 @@ HandleOutput = Callable[[Any, Request, Any], Awaitable[None]]
 HandleItem = Callable[..., Awaitable[None]]
 
 
-async def _handle_in_turn(
-    scraper: Scraper, handle: HandleOutput, result: Any, request: Request, response: Any
+async def _handle_in_turn(  # noqa: PLR0917 - partial
+    scraper: Scraper,
+    handle: HandleOutput,
+    process: Callable[[Any, Any], Awaitable[None]],
+    result: Any,
+    request: Request,
+    response: Any,
 ) -> None:
     """What the scraper does with CONCURRENT_ITEMS=1, without its queue and its two tasks.
 
     The rest goes to *handle* when the number grows meanwhile.
     """
     count = 0
-    process = scraper._process_spidermw_output_async
     if isinstance(result, AsyncIterator):
         outputs = aiter_errback(result, scraper.handle_spider_error, request, response)
     else:
         found = iter_errback(result, scraper.handle_spider_error, request, response)
         outputs = as_async_generator(found)
     async for output in outputs:
-        await process(output, response)
+        try:
+            await process(output, response)
+        except Exception:  # noqa: BLE001 - as for many at a time, below
+            _output_failed(scraper, response)
         if scraper.concurrent_items != 1:
             await handle(outputs, request, response)
             return
         count += 1
         if count % _BREATH == 0:  # requests alone would not let the loop turn
             await asyncio.sleep(0)
+
+
+def _output_failed(scraper: Scraper, response: Any) -> None:
+    failure = Failure()  # type: ignore[no-untyped-call]
+    scraper.handle_spider_error(failure, response.request, response)
 
 
 async def _let_start_go_first(engine: ExecutionEngine) -> None:
@@ -297,11 +309,11 @@ def wrap_scraper(
     scraper = engine.scraper
     handle, process = scraper.handle_spider_output_async, scraper.start_itemproc_async
     process_output = scraper._process_spidermw_output_async
+    in_turn = partial(_handle_in_turn, scraper, handle, process_output)
 
     async def handle_spider_output_async(result: Any, request: Request, response: Any) -> None:
         if is_starting(engine):
             await _let_start_go_first(engine)
-        in_turn = partial(_handle_in_turn, scraper, handle)
         how = in_turn if scraper.concurrent_items == 1 else handle
         await outputs(how, result, request, response)
 
@@ -312,36 +324,29 @@ def wrap_scraper(
         try:
             await process_output(output, response)
         except Exception:  # noqa: BLE001 - Scrapy loses it, and maybe its worker
-            failure = Failure()  # type: ignore[no-untyped-call]
-            scraper.handle_spider_error(failure, response.request, response)
+            _output_failed(scraper, response)
 
     vars(scraper)["handle_spider_output_async"] = handle_spider_output_async
     vars(scraper)["start_itemproc_async"] = start_itemproc_async
     vars(scraper)["_process_spidermw_output_async"] = _process_spidermw_output_async
 
 
+Method = Callable[..., Awaitable[Any]]
+
+
 def wrap_work(
     engine: ExecutionEngine,
-    download: Callable[[Awaitable[Any]], Awaitable[Any]],
-    callback: Callable[[Awaitable[Any]], Awaitable[Any]],
+    download: Callable[[Method], Method],
+    callback: Callable[[Method], Method],
 ) -> None:
     """Run downloads within *download*, callbacks and spider middlewares within *callback*."""
-    for owner, name, around in (
+    for owner, name, within in (
         (engine.downloader.handlers, "download_request_async", download),
         (engine.downloader.middleware, "download_async", download),
         (engine.scraper, "call_spider_async", callback),
         (engine.scraper.spidermw, "scrape_response_async", callback),
     ):
-        vars(owner)[name] = _within(around, getattr(owner, name))
-
-
-def _within(
-    around: Callable[[Awaitable[Any]], Awaitable[Any]], method: Callable[..., Awaitable[Any]]
-) -> Callable[..., Awaitable[Any]]:
-    async def call(*args: Any, **kwargs: Any) -> Any:
-        return await around(method(*args, **kwargs))
-
-    return call
+        vars(owner)[name] = within(getattr(owner, name))
 
 
 def wrap_items(

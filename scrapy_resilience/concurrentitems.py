@@ -29,6 +29,8 @@ logger = get_logger(__name__)
 
 _IN_A_ROW: Final = 3
 """Items that wait: one alone may have opened a connection, or flushed a batch."""
+_ENOUGH: Final = 1000
+"""Items after which pipelines that have not waited are taken to compute only."""
 
 
 def lower_concurrent_items(settings: BaseSettings, config: Config) -> None:
@@ -43,6 +45,7 @@ class ConcurrentItems:
         self._crawler = crawler
         self._stats: Any = crawler.stats
         self._waited = 0
+        self._seen = 0
         settings = crawler.settings
         if settings.getpriority("CONCURRENT_ITEMS") == SETTINGS_PRIORITIES["addon"]:
             self._stats.set_value(STAT_CONCURRENT_ITEMS, settings.getint("CONCURRENT_ITEMS"))
@@ -50,7 +53,10 @@ class ConcurrentItems:
 
     def _item_left(self, waited: bool) -> None:  # noqa: FBT001 - a callback
         self._waited = self._waited + 1 if waited else 0
+        self._seen += 1
         if self._waited < _IN_A_ROW:
+            if self._seen >= _ENOUGH:
+                self._unwatch()
             return
         self._unwatch()
         number = default_settings.CONCURRENT_ITEMS

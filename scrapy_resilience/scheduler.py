@@ -170,8 +170,8 @@ class ResilientScheduler(Refusing, BaseScheduler):
         cancellations = self.outputs.cancellations
         wrap_work(
             engine,
-            partial(cancellations.run, error=DownloadCancelledError),
-            cancellations.run,
+            partial(cancellations.within, error=DownloadCancelledError),
+            cancellations.within,
         )
         wrap_scraper(engine, self.outputs.outputs, self.outputs.item)
         watch_replacements(engine, self._replacing)

@@ -27,12 +27,18 @@ class Cancellations:
     def __init__(self, is_cut: Callable[[], bool]) -> None:
         self._is_cut = is_cut
 
-    async def run(self, work: Awaitable[_T], error: type[Exception] = WorkCancelledError) -> _T:
-        """What *work* comes to; raises *error* when it is cancelled."""
-        try:
-            return await work
-        except asyncio.CancelledError as cancelled:
-            raise self.instead(cancelled, error) from cancelled
+    def within(
+        self, method: Callable[..., Awaitable[_T]], error: type[Exception] = WorkCancelledError
+    ) -> Callable[..., Awaitable[_T]]:
+        """*method*, which raises *error* when what it does is cancelled."""
+
+        async def call(*args: Any, **kwargs: Any) -> _T:
+            try:
+                return await method(*args, **kwargs)
+            except asyncio.CancelledError as cancelled:
+                raise self.instead(cancelled, error) from cancelled
+
+        return call
 
     def outputs(self, result: Iterable[Any] | AsyncIterator[Any]) -> Any:
         """The outputs of a callback, likewise."""

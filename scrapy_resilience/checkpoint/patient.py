@@ -35,6 +35,7 @@ class PatientFile(io.RawIOBase):
         super().__init__()
         self.name = str(path)
         self._file = FileIO(path, "ab", opener=opener)
+        self._length = os.fstat(self._file.fileno()).st_size
         self._kept = bytearray()
         self._error: OSError | None = None
 
@@ -49,6 +50,7 @@ class PatientFile(io.RawIOBase):
 
     def write(self, data: bytes) -> int:  # type: ignore[override]
         self._kept += data
+        self._length += len(data)
         if len(self._kept) >= _ENOUGH and self._error is None:
             self._try()
         return len(data)
@@ -64,7 +66,7 @@ class PatientFile(io.RawIOBase):
 
     def tell(self) -> int:
         """The length that the file has once everything is on the disk."""
-        return os.fstat(self.fileno()).st_size + len(self._kept)
+        return self._length
 
     def truncate(self, size: int | None = None) -> int:
         """Cut the file, and what the disk has not taken yet."""
@@ -73,6 +75,7 @@ class PatientFile(io.RawIOBase):
         del self._kept[max(size - on_disk, 0) :]
         if size < on_disk:
             os.ftruncate(self.fileno(), size)
+        self._length = size
         return size
 
     def close(self) -> None:

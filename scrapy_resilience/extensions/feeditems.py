@@ -63,17 +63,20 @@ def write_to_all(
 ) -> None:
     """Export *item* to the feeds of all *slots*; *before_first* is called before each write.
 
-    What can be tried is tried first. Only a feed of lines that has some already is written to
-    at once: the line is cut off again when this feed, or another one, refuses the item.
+    What can be tried is tried first. Only a feed of lines that has some already, so that its
+    exporter changes no more, is written to at once: the line is cut off again when this feed,
+    or another one, refuses the item.
 
     Raises :exc:`ItemRefusedError` when an exporter raises anything; no covered feed has the
     item then. A feed that is not covered, such as a pipe that is closed, stops no other.
     """
-    tried, undo = [], []
+    tried: list[tuple[FeedSlot, Callable[[], None]]] = []
+    undo: list[Callable[[], object]] = []
     try:
         for slot in slots:
             if slot.itemcount and _is_cuttable(slot):
-                undo.append(_mark(slot))
+                file: Any = slot.file
+                undo.append(partial(file.truncate, file.tell()))
                 _export(slot, item)
             else:
                 tried.append((slot, _try(slot, item)))

@@ -354,7 +354,7 @@ WAITS = {
             "async for outputs, cutter.quietly, cutter.run, ensure_awaitable, handle, item, "
             "maybe_deferred_to_future, outputs, process, process_output, scrape"
         ),
-        OURS: "around, close, _let_start_go_first",
+        OURS: "close, _let_start_go_first",
         TURN: "asyncio.sleep",
     },
     "breaker.py": {"outside of a crawl: what it guards": "function, found, result"},
@@ -365,7 +365,7 @@ WAITS = {
         OURS: "waiting",
         TURN: "_clock.sleep",
     },
-    "checkpoint/cancellation.py": {USERS: "async for result, work"},
+    "checkpoint/cancellation.py": {USERS: "async for result, method"},
     "checkpoint/cutter.py": {USERS: "elements.__anext__, elements.aclose, self.run, work"},
     "checkpoint/items.py": {
         USERS: "handle, process, self._crawler.signals.send_catch_log_async",
