@@ -33,13 +33,24 @@ def pytest_collection_modifyitems(config, items):
     ]
 
 
+_SERVICES_REQUIRED = os.environ.get("RESILIENCE_TEST_REQUIRE_SERVICES") == "1"
+
+
+@pytest.fixture(autouse=True)
+def _no_words_to_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is said to the tests is no setting of a user, and would be told as a wrong one."""
+    for name in [name for name in os.environ if name.startswith("RESILIENCE_TEST_")]:
+        if name != "RESILIENCE_TEST_SEED":
+            monkeypatch.delenv(name)
+
+
 @pytest.fixture(scope="session")
 def missing_service() -> Callable[[str, str], None]:
     """Skip a test that lacks a service, or fail it where all must be there."""
 
     def missing(name: str, hint: str) -> None:
         reason = f"{name} is missing: {hint}"
-        if os.environ.get("RESILIENCE_TEST_REQUIRE_SERVICES") == "1":
+        if _SERVICES_REQUIRED:
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)
 

@@ -27,6 +27,7 @@ from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.checkpoint.stock_job import StockJob
 from scrapy_resilience.checkpoint.waits import Waits, read_waiting, waits_of
 from scrapy_resilience.checkpoint.witness import open_witnessed
+from scrapy_resilience.core.shown import mask_value
 from scrapy_resilience.core.totals import add_stats
 from scrapy_resilience.exceptions import (
     CheckpointError,
@@ -395,7 +396,7 @@ def register_state(
 
 
 def _shown(arguments: Mapping[str, Any], key: str) -> str:
-    return repr(arguments[key]) if key in arguments else "not given"
+    return repr(mask_value(arguments[key], key)) if key in arguments else "not given"
 
 
 # --- reading a job from outside --------------------------------------------------
