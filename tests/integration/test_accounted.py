@@ -141,7 +141,7 @@ def test_a_redirect_is_the_same_request_on_its_way(tmp_path):
             return 302, {"Location": to, "Set-Cookie": f"seen={count}", **close}
         if path == "/refresh" and first:
             body = b'<html><meta http-equiv="refresh" content="0; url=/refresh">'
-            return 200, {"Content-Type": "text/html"}, body
+            return 200, {"Content-Type": "text/html", **close}, body
         return 200, close
 
     with serving(answer) as web:

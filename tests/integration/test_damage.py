@@ -113,17 +113,26 @@ def log_flipped(job):
     log.write_bytes(data)
 
 
+def living(data):
+    """How many bytes of a log count: behind them are frames of an earlier round."""
+    page, salts, end = int.from_bytes(data[8:12], "big"), data[16:24], 32
+    while data[end + 8 : end + 16] == salts:
+        end += 24 + page
+    assert end > 32
+    return end
+
+
 def log_cut(job):
     """Lose the end of the log."""
     log = job.job / f"{STORE}-wal"
-    os.truncate(log, log.stat().st_size // 2)
+    os.truncate(log, living(log.read_bytes()) // 2)
 
 
 def log_page_zeroed(job):
     """Lose a page in the middle of the log."""
     log = job.job / f"{STORE}-wal"
     data = bytearray(log.read_bytes())
-    start = len(data) // 3
+    start = living(data) // 3
     data[start : start + 4096] = bytes(4096)
     log.write_bytes(data)
 

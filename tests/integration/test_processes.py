@@ -523,7 +523,7 @@ def test_the_example_without_its_port(tmp_path, option):
 
     assert run.code == 1, run
     (line,) = [line for line in run.log.splitlines() if line.startswith("There is nothing")]
-    assert f"{port}): address already in use" in line
+    assert "ddress already in use" in line  # of this port, or of the one behind it
     assert "-a port=NUMBER" in line
     assert not job.path("crawls").exists()
 
