@@ -190,3 +190,20 @@ def test_a_counter_without_its_name_is_found(whole):
     damaged[place] ^= 1
 
     assert check(whole, damaged)
+
+
+@pytest.mark.parametrize("name", ["7", "x'ff'", "1.5"])
+@pytest.mark.parametrize("table", ["state", "lanes", "outputs"])
+def test_a_name_of_another_type(tmp_path, table, name):
+    """A zeroed page may leave any value in a row: it is damage, and no other error."""
+    path = tmp_path / "store.db"
+    SQLiteStore(path).close()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+        which = {"state": "name", "lanes": "name", "outputs": "producer"}[table]
+        values = [name if column == which else "1" for column in columns]
+        connection.execute("PRAGMA ignore_check_constraints=ON")
+        connection.execute(f"INSERT INTO {table} VALUES ({','.join(values)})")  # noqa: S608
+
+    with closing(SQLiteStore(path, read_only=True)) as store, pytest.raises(DamagedError):
+        getattr(store, table)()
