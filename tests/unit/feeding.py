@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 from scrapy import Spider
 from scrapy.crawler import Crawler
+from scrapy.exporters import CsvItemExporter, JsonLinesItemExporter
 from scrapy.utils.defer import deferred_from_coro
 
 from scrapy_resilience.checkpoint.feeds import FeedRecord, recover
@@ -17,6 +18,36 @@ from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.store import Changes
 from scrapy_resilience.settings import Config
+
+
+class Framed(JsonLinesItemExporter):
+    """Has a head and a foot."""
+
+    def start_exporting(self):
+        """Begin."""
+        self.file.write(b"<<\n")
+
+    def finish_exporting(self):
+        """End."""
+        self.file.write(b">>\n")
+
+
+class Late(CsvItemExporter):
+    """Keeps all rows until the end."""
+
+    def __init__(self, file, **kwargs):
+        super().__init__(file, **kwargs)
+        self.rows = []
+
+    def export_item(self, item):
+        """Keep one."""
+        self.rows.append(item)
+
+    def finish_exporting(self):
+        """Write all."""
+        for row in self.rows:
+            super().export_item(row)
+        super().finish_exporting()
 
 
 class Exporting:

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 import pytest_twisted
-from feeding import Exporting
+from feeding import Exporting, Framed, Late
 from scrapy import Field, Item
 from scrapy.exceptions import CloseSpider
 from scrapy.exporters import BaseItemExporter, CsvItemExporter, JsonLinesItemExporter
@@ -25,36 +25,6 @@ from scrapy_resilience.checkpoint.layout import BATCHES
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.exceptions import ItemRefusedError
 from scrapy_resilience.extensions.feedslots import _is_lines
-
-
-class Framed(JsonLinesItemExporter):
-    """Has a head and a foot."""
-
-    def start_exporting(self):
-        """Begin."""
-        self.file.write(b"<<\n")
-
-    def finish_exporting(self):
-        """End."""
-        self.file.write(b">>\n")
-
-
-class Late(CsvItemExporter):
-    """Keeps all rows until the end."""
-
-    def __init__(self, file, **kwargs):
-        super().__init__(file, **kwargs)
-        self.rows = []
-
-    def export_item(self, item):
-        """Keep one."""
-        self.rows.append(item)
-
-    def finish_exporting(self):
-        """Write all."""
-        for row in self.rows:
-            super().export_item(row)
-        super().finish_exporting()
 
 
 class Numbered(JsonLinesItemExporter):

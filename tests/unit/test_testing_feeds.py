@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from io import BytesIO
 
 import pytest
+from feeding import Framed, Late
 from scrapy.exporters import (
     CsvItemExporter,
     JsonItemExporter,
@@ -19,36 +20,6 @@ from scrapy.extensions.feedexport import BlockingFeedStorage
 from scrapy_resilience.testing import check_exporter, check_storage
 
 ITEMS = [{"n": n, "name": f"ï{n}"} for n in range(5)]
-
-
-class Framed(JsonLinesItemExporter):
-    """Has a head and a foot."""
-
-    def start_exporting(self):
-        """Begin."""
-        self.file.write(b"<<\n")
-
-    def finish_exporting(self):
-        """End."""
-        self.file.write(b">>\n")
-
-
-class Late(CsvItemExporter):
-    """Keeps all rows until the end."""
-
-    def __init__(self, file, **kwargs):
-        super().__init__(file, **kwargs)
-        self.rows = []
-
-    def export_item(self, item):
-        """Keep one."""
-        self.rows.append(item)
-
-    def finish_exporting(self):
-        """Write all."""
-        for row in self.rows:
-            super().export_item(row)
-        super().finish_exporting()
 
 
 @pytest.mark.parametrize(
