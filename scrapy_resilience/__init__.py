@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from scrapy_resilience.addon import ResilienceAddon
-    from scrapy_resilience.checkpoint.items import item_id
     from scrapy_resilience.checkpoint.job import register_state
+    from scrapy_resilience.itemcontext import item_id
     from scrapy_resilience.scheduler import ResilientScheduler
 
 __all__ = ["ResilienceAddon", "ResilientScheduler", "item_id", "register_state"]
@@ -21,7 +21,7 @@ __version__ = "0.1.0"
 _WHERE = {
     "ResilienceAddon": "addon",
     "ResilientScheduler": "scheduler",
-    "item_id": "checkpoint.items",
+    "item_id": "itemcontext",
     "register_state": "checkpoint.job",
 }
 

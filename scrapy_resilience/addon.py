@@ -12,7 +12,8 @@ from scrapy.extensions.spiderstate import SpiderState
 from scrapy.utils.misc import load_object
 
 from scrapy_resilience._log import get_logger
-from scrapy_resilience._scrapy import fail_quietly, owns_job, running_command
+from scrapy_resilience._scrapy.command import owns_job, running_command
+from scrapy_resilience._scrapy.refusals import fail_quietly
 from scrapy_resilience.checkpoint.job import expand_jobdir
 from scrapy_resilience.concurrentitems import lower_concurrent_items
 from scrapy_resilience.downloadermiddlewares.barrier import BarrierMiddleware

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from scrapy.utils.misc import load_object
 
-from scrapy_resilience._scrapy import fail_quietly
+from scrapy_resilience._scrapy.refusals import fail_quietly
 from scrapy_resilience.exceptions import ConfigurationError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from scrapy.settings import SETTINGS_PRIORITIES, default_settings
 
 from scrapy_resilience._log import get_logger
-from scrapy_resilience._scrapy import watch_pipelines
+from scrapy_resilience._scrapy.hooks import hooks_of
 from scrapy_resilience.names import STAT_CONCURRENT_ITEMS
 
 if TYPE_CHECKING:
@@ -49,16 +49,17 @@ class ConcurrentItems:
         settings = crawler.settings
         if settings.getpriority("CONCURRENT_ITEMS") == SETTINGS_PRIORITIES["addon"]:
             self._stats.set_value(STAT_CONCURRENT_ITEMS, settings.getint("CONCURRENT_ITEMS"))
-            self._unwatch = watch_pipelines(crawler.engine, self._item_left)
+            self._hooks = hooks_of(crawler.engine)
+            self._hooks.item_left = self._item_left
 
     def _item_left(self, waited: bool) -> None:  # noqa: FBT001 - a callback
         self._waited = self._waited + 1 if waited else 0
         self._seen += 1
         if self._waited < _IN_A_ROW:
             if self._seen >= _ENOUGH:
-                self._unwatch()
+                self._hooks.item_left = None
             return
-        self._unwatch()
+        self._hooks.item_left = None
         number = default_settings.CONCURRENT_ITEMS
         self._crawler.engine.scraper.concurrent_items = number
         self._stats.set_value(STAT_CONCURRENT_ITEMS, number)

@@ -12,24 +12,15 @@ from weakref import WeakSet
 
 from scrapy import Request, Spider, signals
 from scrapy.core.scheduler import BaseScheduler
-from scrapy.exceptions import CloseSpider, DownloadCancelledError
+from scrapy.exceptions import CloseSpider
 from scrapy.utils.defer import deferred_from_coro
 
 from scrapy_resilience import _clock, names
 from scrapy_resilience._log import get_logger
-from scrapy_resilience._scrapy import (
-    Refusing,
-    check_engine,
-    exit_with_failure,
-    fail_quietly,
-    leave_unopened,
-    under_way,
-    wake,
-    watch_refusals,
-    watch_replacements,
-    wrap_scraper,
-    wrap_work,
-)
+from scrapy_resilience._scrapy.command import exit_with_failure
+from scrapy_resilience._scrapy.engine import leave_unopened, under_way, wake
+from scrapy_resilience._scrapy.hooks import hooks_of
+from scrapy_resilience._scrapy.refusals import Refusing, fail_quietly
 from scrapy_resilience.checkpoint.commit import TROUBLES, Committer
 from scrapy_resilience.checkpoint.items import OutputTracker, forget_source
 from scrapy_resilience.checkpoint.job import is_skipped, job_of
@@ -51,6 +42,7 @@ from scrapy_resilience.frontier.outputs import Producer, StartOutputs
 from scrapy_resilience.frontier.store import Changes, MemoryStore, Row
 from scrapy_resilience.gates.gatekeeper import Gatekeeper, gatekeeper_of
 from scrapy_resilience.gates.holding import Alarm, Holding
+from scrapy_resilience.itemcontext import follow_items
 from scrapy_resilience.requests import (
     WrongMeta,
     forget_failures,
@@ -120,7 +112,6 @@ class ResilientScheduler(Refusing, BaseScheduler):
         self._told = False
         self._wrong_meta = WrongMeta()
         self._issued: WeakSet[Request] = WeakSet()
-        self._arrived: Request | None = None
         self._replacement: tuple[Request, Request] | None = None
         self.starts: Starts | None = None
         """With a job."""
@@ -136,7 +127,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
         engine = self.crawler.engine
         if is_skipped(self.crawler):
             leave_unopened(engine, names.REASON_SKIPPED)
-        check_engine(engine)
+        self._hooks = hooks_of(engine)
         job = self.job
         values = job.values if job else ValueCodec(allow_pickle=False)
         store = job.store if job else MemoryStore()
@@ -167,20 +158,11 @@ class ResilientScheduler(Refusing, BaseScheduler):
                 self.crawler, self.frontier, self._gates, durable=job is not None
             )
         self._max_changes = job.config.checkpoint_max_changes if job else sys.maxsize
-        cancellations = self.outputs.cancellations
-        wrap_work(
-            engine,
-            partial(cancellations.within, error=DownloadCancelledError),
-            cancellations.within,
-        )
-        wrap_scraper(engine, self.outputs.outputs, self.outputs.item)
-        watch_replacements(engine, self._replacing)
+        self._hooks.tracker = self.outputs
+        self._hooks.replacing = self._replacing
+        self._hooks.refused = partial(self._inc, names.STAT_REQUESTS_REFUSED)
+        follow_items(self.crawler)
         ConcurrentItems(self.crawler)
-        watch_refusals(
-            engine,
-            lambda request: self._arrived is request,
-            partial(self._inc, names.STAT_REQUESTS_REFUSED),
-        )
         if job is not None:
             imported = take_over(job.stock, self.frontier, spider, values) if job.stock else []
             rerun = job.config.rerun_start
@@ -290,7 +272,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
         return len(self.frontier) > 0
 
     def enqueue_request(self, request: Request) -> bool:
-        self._arrived = request
+        self._hooks.arriving.discard(request)
         replaced = self._replaced_by(request)
         try:
             return self._enqueue(request, replaced)

@@ -3,84 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scrapy import signals
 from twisted.python.failure import Failure
 
 from scrapy_resilience._log import get_logger
-from scrapy_resilience.checkpoint.cancellation import Cancellations
-from scrapy_resilience.exceptions import WorkCancelledError
+from scrapy_resilience._scrapy.canceller import as_error
 from scrapy_resilience.frontier.outputs import Producer
 from scrapy_resilience.frontier.store import Row
+from scrapy_resilience.itemcontext import ItemContext, current
 from scrapy_resilience.names import STAT_SUPPRESSED_ITEMS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from scrapy import Request
     from scrapy.crawler import Crawler
 
     from scrapy_resilience.frontier.ledger import Ledger
 
-__all__ = [
-    "OutputTracker",
-    "as_item",
-    "forget_source",
-    "item_failed",
-    "item_id",
-    "item_refused",
-    "item_written",
-    "when_written",
-]
+__all__ = ["OutputTracker", "forget_source"]
 
 logger = get_logger(__name__)
 
-_Ends = tuple[Callable[[], None], Callable[[], None]]
 _NO_ROW = Row(0, 0, 0, b"")
-
-
-class _Item:
-    """An item on its way through the pipelines."""
-
-    __slots__ = ("_mark", "_source", "_waiting")
-
-    def __init__(self, source: Callable[[], str], mark: Callable[[], None]) -> None:
-        self._source = source
-        self._mark: Callable[[], None] | None = mark
-        self._waiting: list[_Ends] = []
-
-    def ident(self) -> str:
-        return self._source()
-
-    def written(self) -> None:
-        """Called when a feed has the item, and when its pipelines are through: once counts."""
-        mark, self._mark = self._mark, None
-        if mark is not None:
-            mark()
-        waiting, self._waiting = self._waiting, []
-        for written, _ in waiting:
-            written()
-
-    def failed(self) -> None:
-        """Called when a pipeline has raised: the item is not written."""
-        self._mark = None
-        self.refused()
-
-    def refused(self) -> None:
-        """Called when no sink will have the item, whether it comes again or not."""
-        waiting, self._waiting = self._waiting, []
-        for _, refused in waiting:
-            refused()
-
-    def tell(self, ends: _Ends) -> None:
-        self._waiting.append(ends)
-
-
-_item: ContextVar[_Item | None] = ContextVar("scrapy_resilience_item", default=None)
 
 
 class _Source(NamedTuple):
@@ -99,71 +48,6 @@ def forget_source() -> None:
     _source.set(None)
 
 
-def item_id() -> str | None:
-    """The id of the item that is being processed; None outside of its pipelines.
-
-    Call it in an item pipeline or an ``item_scraped`` handler. The id is made of the
-    request's fingerprint and the item's place among the request's items, and is the same
-    when the request runs again after a crash: a key for a database row or a message. An
-    item of ``start()`` is known by its content.
-    """
-    current = _item.get()
-    return None if current is None else current.ident()
-
-
-class _Named(NamedTuple):
-    """An item of a test."""
-
-    name: str
-
-    def ident(self) -> str:
-        return self.name
-
-
-@contextmanager
-def as_item(ident: str) -> Iterator[None]:
-    """Let :func:`item_id` give *ident*, in the pipeline of a test."""
-    token = _item.set(cast("_Item", _Named(ident)))
-    try:
-        yield
-    finally:
-        _item.reset(token)
-
-
-def item_written() -> None:
-    """A sink of ours has taken the current item."""
-    current = _item.get()
-    if current is not None:
-        current.written()
-
-
-def item_failed() -> None:
-    """A pipeline has raised, and a second run of the request is to bring the item again."""
-    current = _item.get()
-    if current is not None:
-        current.failed()
-
-
-def item_refused() -> None:
-    """A pipeline has dropped the current item, or has raised."""
-    current = _item.get()
-    if current is not None:
-        current.refused()
-
-
-def when_written(written: Callable[[], None], refused: Callable[[], None]) -> None:
-    """Have one of the two called, once, when the current item is written or will not be.
-
-    What *written* does is in the same commit as the item. Where nobody follows the item, it is
-    called at once.
-    """
-    current = _item.get()
-    if current is None:
-        written()
-    else:
-        current.tell((written, refused))
-
-
 class OutputTracker:
     """Sits around the output of each request and around the pipelines of each item."""
 
@@ -172,7 +56,6 @@ class OutputTracker:
     ) -> None:
         self._crawler = crawler
         self._ledger = ledger
-        self.cancellations = Cancellations(lambda: ledger.frozen)
         self._note_start = note_start
         self._start_items: dict[int, list[int]] = {}
 
@@ -195,19 +78,14 @@ class OutputTracker:
         """``start()`` has put out *item*: the engine processes it next."""
         self._start_items.setdefault(id(item), []).append(key)
 
-    async def outputs(
-        self,
-        handle: Callable[[Any, Request, Any], Awaitable[None]],
-        result: Iterable[Any] | AsyncIterator[Any],
-        request: Request,
-        response: Any,
-    ) -> None:
-        """Handle what a callback or errback has put out."""
+    @contextmanager
+    def producing(self, request: Request) -> Iterator[None]:
+        """While what the callback or errback of *request* puts out is handled."""
         known = self._ledger.under_way.get(request)
         producer = known or Producer("", _NO_ROW)
         token = _source.set(_Source(self, request, producer))
         try:
-            await handle(self.cancellations.outputs(result), request, response)
+            yield
         finally:
             _source.reset(token)
             if known is None:
@@ -216,23 +94,21 @@ class OutputTracker:
     async def item(
         self, process: Callable[..., Awaitable[None]], item: Any, response: Any
     ) -> None:
-        current = self._identify(item, response)
-        if current is None:
+        """Give *item* to the pipelines, but for one that an earlier run has written."""
+        context = current()
+        if not self._identify(context, item, response):
             self._crawler.stats.inc_value(STAT_SUPPRESSED_ITEMS)
             return
-        token = _item.set(current)
         try:
             await process(item, response=response)
-            current.written()
-        except asyncio.CancelledError as cancelled:
-            await self._failed(self.cancellations.instead(cancelled), item, response)
-        finally:
-            _item.reset(token)
+            context.written()
+        except asyncio.CancelledError:
+            if self._ledger.frozen:
+                raise
+            await self._failed(as_error(), item, response)
 
-    async def _failed(self, error: BaseException, item: Any, response: Any) -> None:
+    async def _failed(self, error: Exception, item: Any, response: Any) -> None:
         """What Scrapy does about an exception of a pipeline."""
-        if not isinstance(error, WorkCancelledError):
-            raise error
         logger.error("An item was cancelled in its pipelines: %s", item)
         await self._crawler.signals.send_catch_log_async(
             signals.item_error,
@@ -242,26 +118,27 @@ class OutputTracker:
             failure=Failure(error),  # type: ignore[no-untyped-call]
         )
 
-    def _identify(self, item: Any, response: Any) -> _Item | None:
-        """None for an item that an earlier run has written."""
+    def _identify(self, context: ItemContext, item: Any, response: Any) -> bool:
+        """False for an item that an earlier run has written."""
         source = _source.get()
         if response is None or source is None or source.tracker is not self:
-            return self._identify_start(item)
+            self._identify_start(context, item)
+            return True
         _, request, producer = source
         ordinal, written = producer.next_item()
-        if written:
-            return None
         fingerprint = self._crawler.request_fingerprinter.fingerprint
-        return _Item(
+        context.follow(
             lambda: f"{fingerprint(request).hex()}:{ordinal}",
             lambda: producer.item_written(ordinal),
         )
+        return not written
 
-    def _identify_start(self, item: Any) -> _Item:
+    def _identify_start(self, context: ItemContext, item: Any) -> None:
         keys = self._start_items.get(id(item))
         if not keys:  # an extension put it in
-            return _Item(lambda: f"extra:{id(item):x}", lambda: None)
+            context.follow(lambda: f"extra:{id(item):x}")
+            return
         key = keys.pop()
         if not keys:
             del self._start_items[id(item)]
-        return _Item(lambda: f"start:{key & (2**64 - 1):016x}", lambda: self._note_start(key))
+        context.follow(lambda: f"start:{key & (2**64 - 1):016x}", lambda: self._note_start(key))

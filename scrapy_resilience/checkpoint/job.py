@@ -13,7 +13,8 @@ from scrapy.utils.misc import load_object
 
 from scrapy_resilience import _clock
 from scrapy_resilience._log import get_logger
-from scrapy_resilience._scrapy import arguments_of, fail_quietly, owns_job
+from scrapy_resilience._scrapy.command import arguments_of, owns_job
+from scrapy_resilience._scrapy.refusals import fail_quietly
 from scrapy_resilience.checkpoint.barrier import Barrier
 from scrapy_resilience.checkpoint.feeds import FeedRecord, is_intact, records, recover
 from scrapy_resilience.checkpoint.filesystem import warn_if_remote

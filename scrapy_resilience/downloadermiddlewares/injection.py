@@ -10,7 +10,7 @@ from scrapy.responsetypes import responsetypes
 from scrapy.utils.misc import load_object
 
 from scrapy_resilience import _clock, names
-from scrapy_resilience._scrapy import Refusing
+from scrapy_resilience._scrapy.refusals import Refusing
 from scrapy_resilience.core.injection import Rule, rules_from
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.settings import Config

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 from scrapy.http import Response
 
 from scrapy_resilience import _clock, names
-from scrapy_resilience._scrapy import Refusing
+from scrapy_resilience._scrapy.refusals import Refusing
 from scrapy_resilience.core.breaker import Breaker, Outcome
 from scrapy_resilience.core.failures import SUCCESS
 from scrapy_resilience.gates.gatekeeper import gatekeeper_of

@@ -16,7 +16,8 @@ from scrapy.utils.response import response_status_message
 
 from scrapy_resilience import _clock, names
 from scrapy_resilience._log import get_logger
-from scrapy_resilience._scrapy import Refusing, close_spider, is_closing
+from scrapy_resilience._scrapy.engine import close_spider, is_closing
+from scrapy_resilience._scrapy.refusals import Refusing
 from scrapy_resilience.components import refuse_both
 from scrapy_resilience.core.classify import exception_text
 from scrapy_resilience.core.failures import BLOCKED, PERMANENT, THROTTLED

@@ -15,9 +15,9 @@ from scrapy.extensions.spiderstate import SpiderState
 
 from scrapy_resilience import _clock, names
 from scrapy_resilience._log import get_logger
-from scrapy_resilience._scrapy import after_pipelines, is_idle
+from scrapy_resilience._scrapy.engine import is_idle
+from scrapy_resilience._scrapy.hooks import hooks_of
 from scrapy_resilience.checkpoint.commit import TROUBLES
-from scrapy_resilience.checkpoint.items import item_written
 from scrapy_resilience.checkpoint.job import Job, JobComponent
 from scrapy_resilience.checkpoint.quarantine import mark_damaged
 from scrapy_resilience.checkpoint.sinks import Sinks
@@ -26,6 +26,7 @@ from scrapy_resilience.components import uncovered
 from scrapy_resilience.exceptions import CheckpointError, DamagedError, StorageError
 from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
 from scrapy_resilience.extensions.feedslots import warn_of_missing
+from scrapy_resilience.itemcontext import item_written
 from scrapy_resilience.snapshots import verification
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class Checkpoint(JobComponent):
         exporter = self.crawler.get_extension(FeedExporter)
         if isinstance(exporter, ResilientFeedExporter):
             exporter.attach(self.job, committer.write_now, item_written)
-            after_pipelines(self.crawler.engine, exporter.take)
+            hooks_of(self.crawler.engine).take = exporter.take
             committer.contributors.insert(0, exporter.contribute)
             committer.on_written.append(exporter.committed)
         elif exporter is None:  # there is no feed at all

@@ -21,7 +21,9 @@ from scrapy.extensions.feedexport import (
 )
 
 from scrapy_resilience._log import get_logger
-from scrapy_resilience._scrapy import check_feed_exporter, exit_with_failure, fail_quietly
+from scrapy_resilience._scrapy.command import exit_with_failure
+from scrapy_resilience._scrapy.needs import check_feed_exporter
+from scrapy_resilience._scrapy.refusals import fail_quietly
 from scrapy_resilience.checkpoint.batches import note
 from scrapy_resilience.checkpoint.commit import TROUBLES
 from scrapy_resilience.checkpoint.feeds import FeedRecord, lock_feed

@@ -14,17 +14,10 @@ from scrapy.utils.reactor import is_reactor_installed
 
 from scrapy_resilience import names
 from scrapy_resilience._log import get_logger
-from scrapy_resilience._scrapy import (
-    being_scraped,
-    forget_queued,
-    go_on_closing,
-    make_cuttable,
-    on_shutdown,
-    running_command,
-    set_exit_code,
-)
+from scrapy_resilience._scrapy.command import running_command, set_exit_code
+from scrapy_resilience._scrapy.engine import being_scraped, forget_queued, go_on_closing
+from scrapy_resilience._scrapy.hooks import hooks_of
 from scrapy_resilience.checkpoint.commit import TROUBLES
-from scrapy_resilience.checkpoint.cutter import Cutter
 from scrapy_resilience.checkpoint.ending import ending
 from scrapy_resilience.checkpoint.job import Job, JobComponent
 from scrapy_resilience.core.shutdown import Deadlines
@@ -68,7 +61,6 @@ class Shutdown(JobComponent):
     def __init__(self, crawler: Crawler, job: Job) -> None:
         super().__init__(crawler, job)
         self.deadlines = Deadlines.of(job.config.shutdown_timeout)
-        self._cutter = Cutter()
         self._task: asyncio.Task[None] | None = None
         self._trigger: Any = None
         self._reason = ""
@@ -85,8 +77,9 @@ class Shutdown(JobComponent):
         self._begun = True
         self._scheduler = scheduler
         self._keeper = gatekeeper_of(self.crawler)
-        make_cuttable(self.crawler.engine, self._cutter, self._instead)
-        on_shutdown(self.crawler.engine, self._stopping)
+        self._hooks = hooks_of(self.crawler.engine)
+        self._hooks.instead = self._instead
+        self._hooks.shutting_down = self._stopping
 
     def _engine_started(self) -> None:
         set_exit_code(self.crawler, names.EXIT_RESUMABLE if running_command() else 0)
@@ -153,7 +146,7 @@ class Shutdown(JobComponent):
                     logger.exception("The commit of a stop failed: the one before it counts")
             self._scheduler.ledger.freeze()  # in one step with what was sealed
             forget_queued(engine)
-            self._cutter.cut()
+            self._hooks.canceller.cut()
             if written is not None:
                 with contextlib.suppress(StorageError):  # the last commit says it
                     await written

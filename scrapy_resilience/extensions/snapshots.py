@@ -16,7 +16,8 @@ from scrapy.exceptions import NotConfigured
 
 from scrapy_resilience import _clock, names
 from scrapy_resilience._log import get_logger
-from scrapy_resilience._scrapy import fail_quietly, watch_handlers, watch_scheduler
+from scrapy_resilience._scrapy.refusals import fail_quietly
+from scrapy_resilience._scrapy.watching import watch_handlers, watch_scheduler
 from scrapy_resilience.checkpoint.job import Job, job_of
 from scrapy_resilience.checkpoint.progress import RUNNING, about, job_id
 from scrapy_resilience.checkpoint.waits import in_thread, let_go

@@ -19,7 +19,7 @@ from scrapy.exceptions import IgnoreRequest
 
 from scrapy_resilience import _clock, names, signals
 from scrapy_resilience._log import get_logger
-from scrapy_resilience._scrapy import is_closing, take_back, wake
+from scrapy_resilience._scrapy.engine import is_closing, take_back, wake
 from scrapy_resilience.checkpoint.layout import GATES
 from scrapy_resilience.core.breaker import Event, Outcome, State
 from scrapy_resilience.core.gates import GateConfig, Gates

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from scrapy_resilience import _clock, names
 from scrapy_resilience._log import get_logger
-from scrapy_resilience._scrapy import close_spider, is_starting, under_way, wake
+from scrapy_resilience._scrapy.engine import close_spider, is_starting, under_way, wake
 from scrapy_resilience.core.failures import TRANSIENT
 from scrapy_resilience.deadletters import letters_of
 

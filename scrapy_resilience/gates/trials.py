@@ -18,7 +18,7 @@ from scrapy.utils.defer import deferred_from_coro
 
 from scrapy_resilience import _clock, names
 from scrapy_resilience._log import get_logger
-from scrapy_resilience._scrapy import under_way
+from scrapy_resilience._scrapy.engine import under_way
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler

@@ -19,12 +19,12 @@ from scrapy.exceptions import DropItem, NotConfigured
 from scrapy.utils.misc import load_object
 
 from scrapy_resilience._log import get_logger
-from scrapy_resilience._scrapy import fail_quietly
-from scrapy_resilience.checkpoint.items import item_refused, when_written
+from scrapy_resilience._scrapy.refusals import fail_quietly
 from scrapy_resilience.duplicates import Known
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.frontier.codec import UnserializableError, ValueCodec
 from scrapy_resilience.frontier.lanes import Frontier
+from scrapy_resilience.itemcontext import item_refused, when_written
 from scrapy_resilience.settings import PREFIX, Config
 
 if TYPE_CHECKING:

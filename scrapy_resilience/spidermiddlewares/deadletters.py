@@ -13,12 +13,13 @@ from scrapy.http import Response
 from scrapy.spidermiddlewares.httperror import HttpError
 
 from scrapy_resilience._log import get_logger
-from scrapy_resilience._scrapy import watch_bypassing, watch_failures, watch_media
-from scrapy_resilience.checkpoint.items import item_failed, item_refused, item_written
+from scrapy_resilience._scrapy.hooks import hooks_of
+from scrapy_resilience._scrapy.watching import watch_media
 from scrapy_resilience.checkpoint.job import job_of
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.exceptions import ItemRefusedError
 from scrapy_resilience.gates.gatekeeper import gatekeeper_of
+from scrapy_resilience.itemcontext import item_failed, item_refused, item_written
 from scrapy_resilience.names import SCRAPY_RETRY_TIMES
 from scrapy_resilience.settings import Config
 
@@ -64,9 +65,10 @@ class DeadLettersMiddleware:
 
     def _opened(self) -> None:
         engine: Any = self._crawler.engine
-        watch_failures(engine, self._failed)
-        if (issued := getattr(engine.scheduler, "issued", None)) is not None:
-            watch_bypassing(engine, issued, self._bypassing_failed)
+        hooks = hooks_of(engine)
+        hooks.download_failed = self._failed
+        hooks.bypassing_failed = self._bypassing_failed
+        hooks.is_scheduled = getattr(engine.scheduler, "issued", None)
         watch_media(engine, self._no_file)
 
     def _reached(self, request: Request) -> None:

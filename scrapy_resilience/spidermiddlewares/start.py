@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from scrapy_resilience.checkpoint.cancellation import Cancellations
+from scrapy_resilience._scrapy.canceller import as_error
 from scrapy_resilience.checkpoint.job import JobComponent
 
 if TYPE_CHECKING:
@@ -29,14 +29,23 @@ class StartMiddleware(JobComponent):
     def __init__(self, crawler: Crawler, job: Job) -> None:
         super().__init__(crawler, job)
         self._barrier = job.barrier
-        self._cancellations = Cancellations(lambda: not crawler.engine.running)
 
     async def process_start(self, start: AsyncIterator[Any]) -> AsyncIterator[Any]:
         if self.job.skips_start:
             return
+        try:
+            async for output in self._unclaimed(start):
+                yield output
+        except asyncio.CancelledError as cancelled:
+            if not self.crawler.engine.running:
+                raise
+            raise as_error() from cancelled
+
+    async def _unclaimed(self, start: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        """What no earlier run has done."""
         count = 0
         starts: Starts | None = None
-        async for output in self._cancellations.outputs(start):
+        async for output in start:
             count += 1
             if count % _BREATH == 0:
                 await asyncio.sleep(0)

@@ -16,7 +16,7 @@ from scrapy import Spider
 from scrapy.crawler import Crawler
 from scrapy.extensions.feedexport import FeedExporter
 
-from scrapy_resilience._scrapy import apply_settings
+from scrapy_resilience._scrapy.command import apply_settings
 from scrapy_resilience.checkpoint.feeds import recover
 from scrapy_resilience.checkpoint.state import StateRegistry
 from scrapy_resilience.checkpoint.waits import Waits

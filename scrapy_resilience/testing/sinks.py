@@ -12,8 +12,8 @@ from scrapy.utils.misc import build_from_crawler
 from scrapy.utils.python import get_func_args
 from scrapy.utils.test import get_crawler
 
-from scrapy_resilience.checkpoint.items import as_item
 from scrapy_resilience.checkpoint.sinks import Sinks
+from scrapy_resilience.itemcontext import as_item
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sized

@@ -456,7 +456,7 @@ def test_what_comes_back_of_a_domain_that_was_given_up(tmp_path):
 
 TICKETS = """
     import scrapy
-    from scrapy_resilience._scrapy import under_way
+    from scrapy_resilience._scrapy.engine import under_way
     from scrapy_resilience.gates.gatekeeper import gatekeeper_of
     class Shop(scrapy.Spider):
         name = "shop"

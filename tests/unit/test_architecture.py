@@ -86,7 +86,7 @@ def test_there_is_something_to_check():
     """The modules were found, where this file expects them."""
     assert "scrapy_resilience.core.totals" in MODULES
     assert "scrapy_resilience.frontier.lanes" in MODULES
-    assert "scrapy_resilience._scrapy" in MODULES
+    assert "scrapy_resilience._scrapy.hooks" in MODULES
 
 
 def _is_pure(module):
@@ -125,7 +125,8 @@ def test_the_errors_import_nothing():
 
 _REAL_TIME = {
     "_clock": "reads it for all others",
-    "_scrapy": "polls what the event loop does",
+    "_scrapy.engine": "polls what the event loop does",
+    "_scrapy.needs": "asks whether there is an event loop",
     "breaker": "for use outside of a crawl: the clock is an argument",
     "checkpoint.ending": "a thread that ends the process in time, whatever hangs",
     "checkpoint.restore": "names a folder, which no other may be called",
@@ -193,6 +194,8 @@ def test_the_frontier_knows_no_framework():
 
 
 _LAYERS = {
+    "_scrapy": {"_log", "_scrapy", "exceptions", "names"},
+    "itemcontext": {"_scrapy"},
     "core": {"core", "exceptions"},
     "normalize": {"exceptions", "normalize"},
     "frontier": {"core", "frontier", "exceptions", "names"},
@@ -206,6 +209,7 @@ _LAYERS = {
         "snapshots",
         "checkpoint",
         "exceptions",
+        "itemcontext",
         "names",
         "ownership",
         "settings",
@@ -242,12 +246,12 @@ def test_imports_run_downwards():
 _PRIVATE = {"_slot", "_extensions", "_engine", "_crawl", "_downloader", "_scraper", "nextcall"}
 
 
-def test_scrapys_private_names_are_in_one_module():
-    """engine._slot and the like are touched in _scrapy.py only."""
+def test_scrapys_private_names_are_in_one_package():
+    """engine._slot and the like are touched in _scrapy/ only."""
     report(
         f"{name}:{node.lineno}: {ast.unparse(node)}"
         for name in GLUE
-        if not name.endswith("._scrapy")
+        if "._scrapy." not in name
         for node in ast.walk(tree(MODULES[name]))
         if isinstance(node, ast.Attribute)
         and node.attr in _PRIVATE

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import pytest_twisted
+from engines import engine_of
 from scrapy.settings import Settings
 from scrapy.statscollectors import MemoryStatsCollector
 from scrapy.utils.defer import deferred_from_coro
@@ -46,10 +47,11 @@ async def number_after(*items, priority="addon"):
     """CONCURRENT_ITEMS after such items, and what the stats say."""
     settings = Settings()
     settings.set("CONCURRENT_ITEMS", 8, priority=priority)
-    scraper = SimpleNamespace(itemproc=Itemproc(), concurrent_items=8)
+    engine = engine_of(itemproc=Itemproc())
+    engine.scraper.concurrent_items = 8
     crawler = SimpleNamespace(
         settings=settings,
-        engine=SimpleNamespace(scraper=scraper),
+        engine=engine,
         stats=MemoryStatsCollector(get_crawler()),
     )
 
@@ -57,10 +59,10 @@ async def number_after(*items, priority="addon"):
         ConcurrentItems(crawler)
         for item in items:
             with suppress(ValueError):
-                await scraper.itemproc.process_item_async(item)
+                await engine.scraper.itemproc.process_item_async(item)
 
     await deferred_from_coro(crawl())
-    return scraper.concurrent_items, crawler.stats.get_value(LATER)
+    return engine.scraper.concurrent_items, crawler.stats.get_value(LATER)
 
 
 @pytest.mark.parametrize("items", [["waits"] * 3, ["fails", *["waits and fails"] * 3]])

@@ -17,6 +17,7 @@ from scrapy.utils.test import get_crawler
 from twisted.python.failure import Failure
 
 from scrapy_resilience.exceptions import ConfigurationError
+from scrapy_resilience.itemcontext import ItemContext, current
 from scrapy_resilience.pipelines.confidence import (
     ConfidencePipeline,
     DoubtfulItems,
@@ -24,7 +25,6 @@ from scrapy_resilience.pipelines.confidence import (
 )
 from scrapy_resilience.pipelines.evidence import evidence_of, said_by
 from scrapy_resilience.pipelines.normalize import NormalizePipeline
-from scrapy_resilience.pipelines.passage import current, passing
 from scrapy_resilience.selectors import Registry
 
 FILLER = "<p>Made by hand in a small workshop.</p>" * 300
@@ -63,7 +63,7 @@ def pipeline(**settings):
 
 def weighed(item, response=None, made=None):
     """Return what the pipeline writes."""
-    with passing(page() if response is None else response):
+    with ItemContext(page() if response is None else response):
         return (made or pipeline()).process_item(dict(item))["confidence"]
 
 
@@ -219,7 +219,7 @@ def test_fields_that_could_not_be_read():
     """What NormalizePipeline could not read is raw text, and the item says which field."""
     rules = {"RESILIENCE_NORMALIZE": {"price": "price"}}
     normalize = NormalizePipeline.from_crawler(get_crawler(Spider, rules))
-    with passing(page(FILLER)):
+    with ItemContext(page(FILLER)):
         item = pipeline().process_item(normalize.process_item({"price": "Add to cart"}))
     assert item["confidence"]["factors"]["extraction"] == 0.45
     assert item["confidence"]["warnings"] == ["price is not what it should be"]
@@ -240,7 +240,7 @@ def test_stats():
 def test_stats_only():
     """Without a field the item stays as it is."""
     made = pipeline(RESILIENCE_CONFIDENCE_FIELD=None)
-    with passing(page()):
+    with ItemContext(page()):
         assert made.process_item(dict(GOOD)) == GOOD
     assert stats(made)["high"] == 1
 
@@ -279,7 +279,7 @@ def test_items_without_the_field(caplog):
     """A class that has no such field is named once, and its items are weighed all the same."""
     made = pipeline()
     for _ in range(2):
-        with passing(page()):
+        with ItemContext(page()):
             assert made.process_item(Bare("Oak Chair")) == Bare("Oak Chair")
     assert caplog.messages == [
         "Bare can't take confidence: give it such a field that holds a dict"
@@ -296,7 +296,7 @@ def test_items_that_fail(caplog):
 
     made, item = pipeline(RESILIENCE_CONFIDENCE_ACTION="drop"), Broken(price="49,90 €")
     for _ in range(2):
-        with passing(page()):
+        with ItemContext(page()):
             assert made.process_item(item) is item
     assert caplog.messages == ["Broken is not weighed: it can't be read"]
     assert stats(made) == {}
@@ -306,7 +306,7 @@ def test_items_without_a_response():
     """Items of ``start()`` and what is no item go through: nothing is known of them."""
     made = pipeline(RESILIENCE_CONFIDENCE_ACTION="drop")
     assert made.process_item({"name": "Mug"}) == {"name": "Mug"}
-    with passing(page()):
+    with ItemContext(page()):
         assert made.process_item("text") == "text"
     assert stats(made) == {}
 
@@ -325,9 +325,9 @@ def test_the_response_of_a_failure():
     """An item of an errback belongs to the response that failed."""
     error = ZeroDivisionError()
     error.response = page(status=404)
-    with passing(Failure(error)):
+    with ItemContext(Failure(error)):
         assert current().response.status == 404
-    with passing(Failure(ZeroDivisionError())):
+    with ItemContext(Failure(ZeroDivisionError())):
         assert current().response is None
 
 
@@ -340,7 +340,7 @@ class Described(scrapy.Item):
 )
 def test_filters(doubtful, trusted):
     """Each item is accepted by one of the two filters; ``item_classes`` counts too."""
-    with passing(page()) as passage:
+    with ItemContext(page()) as passage:
         passage.doubtful = doubtful
         assert TrustedItems(None).accepts({}) is trusted
         assert DoubtfulItems({}).accepts({}) is doubtful
@@ -376,7 +376,7 @@ def both_pipelines():
 def test_any_item(item):
     """Whatever an item holds, both pipelines let it through, with a confidence from 0 to 1."""
     normalizing, weighing = both_pipelines()
-    with passing(page()):
+    with ItemContext(page()):
         found = weighing.process_item(normalizing.process_item(dict(item)))["confidence"]
     assert 0 <= found["overall"] <= 1
 
@@ -395,7 +395,7 @@ def judged(count, seed):
     )
     pipelines = [kind.from_crawler(crawler) for kind in (NormalizePipeline, ConfidencePipeline)]
     for item, response, fault in planted(count, seed):
-        with passing(response):
+        with ItemContext(response):
             for each in pipelines:
                 item = each.process_item(item)  # noqa: PLW2901 - as Scrapy does it
         yield fault, item["confidence"]

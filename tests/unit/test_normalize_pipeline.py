@@ -14,9 +14,9 @@ from scrapy.http import HtmlResponse
 from scrapy.utils.test import get_crawler
 
 from scrapy_resilience.exceptions import ConfigurationError
+from scrapy_resilience.itemcontext import ItemContext, current
 from scrapy_resilience.normalize import normalize_date
 from scrapy_resilience.pipelines.normalize import NormalizePipeline
-from scrapy_resilience.pipelines.passage import current, passing
 
 NO_TYPE = (
     "'prize' is not a type of values: use one of price, date, location, company, rating, phone"
@@ -192,7 +192,7 @@ def test_numbers_without_a_text(kind):
 def test_failures():
     """What can't be read stays as it is, is counted, and known to later pipelines."""
     made = pipeline({"price": "price", "was": {"type": "price", "to": "before"}})
-    with passing(page()):
+    with ItemContext(page()):
         item = made.process_item({"price": "Add to cart", "was": "soon"})
         assert current().unread == ("price", "was")
     assert item == {"price": "Add to cart", "was": "soon"}
@@ -262,7 +262,7 @@ def test_no_items(output):
 )
 def test_relative_dates(date, iso):
     """Relative dates count from the Date of the response, so those of a cache are right."""
-    with passing(page(Date=date)):
+    with ItemContext(page(Date=date)):
         item = pipeline({"day": "date"}).process_item({"day": "3 days ago"})
     assert item["day"]["iso"].startswith(iso)
 
@@ -271,7 +271,7 @@ def test_relative_dates(date, iso):
 def test_relative_dates_without_a_date(headers, fake_clock):
     """Without a Date that can be read they count from now."""
     fake_clock.now = 1_705_314_600
-    with passing(page(**headers)):
+    with ItemContext(page(**headers)):
         item = pipeline({"day": "date"}).process_item({"day": "3 days ago"})
     assert item["day"]["iso"].startswith("2024-01-12")
 
@@ -281,7 +281,7 @@ def test_the_minute():
     rule = {"day": "date"}
     texts = []
     for second in ("00", "59"):
-        with passing(page(Date=f"Mon, 15 Jan 2024 10:30:{second} GMT")):
+        with ItemContext(page(Date=f"Mon, 15 Jan 2024 10:30:{second} GMT")):
             texts.append(pipeline(rule).process_item({"day": "3 hours ago"})["day"]["iso"])
     assert texts[0] == texts[1]
 
@@ -297,7 +297,7 @@ def test_the_minute():
 )
 def test_regions(url, rule, e164):
     """A national number is read by the country of the page's domain, or of the rule."""
-    with passing(page(url)):
+    with ItemContext(page(url)):
         phone = pipeline({"phone": rule}).process_item({"phone": "030 123456"})["phone"]
     assert (phone["e164"] if isinstance(phone, dict) else None) == e164
 
@@ -306,7 +306,7 @@ def test_regions_of_places():
     """A place of several countries is the one of the page's domain."""
     found = {}
     for domain in ("ca", "co.uk"):
-        with passing(page(f"https://jobs.{domain}/")):
+        with ItemContext(page(f"https://jobs.{domain}/")):
             item = pipeline({"place": "location"}).process_item({"place": "London"})
         found[domain] = item["place"]["country"]
     assert found == {"ca": "CA", "co.uk": "GB"}

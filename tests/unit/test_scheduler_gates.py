@@ -38,11 +38,8 @@ class Downloader:
 @pytest.fixture
 def scheduler(monkeypatch):
     """A scheduler without a job, gates on, in a crawl that has nothing under way."""
-    monkeypatch.setattr(module, "check_engine", lambda _: None)
-    monkeypatch.setattr(module, "wrap_scraper", lambda *_: None)
-    monkeypatch.setattr(module, "wrap_work", lambda *_: None)
-    monkeypatch.setattr(module, "watch_refusals", lambda *_: None)
-    monkeypatch.setattr(module, "watch_replacements", lambda *_: None)
+    monkeypatch.setattr(module, "hooks_of", lambda _: SimpleNamespace(arriving=set()))
+    monkeypatch.setattr(module, "follow_items", lambda _: None)
     closed = []
     monkeypatch.setattr(holding, "close_spider", lambda _, reason: closed.append(reason))
     crawler = get_crawler(Spider, {"CONCURRENT_REQUESTS": 4})

@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scrapy.crawler import CrawlerProcessBase
 
+from scrapy_resilience._scrapy.canceller import Canceller
 from scrapy_resilience.checkpoint import ending as module
-from scrapy_resilience.checkpoint.cutter import Cutter
 from scrapy_resilience.checkpoint.ending import Ending
 from scrapy_resilience.core.shutdown import Deadlines
+from scrapy_resilience.exceptions import WorkCancelledError
 from scrapy_resilience.extensions import shutdown
 from scrapy_resilience.extensions.shutdown import exit_code
 from scrapy_resilience.names import FAILURES
@@ -78,15 +79,15 @@ async def hang():
 
 
 def test_what_ends_by_itself():
-    """Without a cut a coroutine's outcome is its own, an error and a cancellation too."""
+    """Without a cut a coroutine's outcome is its own, and a cancellation is an error."""
 
     async def main():
-        cutter = Cutter()
-        assert await cutter.run(asyncio.sleep(0, "own"), lambda: "cut") == "own"
-        task = asyncio.ensure_future(cutter.run(hang(), lambda: "cut"))
+        canceller = Canceller()
+        assert await canceller.run(asyncio.sleep(0, "own"), lambda: "cut") == "own"
+        task = asyncio.ensure_future(canceller.run(hang(), lambda: "cut"))
         await asyncio.sleep(0)
         task.cancel()
-        with pytest.raises(asyncio.CancelledError):
+        with pytest.raises(WorkCancelledError):
             await task
 
     run(main())
@@ -96,19 +97,19 @@ def test_a_cut():
     """A cut gives what was asked for instead, inside and outside, and lets nothing begin."""
 
     async def main():
-        cutter, seen = Cutter(), []
+        canceller, seen = Canceller(), []
 
         async def outer():
-            seen.append(await cutter.run(hang(), lambda: "inner"))
+            seen.append(await canceller.run(hang(), lambda: "inner"))
             return "outer"
 
-        task = asyncio.ensure_future(cutter.run(outer(), lambda: "cut"))
+        task = asyncio.ensure_future(canceller.run(outer(), lambda: "cut"))
         await asyncio.sleep(0)
-        cutter.cut()
+        canceller.cut()
 
         assert await task == "outer"
         assert seen == ["inner"]
-        assert await cutter.run(hang(), lambda: "late") == "late"
+        assert await canceller.run(hang(), lambda: "late") == "late"
 
     run(main())
 
@@ -117,7 +118,7 @@ def test_outputs():
     """Outputs end at the cut: a list's, and a generator's that waits or does not."""
 
     async def main():
-        cutter, closed = Cutter(), []
+        canceller, closed = Canceller(), []
 
         async def waits():
             yield 1
@@ -131,14 +132,14 @@ def test_outputs():
                 closed.append(True)
 
         async def collect(result):
-            return [output async for output in cutter.outputs(result)]
+            return [output async for output in canceller.outputs(result)]
 
-        listed = iter(cutter.outputs([1, 2, 3]))
-        steady = cutter.outputs(closes())
+        listed = iter(canceller.outputs([1, 2, 3]))
+        steady = canceller.outputs(closes())
         assert (next(listed), await steady.__anext__()) == (1, 1)
         task = asyncio.ensure_future(collect(waits()))
         await asyncio.sleep(0)
-        cutter.cut()
+        canceller.cut()
 
         assert await task == [1]
         assert list(listed) == []
@@ -282,7 +283,7 @@ def test_a_stop_with_a_broken_checkpoint(monkeypatch, broken):
     ledger = SimpleNamespace(freeze=lambda: None, under_way={})
     stop.crawler = SimpleNamespace(engine=None)
     stop._scheduler = SimpleNamespace(committer=committer, ledger=ledger)
-    stop._cutter = Cutter()
+    stop._hooks = SimpleNamespace(canceller=Canceller())
 
     run(stop._cut())
 

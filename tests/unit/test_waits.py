@@ -349,14 +349,21 @@ BOUNDED = "the seconds that it is given; told after ten"
 DOWNLOAD = "DOWNLOAD_TIMEOUT"
 
 WAITS = {
-    "_scrapy.py": {
+    "_scrapy/canceller.py": {USERS: "elements.__anext__, elements.aclose, self.run, work"},
+    "_scrapy/engine.py": {TURN: "asyncio.sleep"},
+    "_scrapy/hooks.py": {
         USERS: (
-            "async for outputs, cutter.quietly, cutter.run, ensure_awaitable, handle, item, "
-            "maybe_deferred_to_future, outputs, process, process_output, scrape"
+            "async for outputs, handle, maybe_deferred_to_future, process, "
+            "scraper._process_spidermw_output_async, self.canceller.quietly, "
+            "self.canceller.run, self.canceller.within"
         ),
-        OURS: "close, _let_start_go_first",
+        OURS: (
+            "close, self._handle_in_turn, self._let_start_go_first, self._process_item, "
+            "self._watch_item"
+        ),
         TURN: "asyncio.sleep",
     },
+    "_scrapy/watching.py": {USERS: "ensure_awaitable"},
     "breaker.py": {"outside of a crawl: what it guards": "function, found, result"},
     "checkpoint/barrier.py": {BARRIER: "asyncio.shield"},
     "checkpoint/commit.py": {
@@ -365,10 +372,8 @@ WAITS = {
         OURS: "waiting",
         TURN: "_clock.sleep",
     },
-    "checkpoint/cancellation.py": {USERS: "async for result, method"},
-    "checkpoint/cutter.py": {USERS: "elements.__anext__, elements.aclose, self.run, work"},
     "checkpoint/items.py": {
-        USERS: "handle, process, self._crawler.signals.send_catch_log_async",
+        USERS: "process, self._crawler.signals.send_catch_log_async",
         OURS: "self._failed",
     },
     "checkpoint/sinks.py": {BOUNDED: "self._waits.bounded", OURS: "asyncio.gather"},
@@ -432,7 +437,7 @@ WAITS = {
         OURS: "ended, ending",
     },
     "spidermiddlewares/start.py": {
-        USERS: "async for self._cancellations.outputs(start)",
+        USERS: "async for self._unclaimed(start), async for start",
         TURN: "asyncio.sleep",
         BARRIER: "self._barrier.wait",
         COMMIT: "scheduler.committer.intake.wait",

@@ -7,7 +7,7 @@ from scrapy import Spider, signals
 from scrapy.crawler import Crawler
 from scrapy.settings import Settings
 
-from scrapy_resilience._scrapy import watch_handlers, watch_scheduler
+from scrapy_resilience._scrapy.watching import watch_handlers, watch_scheduler
 
 
 class Broken:

@@ -1,0 +1,275 @@
+"""The methods of Scrapy's engine and scraper that are replaced: each once, for all who ask.
+
+Scrapy has no signal or middleware for what these see: the output of errbacks, the items of
+``start()``, what a middleware puts in the place of a request, a download that no scheduler
+handed out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import nullcontext
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+
+from pydispatch import dispatcher
+from scrapy import Request, signals
+from scrapy.exceptions import DownloadCancelledError
+from scrapy.utils.asyncgen import as_async_generator
+from scrapy.utils.defer import aiter_errback, iter_errback, maybe_deferred_to_future
+from twisted.python.failure import Failure
+
+from scrapy_resilience._scrapy.canceller import Canceller
+from scrapy_resilience._scrapy.engine import is_starting
+from scrapy_resilience._scrapy.needs import REPLACED, check_engine, find
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractContextManager
+
+    from scrapy.core.engine import ExecutionEngine
+
+__all__ = ["Hooks", "hooks_of"]
+
+Method: TypeAlias = "Callable[..., Any]"
+
+_ATTRIBUTE: Final = "_scrapy_resilience_hooks"
+_BREATH: Final = 100
+"""Outputs of one callback between two turns of the loop."""
+_TURNS: Final = 3
+"""Turns of the loop in which the engine, told that a download has ended, asks for more."""
+
+
+class Tracker(Protocol):
+    """Knows whose output is whose."""
+
+    def producing(self, request: Request) -> AbstractContextManager[None]:
+        """While the outputs of *request* are handled."""
+
+    async def item(self, process: Method, item: Any, response: Any) -> None:
+        """Give *item* to the pipelines: ``process(item, response=response)``."""
+
+
+def hooks_of(engine: ExecutionEngine) -> Hooks:
+    """The hooks of *engine*. Raises :exc:`ConfigurationError` where it is not as we expect."""
+    found: Hooks | None = vars(engine).get(_ATTRIBUTE)
+    if found is None:
+        check_engine(engine)
+        found = vars(engine)[_ATTRIBUTE] = Hooks(engine)
+    return found
+
+
+class Hooks:
+    """What the parts of the add-on do around the work of an engine.
+
+    They fill in the attributes; where one is empty, Scrapy's own method runs. A method here
+    that has the name of one of Scrapy's stands in its place, and is given it first.
+    """
+
+    def __init__(self, engine: ExecutionEngine) -> None:
+        self._engine = engine
+        self._scraper: Any = engine.scraper
+        self.canceller = Canceller()
+        """Runs downloads, callbacks, errbacks and pipelines."""
+        self.instead: Callable[[Request], Request] | None = None
+        """Gives or raises what a download comes to that is cut off. No errback sees a request
+        that goes back to the engine: it is scheduled again."""
+        self.arriving: set[Request] = set()
+        """Requests on their way to the scheduler, which takes them out."""
+        self.refused: Callable[[], None] | None = None
+        """Called when a handler of ``request_scheduled`` keeps a request from arriving."""
+        self.replacing: Callable[[Request, Request], AbstractContextManager[None]] | None = None
+        """``replacing(new, old)`` while *new* is scheduled, which a middleware has returned
+        for *old*: a redirect, a retry, what ``process_request`` puts in its place."""
+        self.is_scheduled: Callable[[Request], bool] | None = None
+        self.bypassing_failed: Callable[[Request, BaseException], None] | None = None
+        """Called with a request that failed and of which ``is_scheduled`` is false."""
+        self.download_failed: Callable[[Request, BaseException], None] | None = None
+        """Called with a request whose download failed and that has no errback."""
+        self.shutting_down: Callable[[], None] | None = None
+        """Called when the crawl is told to stop, by a signal or ``stop_async()``: Scrapy sends
+        no signal of its own then, and another close may be under way already."""
+        self.tracker: Tracker | None = None
+        self.item_context: Callable[[Any], AbstractContextManager[Any]] = nullcontext
+        """``item_context(response)`` while an item is in its pipelines."""
+        self.item_left: Callable[[bool], None] | None = None
+        """Called with whether the event loop turned while an item was in its pipelines."""
+        self.take: Callable[[Any], None] | None = None
+        """Called with an item that is through all pipelines, before it counts as scraped. What
+        it raises is what a last pipeline would have raised."""
+        self._replace()
+
+    def _replace(self) -> None:
+        for path, names in REPLACED.items():
+            owner = find(self._engine, path)
+            for name in names:
+                method = getattr(owner, name, None)
+                vars(owner)[name] = partial(getattr(self, name), method)
+        self._has_async = self._scraper._itemproc_has_async["process_item"]
+        self._scraper._itemproc_has_async["process_item"] = True
+
+    # --- engine ---
+
+    def _schedule_request(self, schedule: Method, request: Request) -> None:
+        if self.refused is None:
+            schedule(request)
+            return
+        self.arriving.add(request)
+        schedule(request)
+        if request in self.arriving:
+            self.arriving.discard(request)
+            self.refused()
+
+    def _handle_downloader_output(self, handle: Method, result: Any, request: Request) -> Any:
+        if self.replacing is None or not isinstance(result, Request):
+            return handle(result, request)
+        with self.replacing(result, request):  # it is scheduled in this very step
+            return handle(result, request)
+
+    def _download(self, download: Method, request: Request) -> Any:
+        bypasses = self.is_scheduled is not None and not self.is_scheduled(request)
+        answer = download(request)
+        return answer.addErrback(self._bypassing_failed, request) if bypasses else answer
+
+    def _bypassing_failed(self, failure: Failure, request: Request) -> Failure:
+        if self.bypassing_failed is not None and failure.value is not None:
+            self.bypassing_failed(request, failure.value)
+        return failure
+
+    async def close_spider_async(self, close: Method, *, reason: str = "cancelled") -> None:
+        if reason == "shutdown" and self.shutting_down is not None:
+            self.shutting_down()
+        await close(reason=reason)
+
+    # --- downloads ---
+
+    async def download_async(
+        self, download: Method, download_func: Any, request: Request
+    ) -> Any:
+        work = download(download_func, request)
+        if self.instead is None:
+            return await self.canceller.within(work, DownloadCancelledError)
+        instead = partial(self.instead, request)
+        return await self.canceller.run(work, instead, DownloadCancelledError)
+
+    async def download_request_async(self, download: Method, request: Request) -> Any:
+        return await self.canceller.within(download(request), DownloadCancelledError)
+
+    # --- callbacks and errbacks ---
+
+    async def _scrape(self, scrape: Method, result: Any, request: Request) -> None:
+        failed = isinstance(result, Failure) and result.value and not request.errback
+        if failed and self.download_failed is not None:
+            self.download_failed(request, result.value)
+        await self.canceller.quietly(scrape(result, request))
+
+    async def scrape_response_async(self, scrape: Method, *args: Any) -> Any:
+        return await self.canceller.within(scrape(*args))
+
+    async def call_spider_async(self, call: Method, *args: Any) -> Any:
+        return await self.canceller.within(call(*args))
+
+    async def handle_spider_output_async(
+        self,
+        handle: Method,
+        result: Any,
+        request: Request,
+        response: Any,
+    ) -> None:
+        outputs = self.canceller.outputs(result)
+        if self.tracker is None:
+            await handle(outputs, request, response)
+            return
+        if is_starting(self._engine):
+            await self._let_start_go_first()
+        with self.tracker.producing(request):
+            if self._scraper.concurrent_items == 1:
+                await self._handle_in_turn(handle, outputs, request, response)
+            else:
+                await handle(outputs, request, response)
+
+    async def _let_start_go_first(self) -> None:
+        """Let the engine find the scheduler empty, as it does in stock, before outputs fill it.
+
+        A ``start()`` that waits for ``scheduler_empty`` puts out its next request then.
+        """
+        if dispatcher.getReceivers(self._engine.crawler, signals.scheduler_empty):
+            for _ in range(_TURNS):
+                await asyncio.sleep(0)
+
+    async def _handle_in_turn(
+        self,
+        handle: Method,
+        result: Any,
+        request: Request,
+        response: Any,
+    ) -> None:
+        """What the scraper does with CONCURRENT_ITEMS=1, without its queue and its two tasks.
+
+        The rest goes to *handle* when the number grows meanwhile.
+        """
+        scraper, count = self._scraper, 0
+        outputs: AsyncIterator[Any]
+        if hasattr(result, "__aiter__"):
+            outputs = aiter_errback(result, scraper.handle_spider_error, request, response)
+        else:
+            found = iter_errback(result, scraper.handle_spider_error, request, response)
+            outputs = as_async_generator(found)
+        async for output in outputs:
+            await scraper._process_spidermw_output_async(output, response)
+            if scraper.concurrent_items != 1:
+                await handle(outputs, request, response)
+                return
+            count += 1
+            if count % _BREATH == 0:  # requests alone would not let the loop turn
+                await asyncio.sleep(0)
+
+    async def _process_spidermw_output_async(
+        self, process: Method, output: Any, response: Any
+    ) -> None:
+        try:
+            await process(output, response)
+        except Exception:  # noqa: BLE001 - Scrapy loses it, and maybe its worker
+            failure = Failure()  # type: ignore[no-untyped-call]
+            self._scraper.handle_spider_error(failure, response.request, response)
+
+    # --- items ---
+
+    async def start_itemproc_async(self, process: Method, item: Any, *, response: Any) -> None:
+        with self.item_context(response):
+            if self.tracker is None:
+                work = process(item, response=response)
+            else:
+                work = self.tracker.item(process, item, response)
+            await self.canceller.quietly(work)
+
+    async def process_item_async(self, process: Method | None, item: Any) -> Any:
+        if self.item_left is None:
+            output = await self._process_item(process, item)
+        else:
+            output = await self._watch_item(self.item_left, process, item)
+        if self.take is not None:
+            self.take(output)
+        return output
+
+    async def _process_item(self, process: Method | None, item: Any) -> Any:
+        if self._has_async and process is not None:
+            return await process(item)
+        scraper = self._scraper
+        return await maybe_deferred_to_future(
+            scraper.itemproc.process_item(item, scraper.crawler.spider)
+        )
+
+    async def _watch_item(
+        self,
+        item_left: Callable[[bool], None],
+        process: Method | None,
+        item: Any,
+    ) -> Any:
+        turned: list[bool] = []
+        turn = asyncio.get_running_loop().call_soon(turned.append, True)  # noqa: FBT003
+        try:
+            return await self._process_item(process, item)
+        finally:
+            turn.cancel()
+            item_left(bool(turned))

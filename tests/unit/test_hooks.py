@@ -1,0 +1,218 @@
+"""What is done around the work of Scrapy's engine, and what of it must be there."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import pytest_twisted
+from engines import engine_of
+from scrapy import Request
+from scrapy.exceptions import DownloadCancelledError, IgnoreRequest
+from scrapy.http import Response
+from scrapy.signals import request_scheduled
+from scrapy.utils.defer import deferred_from_coro
+from twisted.python.failure import Failure
+
+from scrapy_resilience._scrapy import needs
+from scrapy_resilience._scrapy.hooks import Hooks, hooks_of
+from scrapy_resilience.exceptions import ConfigurationError, WorkCancelledError
+
+NAMES = [
+    (path, name)
+    for table in (needs.REPLACED, needs.READ)
+    for path, names in table.items()
+    for name in names
+]
+SOURCES = sorted(Path(needs.__file__).parent.glob("*.py"))
+
+
+class Lacking:
+    """An object without one of its attributes."""
+
+    def __init__(self, whole, name):
+        self._whole, self._name = whole, name
+
+    def __getattr__(self, name):
+        """Look it up, but for the one."""
+        if name == self._name:
+            raise AttributeError(name)
+        return getattr(self._whole, name)
+
+
+@pytest.mark.parametrize(("path", "name"), NAMES)
+def test_a_scrapy_without_a_name_is_refused(path, name):
+    """The sentence says which, and what to do; a pipeline manager of before needs less."""
+    engine = engine_of()
+    owner, _, last = path.rpartition(".")
+    lacking = Lacking(needs.find(engine, path), name)
+    if owner:
+        setattr(needs.find(engine, owner), last, lacking)
+    else:
+        engine = lacking
+
+    if name == "process_item_async":
+        needs.check_engine(engine)
+        return
+    with pytest.raises(ConfigurationError) as caught:
+        needs.check_engine(engine)
+
+    assert f"has no {path}.{name}" in str(caught.value)
+    assert "Upgrade scrapy_resilience, or use Scrapy" in str(caught.value)
+
+
+def test_an_engine_of_today_has_all():
+    """Nothing is missing."""
+    needs.check_engine(engine_of())
+
+
+def test_each_private_name_that_is_used_is_listed():
+    """What the package touches of the engine's is in the tables that are checked."""
+    listed = {name for _, name in NAMES} | set(needs.OVERRIDDEN)
+    ours = {"_parsers", "_engine", "_apply_settings", "_getframe"}  # of other owners
+    used = {
+        node.attr
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute)
+        and node.attr.startswith("_")
+        and not node.attr.startswith("__")
+        and ast.unparse(node.value) not in {"self", "cls"}
+    }
+
+    assert "_slot" in used
+    assert used <= listed | ours
+
+
+def test_each_method_is_replaced_once():
+    """Whoever asks, there is one set of hooks for an engine; others' engines keep theirs."""
+    engine, other = engine_of(), engine_of()
+    hooks = hooks_of(engine)
+
+    assert hooks_of(engine) is hooks
+    for path, names in needs.REPLACED.items():
+        for name in names:
+            method = vars(needs.find(engine, path))[name]
+            assert method.func.__self__ is hooks
+            assert method.args[0].__self__ is needs.find(engine, path)
+            assert name in vars(Hooks)
+            assert name not in vars(needs.find(other, path))
+
+
+def test_what_scrapy_has_no_attribute_for():
+    """A handler that ignores a request keeps it from arriving, and this is told."""
+    engine, refused, arrived = engine_of(), [], []
+    hooks = hooks_of(engine)
+
+    class Scheduler:
+        def enqueue_request(self, request):
+            hooks.arriving.discard(request)
+            arrived.append(request.url)
+            return True
+
+    def ignore(request):
+        if "no" in request.url:
+            engine._schedule_request(Request("http://a.test/instead"))
+            raise IgnoreRequest
+
+    engine._slot.scheduler = Scheduler()
+    engine.crawler.signals.connect(ignore, request_scheduled)
+    engine._schedule_request(Request("http://a.test/first"))
+    hooks.refused = lambda: refused.append(True)
+    for name in ("yes", "no", "no", "yes"):
+        engine._schedule_request(Request(f"http://a.test/{name}"))
+
+    assert [url.rpartition("/")[2] for url in arrived] == [
+        "first", "yes", "instead", "instead", "yes",
+    ]  # fmt: skip
+    assert refused == [True, True]
+    assert not hooks.arriving
+
+
+def test_what_a_middleware_has_returned():
+    """It is scheduled within a context that knows both; a response is not."""
+    engine, seen = engine_of(), []
+    old, new = Request("http://a.test/old"), Request("http://a.test/new")
+    engine._handle_downloader_output = lambda result, _: seen.append(result)
+    hooks = hooks_of(engine)
+
+    @contextmanager
+    def replacing(*requests):
+        seen.append(requests)
+        yield
+        seen.append("done")
+
+    engine._handle_downloader_output(new, old)
+    hooks.replacing = replacing
+    engine._handle_downloader_output(new, old)
+    engine._handle_downloader_output(Response("http://a.test"), old)
+
+    assert seen[:4] == [new, (new, old), new, "done"]
+    assert len(seen) == 5
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize(
+    ("method", "error"),
+    [
+        ("download_request_async", DownloadCancelledError),
+        ("download_async", DownloadCancelledError),
+        ("call_spider_async", WorkCancelledError),
+        ("scrape_response_async", WorkCancelledError),
+        ("_scrape", WorkCancelledError),
+    ],
+)
+@pytest.mark.parametrize("cut", [False, True])
+async def test_a_cancellation_that_nobody_asked_for(method, error, cut):
+    """It is an error like any other; one that a cut has made goes on to who has begun it."""
+    engine = engine_of()
+    owner = next(path for path, names in needs.REPLACED.items() if method in names)
+
+    async def cancelled(*_):
+        raise asyncio.CancelledError
+
+    setattr(needs.find(engine, owner), method, cancelled)
+    hooks = hooks_of(engine)
+    hooks.instead = lambda request: request
+    request = Request("http://a.test")
+    arguments = {"download_request_async": (request,)}.get(method, (None, request))
+    if cut:
+        hooks.canceller.cut()
+        error = None if method in {"download_async", "_scrape"} else asyncio.CancelledError
+
+    async def outcome():
+        try:
+            result = await getattr(needs.find(engine, owner), method)(*arguments)
+        except (Exception, asyncio.CancelledError) as caught:  # noqa: BLE001
+            return type(caught)
+        return request if result is request else None
+
+    found = await deferred_from_coro(outcome())
+
+    assert found is (request if cut and method == "download_async" else error)
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("errback", [None, print])
+async def test_a_failed_download(errback):
+    """It is told where no errback takes it."""
+    engine, failed, scraped = engine_of(), [], []
+
+    async def scrape(result, _):
+        scraped.append(result)
+
+    engine.scraper._scrape = scrape
+    hooks_of(engine).download_failed = lambda _, error: failed.append(error)
+    failure = Failure(OSError("away"))
+
+    async def main():
+        await engine.scraper._scrape(failure, Request("http://a.test", errback=errback))
+        await engine.scraper._scrape(Response("http://a.test"), Request("http://a.test"))
+
+    await deferred_from_coro(main())
+
+    assert failed == ([] if errback else [failure.value])
+    assert len(scraped) == 2
