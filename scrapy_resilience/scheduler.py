@@ -168,7 +168,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
             rerun = job.config.rerun_start
             done = StartOutputs(() if rerun else chain(store.start_keys(), imported))
             self.starts = Starts(job, done, self._duplicates, self.outputs)
-            self._letters.attach(self.ledger, self._codec, job.meta.get("dead_letters", 0))
+            self._letters.attach(self.ledger, self._codec, job.meta.dead_letters)
             self.committer = Committer(
                 job.store,
                 self.frontier,
@@ -189,7 +189,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
                 )
             for opened in job.on_open:
                 opened(self)
-            job.meta["clean"] = False
+            job.meta.clean = False
             self._begin(job)
         return self._duplicates.open(self.frontier, self.on_damage)
 
@@ -430,12 +430,12 @@ class ResilientScheduler(Refusing, BaseScheduler):
         self.ledger.contribute(changes)
         self._letters.contribute(changes)
         meta, rows = self.job.meta, self.frontier.rows
-        meta["dead_letters"] = self._letters.count
-        meta["reason"] = self._close_reason
+        meta.dead_letters = self._letters.count
+        meta.reason = self._close_reason
         self.job.all_done = (
             self._close_reason == "finished" and rows == 0 and not self.starts.pending
         )
-        meta["finished"] = self.job.all_done and meta["clean"] and not self.job.incomplete
+        meta.finished = self.job.all_done and meta.clean and not self.job.incomplete
         self.job.contribute(
             changes, self._stats.get_stats(), pending=rows, held=self.frontier.held
         )
@@ -452,7 +452,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
             return
         for ending in self.job.on_close:
             await ending()
-        self.job.meta["clean"] = True
+        self.job.meta.clean = True
         if not await self._commit_at_close(self.committer):
             self.job.incomplete = True
         for ended in self.job.on_end:

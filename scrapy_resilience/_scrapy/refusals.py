@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Refusing", "fail_quietly"]
 
-logger = get_logger(__name__)
+logger = get_logger("scrapy_resilience")  # what users read before a refusal
 
 
 class _NotAgain(logging.Filter):

@@ -19,6 +19,7 @@ from scrapy_resilience.checkpoint.barrier import Barrier
 from scrapy_resilience.checkpoint.feeds import FeedRecord, is_intact, records, recover
 from scrapy_resilience.checkpoint.filesystem import warn_if_remote
 from scrapy_resilience.checkpoint.jobdir import begin_anew, expand, finished_meta
+from scrapy_resilience.checkpoint.jobmeta import JobMeta
 from scrapy_resilience.checkpoint.layout import LOCK, META, STORE, TOTALS, WAITING
 from scrapy_resilience.checkpoint.lock import FileLock, is_locked
 from scrapy_resilience.checkpoint.quarantine import go_back, open_store
@@ -89,8 +90,6 @@ class Job:
         """Whether the spider has closed with nothing left to do."""
         self.incomplete = False
         """Whether something that is done could not be stored: the next run has to."""
-        self.skips_start = False
-        """Whether a replay has opened a job again that had finished."""
         self.on_open: list[Callable[[ResilientScheduler], None]] = []
         """Called when the scheduler is open and no feed is yet."""
         self.on_close: list[Callable[[], Awaitable[None]]] = []
@@ -130,9 +129,9 @@ class Job:
         if not self.resumed:
             if not stock.is_read:
                 self._read_stock(stock, instance)
-            self.meta["stock"] = stock.digest
+            self.meta.stock = stock.digest
             return
-        if self.meta.get("stock") != stock.digest:
+        if self.meta.stock != stock.digest:
             raise CheckpointError(
                 f"{self.path} holds a job of Scrapy's own scheduler beside the one of "
                 "scrapy_resilience: move its requests.queue away, or use another JOBDIR"
@@ -152,21 +151,19 @@ class Job:
             self._open(spider, instance, arguments)
 
     def _open(self, spider: str, instance: Spider | None, arguments: dict[str, Any]) -> None:
-        self.state = StateRegistry(self.store.state(), self.values)
-        self.meta: dict[str, Any] = self.state.load(META) or {
-            "spider": spider,
-            "created": _clock.wall(),
-            "runs": 0,
-        }
-        self.meta["commits"] = self.meta.get("commits", 0) + 1
-        self.resumed = self.meta["runs"] > 0
+        stored = self.store.state()
+        self.state = StateRegistry(stored, self.values)
+        self.meta = JobMeta.of(stored)
+        if self.meta.spider is None:
+            self.meta = JobMeta(spider=spider, created=_clock.wall())
+        self.meta.commits += 1
+        self.resumed = self.meta.runs > 0
         self._refuse_foreign(spider)
         self._check_arguments(arguments)
         if self.stock is not None:
             self._take_stock(self.stock, instance)
         self.feeds: list[FeedRecord] = []
-        replayed = self.meta.pop("replayed", False)
-        if self.meta.get("finished") or replayed:  # its feeds are the user's now
+        if self.meta.finished or self.meta.replayed:  # its feeds are the user's now
             for record in records(self.state):
                 if is_intact(record, self.path):
                     self.feeds.append(record)
@@ -174,28 +171,21 @@ class Job:
                     self.stale[record.name] = None
             remove_strays(self.path, {self.path / record.path for record in self.feeds})
         else:
-            self.feeds = recover(self.state, self.path, clean=self.meta.get("clean", False))
-        self.skips_start = self.meta.get("start_done", False) and not self.config.rerun_start
-        self.meta.update(
-            runs=self.meta["runs"] + 1,
-            clean=False,
-            finished=False,
-            reason=None,
-            start_done=self.skips_start,
-        )
+            self.feeds = recover(self.state, self.path, clean=self.meta.clean)
+        self.meta.begin_run(rerun_start=self.config.rerun_start)
         self._totals = self._before = self.state.load(TOTALS) or {}
-        self.state.register(META, lambda: self.meta)
+        self.state.register(META, self.meta.record)
         self.state.register(TOTALS, lambda: self._totals)
 
     def _refuse_foreign(self, spider: str) -> None:
-        if self.meta["spider"] != spider:
+        if self.meta.spider != spider:
             raise CheckpointError(
-                f"{self.path} is a job of spider {self.meta['spider']!r}, not of {spider!r}: "
+                f"{self.path} is a job of spider {self.meta.spider!r}, not of {spider!r}: "
                 'use another JOBDIR (JOBDIR = "crawls/%(spider)s" gives each spider its own)'
             )
-        if self.meta.get("finished") and not self.config.rerun_start:
+        if self.meta.finished and not self.config.rerun_start:
             raise CheckpointError(
-                f"{self.path} has finished ({self.meta.get('items', 0)} items): to start anew, "
+                f"{self.path} has finished ({self.meta.items} items): to start anew, "
                 'set RESILIENCE_FINISHED_JOB="anew" or use another JOBDIR; to end without an '
                 'error, set it to "skip"; to run start() again and fetch only what is new, set '
                 "RESILIENCE_RERUN_START=True"
@@ -203,7 +193,7 @@ class Job:
 
     def _check_arguments(self, now: Mapping[str, Any]) -> None:
         """Other arguments would make another crawl, whose items go into the same feeds."""
-        then = self.meta.setdefault("arguments", now)
+        then = now if self.meta.arguments is None else self.meta.arguments
         changed = sorted(key for key in {*then, *now} if then.get(key) != now.get(key))
         if changed and self.config.changed_arguments == "refuse":
             told = "; ".join(
@@ -213,7 +203,7 @@ class Job:
                 f"{self.path} is a job with other spider arguments: {told}. Give the same "
                 'ones, use another JOBDIR, or set RESILIENCE_CHANGED_ARGUMENTS="accept"'
             )
-        self.meta["arguments"] = now
+        self.meta.arguments = dict(now)
 
     def spider_state(self, name: str) -> Any:
         """The value of the last run, or what Scrapy's SpiderState has left."""
@@ -236,14 +226,12 @@ class Job:
     ) -> None:
         """All named state, as part of a commit."""
         self._totals = self.totals(stats)
-        self.meta.update(
-            commits=self.meta["commits"] + 1,
-            items=self._totals.get("item_scraped_count", 0),
-            done=self._totals.get(STAT_REQUESTS_DONE, 0),
-            pending=pending,
-            held=held,
-            last_checkpoint=_clock.wall(),
-        )
+        meta = self.meta
+        meta.commits += 1
+        meta.items = self._totals.get("item_scraped_count", 0)
+        meta.done = self._totals.get(STAT_REQUESTS_DONE, 0)
+        meta.pending, meta.held = pending, held
+        meta.last_checkpoint = _clock.wall()
         changes.state.update(self.state.changed())
 
     def close(self) -> None:
@@ -299,7 +287,7 @@ def _open_job(crawler: Crawler, path: Path) -> Job | None:
         if config.finished_job == "anew":
             begin_anew(path, config.finished_jobs_kept)
         elif config.finished_job == "skip" and (meta := finished_meta(path)) is not None:
-            logger.info("%s has finished (%s items): skipped", path, meta.get("items", 0))
+            logger.info("%s has finished (%s items): skipped", path, meta.items)
             return None
         return Job(path, name, config, crawler.spider, arguments_of(crawler))
     except (OSError, sqlite3.Error) as error:
@@ -410,35 +398,24 @@ def read_report(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} is no job of scrapy_resilience: it has no {STORE}")
     store = open_witnessed(path, read_only=True)
     try:
-        values = ValueCodec(allow_pickle=False)
-        stored = store.state()
-        meta = values.decode(stored[META]) if META in stored else {}
+        meta = JobMeta.of(store.state())
     finally:
         store.close()
     running = is_locked(path / LOCK)
-    letters = meta.get("dead_letters", 0)
     return {
         "job": str(path),
-        "spider": meta.get("spider"),
-        "state": _state(meta, running=running),
-        "reason": meta.get("reason"),
+        "spider": meta.spider,
+        "state": meta.state(running=running),
+        "reason": meta.reason,
         "waiting_for": read_waiting(path / WAITING) if running else [],
-        "pending": meta.get("pending", 0),
-        "held": meta.get("held", 0),
-        "dead_letters": letters,
-        "done": meta.get("done", 0),
-        "items": meta.get("items", 0),
-        "incomplete": letters > 0 or not (running or meta.get("finished")),
-        "runs": meta.get("runs", 0),
-        "created": meta.get("created"),
-        "last_checkpoint": meta.get("last_checkpoint"),
+        "pending": meta.pending,
+        "held": meta.held,
+        "dead_letters": meta.dead_letters,
+        "done": meta.done,
+        "items": meta.items,
+        "incomplete": meta.dead_letters > 0 or not (running or meta.finished),
+        "runs": meta.runs,
+        "created": meta.created,
+        "last_checkpoint": meta.last_checkpoint,
         "store_bytes": sum(file.stat().st_size for file in path.glob(STORE + "*")),
     }
-
-
-def _state(meta: dict[str, Any], *, running: bool) -> str:
-    if running:
-        return "running"
-    if meta.get("finished"):
-        return "finished"
-    return "stopped" if meta.get("clean") else "killed"

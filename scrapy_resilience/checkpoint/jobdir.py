@@ -14,15 +14,15 @@ from contextlib import closing
 from datetime import datetime, timezone
 from glob import escape, glob
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from scrapy_resilience._log import get_logger
-from scrapy_resilience.checkpoint.layout import LOCK, META, STORE
+from scrapy_resilience.checkpoint.jobmeta import JobMeta
+from scrapy_resilience.checkpoint.layout import LOCK, STORE
 from scrapy_resilience.checkpoint.lock import FileLock
 from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.checkpoint.witness import open_witnessed
 from scrapy_resilience.exceptions import CheckpointError, ResilienceError
-from scrapy_resilience.frontier.codec import ValueCodec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +76,7 @@ def _of_that_name(template: str) -> Iterator[Path]:
     return (Path(found[0]) for found in dated)
 
 
-def finished_meta(path: Path) -> dict[str, Any] | None:
+def finished_meta(path: Path) -> JobMeta | None:
     """What the job in *path* says of itself if it has finished, else None.
 
     A store that can't be read has not finished: whoever opens it says what is wrong.
@@ -85,11 +85,10 @@ def finished_meta(path: Path) -> dict[str, Any] | None:
         return None
     try:
         with closing(open_witnessed(path, read_only=True)) as store:
-            stored = store.state()
-        meta = ValueCodec(allow_pickle=False).decode(stored[META]) if META in stored else {}
+            meta = JobMeta.of(store.state())
     except (ResilienceError, OSError, ValueError):
         return None
-    return meta if meta.get("finished") else None
+    return meta if meta.finished else None
 
 
 def begin_anew(path: Path, kept: int) -> None:
@@ -106,7 +105,7 @@ def begin_anew(path: Path, kept: int) -> None:
         meta = finished_meta(place)
         if meta is None:  # another process was faster
             return
-        aside = _free_name(place, meta.get("last_checkpoint") or 0.0)
+        aside = _free_name(place, meta.last_checkpoint or 0.0)
         try:
             place.rename(aside)
         except OSError as error:
@@ -121,8 +120,8 @@ def begin_anew(path: Path, kept: int) -> None:
     logger.info(
         "%s has finished (%s items, %s dead letters): it is in %s now, and begins anew",
         path,
-        meta.get("items", 0),
-        meta.get("dead_letters", 0),
+        meta.items,
+        meta.dead_letters,
         aside,
     )
     _remove_oldest(place, kept)

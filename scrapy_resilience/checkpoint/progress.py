@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
-from scrapy_resilience.checkpoint.layout import META, TOTALS
+from scrapy_resilience.checkpoint.jobmeta import JobMeta
+from scrapy_resilience.checkpoint.layout import TOTALS
 from scrapy_resilience.checkpoint.state import OWN
 from scrapy_resilience.exceptions import CheckpointError
 from scrapy_resilience.frontier.codec import ValueCodec
@@ -14,7 +14,7 @@ from scrapy_resilience.snapshots.store import About
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["RUNNING", "about", "job_id"]
+__all__ = ["RUNNING", "about"]
 
 RUNNING: Final = OWN + "running_seconds"
 """Seconds that the job has run, over all runs."""
@@ -25,20 +25,20 @@ _values: Final = ValueCodec(allow_pickle=False)
 
 def about(state: Mapping[str, bytes]) -> About:
     """What a snapshot tells of the moment that it holds."""
-    meta = _load(state, META) or {}
+    meta = JobMeta.of(state)
     totals = _load(state, TOTALS) or {}
-    done, pending = meta.get("done", 0), meta.get("pending", 0)
+    done, pending = meta.done, meta.pending
     return About(
-        spider=str(meta.get("spider")),
-        job=job_id(meta),
+        spider=str(meta.spider),
+        job=meta.ident,
         progress={
             "total": done + pending,
             "completed": done,
             "failed": sum(totals.get(name, 0) for name in _FAILED),
-            "items": meta.get("items", 0),
+            "items": meta.items,
             "running_seconds": round(_load(state, RUNNING) or 0.0, 1),
         },
-        reason=meta.get("reason"),
+        reason=meta.reason,
         files=_spools(state),
     )
 
@@ -52,12 +52,6 @@ def _spools(state: Mapping[str, bytes]) -> dict[str, int]:
     return {
         feed["path"]: feed["offset"] for feed in feeds if feed.get("spooled") and feed["offset"]
     }
-
-
-def job_id(meta: dict[str, Any]) -> str:
-    """The same for all runs of a job, in whatever folder, and for no other job."""
-    born = f"{meta.get('spider')}\n{meta.get('created')!r}"
-    return sha256(born.encode()).hexdigest()[:8]
 
 
 def _load(state: Mapping[str, bytes], name: str) -> Any:

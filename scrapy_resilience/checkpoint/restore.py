@@ -9,11 +9,12 @@ import sqlite3
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from scrapy_resilience.checkpoint import witness
 from scrapy_resilience.checkpoint.batches import begun_after, was_let_go
 from scrapy_resilience.checkpoint.feeds import FeedRecord, records
+from scrapy_resilience.checkpoint.jobmeta import JobMeta
 from scrapy_resilience.checkpoint.layout import LOCK, META, STORE
 from scrapy_resilience.checkpoint.lock import FileLock
 from scrapy_resilience.checkpoint.progress import about
@@ -49,7 +50,7 @@ class Restored:
     """What is wrong with newer snapshots."""
     aside: Path | None
     """Where the old store is now."""
-    meta: dict[str, Any]
+    meta: JobMeta
     feeds: dict[str, int]
     """Path → bytes to which the next crawl cuts a feed back; others are produced anew."""
 
@@ -122,9 +123,11 @@ def _state(store: Path) -> dict[str, bytes]:
     """Empty when there is no store, or a damaged one: that is why we are here."""
     try:
         with closing(SQLiteStore(store, read_only=True)) as opened:
-            return opened.state()
+            state = opened.state()
+        JobMeta.of(state)
     except (CheckpointError, sqlite3.Error):
         return {}
+    return state
 
 
 def _commits(store: Path) -> int:
@@ -136,7 +139,7 @@ def _commits(store: Path) -> int:
         return 0
 
 
-def _prepare(draft: Path, old: Path, before: int) -> tuple[dict[str, Any], dict[str, int]]:
+def _prepare(draft: Path, old: Path, before: int) -> tuple[JobMeta, dict[str, int]]:
     """Tell the restored store that its feeds have grown since, and of feeds that came since.
 
     It counts on from *before*, the commits of the store whose place it takes: so it is newer
@@ -144,15 +147,15 @@ def _prepare(draft: Path, old: Path, before: int) -> tuple[dict[str, Any], dict[
     """
     values = ValueCodec(allow_pickle=False)
     with closing(SQLiteStore(draft)) as store:
-        state = StateRegistry(store.state(), values)
-        meta = state.load(META) or {}
+        stored = store.state()
+        state, meta = StateRegistry(stored, values), JobMeta.of(stored)
         feeds = records(state)
         feeds = [_without_what_was_taken(record, old.parent) for record in feeds]
         known_feeds = {record.name for record in feeds}
         later = _later_feeds(old, meta, known_feeds, store.commits())
-        meta["clean"] = False  # or a longer feed would be refused as changed
+        meta.clean = False  # or a longer feed would be refused as changed
         known = {record.name: values.encode(asdict(record)) for record in feeds + later}
-        changes = Changes(state={META: values.encode(meta), **known}, forced=True)
+        changes = Changes(state={META: meta.encode(), **known}, forced=True)
         store.commit(changes, after=before)
     cuts = {record.path: _length(record) for record in feeds + later if not record.spooled}
     return meta, cuts
@@ -162,9 +165,7 @@ def _length(record: FeedRecord) -> int:
     return record.base if record.offset is None else record.offset
 
 
-def _later_feeds(
-    old: Path, meta: dict[str, Any], known: set[str], commits: int
-) -> list[FeedRecord]:
+def _later_feeds(old: Path, meta: JobMeta, known: set[str], commits: int) -> list[FeedRecord]:
     """Feeds that came after the snapshot, as the old store knows them, or the file beside it.
 
     They are cut back to what they held before the job. A store that is older than the
@@ -172,17 +173,17 @@ def _later_feeds(
 
     Raises :exc:`CheckpointError` when that store is of another job.
     """
-    state = StateRegistry(_state(old), ValueCodec(allow_pickle=False))
-    theirs = state.load(META) or {}
-    if theirs.get("spider", meta.get("spider")) != meta.get("spider"):
+    stored = _state(old)
+    state = StateRegistry(stored, ValueCodec(allow_pickle=False))
+    theirs = JobMeta.of(stored).spider
+    if theirs not in {None, meta.spider}:
         raise CheckpointError(
-            f"{old.parent} is a job of spider {theirs['spider']!r}, the snapshot is of "
-            f"{meta.get('spider')!r}: restore it to another JOBDIR"
+            f"{old.parent} is a job of spider {theirs!r}, the snapshot is of "
+            f"{meta.spider!r}: restore it to another JOBDIR"
         )
     in_store = records(state) if _commits(old) >= commits else []
     found = {
-        record.name: record
-        for record in [*begun_after(old.parent, meta.get("commits", 0)), *in_store]
+        record.name: record for record in [*begun_after(old.parent, meta.commits), *in_store]
     }
     return [_anew(record) for name, record in found.items() if name not in known]
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from scrapy_resilience.checkpoint.feeds import FeedRecord, records, trouble
+from scrapy_resilience.checkpoint.jobmeta import JobMeta
 from scrapy_resilience.checkpoint.state import StateRegistry
-from scrapy_resilience.commands.jobs import load_meta, open_job, values
+from scrapy_resilience.commands.jobs import open_job, values
 from scrapy_resilience.commands.tables import plain, shown_size, table
 from scrapy_resilience.core.shown import mask_uri
 from scrapy_resilience.exceptions import CheckpointError, JobLockedError
@@ -41,7 +42,7 @@ def show_feeds(path: str, action: str = "list", *names: str) -> tuple[Any, str] 
             state |= {record.name: values.encode(asdict(record)) for record in new}
             store.commit(Changes(state=state))
             found = [record for record in found if record not in old] + new
-        rows = [_row(record, folder, load_meta(store)) for record in found]
+        rows = [_row(record, folder, JobMeta.of(store.state())) for record in found]
     return rows, table([_COLUMNS, *map(_cells, rows)]) if rows else "no feeds"
 
 
@@ -66,9 +67,9 @@ def _relinked(old: Sequence[FeedRecord], name: str, folder: Path) -> FeedRecord:
     return new
 
 
-def _row(record: FeedRecord, folder: Path, meta: dict[str, Any]) -> dict[str, Any]:
+def _row(record: FeedRecord, folder: Path, meta: JobMeta) -> dict[str, Any]:
     try:
-        found = trouble(record, folder, clean=meta.get("clean", False))
+        found = trouble(record, folder, clean=meta.clean)
         state = found or "as it was left"
     except JobLockedError:
         state = "is being written"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from scrapy_resilience.checkpoint.layout import DAMAGED, LOCK, META, STORE
+from scrapy_resilience.checkpoint.layout import DAMAGED, LOCK, STORE
 from scrapy_resilience.checkpoint.lock import FileLock
 from scrapy_resilience.checkpoint.witness import open_witnessed
 from scrapy_resilience.exceptions import CheckpointError, DamagedError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.frontier.sqlite import SQLiteStore
 
-__all__ = ["load_meta", "open_job", "values"]
+__all__ = ["open_job", "values"]
 
 values = ValueCodec(allow_pickle=False)
 
@@ -42,10 +42,3 @@ def open_job(jobdir: Path, *, write: bool = False) -> Iterator[SQLiteStore]:
             yield store
     finally:
         lock.release()
-
-
-def load_meta(store: SQLiteStore) -> dict[str, Any]:
-    """What a store says of its job."""
-    stored = store.state()
-    found: dict[str, Any] = values.decode(stored[META]) if META in stored else {}
-    return found

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scrapy_resilience import _clock
+from scrapy_resilience.checkpoint.jobmeta import JobMeta
 from scrapy_resilience.checkpoint.layout import GATES, META
 from scrapy_resilience.checkpoint.state import StateRegistry
 from scrapy_resilience.commands.breakers import renewed
 from scrapy_resilience.commands.deadletters import about, pages
-from scrapy_resilience.commands.jobs import load_meta, open_job, values
+from scrapy_resilience.commands.jobs import open_job, values
 from scrapy_resilience.commands.tables import text_of
 from scrapy_resilience.exceptions import CheckpointError
 from scrapy_resilience.frontier.codec import edit_request
@@ -36,7 +37,7 @@ def replay(path: str, wanted: Wanted) -> tuple[Any, str]:
     """
     replayed = kept = 0
     with open_job(Path(path), write=True) as store:
-        meta = load_meta(store)
+        meta = JobMeta.of(store.state())
         frontier = Frontier(store, limit=lambda _: 1, wall=_clock.wall())
         domains = _Domains(StateRegistry(store.state(), values))
         for page in pages(store):
@@ -52,13 +53,13 @@ def replay(path: str, wanted: Wanted) -> tuple[Any, str]:
                     for letter, row in rows.items()
                     if letter.record
                 }
-                _reopen(meta, len(rows), frontier.rows)
-                changes.state = {META: values.encode(meta), **domains.renew(map(about, rows))}
+                meta.replay(len(rows), frontier.rows)
+                changes.state = {META: meta.encode(), **domains.renew(map(about, rows))}
                 store.commit(changes)
                 frontier.committed(changes)
-    left = meta.get("dead_letters", 0)
+    left = meta.dead_letters
     data = {"job": path, "replayed": replayed, "kept": kept, "dead_letters": left}
-    return data, text_of(_told(data, str(meta.get("spider"))))
+    return data, text_of(_told(data, str(meta.spider)))
 
 
 def _push(letter: Letter, frontier: Frontier) -> Row | None:
@@ -111,14 +112,6 @@ def _names(letter: About) -> Iterator[str]:
         name = name.partition(".")[2]
     if letter.kind == "held":
         yield letter.reason.partition(" did not recover")[0]
-
-
-def _reopen(meta: dict[str, Any], replayed: int, pending: int) -> None:
-    """Make a job that has finished go on with what is replayed, and with nothing else."""
-    if meta.get("finished"):
-        meta.update(finished=False, replayed=True, start_done=True)
-    meta["dead_letters"] = meta.get("dead_letters", 0) - replayed
-    meta["pending"] = pending
 
 
 def _told(data: dict[str, Any], spider: str) -> list[str]:

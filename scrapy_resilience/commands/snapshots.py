@@ -51,8 +51,8 @@ def restore_snapshot(
         "snapshot": asdict(done.snapshot),
         "skipped": [str(problem) for problem in done.skipped],
         "replaced": done.aside and str(done.aside),
-        "finished": bool(done.meta.get("finished")),
-        "pending": done.meta.get("pending", 0),
+        "finished": done.meta.finished,
+        "pending": done.meta.pending,
         "feeds": [{"path": feed, "bytes": length} for feed, length in done.feeds.items()],
     }
     return data, text_of(_told(done, path))
@@ -63,14 +63,14 @@ def _told(done: Restored, path: str) -> list[str]:
     lines = [f"not used: {problem}" for problem in done.skipped]
     lines.append(
         f"restored {path} to {snapshot.id}: {shown_time(snapshot.created)}, "
-        f"{meta.get('done', 0)} requests done, {meta.get('items', 0)} items"
+        f"{meta.done} requests done, {meta.items} items"
     )
     if done.aside:
         lines.append(f"the store that was there is kept as {done.aside}")
-    if meta.get("finished"):
+    if meta.finished:
         return [*lines, "the job had finished then: a crawl is refused, name an older snapshot"]
     lines.append(
-        f"the next `scrapy crawl {snapshot.spider}` goes on with {meta.get('pending', 0)} "
+        f"the next `scrapy crawl {snapshot.spider}` goes on with {meta.pending} "
         "requests and what start() had not done, and first cuts back these feeds (what it cuts "
         f"off goes to {path}/cut):"
     )

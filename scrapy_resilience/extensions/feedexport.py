@@ -328,7 +328,7 @@ class ResilientFeedExporter(CheckedFeeds):
 
     def _note(self, record: FeedRecord, *, over: bool) -> None:
         assert self._job is not None
-        commits, sync = self._job.meta.get("commits", 0), self._job.config.power_loss_safe
+        commits, sync = self._job.meta.commits, self._job.config.power_loss_safe
         note(self._job.path, record, commits, over=over, sync=sync)
 
     def _spool(

@@ -19,7 +19,7 @@ from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.refusals import fail_quietly
 from scrapy_resilience._scrapy.watching import watch_handlers, watch_scheduler
 from scrapy_resilience.checkpoint.job import Job, job_of
-from scrapy_resilience.checkpoint.progress import RUNNING, about, job_id
+from scrapy_resilience.checkpoint.progress import RUNNING, about
 from scrapy_resilience.checkpoint.waits import in_thread, let_go
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.settings import PREFIX
@@ -121,7 +121,7 @@ class Snapshots:
 
     async def list_checkpoints(self, limit: int | None = 10) -> list[Snapshot]:
         """The newest snapshots of this job first, as their headers tell them."""
-        return await self._call(partial(self._store.newest, limit, job=job_id(self.job.meta)))
+        return await self._call(partial(self._store.newest, limit, job=self.job.meta.ident))
 
     async def load_checkpoint(self, ident: str) -> tuple[dict[str, Any], Path]:
         """The metadata of a snapshot, and the path of a copy of the store that it holds.

@@ -31,7 +31,7 @@ class StartMiddleware(JobComponent):
         self._barrier = job.barrier
 
     async def process_start(self, start: AsyncIterator[Any]) -> AsyncIterator[Any]:
-        if self.job.skips_start:
+        if self.job.meta.start_done:
             return
         try:
             async for output in self._unclaimed(start):

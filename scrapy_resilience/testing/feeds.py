@@ -18,6 +18,7 @@ from scrapy.extensions.feedexport import FeedExporter
 
 from scrapy_resilience._scrapy.command import apply_settings
 from scrapy_resilience.checkpoint.feeds import recover
+from scrapy_resilience.checkpoint.jobmeta import JobMeta
 from scrapy_resilience.checkpoint.state import StateRegistry
 from scrapy_resilience.checkpoint.waits import Waits
 from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
@@ -209,7 +210,7 @@ class _Job:
             path=folder,
             config=Config(),
             values=codec,
-            meta={},
+            meta=JobMeta(),
             all_done=False,
             incomplete=False,
         )

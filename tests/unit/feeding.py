@@ -12,6 +12,7 @@ from scrapy.exporters import CsvItemExporter, JsonLinesItemExporter
 from scrapy.utils.defer import deferred_from_coro
 
 from scrapy_resilience.checkpoint.feeds import FeedRecord, recover
+from scrapy_resilience.checkpoint.jobmeta import JobMeta
 from scrapy_resilience.checkpoint.state import StateRegistry
 from scrapy_resilience.checkpoint.waits import Waits
 from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
@@ -71,7 +72,7 @@ class Exporting:
             path=folder,
             config=Config(),
             values=self.codec,
-            meta={},
+            meta=JobMeta(),
             all_done=False,
             incomplete=False,
         )

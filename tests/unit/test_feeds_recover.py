@@ -15,6 +15,7 @@ from scrapy.crawler import Crawler
 
 from scrapy_resilience.checkpoint import feeds
 from scrapy_resilience.checkpoint.feeds import FeedRecord, ending_of, recover
+from scrapy_resilience.checkpoint.jobmeta import JobMeta
 from scrapy_resilience.checkpoint.lock import lock_fd
 from scrapy_resilience.checkpoint.state import StateRegistry
 from scrapy_resilience.checkpoint.waits import Waits
@@ -400,7 +401,7 @@ class Exporting:
             waits=Waits(),
             state=StateRegistry({}, self.codec),
             feeds=list(records),
-            meta={},
+            meta=JobMeta(),
             path=feed.parent,
             config=Config(),
         )

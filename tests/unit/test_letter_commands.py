@@ -9,11 +9,13 @@ import json
 import sys
 import tracemalloc
 from contextlib import closing
+from dataclasses import asdict
 
 import pytest
 from scrapy.exceptions import UsageError
 from scrapy.settings import Settings
 
+from scrapy_resilience.checkpoint.jobmeta import JobMeta
 from scrapy_resilience.checkpoint.layout import DAMAGED, GATES, LOCK, META, STORE
 from scrapy_resilience.checkpoint.lock import FileLock
 from scrapy_resilience.checkpoint.state import StateRegistry
@@ -109,7 +111,7 @@ def opened(folder):
 def meta_of(folder):
     """Return what a job says of itself."""
     with opened(folder) as store:
-        return codec.decode(store.state()[META])
+        return asdict(JobMeta.of(store.state()))
 
 
 # --- deadletters --------------------------------------------------------------------
@@ -303,7 +305,7 @@ def test_a_stopped_job_goes_on_with_start(job, say):
 
     say("replay", folder)
 
-    assert "start_done" not in meta_of(folder)
+    assert not meta_of(folder)["start_done"]
 
 
 def test_a_filter_that_fits_nothing_changes_nothing(job, say):

@@ -19,6 +19,7 @@ from hypothesis.stateful import (
 )
 from store_contract import BrokenList, read
 
+from scrapy_resilience.checkpoint.jobmeta import JobMeta
 from scrapy_resilience.checkpoint.layout import META, STORE
 from scrapy_resilience.commands.replay import replay
 from scrapy_resilience.core.deadletter import About, Wanted
@@ -218,8 +219,8 @@ class LetterMachine(RuleBasedStateMachine):
         self.replayed += len(letters)
         self.committed = {**alive, **{url: set(w or ()) for url, w in letters.items()}}, {}
         self._live()
-        meta = codec.decode(self.store.state()[META])
-        assert (meta["dead_letters"], meta["finished"]) == (0, False)
+        meta = JobMeta.of(self.store.state())
+        assert (meta.dead_letters, meta.finished) == (0, False)
 
     def teardown(self):
         """End everything: nothing is left of what was not given up."""

@@ -340,7 +340,7 @@ def _loaded(snapshots, made, folder):
 def cut_back(tmp_path, store):
     """Recover the feeds, as the next crawl does."""
     state = registry(store)
-    return recover(state, tmp_path, clean=state.load(META)["clean"])
+    return recover(state, tmp_path, clean=state.load(META).get("clean", False))
 
 
 def _link(path):
