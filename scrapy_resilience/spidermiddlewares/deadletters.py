@@ -16,6 +16,7 @@ from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy import watch_bypassing, watch_failures, watch_media
 from scrapy_resilience.checkpoint.items import item_failed, item_refused, item_written
 from scrapy_resilience.checkpoint.job import job_of
+from scrapy_resilience.core.shown import message_of
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.exceptions import ItemRefusedError
 from scrapy_resilience.gates.gatekeeper import gatekeeper_of
@@ -67,6 +68,7 @@ class DeadLettersMiddleware:
         watch_failures(engine, self._failed)
         if (issued := getattr(engine.scheduler, "issued", None)) is not None:
             watch_bypassing(engine, issued, self._bypassing_failed)
+        watch_bypassing(engine, _has_no_errback, self._failed_with_errback)
         watch_media(engine, self._no_file)
 
     def _reached(self, request: Request) -> None:
@@ -114,13 +116,18 @@ class DeadLettersMiddleware:
                 request,
                 kind="ignored",
                 failure_class="ignored",
-                reason=str(exception) or "a middleware has ignored it",
+                reason=message_of(exception) or "a middleware has ignored it",
                 exception=exception,
             )
 
     def _bypassing_failed(self, request: Request, exception: BaseException) -> None:
         """An image, or a download of a callback: whoever waits for it may say nothing."""
         if not gatekeeper_of(self._crawler).is_for_nobody(request):
+            self._failed(request, exception)
+
+    def _failed_with_errback(self, request: Request, exception: BaseException) -> None:
+        """The errback is told, and no page is there; what was ignored is the errback's own."""
+        if not isinstance(exception, IgnoreRequest):
             self._failed(request, exception)
 
     def _no_file(
@@ -171,6 +178,10 @@ class DeadLettersMiddleware:
         else:
             self._letters.add(request, status=_status_of(response), **told)
             item_failed()
+
+
+def _has_no_errback(request: Request) -> bool:
+    return not request.errback
 
 
 def _request_of(response: Response | Failure | None) -> Request | None:
