@@ -113,9 +113,7 @@ def test_a_kill_while_an_old_entry_is_replaced(storage, spider, monkeypatch, num
     assert storage().retrieve_response(spider, REQUEST).body == b"new"
 
 
-def test_a_folder_that_can_not_be_written(
-    storage, spider, monkeypatch, tmp_path, caplog
-):
+def test_a_folder_that_can_not_be_written(storage, spider, monkeypatch, tmp_path, caplog):
     """The old entry stays, nothing else does, and the page goes on."""
     storage().store_response(spider, REQUEST, page(b"old"))
 
