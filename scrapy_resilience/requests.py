@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from scrapy.http.request import NO_CALLBACK
 from scrapy.utils.httpobj import urlparse_cached
 
 from scrapy_resilience._log import get_logger
@@ -134,8 +135,8 @@ def is_redirected(new: Request, old: Request) -> bool:
 
 
 def is_robots(request: Request) -> bool:
-    """Whether Scrapy asks for a robots.txt, and not the spider."""
-    asked = request.meta.get("dont_obey_robotstxt")
+    """Whether Scrapy asks for a robots.txt, and not the spider, which wants an answer."""
+    asked = request.callback is NO_CALLBACK and request.meta.get("dont_obey_robotstxt")
     return bool(asked) and urlparse_cached(request).path == "/robots.txt"
 
 

@@ -85,7 +85,7 @@ class Hooks:
         self.bypassing_failed: Callable[[Request, BaseException], None] | None = None
         """Called with a request that failed and of which ``is_scheduled`` is false."""
         self.download_failed: Callable[[Request, BaseException], None] | None = None
-        """Called with a request whose download failed and that has no errback."""
+        """Called with a request whose download failed."""
         self.shutting_down: Callable[[], None] | None = None
         """Called when the crawl is told to stop, by a signal or ``stop_async()``: Scrapy sends
         no signal of its own then, and another close may be under way already."""
@@ -158,8 +158,7 @@ class Hooks:
     # --- callbacks and errbacks ---
 
     async def _scrape(self, scrape: Method, result: Any, request: Request) -> None:
-        failed = isinstance(result, Failure) and result.value and not request.errback
-        if failed and self.download_failed is not None:
+        if self.download_failed is not None and isinstance(result, Failure) and result.value:
             self.download_failed(request, result.value)
         await self.canceller.quietly(scrape(result, request))
 

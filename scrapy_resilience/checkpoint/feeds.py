@@ -185,7 +185,7 @@ def cut(path: Path, keep: int, folder: Path) -> None:
     if not path.exists() or path.stat().st_size <= keep:
         return
     tails = folder / "cut"
-    tails.mkdir(exist_ok=True)
+    tails.mkdir(mode=0o700, exist_ok=True)
     with open(path, "r+b", opener=opener) as feed:
         feed.seek(keep)
         with NamedTemporaryFile(dir=tails, prefix=f"{path.name}.", delete=False) as tail:

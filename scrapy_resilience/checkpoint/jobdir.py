@@ -114,7 +114,7 @@ def begin_anew(path: Path, kept: int) -> None:
                 "whose parent folder can be written and is on the same disk"
             ) from error
         reach("anew/aside")
-        place.mkdir()
+        place.mkdir(mode=0o700)
     finally:
         lock.release()
     logger.info(

@@ -201,7 +201,7 @@ class StockJob:
         while (folder / _QUEUE).exists():
             number += 1
             folder = self.path / f"stock.{number}"
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
         for name in (_SEEN, *([_STATE] if self.moves_state else []), _QUEUE):
             if (self.path / name).exists():
                 (self.path / name).rename(folder / name)

@@ -41,7 +41,7 @@ from scrapy_resilience.core.failures import (
 )
 from scrapy_resilience.core.faults import IGNORED, kind_of, unknown_kind
 from scrapy_resilience.core.retryafter import retry_after, says_nothing_left
-from scrapy_resilience.core.shown import mask
+from scrapy_resilience.core.shown import mask, message_of
 
 if TYPE_CHECKING:
     from scrapy_resilience.core.patterns import Patterns
@@ -129,7 +129,7 @@ class Classifier:
 
 def exception_text(error: BaseException) -> str:
     """The class and the message of an exception in one line, no URLs or passwords in it."""
-    text = " ".join(str(error)[: 2 * _TEXT].split())
+    text = " ".join(message_of(error)[: 2 * _TEXT].split())
     text = mask(_URL.sub("…", text))
     return f"{type(error).__name__}: {text}"[:_TEXT] if text else type(error).__name__
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from scrapy_resilience.core.shown import mask
+from scrapy_resilience.core.shown import mask, message_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,10 +26,7 @@ def describe(exception: BaseException | str | None) -> str | None:
     """An exception as its type and text."""
     if not isinstance(exception, BaseException):
         return exception
-    try:
-        text = str(exception)
-    except Exception:  # noqa: BLE001 - a class of the user's
-        text = ""
+    text = message_of(exception)
     return f"{type(exception).__qualname__}: {text}" if text else type(exception).__qualname__
 
 

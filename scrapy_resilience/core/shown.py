@@ -6,7 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-__all__ = ["HIDDEN", "lines", "mask", "mask_uri", "mask_value", "printable", "shown"]
+__all__ = [
+    "HIDDEN", "lines", "mask", "mask_uri", "mask_value", "message_of", "printable", "shown",
+]  # fmt: skip
 
 HIDDEN: Final = "***"
 _USERINFO: Final = re.compile(
@@ -35,6 +37,14 @@ def mask(text: str) -> str:
     """
     text = _PARAMETER.sub(rf"\1={HIDDEN}", _USERINFO.sub(f"{HIDDEN}@", text))
     return _HEADER.sub(rf"\1\2 {HIDDEN}", text)
+
+
+def message_of(error: BaseException) -> str:
+    """What an exception says; nothing where its class, one of the user's, can't say it."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001
+        return ""
 
 
 def mask_uri(uri: str) -> str:

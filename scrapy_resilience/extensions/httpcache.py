@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING, Final
 
 from scrapy.extensions.httpcache import FilesystemCacheStorage
 
+from scrapy_resilience._log import get_logger
+
 if TYPE_CHECKING:
     from scrapy import Request, Spider
     from scrapy.http import Response
 
 __all__ = ["AtomicCacheStorage"]
+
+logger = get_logger(__name__)
 
 _TRIES: Final = 10
 """How often in a row an entry may be replaced while it is read."""
@@ -30,26 +34,43 @@ class AtomicCacheStorage(FilesystemCacheStorage):
     Scrapy writes the seven files of an entry in place: after a kill it may take an empty
     page for a cached one, and the items of that page are lost in each later run. Several
     processes may share a folder: of two that store one page at a time, either entry is good.
+
+    Where the disk is full or fails, a page is not cached, and goes to its callback all the
+    same: a warning says so once.
     """
 
     _drafting = False
+    _told = False
 
     def store_response(self, spider: Spider, request: Request, response: Response) -> None:
+        entry = Path(self._get_request_path(spider, request))
+        draft = _draft_of(entry)
+        try:
+            shutil.rmtree(draft, ignore_errors=True)
+            self._write_draft(spider, request, response)
+            if not _take_place(draft, entry):
+                _put_away(entry)
+                _take_place(draft, entry)  # unless another process was faster
+        except OSError as error:
+            self._tell("store", error)
+        shutil.rmtree(draft, ignore_errors=True)
+
+    def _write_draft(self, spider: Spider, request: Request, response: Response) -> None:
         self._drafting = True
         try:
-            draft = Path(self._get_request_path(spider, request))
-            shutil.rmtree(draft, ignore_errors=True)
             super().store_response(spider, request, response)
         finally:
             self._drafting = False
-        entry = Path(self._get_request_path(spider, request))
-        if not _take_place(draft, entry):
-            _put_away(entry)
-            if not _take_place(draft, entry):  # another process was faster
-                shutil.rmtree(draft)
 
     def retrieve_response(self, spider: Spider, request: Request) -> Response | None:
         """Of files that are all of one entry, whatever other processes do meanwhile."""
+        try:
+            return self._retrieve(spider, request)
+        except OSError as error:
+            self._tell("read", error)
+            return None
+
+    def _retrieve(self, spider: Spider, request: Request) -> Response | None:
         entry = Path(self._get_request_path(spider, request))
         for _ in range(_TRIES):
             before = _identity(entry)
@@ -59,9 +80,23 @@ class AtomicCacheStorage(FilesystemCacheStorage):
                     return found
         return None
 
+    def _tell(self, verb: str, error: OSError) -> None:
+        if not self._told:
+            self._told = True
+            logger.warning(
+                "The HTTP cache can't %s a page, which goes on without it: %s. Look after "
+                "HTTPCACHE_DIR - no more such failures will be logged",
+                verb,
+                error,
+            )
+
     def _get_request_path(self, spider: Spider, request: Request) -> str:
         path = super()._get_request_path(spider, request)
-        return f"{path}.{_who()}.new" if self._drafting else path
+        return str(_draft_of(Path(path))) if self._drafting else path
+
+
+def _draft_of(entry: Path) -> Path:
+    return Path(f"{entry}.{_who()}.new")
 
 
 def _take_place(draft: Path, entry: Path) -> bool:

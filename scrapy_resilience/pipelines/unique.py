@@ -4,10 +4,12 @@ An item is known by a hash of some of its values. The hashes are kept among the 
 requests, which differ from them in length, and so take no memory beyond what was seen since
 the last commit. A hash is put there when its item is written, and belongs to the same commit:
 after a kill the request of an item that was not written runs again, and its item comes anew.
+Until it is known what becomes of an item, those like it wait.
 """
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from functools import partial
 from hashlib import blake2b
@@ -56,7 +58,7 @@ class UniquePipeline:
         self.crawler = crawler
         self._key_of = key_of
         self._seen: _Memory = set()
-        self._under_way: set[bytes] = set()
+        self._under_way: dict[bytes, asyncio.Event] = {}
         for refused in (signals.item_dropped, signals.item_error):
             crawler.signals.connect(item_refused, refused)
 
@@ -87,15 +89,29 @@ class UniquePipeline:
         if value is None:
             return item
         key = _hashed(type(item), value)
-        if key in self._under_way or key in self._seen:
+        if key in self._under_way:
+            return self._after_others(item, key, value)
+        return self._first_of(item, key, value)
+
+    async def _after_others(self, item: Any, key: bytes, value: Any) -> Any:
+        """Wait for one like it that is in later pipelines: it may be dropped, or fail there."""
+        while (other := self._under_way.get(key)) is not None:
+            await other.wait()
+        return self._first_of(item, key, value)
+
+    def _first_of(self, item: Any, key: bytes, value: Any) -> Any:
+        if key in self._seen:
             raise DropItem(f"Duplicate item, known by {value!r}")
-        self._under_way.add(key)
-        when_written(partial(self._written, key), partial(self._under_way.discard, key))
+        self._under_way[key] = asyncio.Event()
+        when_written(partial(self._written, key), partial(self._ended, key))
         return item
 
     def _written(self, key: bytes) -> None:
-        self._under_way.discard(key)
         self._seen.add(key)
+        self._ended(key)
+
+    def _ended(self, key: bytes) -> None:
+        self._under_way.pop(key).set()
 
 
 def _key_function(fields: tuple[str, ...]) -> Callable[[Any], Any]:

@@ -16,6 +16,7 @@ from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.hooks import hooks_of
 from scrapy_resilience._scrapy.watching import watch_media
 from scrapy_resilience.checkpoint.job import job_of
+from scrapy_resilience.core.shown import message_of
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.exceptions import ItemRefusedError
 from scrapy_resilience.gates.gatekeeper import gatekeeper_of
@@ -101,7 +102,7 @@ class DeadLettersMiddleware:
             )
 
     def _failed(self, request: Request, exception: BaseException) -> None:
-        """A download that ended with an exception, and no errback."""
+        """A download that ended with an exception; what was ignored is left to an errback."""
         if not isinstance(exception, IgnoreRequest):
             kind = "exhausted" if SCRAPY_RETRY_TIMES in request.meta else "permanent"
             self._letters.add(
@@ -111,12 +112,12 @@ class DeadLettersMiddleware:
                 reason="the download failed",
                 exception=exception,
             )
-        elif _raised_in(exception) not in _INTENDED:
+        elif not request.errback and _raised_in(exception) not in _INTENDED:
             self._letters.add(
                 request,
                 kind="ignored",
                 failure_class="ignored",
-                reason=str(exception) or "a middleware has ignored it",
+                reason=message_of(exception) or "a middleware has ignored it",
                 exception=exception,
             )
 

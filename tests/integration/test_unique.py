@@ -6,6 +6,7 @@ import signal
 
 import pytest
 from crawls import KILLED, check_same
+from web import serving
 
 from scrapy_resilience.checkpoint.steps import STEPS
 
@@ -229,3 +230,55 @@ def test_by_a_function(crawl):
     job.survive(kills=1)
 
     check_same(things(job), expected(job))
+
+
+ALIKE = """
+    import asyncio, os, scrapy
+    from scrapy.exceptions import DropItem
+
+    class Shop(scrapy.Spider):
+        name = "shop"
+        async def start(self):
+            for url in self.settings.getlist("URLS"):
+                yield scrapy.Request(url)
+        def parse(self, response):
+            self.answered = getattr(self, "answered", 0) + 1
+            yield {"thing": "same", "sku": response.url}
+
+    class Later:
+        crawler = None
+        first = True
+        @classmethod
+        def from_crawler(cls, crawler):
+            pipeline = cls()
+            pipeline.crawler = crawler
+            return pipeline
+        async def process_item(self, item):
+            if self.first:
+                self.first = False
+                spider = self.crawler.spider
+                while spider.answered < len(spider.settings.getlist("URLS")):
+                    await asyncio.sleep(0.01)
+                await asyncio.sleep(0.1)
+                raise eval(os.environ["RAISES"])
+            return item
+"""
+
+
+@pytest.mark.parametrize("raised", ["DropItem('no price')", "ValueError('a bug')"])
+def test_items_alike_at_the_same_time(plain_crawl, raised):
+    """While the first is in later pipelines the others wait: one goes on in its place."""
+    with serving(lambda *_: 200) as web:
+        urls = web.urls("a.test", 4)
+        job = plain_crawl(
+            ALIKE,
+            URLS=urls,
+            RESILIENCE_UNIQUE=["thing"],
+            ITEM_PIPELINES={"spider.Later": 300},
+            CONCURRENT_REQUESTS=4,
+            CONCURRENT_REQUESTS_PER_DOMAIN=4,
+        )
+        run = job.run(env={"RAISES": raised})
+
+    assert run.reason == "finished"
+    assert things(job) == ["same"]

@@ -286,3 +286,49 @@ def test_what_a_cache_has_not_is_left_out_on_purpose(tmp_path):
 
     assert (run.reason, run.stats["httpcache/ignore"]) == ("finished", 2)
     assert "resilience/incomplete" not in run.stats
+
+
+ERRBACKS = """
+    import scrapy
+    class Shop(scrapy.Spider):
+        name = "shop"
+        async def start(self):
+            for url in self.settings.getlist("URLS"):
+                yield scrapy.Request(url, errback=self.errback)
+        def parse(self, response):
+            yield {"sku": "a page"}
+        def errback(self, failure):
+            yield {"sku": failure.request.url}
+    class Fails:
+        def process_request(self, request):
+            if "request" in request.url:
+                raise ValueError("on the way there")
+        def process_response(self, request, response):
+            if "response" in request.url:
+                raise ValueError("on the way back")
+            return response
+"""
+
+
+@pytest.mark.parametrize("retries", [True, False])
+def test_a_download_that_fails_with_an_errback(tmp_path, retries):
+    """It is a dead letter whoever made it fail, also without any middleware for retries."""
+    with serving(answer) as web:
+        urls = [web.url("a.test", path) for path in ("/request", "/response")]
+        urls += ["http://a.test:1/unreachable", "nothing://a.test/of-the-kind"]
+        crawl = Crawl(
+            tmp_path,
+            ERRBACKS,
+            URLS=urls,
+            RETRY_ENABLED=retries,
+            RETRY_TIMES=1,
+            DOWNLOADER_MIDDLEWARES={"spider.Fails": 600},
+            **BUSY,
+        )
+        run = crawl.run()
+        letters, count = letters_of(crawl)
+
+    assert run.reason == "finished"
+    crawl.check_items([{"sku": url} for url in urls], table=None)
+    assert set(letters) == {urlsplit(url).path for url in urls}
+    assert (count, run.stats["resilience/incomplete"]) == (len(urls), len(urls))

@@ -230,6 +230,16 @@ def test_the_text_of_an_exception_has_no_password(quoted):
     assert "hunter2" not in exception_text(ValueError(f"can't reach {quoted} now"))
 
 
+def test_an_exception_without_a_text():
+    """One of the user's classes that can't say what it is has its name."""
+
+    class SpeechlessError(Exception):
+        def __str__(self):
+            raise ZeroDivisionError
+
+    assert exception_text(SpeechlessError()) == "SpeechlessError"
+
+
 def test_every_download_error_of_scrapy_is_known():
     """No download exception that this Scrapy has is classified by accident."""
     names = [

@@ -150,12 +150,13 @@ def test_letters_can_be_off():
 
 def test_a_robots_txt_is_no_letter(letters):
     """Scrapy goes on without it, so that no page is missing; the spider's own is one."""
-    robots = "http://a.test/robots.txt"
-    letters.add(Request(robots, meta={"dont_obey_robotstxt": True}), **TOLD)
+    robots = Request("http://a.test/robots.txt", meta={"dont_obey_robotstxt": True})
+    letters.add(robots.replace(callback=NO_CALLBACK), **TOLD)
     assert letters.count == 0
 
-    letters.add(Request(robots), **TOLD)
-    assert letters.count == 1
+    letters.add(robots, **TOLD)
+    letters.add(Request(robots.url), **TOLD)
+    assert letters.count == 2
 
 
 def test_in_a_job_a_letter_waits_for_its_request(crawler, job, letters):
@@ -276,6 +277,19 @@ def test_ignored_requests(middleware, letters):
 
     assert [about.kind for about in letters.kept] == ["ignored"] * 2
     assert letters.kept[0].reason == "fenced"
+
+
+def test_an_exception_that_can_not_say_what_it_is(middleware, letters):
+    """A class of the user's whose text fails costs its text, and no letter."""
+
+    class Speechless(IgnoreRequest):
+        def __str__(self):
+            raise ZeroDivisionError
+
+    middleware._failed(Request(URL), raised(Speechless()))
+
+    (about,) = letters.kept
+    assert (about.kind, about.reason) == ("ignored", "a middleware has ignored it")
 
 
 def test_requests_that_robots_txt_forbids(middleware, letters, crawler):

@@ -196,9 +196,8 @@ async def test_a_cancellation_that_nobody_asked_for(method, error, cut):
 
 
 @pytest_twisted.ensureDeferred
-@pytest.mark.parametrize("errback", [None, print])
-async def test_a_failed_download(errback):
-    """It is told where no errback takes it."""
+async def test_a_failed_download():
+    """It is told; a response is not."""
     engine, failed, scraped = engine_of(), [], []
 
     async def scrape(result, _):
@@ -209,10 +208,10 @@ async def test_a_failed_download(errback):
     failure = Failure(OSError("away"))
 
     async def main():
-        await engine.scraper._scrape(failure, Request("http://a.test", errback=errback))
+        await engine.scraper._scrape(failure, Request("http://a.test"))
         await engine.scraper._scrape(Response("http://a.test"), Request("http://a.test"))
 
     await deferred_from_coro(main())
 
-    assert failed == ([] if errback else [failure.value])
+    assert failed == [failure.value]
     assert len(scraped) == 2

@@ -113,8 +113,8 @@ def test_a_kill_while_an_old_entry_is_replaced(storage, spider, monkeypatch, num
     assert storage().retrieve_response(spider, REQUEST).body == b"new"
 
 
-def test_a_folder_that_can_not_be_written(storage, spider, monkeypatch):
-    """Errors of the disk are raised as Scrapy's own storage does, and the old entry stays."""
+def test_a_folder_that_can_not_be_written(storage, spider, monkeypatch, tmp_path, caplog):
+    """The old entry stays, nothing else does, and the page goes on."""
     storage().store_response(spider, REQUEST, page(b"old"))
 
     def renamed(_path, _target):
@@ -122,9 +122,10 @@ def test_a_folder_that_can_not_be_written(storage, spider, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "rename", renamed)
-        with pytest.raises(OSError, match="read-only"):
-            storage().store_response(spider, REQUEST, page(b"new"))
+        storage().store_response(spider, REQUEST, page(b"new"))
 
+    assert "read-only" in caplog.text
+    assert not list(tmp_path.rglob("*.new"))
     assert storage().retrieve_response(spider, REQUEST).body == b"old"
 
 
@@ -236,3 +237,35 @@ def test_entries_are_those_of_scrapy(storage, spider):
         body = writer.__name__.encode()
         storage(writer).store_response(spider, REQUEST, page(body))
         assert storage(reader).retrieve_response(spider, REQUEST).body == body
+
+
+def full(path, _mode):
+    """What a disk without room says."""
+    raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+
+def test_a_full_disk_costs_an_entry_and_no_page(storage, spider, tmp_path, caplog):
+    """The page goes on, nothing half is left, and the log says so once."""
+    cache = storage()
+    plain, cache._open = cache._open, full
+    for _ in range(3):
+        cache.store_response(spider, REQUEST, page(b"new"))
+
+    assert [message.partition(":")[0] for message in caplog.messages] == [
+        "The HTTP cache can't store a page, which goes on without it"
+    ]
+    assert not list(tmp_path.rglob("*.new"))
+    cache._open = plain
+    assert cache.retrieve_response(spider, REQUEST) is None
+    cache.store_response(spider, REQUEST, page(b"later"))
+    assert cache.retrieve_response(spider, REQUEST).body == b"later"
+
+
+def test_an_entry_that_can_not_be_read_is_none(storage, spider, caplog):
+    """The site is asked instead."""
+    cache = storage()
+    cache.store_response(spider, REQUEST, page(b"there"))
+    cache._open = full
+
+    assert cache.retrieve_response(spider, REQUEST) is None
+    assert "can't read a page" in caplog.text

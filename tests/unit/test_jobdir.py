@@ -115,6 +115,18 @@ def test_put_aside_under_its_end(tmp_path):
     ]
 
 
+def test_the_new_folder_is_the_users_alone(tmp_path):
+    """Also where new folders can be written by the group: its job would be refused."""
+    job(tmp_path / "job", finished=True)
+    before = os.umask(0o002)
+    try:
+        begin_anew(tmp_path / "job", 3)
+    finally:
+        os.umask(before)
+
+    assert (tmp_path / "job").stat().st_mode & 0o777 == 0o700
+
+
 def test_none_is_kept(tmp_path):
     """With 0 the old job is removed at once."""
     begin_anew(job(tmp_path / "job", finished=True), 0)

@@ -10,6 +10,7 @@ from snapshot_samples import KEY, make_store, snapshots_of
 
 from scrapy_resilience import ownership
 from scrapy_resilience.checkpoint import spool, witness
+from scrapy_resilience.checkpoint.feeds import cut
 from scrapy_resilience.checkpoint.job import Job, read_report
 from scrapy_resilience.checkpoint.layout import DAMAGED, LOCK, STORE, WITNESS
 from scrapy_resilience.checkpoint.lock import FileLock, is_locked
@@ -188,6 +189,20 @@ def test_a_new_folder_is_the_users_alone(tmp_path):
         os.umask(before)
 
     assert (tmp_path / "crawls" / "job").stat().st_mode & 0o777 == 0o700
+
+
+def test_what_is_cut_off_a_feed_is_the_users_alone(tmp_path):
+    """It may hold what the feed's own folder keeps from others."""
+    feed = tmp_path / "items.jsonl"
+    feed.write_bytes(b"committed, and more")
+    before = os.umask(0)
+    try:
+        cut(feed, 9, tmp_path)
+    finally:
+        os.umask(before)
+
+    modes = [path.stat().st_mode & 0o777 for path in (tmp_path / "cut").rglob("*")]
+    assert ((tmp_path / "cut").stat().st_mode & 0o777, modes) == (0o700, [0o600])
 
 
 # --- snapshots -------------------------------------------------------------------------

@@ -124,7 +124,7 @@ def evil_job(tmp_path):
     ]
     feed = FeedRecord(EVIL, EVIL, EVIL, 0, existed=False, overwrite=False, batch_id=1)
     state = {**gates.changed(), feed.name: ValueCodec().encode(asdict(feed))}
-    path = make_store(folder, spider=EVIL, state=state, reason=EVIL, last_checkpoint=EVIL)
+    path = make_store(folder, spider=EVIL, state=state, reason=EVIL)
     with closing(SQLiteStore(path)) as store:
         store.commit(Changes(letters=letters))
     snapshots_of(folder).create(path, about, kind=EVIL, metadata={EVIL: EVIL})
