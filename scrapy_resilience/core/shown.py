@@ -13,11 +13,12 @@ __all__ = [
 HIDDEN: Final = "***"
 _USERINFO: Final = re.compile(
     r"(?<!///)(?<=//)[^/?# \t\r\n]*@"
-    r"|(?<=:/)[^/?#\s]*:[^/?#\s]*@"  # of one that was taken for a path
+    r"|(?<=:/)[^/?#\s:]*:[^/?#\s]*@"  # of one that was taken for a path
     r"|(?<!\S)[^\s/@:?#]+:[^\s/?#]*@(?=\w)"  # of a URL without its scheme, as errors quote it
 )
+# A word is looked for ahead, once, so that a long name is not tried at every split of it.
 _SECRETS: Final = (
-    r"[\w-]*(?:passw|secret|credential|signature|api[-_ ]?key|access[-_ ]?key)[\w-]*"
+    r"(?=[\w-]*?(?:passw|secret|credential|signature|api[-_ ]?key|access[-_ ]?key))[\w -]+"
     r"|(?:[\w-]*[-_])?(?:access|api|auth|bearer|id|refresh|security)[-_]?token|token"
     r"|(?:proxy[-_])?authorization|(?:set[-_])?cookies?|encryption_key"
 )
@@ -60,8 +61,10 @@ def mask_value(value: Any, name: str = "") -> Any:
     if isinstance(value, str):
         return mask_uri(value)
     if isinstance(value, Mapping):
-        return {key: mask_value(each, str(key)) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
+        return {mask_value(key): mask_value(each, str(key)) for key, each in value.items()}
+    if isinstance(value, bytes):
+        return mask_uri(value.decode("latin-1")).encode("latin-1")
+    if isinstance(value, (list, tuple, set, frozenset)):
         return type(value)(mask_value(each) for each in value)
     return value
 

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from cost import passes
 from hypothesis import given
 from hypothesis import strategies as st
 from report import report
@@ -371,3 +372,26 @@ def test_the_lock_names_a_hostile_holder(evil_job, capsys):
     assert run("replay", evil_job) == 1
     check_harmless(capsys.readouterr().err)
     lock.release()
+
+
+@pytest.mark.parametrize("text", ["x:/" + ":" * 20_000, "?" + "passw" * 4_000])
+def test_hostile_text_is_masked_at_the_cost_of_its_length(text):
+    """A page that was made to be slow holds no crawl up."""
+    assert passes(lambda number: mask(f"{text}{number}")) < 20
+
+
+URI = f"ftp://me:{SECRET}@h/x?token={SECRET}"
+
+
+@pytest.mark.parametrize("value", [{URI: {}}, {URI}, URI.encode(), [(URI,)]], ids=repr)
+def test_a_setting_is_masked_wherever_its_secrets_stand(value):
+    """FEEDS has the URIs as its keys."""
+    assert SECRET not in repr(mask_value(value))
+    assert "@h/x" in repr(mask_value(value))
+
+
+def test_a_url_within_a_parameter_is_masked_too():
+    """The parameter that holds it is no secret itself."""
+    assert (
+        mask("/go?u=http://h/?token=x1&api_key=x2") == "/go?u=http://h/?token=***&api_key=***"
+    )
