@@ -436,6 +436,7 @@ WAITS = {
         BOUNDED: "waits_of(self.crawler).bounded",
         OURS: "ended, ending",
     },
+    "pipelines/unique.py": {USERS: "other.wait"},
     "spidermiddlewares/start.py": {
         USERS: "async for self._unclaimed(start), async for start",
         TURN: "asyncio.sleep",
