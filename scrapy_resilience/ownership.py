@@ -22,6 +22,11 @@ __all__ = ["check_jobdir", "check_own", "is_own", "open_own"]
 
 _OWN_FILES: Final = "resilience.*"
 _SPOOL: Final = "spool"
+_LINK: Final = "this is a link, which is not followed: put the file itself there"
+_HARD_LINK: Final = (
+    "this file has a second name (a hard link), under which others may write it: put a copy in "
+    "its place"
+)
 _NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
@@ -102,20 +107,20 @@ def open_own(path: Path | str, flags: int, mode: int = 0o600) -> int:
         fd = os.open(path, flags & ~os.O_TRUNC | _NO_LINK, mode)
     except OSError as error:
         if error.errno == ELOOP:
-            raise _refused(path) from None
+            raise PermissionError(EPERM, _LINK, str(path)) from None
         raise
-    status = os.fstat(fd)
-    if os.name == "posix" and not (
-        stat.S_ISREG(status.st_mode) and status.st_uid in _trusted() and status.st_nlink <= 1
-    ):
+    if os.name == "posix" and (why := _not_trusted(os.fstat(fd))):
         os.close(fd)
-        raise _refused(path)
+        raise PermissionError(EPERM, why, str(path))
     if flags & os.O_TRUNC:  # not before it is known whose file it is
         os.ftruncate(fd, 0)
     return fd
 
 
-def _refused(path: Path | str) -> PermissionError:
-    return PermissionError(
-        EPERM, "a link, or another user's file, which is not used", str(path)
-    )
+def _not_trusted(status: os.stat_result) -> str:
+    """Why an open file is not used; empty when it is."""
+    if not stat.S_ISREG(status.st_mode):
+        return "this is no regular file: put back what was there"
+    if status.st_uid not in _trusted():
+        return "this is another user's file, which is not used"
+    return _HARD_LINK if status.st_nlink > 1 else ""

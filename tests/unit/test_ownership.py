@@ -19,7 +19,7 @@ from scrapy_resilience.checkpoint.quarantine import mark_damaged
 from scrapy_resilience.checkpoint.restore import restore
 from scrapy_resilience.commands.jobs import open_job
 from scrapy_resilience.exceptions import CheckpointError, SnapshotError
-from scrapy_resilience.ownership import check_jobdir, check_own
+from scrapy_resilience.ownership import check_jobdir, check_own, open_own
 from scrapy_resilience.settings import Config
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="owners and modes are POSIX's")
@@ -224,3 +224,34 @@ def test_a_plain_snapshot_must_be_ones_own(jobdir, monkeypatch, key, others):
     else:
         with pytest.raises(SnapshotError, match=f"{made.id} is not encrypted, and belongs to"):
             snapshots.load(made.id, jobdir / "loaded.db")
+
+
+def _link(path, precious):
+    path.symlink_to(precious)
+
+
+def _hard_link(path, precious):
+    os.link(precious, path)
+
+
+def _pipe(path, _):
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (_link, "this is a link, which is not followed: put the file itself there"),
+        (_hard_link, r"this file has a second name \(a hard link\).*: put a copy in its place"),
+        (_pipe, "this is no regular file: put back what was there"),
+    ],
+)
+def test_why_a_file_is_not_opened(tmp_path, precious, make, why):
+    """The error says which it is and what to do, and the file is as it was."""
+    path = tmp_path / "file"
+    make(path, precious)
+
+    with pytest.raises(PermissionError, match=why):
+        open_own(path, os.O_RDWR | os.O_TRUNC)
+
+    assert precious.read_bytes() == PRECIOUS
