@@ -20,7 +20,7 @@ was made.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -82,12 +82,7 @@ class JobMeta:
         return _values.encode(self.record())
 
     def record(self) -> dict[str, Any]:
-        """What is stored: what differs from the default."""
-        return {
-            each.name: value
-            for each in fields(self)
-            if (value := getattr(self, each.name)) != each.default
-        }
+        return asdict(self)
 
     def state(self, *, running: bool) -> State:
         """*running*: whether a process has the lock of the job."""

@@ -111,6 +111,7 @@ class DeadLettersMiddleware:
                 failure_class="download",
                 reason="the download failed",
                 exception=exception,
+                anew=True,  # an errback may have put something out, and a replay calls back
             )
         elif not request.errback and _raised_in(exception) not in _INTENDED:
             self._letters.add(

@@ -365,8 +365,8 @@ def test_what_is_cancelled_is_a_dead_letter(tmp_path, items):
         for url, found in letters.items()
     }
     callbacks = ("sync", "generator", "coroutine", "async_generator", "waits", "spidermw")
-    expected = dict.fromkeys((*callbacks, "asks2"), "callback")
-    expected |= dict.fromkeys(("asks", "answers", "handler"), "permanent")
+    expected = dict.fromkeys(callbacks, "callback")
+    expected |= dict.fromkeys(("asks", "asks2", "answers", "handler"), "permanent")
     expected |= dict.fromkeys(("item", "after"), "pipeline")
     assert kinds == expected
     found = Counter(item["sku"] for item in crawl.items())
