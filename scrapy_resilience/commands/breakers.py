@@ -9,7 +9,7 @@ from scrapy_resilience import _clock
 from scrapy_resilience.checkpoint.layout import GATES
 from scrapy_resilience.checkpoint.state import StateRegistry
 from scrapy_resilience.commands.jobs import open_job, values
-from scrapy_resilience.commands.tables import plain, shown_time, table
+from scrapy_resilience.commands.tables import plain, shown_number, shown_time, table
 from scrapy_resilience.core.breaker import State
 from scrapy_resilience.core.gates import GateConfig, Gates
 from scrapy_resilience.core.pace import Pace
@@ -45,10 +45,13 @@ _ACTIONS: Final[dict[str, Callable[[Gates, str, float], None]]] = {
 }
 
 
-def show_breakers(path: str, action: str = "list", domain: str = "") -> tuple[Any, str]:
-    """*action* is ``list``, ``open`` or ``reset``; the last two name a *domain*."""
+def show_breakers(path: str, action: str = "list", domain: str = "") -> tuple[Any, str] | None:
+    """*action* is ``list``, ``open`` or ``reset``; the last two name a *domain*.
+
+    None for another one.
+    """
     if action not in {"list", *_ACTIONS}:
-        raise CheckpointError(f"{action!r} is not an action of breakers: use open or reset")
+        return None
     with open_job(Path(path), write=action != "list") as store:
         state = StateRegistry(store.state(), values)
         saved: Saved = state.load_map(GATES)
@@ -115,7 +118,7 @@ def _row(row: dict[str, Any]) -> tuple[str, ...]:
         plain(row["trips"]),
         _time(row["held_until"]),
         plain(row["hold_reason"]),
-        "-" if row["rate"] is None else f"{row['rate']:.2g}/s",
+        "-" if row["rate"] is None else f"{shown_number(row['rate'])}/s",
         plain(row["last_failure"]),
     )
 

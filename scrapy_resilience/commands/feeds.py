@@ -18,9 +18,8 @@ from scrapy_resilience.frontier.store import Changes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["FEEDS_USAGE", "show_feeds"]
+__all__ = ["show_feeds"]
 
-FEEDS_USAGE: Final = "feeds <jobdir> [forget <feed> | relink <feed> <file>]"
 _COLUMNS: Final = ("feed", "file", "items", "size", "state")
 
 

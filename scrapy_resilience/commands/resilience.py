@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
+from argparse import RawDescriptionHelpFormatter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from scrapy.commands import ScrapyCommand
+from scrapy.commands import ScrapyCommand, ScrapyHelpFormatter
 from scrapy.exceptions import UsageError
 from scrapy.utils.misc import load_object
 
 from scrapy_resilience.checkpoint.job import read_report
 from scrapy_resilience.commands.breakers import show_breakers
 from scrapy_resilience.commands.deadletters import list_letters
-from scrapy_resilience.commands.feeds import FEEDS_USAGE, show_feeds
+from scrapy_resilience.commands.feeds import show_feeds
 from scrapy_resilience.commands.replay import replay
-from scrapy_resilience.commands.selectors import SELECTORS_USAGE, run_selectors
+from scrapy_resilience.commands.selectors import run_selectors
 from scrapy_resilience.commands.snapshots import list_snapshots, restore_snapshot
 from scrapy_resilience.commands.tables import (
     plain,
@@ -28,6 +29,7 @@ from scrapy_resilience.commands.tables import (
     tell_json,
     text_of,
 )
+from scrapy_resilience.commands.usage import usage
 from scrapy_resilience.core.deadletter import KINDS, Wanted
 from scrapy_resilience.exceptions import ResilienceError
 from scrapy_resilience.layers import apply_layers, describe
@@ -49,31 +51,17 @@ class Command(ScrapyCommand):
     default_settings: ClassVar[dict[str, Any]] = {"LOG_ENABLED": False}
 
     def syntax(self) -> str:
-        return (
-            "status <jobdir> | checkpoints <jobdir> | restore <jobdir> [<id>] | "
-            "deadletters <jobdir> | replay <jobdir> | "
-            "breakers <jobdir> [open <domain> | reset <domain>] | "
-            f"{FEEDS_USAGE} | config | {SELECTORS_USAGE}"
-        )
+        return "<command> [<jobdir>] [options]"
 
     def short_desc(self) -> str:
         return "Look at a job and at the settings of scrapy_resilience"
 
     def long_desc(self) -> str:
-        return (
-            "status <jobdir>: what a job has done and what is left. "
-            "checkpoints <jobdir>: its snapshots. "
-            "restore <jobdir> [<id>]: go back to a snapshot, the newest by default. "
-            "deadletters <jobdir>: the requests that were given up. "
-            "replay <jobdir>: let the next crawl do them again. "
-            "breakers <jobdir> [open|reset <domain>]: which domains are left alone. "
-            "feeds <jobdir> [forget|relink]: its feeds, and what to do when one was moved. "
-            "config: each setting, its value and where it came from. "
-            "selectors: sets of selectors, their versions and fixtures."
-        )
+        return f"Commands:\n{usage()}"
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         super().add_options(parser)
+        parser.formatter_class = _Formatter
         form = parser.add_mutually_exclusive_group()
         form.add_argument("--json", action="store_true", help="print JSON instead of a table")
         form.add_argument("--csv", action="store_true", help="deadletters: as CSV")
@@ -83,12 +71,13 @@ class Command(ScrapyCommand):
             metavar="FILE",
             help="deadletters: write JSON Lines to a file, or CSV with --csv or to FILE.csv",
         )
-        for name in ("domain", "class", "kind"):
+        which = {"domain": "", "class": "", "kind": f": {', '.join(KINDS)}"}
+        for name, values in which.items():
             parser.add_argument(
                 f"--{name}",
                 dest=f"letter_{name}",
                 metavar=name.upper(),
-                help=f"deadletters, replay: of one {name}",
+                help=f"deadletters, replay: of one {name}{values}",
             )
         parser.add_argument(
             "--from",
@@ -115,7 +104,7 @@ class Command(ScrapyCommand):
         }
         name, *rest = args or [""]
         if name not in commands or len(rest) not in commands[name][1]:
-            raise UsageError(f"use one of: {self.syntax()}", print_help=False)
+            _misuse(name)
         self._opts = opts
         self._place = opts.place
         self._force = opts.force
@@ -152,13 +141,10 @@ class Command(ScrapyCommand):
         return replay(path, self._wanted())
 
     def _breakers(self, path: str, action: str = "list", domain: str = "") -> tuple[Any, str]:
-        return show_breakers(path, action, domain)
+        return show_breakers(path, action, domain) or _misuse("breakers")
 
     def _feeds(self, *args: str) -> tuple[Any, str]:
-        shown = show_feeds(*args)
-        if shown is None:
-            raise UsageError(f"use {FEEDS_USAGE}", print_help=False)
-        return shown
+        return show_feeds(*args) or _misuse("feeds")
 
     def _wanted(self) -> Wanted:
         opts = self._opts
@@ -180,9 +166,7 @@ class Command(ScrapyCommand):
 
     def _selectors(self, *args: str) -> tuple[Any, str]:
         folder = Config.from_settings(self._layered()).selectors_dir
-        done = run_selectors(folder, list(args), force=self._force)
-        if done is None:
-            raise UsageError(f"use one of: {SELECTORS_USAGE}", print_help=False)
+        done = run_selectors(folder, list(args), force=self._force) or _misuse("selectors")
         if args[0] == "test" and any(row["failures"] for row in done[0]):
             self.exitcode = 1
         return done
@@ -192,6 +176,14 @@ class Command(ScrapyCommand):
         for unknown in apply_layers(self.settings):
             tell(text_of([f"scrapy resilience: {unknown} is not a setting"]), sys.stderr)
         return self.settings
+
+
+class _Formatter(ScrapyHelpFormatter, RawDescriptionHelpFormatter):
+    """Keeps the lines of the description."""
+
+
+def _misuse(name: str) -> NoReturn:
+    raise UsageError(f"use one of:\n{usage(name)}", print_help=False)
 
 
 def _has_addon(settings: BaseSettings) -> bool:

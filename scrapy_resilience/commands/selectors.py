@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from scrapy_resilience.commands.tables import plain, table, text_of
 from scrapy_resilience.exceptions import SelectorError
@@ -16,12 +16,7 @@ if TYPE_CHECKING:
     from scrapy_resilience.selectors.sets import SelectorSet
     from scrapy_resilience.selectors.version import Version
 
-__all__ = ["SELECTORS_USAGE", "run_selectors"]
-
-SELECTORS_USAGE: Final = (
-    "selectors list | show <set> [<version>] | test [<set> [<version>]] | "
-    "diff <set> <version> [<version>] | add <file> [--force] | rollback <set> [<version>]"
-)
+__all__ = ["run_selectors"]
 
 
 def run_selectors(folder: str, args: list[str], *, force: bool) -> tuple[Any, str] | None:

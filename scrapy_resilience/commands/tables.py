@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from scrapy_resilience.core.shown import lines, shown
 
@@ -12,7 +12,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import TextIO
 
-__all__ = ["plain", "shown_size", "shown_time", "table", "tell", "tell_json", "text_of"]
+__all__ = [
+    "plain",
+    "shown_number",
+    "shown_size",
+    "shown_time",
+    "table",
+    "tell",
+    "tell_json",
+    "text_of",
+]
+
+_SMALL: Final = 100_000
+"""Bytes: below this, megabytes with one digit behind the point say nothing."""
 
 
 def tell(text: str, file: TextIO | None = None) -> None:
@@ -56,5 +68,12 @@ def shown_time(seconds: float) -> str:
 
 
 def shown_size(size: Any) -> str:
-    """Bytes as megabytes; what is no number as it is."""
-    return f"{size / 1e6:.1f} MB" if isinstance(size, (int, float)) else str(size)
+    """Bytes as kilobytes or megabytes; what is no number as it is."""
+    if not isinstance(size, (int, float)):
+        return str(size)
+    return f"{size / 1e3:.1f} kB" if size < _SMALL else f"{size / 1e6:.1f} MB"
+
+
+def shown_number(number: float) -> str:
+    """Two digits that count, without an exponent below a million."""
+    return f"{float(f'{number:.2g}'):g}"

@@ -79,11 +79,13 @@ class DeadLettersMiddleware:
         count = self._letters.count
         if not count:
             return
-        if job_of(self._crawler) is None:
+        if (job := job_of(self._crawler)) is None:
             logger.warning("Requests given up: %d. With a JOBDIR they can be replayed", count)
         else:
             logger.warning(
-                "Requests given up: %d. `scrapy resilience deadletters` lists them", count
+                "Requests given up: %d. `scrapy resilience deadletters %s` lists them",
+                count,
+                job.path,
             )
 
     # --- what is given up ---

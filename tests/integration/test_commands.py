@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sys
 from hashlib import sha256
@@ -284,12 +285,24 @@ def test_status_of_no_job(job):
 
 @pytest.mark.parametrize("args", [[], ["status"], ["status", "a", "b"], ["dance"]])
 def test_wrong_usage(job, args):
-    """Wrong usage ends with exit code 2 and says what is right."""
+    """Wrong usage ends with exit code 2 and says once what is right."""
     run = job.run("resilience", *args)
 
+    told = run.log + run.out
     assert run.code == 2
-    assert "status <jobdir>" in run.log + run.out
+    assert told.count("status <jobdir>") == 1
+    assert ("replay <jobdir>" in told) == ("status" not in args)
     assert "Traceback" not in run.log
+
+
+def test_help(job):
+    """Each way to call it has a line of its own."""
+    run = job.run("resilience", "--help")
+
+    assert run.code == 0
+    ways = ("status <jobdir>", "feeds <jobdir> relink <feed> <file>", "selectors list")
+    for way in ways:
+        assert re.search(rf"^ +{way}  +[a-z]", run.out, re.MULTILINE), run.out
 
 
 def test_config(job):

@@ -397,8 +397,12 @@ def test_a_finished_job_begins_anew(job):
     assert len(list(job.folder.glob("job.*Z*"))) == 1
 
 
-def test_a_finished_job_is_skipped(job):
-    """Exit code 0, one line, and nothing is touched, opened or asked for."""
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_finished_job_is_skipped(job, overwrite):
+    """Exit code 0, one line, and nothing is opened or asked for, and no feed touched."""
+    forms = {"jsonl": "jsonlines", "csv": "csv", "json": "json", "xml": "xml"}
+    feeds = {f"items.{end}": {"format": form} for end, form in forms.items()}
+    job.configure(FEEDS={uri: {**feed, "overwrite": overwrite} for uri, feed in feeds.items()})
     job.finish()
     job.configure(RESILIENCE_FINISHED_JOB="skip")
     before = tree(job.folder)

@@ -237,9 +237,9 @@ def test_command_regressions(project, tmp_path):
         (["add", "nothing.toml"], 1, "can't be read"),
         (["rollback", "amazon_product"], 1, "is the oldest version"),
         (["add", "shelf.toml", "-s", "RESILIENCE_SELECTORS_DIR="], 1, "set RESILIENCE_SEL"),
-        (["diff", "amazon_product"], 2, "use one of: selectors list"),
-        (["frob"], 2, "use one of: selectors list"),
-        ([], 2, "use one of: "),
+        (["diff", "amazon_product"], 2, "selectors diff <set>"),
+        (["frob"], 2, "selectors diff <set>"),
+        ([], 2, "use one of:"),
     ],
 )
 def test_command_wrong(project, words, code, said):

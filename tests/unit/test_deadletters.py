@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from scrapy import Request, Spider
 from scrapy.downloadermiddlewares import robotstxt
@@ -368,7 +370,7 @@ def test_an_item_of_start_whose_pipeline_raises(middleware, letters):
     ("job_found", "advice"),
     [
         (None, "With a JOBDIR they can be replayed"),
-        ("a job", "`scrapy resilience deadletters`"),
+        (SimpleNamespace(path="crawls/a"), "`scrapy resilience deadletters crawls/a`"),
     ],
 )
 def test_the_close_says_where_letters_are(crawler, monkeypatch, caplog, job_found, advice):

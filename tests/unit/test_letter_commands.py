@@ -436,6 +436,16 @@ def test_a_domain_that_is_well_is_not_listed(job, say):
     assert [row["domain"] for row in rows] == ["c.test", "d.test"]
 
 
+@pytest.mark.parametrize(
+    ("rate", "shown"), [(0.5, "0.5/s"), (3.14159, "3.1/s"), (151.7, "150/s"), (900.0, "900/s")]
+)
+def test_a_rate_has_two_digits_and_no_exponent(job, say, rate, shown):
+    """What a fast site got is no 1.5e+02/s."""
+    folder = job(breakers={"a.test": {"pace": {"rate": rate}}})
+
+    assert say("breakers", folder).splitlines()[1].split()[-2] == shown
+
+
 def test_breakers_as_json(job, say):
     """Each row has all keys, and nothing of what only the breaker itself can use."""
     folder = job(breakers={"b.test": OPEN, "a.test": HELD})
@@ -603,6 +613,10 @@ def test_names_of_a_function_are_taken_as_they_are(job, say):
     assert breakers_of(folder) == {}
 
 
-def test_an_unknown_action(job, refuse):
-    """An action that is none says which there are."""
-    assert "use open or reset" in refuse("breakers", job(), "close", "a.test")
+def test_an_unknown_action_is_wrong_usage(job):
+    """The ways to call this command are named, and no others."""
+    with pytest.raises(UsageError) as caught:
+        run("breakers", job(), "shut", "a.test")
+
+    assert "breakers <jobdir> open <domain>" in str(caught.value)
+    assert "status" not in str(caught.value)

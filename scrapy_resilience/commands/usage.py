@@ -1,0 +1,37 @@
+"""How ``scrapy resilience`` is called, one line for each way."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from scrapy_resilience.commands.tables import table
+
+__all__ = ["usage"]
+
+_WAYS: Final = (
+    ("status <jobdir>", "what a job has done and what is left"),
+    ("checkpoints <jobdir>", "its snapshots"),
+    ("restore <jobdir> [<id>]", "go back to a snapshot, the newest by default"),
+    ("deadletters <jobdir>", "the requests that were given up"),
+    ("replay <jobdir>", "let the next crawl do them again"),
+    ("breakers <jobdir>", "which domains are left alone"),
+    ("breakers <jobdir> open <domain>", "leave a domain alone"),
+    ("breakers <jobdir> reset <domain>", "ask it again at once"),
+    ("feeds <jobdir>", "its feeds, and whether they are as they were left"),
+    ("feeds <jobdir> forget <feed>", "take a feed out of the job"),
+    ("feeds <jobdir> relink <feed> <file>", "say where a feed was moved to"),
+    ("config", "each setting, its value and where it came from"),
+    ("selectors list", "the sets of selectors"),
+    ("selectors show <set> [<version>]", "a version, the active one by default"),
+    ("selectors test [<set> [<version>]]", "replay the fixtures"),
+    ("selectors diff <set> <version> [<version>]", "what is different between two"),
+    ("selectors add <file>", "make a file a version, the active one"),
+    ("selectors rollback <set> [<version>]", "go back, to the one before by default"),
+)
+
+
+def usage(name: str = "") -> str:
+    """All ways to call the command *name*, or those of all commands where there is none."""
+    ways = [way for way in _WAYS if way[0].split()[0] == name] or _WAYS
+    lines = table(ways).splitlines()
+    return "\n".join(f"  {line}" for line in lines)
