@@ -54,6 +54,9 @@ def mask_uri(uri: str) -> str:
     return f"{place}?{HIDDEN}" if query and "://" in place else mask(uri)
 
 
+_CONTAINERS: Final = {list, tuple, set, frozenset}  # a named tuple is made of arguments
+
+
 def mask_value(value: Any, name: str = "") -> Any:
     """A setting, without what is secret in it; *name* is that of a part of it."""
     if _NAME.fullmatch(name) and value:
@@ -65,7 +68,8 @@ def mask_value(value: Any, name: str = "") -> Any:
     if isinstance(value, bytes):
         return mask_uri(value.decode("latin-1")).encode("latin-1")
     if isinstance(value, (list, tuple, set, frozenset)):
-        return type(value)(mask_value(each) for each in value)
+        kind = type(value) if type(value) in _CONTAINERS else list
+        return kind(mask_value(each) for each in value)
     return value
 
 

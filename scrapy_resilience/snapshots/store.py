@@ -134,7 +134,7 @@ class SnapshotStore:
         user = dict(metadata or {})
         if len(json.dumps(user)) > MAX_DETAILS // 2:
             raise ValueError("the metadata of a snapshot may have 512 kB as JSON")
-        self._scratch.mkdir(parents=True, exist_ok=True)
+        self._scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             return self._create(source, about, kind, user)
         except FileNotFoundError:  # a file that the job was done with in the meantime

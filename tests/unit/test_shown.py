@@ -6,6 +6,7 @@ import argparse
 import ast
 import json
 import logging
+from collections import namedtuple
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -385,9 +386,12 @@ def test_hostile_text_is_masked_at_the_cost_of_its_length(text):
 
 
 URI = f"ftp://me:{SECRET}@h/x?token={SECRET}"
+Named = namedtuple("Named", "uri")
 
 
-@pytest.mark.parametrize("value", [{URI: {}}, {URI}, URI.encode(), [(URI,)]], ids=repr)
+@pytest.mark.parametrize(
+    "value", [{URI: {}}, {URI}, URI.encode(), [(URI,)], Named(URI)], ids=repr
+)
 def test_a_setting_is_masked_wherever_its_secrets_stand(value):
     """FEEDS has the URIs as its keys."""
     assert SECRET not in repr(mask_value(value))
