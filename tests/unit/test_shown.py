@@ -6,10 +6,10 @@ import argparse
 import ast
 import json
 import logging
-from collections import namedtuple
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from cost import passes
@@ -386,7 +386,12 @@ def test_hostile_text_is_masked_at_the_cost_of_its_length(text):
 
 
 URI = f"ftp://me:{SECRET}@h/x?token={SECRET}"
-Named = namedtuple("Named", "uri")
+
+
+class Named(NamedTuple):
+    """What is made of its arguments, not of a sequence."""
+
+    uri: str
 
 
 @pytest.mark.parametrize(
