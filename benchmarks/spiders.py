@@ -16,7 +16,7 @@ from scrapy.exceptions import CloseSpider
 from scrapy.http import TextResponse
 
 from scrapy_resilience import ResilientScheduler
-from scrapy_resilience._scrapy import under_way
+from scrapy_resilience._scrapy.engine import under_way
 from scrapy_resilience.extensions.snapshots import Snapshots
 from scrapy_resilience.gates.gatekeeper import gatekeeper_of
 from scrapy_resilience.testing import SiteAddress, SiteConfig
