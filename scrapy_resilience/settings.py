@@ -461,8 +461,9 @@ def _types() -> dict[str, Any]:
 
 def unknown_setting(name: str, where: str = "") -> ConfigurationError:
     """The error for a name that is none, with the one that was meant."""
-    close = difflib.get_close_matches(name, fields_by_name(), n=1)
-    hint = f" Did you mean {close[0]}?" if close else ""
+    known = [each.removeprefix(PREFIX) for each in fields_by_name()]  # all are alike with it
+    close = difflib.get_close_matches(name.removeprefix(PREFIX), known, n=1)
+    hint = f" Did you mean {PREFIX}{close[0]}?" if close else ""
     return ConfigurationError(f"{name}{where} is not a setting of scrapy_resilience.{hint}")
 
 

@@ -21,7 +21,7 @@ from scrapy_resilience.checkpoint.layout import LOCK, META, STORE
 from scrapy_resilience.checkpoint.lock import FileLock
 from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.checkpoint.witness import open_witnessed
-from scrapy_resilience.exceptions import CheckpointError, ResilienceError
+from scrapy_resilience.exceptions import CheckpointError, ConfigurationError, ResilienceError
 from scrapy_resilience.frontier.codec import ValueCodec
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ logger = get_logger(__name__)
 _FORMS: Final = {"date": "%Y-%m-%d", "time": "%H-%M-%S"}
 """Of what placeholders stand for: the start of the job, in UTC."""
 _PLACEHOLDER: Final = re.compile(r"%\((date|time)\)s")
+_UNKNOWN: Final = re.compile(r"%\((?!(?:spider|date|time)\)s)\w*\)?\w?")
 _ENDED: Final = "%Y-%m-%dT%H-%M-%SZ"
 _ASIDE: Final = re.compile(r"\.\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ(-\d+)?")
 
@@ -43,7 +44,14 @@ def expand(template: str, spider: str, now: float) -> str:
 
     With a date or a time: the newest job of that name that has not finished, or else a new
     one. *now* is in seconds since 1970. Other text stays as it is.
+
+    Raises :exc:`ConfigurationError` for a name that is none: spiders would share the folder.
     """
+    if (unknown := _UNKNOWN.search(template)) is not None:
+        raise ConfigurationError(
+            f"JOBDIR={template!r}: nothing takes the place of {unknown[0]}: use %(spider)s, "
+            "%(date)s or %(time)s"
+        )
     template = template.replace("%(spider)s", spider)
     if not _PLACEHOLDER.search(template):
         return template

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import closing
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from scrapy_resilience.checkpoint.jobdir import begin_anew, expand, finished_meta
 from scrapy_resilience.checkpoint.layout import LOCK, META, STORE
 from scrapy_resilience.checkpoint.lock import FileLock
-from scrapy_resilience.exceptions import CheckpointError, JobLockedError
+from scrapy_resilience.exceptions import CheckpointError, ConfigurationError, JobLockedError
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.sqlite import SQLiteStore
 from scrapy_resilience.frontier.store import Changes
@@ -42,7 +43,7 @@ def listed(folder):
         ("%(date)s_%(time)s-%(spider)s/%(date)s", "2025-11-29_00-20-33-books/2025-11-29"),
         ("[a]/%(date)s", "[a]/2025-11-29"),
         ("100%", "100%"),
-        ("%(other)s-%s", "%(other)s-%s"),
+        ("%s-%%", "%s-%%"),
     ],
 )
 def test_names(template, path, tmp_path, monkeypatch):
@@ -50,6 +51,13 @@ def test_names(template, path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     assert expand(template, "books", NOW) == path
+
+
+@pytest.mark.parametrize("name", ["%(spidr)s", "%(spider)", "%(spider", "%(date)d"])
+def test_a_misspelt_name(name):
+    """Each spider would have the same folder, and be refused for another reason."""
+    with pytest.raises(ConfigurationError, match=rf"{re.escape(name)}: use %\(spider\)s, "):
+        expand(f"crawls/{name}/%(spider)s", "books", NOW)
 
 
 def test_the_newest_unfinished_job(tmp_path):

@@ -184,10 +184,11 @@ def test_an_unknown_name_suggests_the_close_one(name, close):
         Config.from_settings(Settings({name: 1}))
 
 
-def test_an_unknown_name_without_a_close_one_suggests_nothing():
-    """A name that is like no setting gets no hint."""
+@pytest.mark.parametrize("name", ["Z" * 40, "X", "STORE", "MAX_ERRORS"])
+def test_an_unknown_name_without_a_close_one_suggests_nothing(name):
+    """A name that is like no setting, but for the prefix that all have, gets no hint."""
     with pytest.raises(ConfigurationError) as caught:
-        Config.from_settings(Settings({"RESILIENCE_" + "Z" * 40: 1}))
+        Config.from_settings(Settings({f"RESILIENCE_{name}": 1}))
 
     assert "Did you mean" not in str(caught.value)
 
