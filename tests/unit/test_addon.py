@@ -505,7 +505,7 @@ def test_jobdir_may_name_the_spider(priority):
 
 @pytest.mark.parametrize("path", ["plain", "100%", "%s"])
 def test_another_jobdir_stays_as_it_is(path):
-    """Only %(spider)s means anything in a JOBDIR."""
+    """Text without names in parentheses means nothing else."""
     assert applied(jobdir=path)["JOBDIR"] == path
 
 
