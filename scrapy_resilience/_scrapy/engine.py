@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from scrapy.downloadermiddlewares.robotstxt import RobotsTxtMiddleware
 from scrapy.exceptions import CloseSpider
+from scrapy.extensions.feedexport import FeedExporter
 
 from scrapy_resilience._log import get_logger
 
@@ -61,10 +62,14 @@ def close_spider(crawler: Crawler, reason: str) -> None:
 
 
 def leave_unopened(engine: ExecutionEngine, reason: str) -> NoReturn:
-    """Close the spider from ``scheduler.open`` before its pipelines are opened.
+    """Close the spider from ``scheduler.open`` before its pipelines and feeds are opened.
 
-    Scrapy closes them all the same, and logs that it can't.
+    Scrapy closes the pipelines all the same, and logs that it can't. A feed without items
+    would take the place of last night's.
     """
+    exporter = engine.crawler.get_extension(FeedExporter)
+    if exporter is not None:
+        exporter.feeds = {}
 
     async def nothing_to_close() -> None:
         pass

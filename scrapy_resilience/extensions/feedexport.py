@@ -27,7 +27,7 @@ from scrapy_resilience._scrapy.refusals import fail_quietly
 from scrapy_resilience.checkpoint.batches import note
 from scrapy_resilience.checkpoint.commit import TROUBLES
 from scrapy_resilience.checkpoint.feeds import FeedRecord, lock_feed
-from scrapy_resilience.checkpoint.job import is_skipped, job_of
+from scrapy_resilience.checkpoint.job import job_of
 from scrapy_resilience.checkpoint.patient import PatientFile, sync_path
 from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.components import refuse_both
@@ -204,8 +204,6 @@ class ResilientFeedExporter(CheckedFeeds):
     # --- opening ---
 
     def open_spider(self, spider: Spider) -> None:
-        if is_skipped(self.crawler):
-            return  # a feed without items would take the place of last night's
         super().open_spider(spider)
         for record in list(self._earlier.records) if self._job else ():
             if record.template in self.feeds:

@@ -397,14 +397,14 @@ def test_a_finished_job_begins_anew(job):
     assert len(list(job.folder.glob("job.*Z*"))) == 1
 
 
-@pytest.mark.parametrize("overwrite", [False, True])
-def test_a_finished_job_is_skipped(job, overwrite):
+@pytest.mark.parametrize(("overwrite", "ours"), [(False, True), (True, True), (True, False)])
+def test_a_finished_job_is_skipped(job, overwrite, ours):
     """Exit code 0, one line, and nothing is opened or asked for, and no feed touched."""
     forms = {"jsonl": "jsonlines", "csv": "csv", "json": "json", "xml": "xml"}
     feeds = {f"items.{end}": {"format": form} for end, form in forms.items()}
     job.configure(FEEDS={uri: {**feed, "overwrite": overwrite} for uri, feed in feeds.items()})
     job.finish()
-    job.configure(RESILIENCE_FINISHED_JOB="skip")
+    job.configure(RESILIENCE_FINISHED_JOB="skip", RESILIENCE_FEEDS_ENABLED=ours)
     before = tree(job.folder)
 
     run = job.run()

@@ -211,7 +211,9 @@ def test_checkpoints(plain_crawl):
     assert (table.code, table.log) == (0, "")
     lines = table.out.splitlines()
     assert len(lines) == 3
-    assert re.fullmatch(rf"{snapshot.id}  shop +close +120 +120 +0 +240 .* kB +good", lines[1])
+    assert re.fullmatch(
+        rf"{snapshot.id}  shop +close +120 +120 +0 +240 .* [kM]B +good", lines[1]
+    )
     assert "is not a snapshot" in lines[2]
     assert listed[0]["progress"]["items"] == 240
     assert listed[1]["problem"]
