@@ -462,6 +462,12 @@ class ResilientScheduler(Refusing, BaseScheduler):
         self.job.close()
         if self._close_reason in names.FAILURES or self.job.incomplete:
             exit_with_failure(self.crawler)
+        elif not self.job.meta.finished:
+            logger.info(
+                "%s has %d requests left: the same command goes on with them",
+                self.job.path,
+                self.job.meta.pending,
+            )
 
     def _collect_some(self) -> None:
         if len(self.ledger.under_way) > self._collect_at:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 
@@ -20,10 +21,12 @@ def test_one_signal(crawl, number):
 
     first = job.run_until(commits=2, number=number)
     second = job.run_until(commits=2, number=number)
-    job.finish()
+    last = job.finish()
 
     assert (first.reason, first.code, first.errors) == ("shutdown", 75, [])
     assert (second.reason, second.code) == ("shutdown", 75)
+    left = r" has [1-9]\d* requests left: the same command goes on with them"
+    assert [bool(re.search(left, run.log)) for run in (first, second, last)] == [1, 1, 0]
     job.check_items()
 
 
