@@ -476,6 +476,7 @@ KINDS: Final = (
     Kind("fails first, 100 %", _refuses(1.0), unsure=True),
     Kind("fails at random, 20 %", _refuses(0.2, always=True), unsure=True),
     Kind("fails at random, 60 %", _refuses(0.6, always=True), unsure=True),
+    Kind("fails at random, 70 %, 40 pages", _refuses(0.7, always=True), 40, unsure=True),
     Kind("30 % first, latency 2 s", _refuses(0.3), latency=2),
 )  # fmt: skip
 

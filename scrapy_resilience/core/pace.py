@@ -13,7 +13,7 @@ close to it).
 state      what a pushback does
 =========  ==============================================================================
 searching  from the first pushback on, the rate is what was accepted since, by the second:
-           half a request when it was none, so that probes are exponentially apart (as TCP's
+           most of a request when it was none, so that probes are exponentially apart (as TCP's
            time-outs, RFC 6298); each success of an unbroken row after it speeds up by half
 limited    20 answers with at least 4 pushbacks are judged: the rate becomes the goodput, what
            was really accepted per second. A single pushback takes a tenth off. Each 20
@@ -52,8 +52,14 @@ _KNOWN: Final = 6
 _AT_LEAST: Final = 0.25
 """Seconds to a verdict: the first retries, which wait 0.1 to 0.2 s, must be in it, or pages
 that fail at their first try only come in waves that look like a limit."""
-_AT_MOST: Final = 10.0
-"""Seconds of a search that was unlucky: at a low rate 20 answers would take minutes."""
+_AT_MOST: Final = 7.0
+"""Seconds to a verdict of fewer answers: at a low rate 20 would take minutes. With 10, twice as
+many crawls of small careless hosts are starved; with 6, some of a host of 1/s are misjudged."""
+_FEW: Final = 10
+"""Answers to such a verdict, after a search."""
+_PROBES: Final = 0.75
+"""Of a request, that a search takes as accepted when none was: with 1, hosts that have a limit
+refuse half as much again, with 0.5 careless ones are starved twice as often."""
 _APART: Final = 0.2
 """Of the logarithm: rates nearer to each other than by a fifth tell nothing."""
 _STEP: Final = 0.02
@@ -160,7 +166,7 @@ class Pace:
             return False
         if self._searching and self._accepted < _KNOWN:
             return self._accepted > 0 and seconds > _AT_MOST
-        return self._count() >= _JUDGED
+        return self._count() >= (_FEW if seconds > _AT_MOST else _JUDGED)
 
     def _pushed_back(self, seconds: float, now: float) -> None:
         if self._free:
@@ -226,10 +232,11 @@ class Pace:
         return self._accepted + self._pushed
 
     def _share(self) -> float:
-        return (self._accepted + 0.5) / (self._count() + 1)
+        """By Laplace's rule of succession: none of five is not yet a share of 0."""
+        return (self._accepted + 1) / (self._count() + 2)
 
     def _goodput(self, seconds: float) -> float:
-        return (self._accepted + 0.5) / seconds
+        return max(self._accepted + 0.5, _PROBES) / seconds
 
     def _set(self, rate: float | None) -> None:
         self.rate = None if rate is None or rate > _UNPACED else max(rate, FLOOR)

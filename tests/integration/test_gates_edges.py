@@ -74,7 +74,8 @@ def test_hosts_of_one_registered_domain(tmp_path):
             RESILIENCE_BREAKER_DOMAIN="registered",
             RESILIENCE_BREAKER_RECOVERY_TIMEOUT=60,
             RESILIENCE_BREAKER_FIRST_TRIAL=0,
-            RESILIENCE_HOLD_TIMEOUT=5,  # it may be slowed down first
+            RESILIENCE_ADAPTIVE_RATE=False,  # slowed down, it would be held before that
+            RESILIENCE_HOLD_TIMEOUT=5,
         )
 
         run = job.run(env={"http_proxy": f"http://127.0.0.1:{web.port}", "no_proxy": ""})
