@@ -678,7 +678,7 @@ def test_throttling_slows_down():
     ask(gates, A, 0.0, Outcome.SUCCESS)
     ask(gates, A, 0.1, Outcome.THROTTLED)
 
-    assert gates.ready_at(A, 0.3) > 0.3
+    assert gates.ready_at(A, 0.2) > 0.2
     for second in range(1, 200):
         ask(gates, A, float(second * 10), Outcome.SUCCESS)
     assert gates.gate(A, 2000.0).pace is None

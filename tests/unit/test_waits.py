@@ -204,10 +204,7 @@ def committer(crawler):
     """Return a committer whose sinks are told, with a commit that nobody waits for."""
     store = MemoryStore()
     frontier = Frontier(store, limit=lambda _: 1, wall=0.0)
-    sinks = Sinks(crawler, 30.0)
-    found = Committer(store, frontier, crawler.stats)
-    found.prepare = sinks.prepare
-    found.on_written.append(sinks.committed)
+    found = Committer(store, frontier, crawler.stats, parts=[Sinks(crawler, 30.0)])
     yield found
     found.close()
 
