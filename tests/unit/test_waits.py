@@ -375,6 +375,10 @@ WAITS = {
     },
     "checkpoint/sinks.py": {BOUNDED: "self._waits.bounded", OURS: "asyncio.gather"},
     "checkpoint/waits.py": {BOUNDED: "asyncio.wait"},
+    "checkpoint/run.py": {
+        COMMIT: "self.committer.commit, self._commit",
+        OURS: "part.closing, part.ended",
+    },
     "downloadermiddlewares/barrier.py": {BARRIER: "self._barrier.wait"},
     "downloadermiddlewares/breaker.py": {
         BYPASS: "self._admit_robots, self._wait, keeper.wait_for_cut",
@@ -429,9 +433,8 @@ WAITS = {
         )
     },
     "scheduler.py": {
-        COMMIT: "committer.commit, self._commit_at_close, self._commit_before_feeds",
+        COMMIT: "self._run.commit_before_feeds",
         BOUNDED: "waits_of(self.crawler).bounded",
-        OURS: "ended, ending",
     },
     "pipelines/unique.py": {USERS: "other.wait"},
     "spidermiddlewares/start.py": {
