@@ -17,19 +17,17 @@ from scrapy.utils.defer import deferred_from_coro
 
 from scrapy_resilience import _clock, names
 from scrapy_resilience._log import get_logger
-from scrapy_resilience._scrapy.command import exit_with_failure
-from scrapy_resilience._scrapy.engine import leave_unopened, under_way, wake
+from scrapy_resilience._scrapy.engine import leave_unopened, under_way
 from scrapy_resilience._scrapy.hooks import hooks_of
-from scrapy_resilience._scrapy.refusals import Refusing, fail_quietly
-from scrapy_resilience.checkpoint.commit import TROUBLES, Committer
+from scrapy_resilience._scrapy.refusals import Refusing
 from scrapy_resilience.checkpoint.items import OutputTracker, forget_source
 from scrapy_resilience.checkpoint.job import is_skipped, job_of
-from scrapy_resilience.checkpoint.steps import reach
+from scrapy_resilience.checkpoint.run import Run
 from scrapy_resilience.checkpoint.waits import waits_of
 from scrapy_resilience.concurrentitems import ConcurrentItems
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.duplicates import UNREADABLE, Duplicates
-from scrapy_resilience.exceptions import CheckpointError, ResilienceError, StorageError
+from scrapy_resilience.exceptions import ResilienceError
 from scrapy_resilience.frontier.codec import (
     IncompleteError,
     RequestCodec,
@@ -39,7 +37,7 @@ from scrapy_resilience.frontier.codec import (
 from scrapy_resilience.frontier.lanes import Frontier
 from scrapy_resilience.frontier.ledger import Ledger
 from scrapy_resilience.frontier.outputs import Producer, StartOutputs
-from scrapy_resilience.frontier.store import Changes, MemoryStore, Row
+from scrapy_resilience.frontier.store import MemoryStore, Row
 from scrapy_resilience.gates.gatekeeper import Gatekeeper, gatekeeper_of
 from scrapy_resilience.gates.holding import Alarm, Holding
 from scrapy_resilience.itemcontext import follow_items
@@ -61,15 +59,13 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from twisted.internet.defer import Deferred
 
-    from scrapy_resilience.checkpoint.job import Job
+    from scrapy_resilience.checkpoint.commit import Committer
 
 __all__ = ["ResilientScheduler"]
 
 logger = get_logger(__name__)
 
 _COLLECT_AT_LEAST: Final = 256
-_PATIENCE_AT_CLOSE: Final = 10.0
-"""Seconds for which the last commit is tried."""
 
 
 class _Origin(NamedTuple):
@@ -105,16 +101,15 @@ class ResilientScheduler(Refusing, BaseScheduler):
         self._gates: Gatekeeper | None = None
         self._holding: Holding | None = None
         self._collect_at = self._sweep_at = _COLLECT_AT_LEAST
-        self._close_reason: str | None = None
         self._unreadable = False
         self._told_of_unsafe = False
         self._incomplete: set[str] = set()
-        self._told = False
         self._wrong_meta = WrongMeta()
         self._issued: WeakSet[Request] = WeakSet()
         self._replacement: tuple[Request, Request] | None = None
         self.starts: Starts | None = None
         """With a job."""
+        self._run: Run | None = None
         self.committer: Committer | None = None
         self.on_full: Callable[[], None] = lambda: None
         """Called when the next commit has grown to its limit."""
@@ -169,17 +164,18 @@ class ResilientScheduler(Refusing, BaseScheduler):
             done = StartOutputs(() if rerun else chain(store.start_keys(), imported))
             self.starts = Starts(job, done, self._duplicates, self.outputs)
             self._letters.attach(self.ledger, self._codec, job.meta.dead_letters)
-            self.committer = Committer(
-                job.store,
-                self.frontier,
-                self._stats,
-                patience=job.config.storage_timeout,
-                waits=job.waits,
+            self._run = Run(
+                self.crawler,
+                job,
+                frontier=self.frontier,
+                ledger=self.ledger,
+                letters=self._letters,
+                starts=self.starts,
+                collect=self._collect,
             )
-            self.committer.on_written.append(partial(wake, engine))
-            self.committer.contributors.append(self._contribute)
+            self.committer = self._run.committer
             self.crawler.signals.connect(self._spider_idle, signals.spider_idle)
-            self.crawler.signals.connect(self._engine_stopped, signals.engine_stopped)
+            self.crawler.signals.connect(self._run.end, signals.engine_stopped)
             if job.resumed:
                 self._stats.set_value(names.STAT_RESUMED, 1)
                 logger.info(
@@ -187,34 +183,10 @@ class ResilientScheduler(Refusing, BaseScheduler):
                     job.path,
                     len(self.frontier),
                 )
-            for opened in job.on_open:
-                opened(self)
-            job.meta.clean = False
-            self._begin(job)
+            for part in [*job.parts]:  # feeds and sinks come to them
+                part.opened(self)
+            self._run.begin()
         return self._duplicates.open(self.frontier, self.on_damage)
-
-    def _begin(self, job: Job) -> None:
-        """Write down that the job has begun, with all that was imported in one step."""
-        assert self.committer is not None
-        changes = self.frontier.seal()
-        changes.state = {**job.stale, **job.state.changed()}
-        try:
-            self.committer.write_now(changes)
-        except TROUBLES as error:
-            refusal = CheckpointError(f"{job.path} can't be written: {error}")
-            fail_quietly(self.crawler, refusal)
-            raise refusal from error
-        self.frontier.committed(changes)
-        reach("job/begun")
-        if job.stock is not None:
-            logger.info(
-                "Imported %d requests and %d fingerprints of Scrapy's own scheduler (its files "
-                "are in %s)",
-                len(job.stock.requests),
-                len(job.stock.fingerprints),
-                job.stock.move_aside(),
-            )
-            job.stock = None
 
     def close(self, reason: str) -> Deferred[None]:
         return deferred_from_coro(self._close(reason))
@@ -227,46 +199,17 @@ class ResilientScheduler(Refusing, BaseScheduler):
             self._gates.close()
         if held := self.frontier.held:
             self._stats.set_value(names.STAT_HELD, held)
-        self._close_reason = reason
         if self.job is None and reason == names.REASON_HELD and self._holding is not None:
             for row in self.frontier.drain():
                 self._holding.lose(row.data)
-        if self.committer is not None:
-            self.committer.patience = min(self.committer.patience, _PATIENCE_AT_CLOSE)
-            await self._commit_before_feeds(self.committer)
-            reach("close/committed")
+        if self._run is not None:
+            await self._run.commit_before_feeds(reason)
         if (closed := self._duplicates.close(reason)) is not None:
             timeout = Config.from_settings(self.crawler.settings).handler_timeout
             try:
                 await waits_of(self.crawler).bounded(closed, "the duplicate filter", timeout)
             except TimeoutError as error:
                 logger.error("The crawl ends without an answer: %s", error)  # noqa: TRY400
-
-    async def _commit_before_feeds(self, committer: Committer) -> None:
-        """What is not committed may be done again: no feed that is stored may count on it."""
-        assert self.job is not None
-        if not await self._commit_at_close(committer):
-            self.job.all_done = False
-            self.job.incomplete = self.job.incomplete or committer.broken
-
-    async def _commit_at_close(self, committer: Committer) -> bool:
-        """Whether everything is written."""
-        why = "The checkpoint is broken"
-        try:
-            await committer.commit()
-            if not committer.broken:
-                return True
-        except StorageError as error:
-            why = str(error)
-        except Exception:
-            committer.abandoned = True
-            logger.exception(why)
-        if not self._told:
-            self._told = True
-            logger.error(
-                "%s. The job stays at its last commit: the next run goes on from there", why
-            )
-        return False
 
     def has_pending_requests(self) -> bool:
         return len(self.frontier) > 0
@@ -423,51 +366,9 @@ class ResilientScheduler(Refusing, BaseScheduler):
 
     # --- commits ---
 
-    def _contribute(self, changes: Changes) -> None:
-        assert self.job is not None
-        assert self.starts is not None
-        self._collect()
-        self.ledger.contribute(changes)
-        self._letters.contribute(changes)
-        meta, rows = self.job.meta, self.frontier.rows
-        meta.dead_letters = self._letters.count
-        meta.reason = self._close_reason
-        self.job.all_done = (
-            self._close_reason == "finished" and rows == 0 and not self.starts.pending
-        )
-        meta.finished = self.job.all_done and meta.clean and not self.job.incomplete
-        self.job.contribute(
-            changes, self._stats.get_stats(), pending=rows, held=self.frontier.held
-        )
-        if errors := self.job.state.errors:
-            self._stats.set_value(names.STAT_STATE_ERRORS, errors)
-
     def _spider_idle(self) -> None:
         if self._unreadable:
             raise CloseSpider(names.REASON_UNREADABLE)
-
-    async def _engine_stopped(self) -> None:
-        """The last commit: it has the spider's final state and stats, and closed feeds."""
-        if self.job is None or self.committer is None:
-            return
-        for ending in self.job.on_close:
-            await ending()
-        self.job.meta.clean = True
-        if not await self._commit_at_close(self.committer):
-            self.job.incomplete = True
-        for ended in self.job.on_end:
-            await ended()
-        reach("close/last")
-        self.committer.close()
-        self.job.close()
-        if self._close_reason in names.FAILURES or self.job.incomplete:
-            exit_with_failure(self.crawler)
-        elif not self.job.meta.finished:
-            logger.info(
-                "%s has %d requests left: the same command goes on with them",
-                self.job.path,
-                self.job.meta.pending,
-            )
 
     def _collect_some(self) -> None:
         if len(self.ledger.under_way) > self._collect_at:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import sys
-from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain, repeat
@@ -21,8 +20,10 @@ from scrapy_resilience.frontier.store import Changes
 from scrapy_resilience.names import STAT_SEAL_MAX, STAT_WRITE_ERRORS, STAT_WRITE_MAX
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
     from types import TracebackType
 
+    from scrapy_resilience.checkpoint.parts import Part, Prepared
     from scrapy_resilience.frontier.lanes import Frontier
     from scrapy_resilience.frontier.store import Store
 
@@ -35,22 +36,12 @@ TROUBLES: Final = (sqlite3.Error, OSError, SinkError)
 _RETRY_DELAYS: Final = (0.1, 0.5, 2.0)
 _PROMPT: Final = 0.0005
 
-Prepared = Callable[[], Awaitable[None]]
-
-
-def _nothing_to_prepare() -> Prepared:
-    async def prepared() -> None:
-        pass
-
-    return prepared
-
 
 class Committer:
     """Seals what changed and writes it to the store, one commit at a time.
 
-    *contributors* are called in the event loop with each commit's changes, to add to
-    their ``outputs``, ``state``, ``letters`` and ``syncs``. One that may fail goes first:
-    nothing is sealed then.
+    Each of *parts* is asked in the event loop in the phases of a commit (:mod:`.parts`). One
+    whose ``contribute`` may fail goes first: nothing is sealed then.
 
     When a commit can't be written, it is kept and tried again for *patience* seconds; until
     it succeeds the *intake* is closed.
@@ -64,14 +55,10 @@ class Committer:
         *,
         patience: float = 300.0,
         waits: Waits | None = None,
+        parts: Sequence[Part] = (),
     ) -> None:
         self.lock = asyncio.Lock()
         """Held from before :meth:`begin` until what it gave was awaited."""
-        self.contributors: list[Callable[[Changes], None]] = []
-        self.prepare: Callable[[], Prepared] = _nothing_to_prepare
-        """Called at each seal; what it gives is awaited before the commit is written."""
-        self.on_written: list[Callable[[], Awaitable[None] | None]] = []
-        """Called in the event loop when a commit is durable."""
         self.intake = Barrier()
         """Up while no new work should be taken: nobody knows when it can be written."""
         self.abandoned = False
@@ -81,6 +68,7 @@ class Committer:
         self._store = store
         self._frontier = frontier
         self._stats = stats
+        self._parts = parts
         self._unwritten = False  # something was sealed and is not in the store
         self._trouble_since: float | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="resilience-commit")
@@ -103,28 +91,28 @@ class Committer:
         """Seal everything up to now; await what comes back until it is written."""
         started = _clock.stopwatch()
         named = Changes()
-        for contribute in self.contributors:
-            contribute(named)
+        for part in self._parts:
+            part.contribute(named)
         changes = self._frontier.seal()
         changes.outputs, changes.state, changes.syncs = named.outputs, named.state, named.syncs
         changes.letters = named.letters
-        prepared = self.prepare()
+        prepared = [step for part in self._parts if (step := part.prepare()) is not None]
         self._stats.max_value(STAT_SEAL_MAX, _clock.stopwatch() - started)
         return self._finish(changes, prepared)
 
-    async def _finish(self, changes: Changes, prepared: Prepared) -> None:
+    async def _finish(self, changes: Changes, prepared: Sequence[Prepared]) -> None:
         self._unwritten = True
         reach("commit/sealed")
-        await self._insist(prepared)
+        for step in prepared:
+            await self._insist(step)
         reach("commit/prepared")
         await self._insist(partial(self._write, changes))
         reach("commit/written")
         self._frontier.committed(changes)
         self._unwritten = False
         self._well_again()
-        for written in self.on_written:
-            waiting = written()
-            if waiting is not None:
+        for part in self._parts:
+            if (waiting := part.written()) is not None:
                 await waiting
         reach("commit/done")
 

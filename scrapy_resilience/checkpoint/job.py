@@ -22,6 +22,7 @@ from scrapy_resilience.checkpoint.jobdir import begin_anew, expand, finished_met
 from scrapy_resilience.checkpoint.jobmeta import JobMeta
 from scrapy_resilience.checkpoint.layout import LOCK, META, STORE, TOTALS, WAITING
 from scrapy_resilience.checkpoint.lock import FileLock, is_locked
+from scrapy_resilience.checkpoint.parts import Part
 from scrapy_resilience.checkpoint.quarantine import go_back, open_store
 from scrapy_resilience.checkpoint.spool import remove_strays
 from scrapy_resilience.checkpoint.state import OWN, Restore, Save, StateRegistry
@@ -43,14 +44,13 @@ from scrapy_resilience.ownership import check_jobdir
 from scrapy_resilience.settings import Config
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Mapping
 
     from scrapy import Spider
     from scrapy.crawler import Crawler
     from typing_extensions import Self
 
     from scrapy_resilience.frontier.store import Changes
-    from scrapy_resilience.scheduler import ResilientScheduler
 
 __all__ = [
     "LOCK",
@@ -90,14 +90,8 @@ class Job:
         """Whether the spider has closed with nothing left to do."""
         self.incomplete = False
         """Whether something that is done could not be stored: the next run has to."""
-        self.on_open: list[Callable[[ResilientScheduler], None]] = []
-        """Called when the scheduler is open and no feed is yet."""
-        self.on_close: list[Callable[[], Awaitable[None]]] = []
-        """Awaited before the last commit."""
-        self.on_end: list[Callable[[], Awaitable[None]]] = []
-        """Awaited after the last commit, while the job is still locked."""
-        self.on_closed: list[Callable[[], None]] = []
-        """Called when nothing more is to be done."""
+        self.parts: list[Part] = []
+        """All that takes part in this run, in the order in which it is asked."""
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         check_jobdir(path)
         warn_if_remote(path)
@@ -238,8 +232,8 @@ class Job:
         self.waits.close()
         self.store.close()
         self.lock.release()
-        for closed in self.on_closed:
-            closed()
+        for part in self.parts:
+            part.closed()
 
 
 _jobs: WeakKeyDictionary[Crawler, Job] = WeakKeyDictionary()
@@ -312,12 +306,13 @@ def expand_jobdir(crawler: Crawler) -> str:
     return path
 
 
-class JobComponent:
-    """Base of components that have something to do in a job only."""
+class JobComponent(Part):
+    """Base of components that have something to do in a job only: they are parts of it."""
 
     def __init__(self, crawler: Crawler, job: Job) -> None:
         self.crawler = crawler
         self.job = job
+        job.parts.append(self)
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:

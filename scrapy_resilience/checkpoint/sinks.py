@@ -12,20 +12,21 @@ from twisted.python.failure import Failure
 
 from scrapy_resilience import names, signals
 from scrapy_resilience._log import get_logger
+from scrapy_resilience.checkpoint.parts import Part
 from scrapy_resilience.checkpoint.waits import waits_of
 from scrapy_resilience.exceptions import SinkError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from scrapy.crawler import Crawler
+
+    from scrapy_resilience.checkpoint.parts import Prepared
 
 __all__ = ["Sinks"]
 
 logger = get_logger(__name__)
 
 
-class Sinks:
+class Sinks(Part):
     """Asks the handlers of ``checkpoint_prepare`` to make durable what they hold.
 
     *timeout*: seconds that one handler may take, a try, and all of ``checkpoint_committed``.
@@ -36,7 +37,7 @@ class Sinks:
         self._timeout = timeout
         self._waits = waits_of(crawler)
 
-    def prepare(self) -> Callable[[], Awaitable[None]]:
+    def prepare(self) -> Prepared:
         """Call all handlers at once; what comes back awaits them, again those that failed.
 
         It raises :exc:`SinkError` while one of them fails.
@@ -80,7 +81,7 @@ class Sinks:
             self._crawler.stats.inc_value(names.STAT_PREPARE_ERRORS)
             logger.error("A sink is not ready for the commit: %r: %r", handler, error)
 
-    async def committed(self) -> None:
+    async def written(self) -> None:
         """Tell the sources that they may let go of what the commit covers.
 
         One that does not come back changes nothing: the next commit tells it again.

@@ -68,8 +68,6 @@ class Checkpoint(JobComponent):
         self._ended = threading.Event()
         self._skip = self._skips = 0
         self._state: Any = job.spider_state(_SPIDER_STATE) or {}
-        job.on_open.append(self._opened)
-        job.on_close.append(self._closing)
         crawler.signals.connect(self._engine_started, signals.engine_started)
         crawler.signals.connect(self._spider_closed, signals.spider_closed)
         for line in uncovered(crawler.settings, crawler.spidercls, resumed=job.resumed):
@@ -77,25 +75,22 @@ class Checkpoint(JobComponent):
 
     # --- life ---
 
-    def _opened(self, scheduler: ResilientScheduler) -> None:
-        """The scheduler is open, and no feed is."""
+    def opened(self, scheduler: ResilientScheduler) -> None:
+        """Follow what the spider puts out, and begin to commit."""
         assert scheduler.committer is not None
-        self._committer = committer = scheduler.committer
+        self._committer = scheduler.committer
         self._frontier = scheduler.frontier
         scheduler.on_full = self._full
         scheduler.on_damage = self._damaged
-        sinks = Sinks(self.crawler, self.job.config.prepare_timeout)
-        committer.prepare = sinks.prepare
-        committer.on_written.append(sinks.committed)
+        self.job.parts.append(Sinks(self.crawler, self.job.config.prepare_timeout))
         spider: Any = self.crawler.spider
         spider.state = self._state
         self.job.state.register(_SPIDER_STATE, lambda: spider.state)
         exporter = self.crawler.get_extension(FeedExporter)
         if isinstance(exporter, ResilientFeedExporter):
-            exporter.attach(self.job, committer.write_now, item_written)
+            exporter.attach(self.job, self._committer.write_now, item_written)
             hooks_of(self.crawler.engine).take = exporter.take
-            committer.contributors.insert(0, exporter.contribute)
-            committer.on_written.append(exporter.committed)
+            self.job.parts.insert(0, exporter)  # first: a feed that can't be flushed fails
         elif exporter is None:  # there is no feed at all
             for record in self.job.feeds:
                 warn_of_missing(record)
@@ -140,7 +135,7 @@ class Checkpoint(JobComponent):
         for key, value in self.job.totals(self._stats.get_stats()).items():
             self._stats.set_value(names.STAT_TOTAL_PREFIX + key, value)
 
-    async def _closing(self) -> None:
+    async def closing(self) -> None:
         self._stop = True
         self._ended.set()
         self._due.set()

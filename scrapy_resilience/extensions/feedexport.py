@@ -28,6 +28,7 @@ from scrapy_resilience.checkpoint.batches import note
 from scrapy_resilience.checkpoint.commit import TROUBLES
 from scrapy_resilience.checkpoint.feeds import FeedRecord, lock_feed
 from scrapy_resilience.checkpoint.job import job_of
+from scrapy_resilience.checkpoint.parts import Part
 from scrapy_resilience.checkpoint.patient import PatientFile, sync_path
 from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.components import refuse_both
@@ -75,7 +76,7 @@ class _UnknownError(OSError):
     """The record of a feed can't be written yet, and its first byte has to wait for that."""
 
 
-class ResilientFeedExporter(CheckedFeeds):
+class ResilientFeedExporter(CheckedFeeds, Part):
     """Scrapy's feed exports, which survive kill -9.
 
     Local JSON Lines and CSV feeds are written as the items come, and cut back on a resume.
@@ -179,7 +180,7 @@ class ResilientFeedExporter(CheckedFeeds):
                 self._sent.discard(record.name)
         self._sealed = list(self._waiting)
 
-    def committed(self) -> None:
+    def written(self) -> None:
         """No commit needs these batches any more. Until one is written, all are kept."""
         for batch in self._sealed:
             batch.committed = True

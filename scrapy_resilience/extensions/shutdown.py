@@ -65,15 +65,13 @@ class Shutdown(JobComponent):
         self._trigger: Any = None
         self._reason = ""
         self._begun = False
-        job.on_open.append(self._opened)
-        job.on_closed.append(self._unwatch)  # a last snapshot may take long
         crawler.signals.connect(self._engine_started, signals.engine_started)
         crawler.signals.connect(self._spider_closed, signals.spider_closed)
         crawler.signals.connect(self._engine_stopped, signals.engine_stopped)
 
     # --- life ---
 
-    def _opened(self, scheduler: ResilientScheduler) -> None:
+    def opened(self, scheduler: ResilientScheduler) -> None:
         self._begun = True
         self._scheduler = scheduler
         self._keeper = gatekeeper_of(self.crawler)
@@ -106,9 +104,10 @@ class Shutdown(JobComponent):
                 self._reactor.removeSystemEventTrigger(self._trigger)
         set_exit_code(self.crawler, exit_code(self._reason))
         if not self._begun:
-            self._unwatch()  # nobody closes the job
+            self.closed()  # nobody closes the job
 
-    def _unwatch(self) -> None:
+    def closed(self) -> None:
+        """Not before that: a last snapshot may take long."""
         alone = running_command() is not None
         if alone and self.job.waits.given_up:
             ending.leave_in(_LINGER)

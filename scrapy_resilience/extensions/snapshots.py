@@ -19,6 +19,7 @@ from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.refusals import fail_quietly
 from scrapy_resilience._scrapy.watching import watch_handlers, watch_scheduler
 from scrapy_resilience.checkpoint.job import Job, job_of
+from scrapy_resilience.checkpoint.parts import Part
 from scrapy_resilience.checkpoint.progress import RUNNING, about
 from scrapy_resilience.checkpoint.waits import in_thread, let_go
 from scrapy_resilience.exceptions import ConfigurationError
@@ -58,7 +59,7 @@ def step_back() -> None:
         os.setpriority(os.PRIO_PROCESS, thread, usual + _NICE)
 
 
-class Snapshots:
+class Snapshots(Part):
     """Copies the job each ``RESILIENCE_SNAPSHOT_INTERVAL`` seconds, and when it ends.
 
     Also each ``RESILIENCE_SNAPSHOT_ITEMS`` items, and at once when the scheduler or a
@@ -85,8 +86,7 @@ class Snapshots:
         self._started = _clock.monotonic()
         self._before: float = job.state.load(RUNNING) or 0.0
         job.state.register(RUNNING, lambda: self._before + _clock.monotonic() - self._started)
-        job.on_open.append(self._opened)
-        job.on_end.append(self._ended)
+        job.parts.append(self)
         crawler.signals.connect(self._spider_closed, signals.spider_closed)
         if job.config.snapshot_items:
             crawler.signals.connect(self._item_scraped, signals.item_scraped)
@@ -140,9 +140,9 @@ class Snapshots:
 
     # --- life ---
 
-    def _opened(self, scheduler: ResilientScheduler) -> None:
+    def opened(self, scheduler: ResilientScheduler) -> None:
+        """Begin to make snapshots."""
         assert scheduler.committer is not None
-        scheduler.committer.on_written.append(self._fresh.set)
         self._scheduler, self._committer = scheduler, scheduler.committer
         self._loop = asyncio.get_running_loop()
         watch_scheduler(scheduler, self._failed)
@@ -157,7 +157,11 @@ class Snapshots:
     def _spider_closed(self, reason: str) -> None:
         self._reason = reason
 
-    async def _ended(self) -> None:
+    def written(self) -> None:
+        """Whoever waits for a commit has it."""
+        self._fresh.set()
+
+    async def ended(self) -> None:
         """After the last commit: a snapshot of it."""
         if self._task is None:  # the crawl could not begin
             return

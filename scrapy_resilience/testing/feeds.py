@@ -240,7 +240,7 @@ class _Job:
         changes = Changes()
         self._exporter.contribute(changes)
         self._write(changes)
-        self._exporter.committed()
+        self._exporter.written()
 
     async def close(self, *, all_done: bool) -> None:
         self.commit()

@@ -100,7 +100,7 @@ class Exporting:
         changes = Changes()
         self.exporter.contribute(changes)
         self.write(changes)
-        self.exporter.committed()
+        self.exporter.written()
 
     @property
     def records(self):

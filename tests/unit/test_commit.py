@@ -14,6 +14,7 @@ from scrapy.utils.test import get_crawler
 from scrapy_resilience import signals
 from scrapy_resilience.checkpoint import commit as commit_module
 from scrapy_resilience.checkpoint.commit import Committer
+from scrapy_resilience.checkpoint.parts import Part
 from scrapy_resilience.checkpoint.sinks import Sinks
 from scrapy_resilience.exceptions import SinkError, StorageError
 from scrapy_resilience.frontier.lanes import Frontier
@@ -61,6 +62,13 @@ def delays(monkeypatch):
     monkeypatch.setattr(commit_module, "_RETRY_DELAYS", (0,))
 
 
+def contributing(function):
+    """Return a part that adds to each commit."""
+    part = Part()
+    part.contribute = function
+    return part
+
+
 def run(steps):
     """Run a coroutine function in the event loop of the tests."""
     return deferred_from_coro(steps())
@@ -99,8 +107,7 @@ async def test_what_contributors_add_is_written(store, frontier):
         changes.letters.append(Letter(1, b"request", b"about"))
 
     async def steps():
-        committer = Committer(store, frontier, Stats())
-        committer.contributors.append(contribute)
+        committer = Committer(store, frontier, Stats(), parts=[contributing(contribute)])
         await committer.commit()
         committer.close()
 
@@ -140,8 +147,7 @@ async def test_a_contributor_that_fails_seals_nothing(store, frontier):
         changes.state["feed"] = b"1"
 
     async def steps():
-        committer = Committer(store, frontier, Stats())
-        committer.contributors.append(contribute)
+        committer = Committer(store, frontier, Stats(), parts=[contributing(contribute)])
         frontier.push("a", b"1")
         await committer.commit()
         committer.close()
@@ -273,11 +279,12 @@ async def test_a_commit_waits_for_its_sinks(store, frontier, handlers):
     handlers.failures = 3
 
     async def steps():
-        committer = Committer(store, frontier, Stats())
-        sinks = Sinks(handlers.crawler, 1)
-        committer.prepare = sinks.prepare
         written = []
-        committer.on_written.append(lambda: written.append(handlers.calls[:]))
+        noting = Part()
+        noting.written = lambda: written.append(handlers.calls[:])
+        committer = Committer(
+            store, frontier, Stats(), parts=[Sinks(handlers.crawler, 1), noting]
+        )
         frontier.push("a", b"1")
         await committer.commit()
         committer.close()
@@ -299,10 +306,8 @@ async def test_syncs_come_before_the_transaction(frontier):
             order.append("rows")
 
     async def steps():
-        committer = Committer(Ordered(), frontier, Stats())
-        committer.contributors.append(
-            lambda changes: changes.syncs.append(lambda: order.append("feed"))
-        )
+        feed = contributing(lambda changes: changes.syncs.append(lambda: order.append("feed")))
+        committer = Committer(Ordered(), frontier, Stats(), parts=[feed])
         await committer.commit()
         committer.close()
 

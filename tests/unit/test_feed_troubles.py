@@ -381,7 +381,7 @@ async def test_a_batch_that_was_stored_is_not_stored_again(tmp_path, monkeypatch
     await run.stored_batches()
     if written == "after":  # a commit that was sealed before
         run.write(late)
-        run.exporter.committed()
+        run.exporter.written()
     run.kill()
 
     second = Exporting(tmp_path, feeds, run, FEED_STORAGES={"mine": Appending})

@@ -204,10 +204,7 @@ def committer(crawler):
     """Return a committer whose sinks are told, with a commit that nobody waits for."""
     store = MemoryStore()
     frontier = Frontier(store, limit=lambda _: 1, wall=0.0)
-    sinks = Sinks(crawler, 30.0)
-    found = Committer(store, frontier, crawler.stats)
-    found.prepare = sinks.prepare
-    found.on_written.append(sinks.committed)
+    found = Committer(store, frontier, crawler.stats, parts=[Sinks(crawler, 30.0)])
     yield found
     found.close()
 
@@ -378,6 +375,10 @@ WAITS = {
     },
     "checkpoint/sinks.py": {BOUNDED: "self._waits.bounded", OURS: "asyncio.gather"},
     "checkpoint/waits.py": {BOUNDED: "asyncio.wait"},
+    "checkpoint/run.py": {
+        COMMIT: "self.committer.commit, self._commit",
+        OURS: "part.closing, part.ended",
+    },
     "downloadermiddlewares/barrier.py": {BARRIER: "self._barrier.wait"},
     "downloadermiddlewares/breaker.py": {
         BYPASS: "self._admit_robots, self._wait, keeper.wait_for_cut",
@@ -432,9 +433,8 @@ WAITS = {
         )
     },
     "scheduler.py": {
-        COMMIT: "committer.commit, self._commit_at_close, self._commit_before_feeds",
+        COMMIT: "self._run.commit_before_feeds",
         BOUNDED: "waits_of(self.crawler).bounded",
-        OURS: "ended, ending",
     },
     "pipelines/unique.py": {USERS: "other.wait"},
     "spidermiddlewares/start.py": {
