@@ -6,6 +6,8 @@ import os
 import sqlite3
 import struct
 from collections import Counter, deque
+from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -73,6 +75,7 @@ _TABLES: Final = (
     "requests", "lanes", "fingerprints", "start_keys", "outputs", "state", "counters",
     "letters",
 )  # fmt: skip
+_OBJECTS: Final = "SELECT type, name, sql FROM sqlite_master"
 _ROWS: Final = 'SELECT lane, rank, "order", data, due, delay, "check" FROM requests'
 _TEMPORARY: Final = """
 CREATE TEMP VIEW gone AS SELECT lane, rank, "order" FROM requests;
@@ -184,6 +187,9 @@ class SQLiteStore:
         letters = "SELECT 1 FROM sqlite_master WHERE name='letters'"
         if schema == _WITHOUT_LETTERS and connection.execute(letters).fetchone():
             raise self._damaged("its schema is not the one that it says")
+        if strange := set(connection.execute(_OBJECTS)) - _known_objects():
+            names = ", ".join(sorted(str(name) for _, name, _ in strange))
+            raise self._damaged(f"its schema has what was not put there: {names}")
         for table in _TABLES if schema == SCHEMA else _TABLES[:-1]:
             connection.execute(f"SELECT * FROM {table} LIMIT 1").fetchall()  # noqa: S608
 
@@ -428,6 +434,14 @@ def _force(connection: sqlite3.Connection, *, force: bool) -> None:
 def _schema_of(connection: sqlite3.Connection) -> int:
     (schema,) = connection.execute("PRAGMA user_version").fetchone()
     return int(schema)
+
+
+@cache
+def _known_objects() -> frozenset[tuple[Any, ...]]:
+    """What a store is made of. A view or a trigger could make a small file an endless one."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript(f"{_SCHEMA} ANALYZE;")  # which somebody may run on a store
+        return frozenset(connection.execute(_OBJECTS))
 
 
 def _may_pass(error: Exception) -> bool:

@@ -188,6 +188,43 @@ def without_tables(path):
         connection.execute("DROP TABLE requests")
 
 
+def view(path):
+    """Make a store of some kilobytes of which one row is 900 MB, made when it is read."""
+    _instead(path, """CREATE VIEW state AS SELECT 'a' AS name, zeroblob(900000000) AS data""")
+
+
+def endless_view(path):
+    """Make a store that goes on for ever."""
+    _instead(
+        path,
+        """CREATE VIEW state AS
+        WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM n) SELECT x, x, x FROM n""",
+    )
+
+
+def made_column(path):
+    """Make a store whose values are made when they are read."""
+    made = "AS (zeroblob(900000000))"
+    _instead(path, f"""CREATE TABLE state (name TEXT, data BLOB {made}, "check" INTEGER)""")
+
+
+def trigger(path):
+    """Make a store that grows by more than what is written."""
+    grows = "INSERT INTO fingerprints VALUES (randomblob(900000000), x'')"
+    _instead(path, f"CREATE TRIGGER more AFTER INSERT ON lanes BEGIN {grows}; END", gone="")
+
+
+def index(path):
+    """Make a store that makes a value for each row that is written."""
+    _instead(path, "CREATE INDEX more ON lanes (hex(zeroblob(400000000 + rows)))", gone="")
+
+
+def _instead(path, sql, *, gone="DROP TABLE state"):
+    SQLiteStore(path).close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(f"{gone}; {sql}")
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -200,6 +237,11 @@ def without_tables(path):
         cut_in_half,
         torn,
         without_tables,
+        view,
+        endless_view,
+        made_column,
+        trigger,
+        index,
     ],
 )
 @pytest.mark.parametrize("read_only", [False, True])
@@ -213,6 +255,15 @@ def test_a_file_that_is_no_store_is_refused(path, make, read_only):
 
     assert str(path) in str(caught.value)
     assert (path.read_bytes() if path.is_file() else None) == before
+
+
+def test_a_store_that_was_analyzed_is_opened(path):
+    """What SQLite keeps for its own use is no part of the job."""
+    many_rows(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("ANALYZE")
+
+    SQLiteStore(path).close()
 
 
 def test_another_schema_is_told_from_ours(path):

@@ -55,6 +55,7 @@ HELD_BY = {
         "unit/test_ownership.py::test_a_plain_snapshot_must_be_ones_own"
     ],
     "sizes": [
+        "unit/test_store.py::test_a_file_that_is_no_store_is_refused",
         "unit/test_snapshots.py::test_what_grows_beyond_its_size_is_refused",
         "unit/test_snapshots.py::test_no_more_than_there_is_room_for",
         "unit/test_snapshots.py::test_memory_for_decompression_is_bounded",
