@@ -22,6 +22,8 @@ __all__ = ["check_jobdir", "check_own", "is_own", "open_own"]
 
 _OWN_FILES: Final = "resilience.*"
 _SPOOL: Final = "spool"
+_FOLDERS: Final = (_SPOOL, "cut", "loaded", "replaced", "restored")
+"""Where a job also writes, moves and removes files; snapshots may be on another disk."""
 _LINK: Final = "this is a link, which is not followed: put the file itself there"
 _HARD_LINK: Final = (
     "this file has a second name (a hard link), under which others may write it: put a copy in "
@@ -45,9 +47,9 @@ def check_jobdir(jobdir: Path) -> None:
 
 
 def _check_file(path: Path, jobdir: Path) -> None:
-    if path.is_symlink() and path.name != _SPOOL:
+    if path.is_symlink():
         raise CheckpointError(
-            f"{path} is a link, and a job writes to its own files only: put the file itself "
+            f"{path} is a link, and a job writes to its own files only: put what it leads to "
             "there, or use another JOBDIR"
         )
     if path.match(_OWN_FILES) and not stat.S_ISREG(path.lstat().st_mode):
@@ -59,9 +61,8 @@ def _check_file(path: Path, jobdir: Path) -> None:
 
 def _files(jobdir: Path) -> Iterator[Path]:
     yield from jobdir.glob(_OWN_FILES)
-    if (spool := jobdir / _SPOOL).exists() or spool.is_symlink():
-        yield spool
-        yield from spool.glob("*")
+    yield from (folder for name in _FOLDERS if os.path.lexists(folder := jobdir / name))
+    yield from (jobdir / _SPOOL).glob("*")
 
 
 def check_own(path: Path, folder: Path) -> None:

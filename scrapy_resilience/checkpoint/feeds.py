@@ -18,11 +18,11 @@ from typing import IO, Final
 
 from scrapy_resilience._log import get_logger
 from scrapy_resilience.checkpoint.lock import lock_fd
-from scrapy_resilience.checkpoint.plainfile import opener
 from scrapy_resilience.checkpoint.spool import remove_strays, verify
 from scrapy_resilience.checkpoint.state import OWN, StateRegistry
 from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.exceptions import CheckpointError, DamagedError, JobLockedError
+from scrapy_resilience.plainfile import opener
 
 __all__ = [
     "FeedRecord",

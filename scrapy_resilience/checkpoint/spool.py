@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
 from scrapy_resilience.checkpoint.patient import PatientFile
-from scrapy_resilience.checkpoint.plainfile import opener
 from scrapy_resilience.exceptions import DamagedError
 from scrapy_resilience.ownership import open_own
+from scrapy_resilience.plainfile import opener
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,6 @@ from scrapy.extensions.feedexport import FeedSlot, FileFeedStorage, StdoutFeedSt
 from scrapy_resilience._log import get_logger
 from scrapy_resilience.checkpoint import spool
 from scrapy_resilience.checkpoint.feeds import FeedRecord, ending_of
-from scrapy_resilience.checkpoint.plainfile import missing_folders, opener, remove_folders
 from scrapy_resilience.checkpoint.state import OWN
 from scrapy_resilience.core.shown import mask_uri
 from scrapy_resilience.extensions.spooledfeed import (
@@ -24,6 +23,7 @@ from scrapy_resilience.extensions.spooledfeed import (
     target_base,
 )
 from scrapy_resilience.names import STORAGE_REPLACES
+from scrapy_resilience.plainfile import missing_folders, opener, remove_folders
 
 if TYPE_CHECKING:
     from scrapy_resilience.checkpoint.state import StateRegistry

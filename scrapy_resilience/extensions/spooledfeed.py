@@ -23,13 +23,13 @@ from scrapy_resilience._log import get_logger
 from scrapy_resilience.checkpoint import spool
 from scrapy_resilience.checkpoint.feeds import cut, lock_feed
 from scrapy_resilience.checkpoint.patient import sync_path
-from scrapy_resilience.checkpoint.plainfile import opener, remove_folders
 from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.core.shown import mask_uri
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.extensions.feeditems import DeferringSlot
 from scrapy_resilience.extensions.feedtrial import Trial
 from scrapy_resilience.names import STORAGE_REPLACES
+from scrapy_resilience.plainfile import opener, remove_folders
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from scrapy_resilience.core.shown import mask_uri
 from scrapy_resilience.exceptions import ConfigurationError
+from scrapy_resilience.plainfile import opener
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,10 +60,11 @@ class Folder:
         sync_folder(self.path)
 
     def open(self, name: str) -> IO[bytes]:
-        return (self.path / name).open("rb")
+        return open(self.path / name, "rb", opener=opener)
 
     def remove(self, name: str) -> None:
-        (self.path / name).unlink(missing_ok=True)
+        with suppress(PermissionError):  # another user's, in a folder that is open to all
+            (self.path / name).unlink(missing_ok=True)
 
 
 def _entries(path: Path) -> Iterator[Path]:

@@ -10,7 +10,7 @@ import json
 import os
 import re
 import shutil
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from itertools import chain, starmap
@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from scrapy_resilience.exceptions import DamagedError, SnapshotError, SnapshotKeyError
 from scrapy_resilience.frontier.sqlite import SCHEMA
-from scrapy_resilience.ownership import is_own
+from scrapy_resilience.ownership import is_own, open_own
 from scrapy_resilience.snapshots.copying import copy_store, scratch_file
 from scrapy_resilience.snapshots.places import open_place, sync_folder
 from scrapy_resilience.snapshots.sealing import MAX_DETAILS, Reader, blocks_of, write
@@ -184,10 +184,11 @@ class SnapshotStore:
         folder = self.place.drafts(self._scratch)
         job = header["id"].rpartition("-")[2]
         for leftover in folder.glob(f"*-{job}{_SUFFIX}{_DRAFT}"):
-            leftover.unlink()
+            with suppress(OSError):  # another user's, in a folder that is open to all
+                leftover.unlink()
         name = header["id"] + _SUFFIX
         with scratch_file(folder / (name + _DRAFT)) as draft:
-            with draft.open("r+b") as target:
+            with open(draft, "r+b", opener=open_own) as target:  # no link that came since
                 source = chain.from_iterable(starmap(blocks_of, files))
                 key = self._key if self._encrypt else ""
                 compress = self._compress

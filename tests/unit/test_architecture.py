@@ -199,7 +199,7 @@ _LAYERS = {
     "core": {"core", "exceptions"},
     "normalize": {"exceptions", "normalize"},
     "frontier": {"core", "frontier", "exceptions", "names"},
-    "snapshots": {"core", "frontier", "snapshots", "exceptions", "ownership"},
+    "snapshots": {"core", "frontier", "snapshots", "exceptions", "ownership", "plainfile"},
     "checkpoint": {
         "_clock",
         "_log",
@@ -212,6 +212,7 @@ _LAYERS = {
         "itemcontext",
         "names",
         "ownership",
+        "plainfile",
         "settings",
     },
     "gates": {

@@ -145,6 +145,22 @@ def test_links_within_a_job_are_refused(jobdir, precious, opened, name):
     assert precious.read_bytes() == PRECIOUS
 
 
+@openers
+@pytest.mark.parametrize("name", ["spool", "restored", "replaced", "cut"])
+def test_a_folder_of_a_job_that_is_a_link(jobdir, tmp_path, precious, opened, name):
+    """A job of an archive may have one: what it leads to is not emptied, nor moved."""
+    folder = tmp_path / "letters"
+    folder.mkdir()
+    precious.rename(folder / "precious")
+    if (jobdir / name).is_dir():
+        (jobdir / name).rename(tmp_path / "old")
+    (jobdir / name).symlink_to(folder)
+
+    with pytest.raises(CheckpointError, match=f"{jobdir / name} is a link"):
+        opened(jobdir)
+    assert (folder / "precious").read_bytes() == PRECIOUS
+
+
 def _lock(path):
     FileLock(path).acquire()
 
@@ -224,6 +240,54 @@ def test_a_plain_snapshot_must_be_ones_own(jobdir, monkeypatch, key, others):
     else:
         with pytest.raises(SnapshotError, match=f"{made.id} is not encrypted, and belongs to"):
             snapshots.load(made.id, jobdir / "loaded.db")
+
+
+def test_a_draft_that_becomes_a_link_is_not_written(jobdir, precious, monkeypatch):
+    """Anybody may write to a folder of encrypted snapshots, also while one is made there."""
+
+    def swap(path, *arguments):
+        fd = opened(path, *arguments)
+        if str(path).endswith(".snapshot.draft"):
+            path.unlink()
+            path.symlink_to(precious)
+        return fd
+
+    snapshots, opened = snapshots_of(jobdir, key=KEY), os.open
+    monkeypatch.setattr("scrapy_resilience.snapshots.copying.os.open", swap)
+    with pytest.raises(PermissionError):
+        snapshots.create(jobdir / STORE, about)
+
+    assert precious.read_bytes() == PRECIOUS
+
+
+def test_a_pipe_in_the_place_of_a_snapshot_blocks_nobody(jobdir):
+    """It is refused, and not waited for."""
+    snapshots = snapshots_of(jobdir, key=KEY)
+    (ident,) = snapshots.ids()
+    path = jobdir / "snapshots" / f"{ident}.snapshot"
+    path.unlink()
+    os.mkfifo(path)
+
+    with pytest.raises(OSError, match="it is no file"):
+        snapshots.load(ident, jobdir / "loaded.db")
+
+
+def test_what_others_leave_among_snapshots_stops_none(jobdir, monkeypatch):
+    """What can't be removed from a folder that is open to all stays."""
+    snapshots = snapshots_of(jobdir, key=KEY, retention=1)
+    first = snapshots.create(jobdir / STORE, about)
+    (jobdir / "snapshots" / f"x-{first.job}.snapshot.draft").mkdir()
+    unlink = Path.unlink
+
+    def refuse(path, **options):
+        if path.name == f"{first.id}.snapshot":
+            raise PermissionError
+        unlink(path, **options)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    made = [snapshots.create(jobdir / STORE, about).id for _ in range(2)]
+
+    assert snapshots.ids(first.job) == [made[-1], first.id]
 
 
 def _link(path, precious):

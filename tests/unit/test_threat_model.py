@@ -28,6 +28,8 @@ HELD_BY = {
         "unit/test_ownership.py::test_a_link_that_comes_while_a_job_runs_is_not_followed",
         "unit/test_ownership.py::test_a_link_of_another_user",
         "unit/test_ownership.py::test_ones_own_job_is_opened",
+        "unit/test_ownership.py::test_a_draft_that_becomes_a_link_is_not_written",
+        "unit/test_ownership.py::test_a_folder_of_a_job_that_is_a_link",
     ],
     "pickles, with ``RESILIENCE_ALLOW_PICKLE = False``": [
         "unit/test_codec.py::test_without_pickle_a_request_with_an_object_is_refused",
