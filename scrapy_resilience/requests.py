@@ -93,7 +93,8 @@ def request_key(
     Nor is meta that is *inherited*, as ``meta=response.meta`` does: it has times and proxies
     that change, and tells no two requests of one page apart.
     """
-    told = {name: getattr(request, name) for name in request.attributes if name not in _UNTOLD}
+    names = [name for name in request.attributes if name not in _UNTOLD]
+    told = {name: getattr(request, name, None) for name in names}
     told["headers"] = dict(request.headers)
     told["meta"] = _own_meta(request, inherited)
     told.update((name, getattr(told[name], "__name__", "")) for name in _CALLBACKS)

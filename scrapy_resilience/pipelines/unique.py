@@ -144,8 +144,11 @@ def _hashed(kind: type, value: Any) -> bytes:
     """The same in each run; items of two classes are never alike."""
     try:
         data = _plain.encode([kind.__qualname__, _canonical(value)])
-    except UnserializableError as error:
-        raise ValueError(f"{_SETTING}: {value!r} can't tell items apart ({error})") from error
+    except UnserializableError:
+        raise ValueError(
+            f"{_SETTING}: {value!r} can't tell items apart: use plain values, such as texts "
+            f"and numbers"
+        ) from None
     return _MARK + blake2b(data, digest_size=16).digest()
 
 

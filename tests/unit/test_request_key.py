@@ -54,6 +54,17 @@ DIFFERENT = [
 ]
 
 
+class Naming(Request):
+    """Names in its attributes what it does not have: Scrapy can't store it, but send it."""
+
+    attributes = (*Request.attributes, "colour")
+
+
+def test_an_attribute_that_is_not_there():
+    """It tells nothing apart, and stops nothing."""
+    assert key(cls=Naming) == key(cls=Naming) != key("http://a.test/2", cls=Naming)
+
+
 def test_whatever_makes_a_request_different():
     """Each of its parts, however deep."""
     keys = [key(**told) for told in DIFFERENT]
