@@ -7,7 +7,7 @@ created      there is a store, and no run has begun                   a run: run
 running      a process has the lock; ``clean`` is false               its end, or a kill
 killed       nobody has the lock, and no last commit was made         a run: running
 stopped      a last commit was made, and there is more to do          a run: running
-held         the same, and all that is left waits for its domains     a run: running
+held         the same, and all that is left waits for its time        a run: running
 finished     the last commit has left nothing to do                   a replay: stopped
 ===========  =======================================================  =====================
 
