@@ -21,15 +21,14 @@ from scrapy_resilience.checkpoint.filesystem import warn_if_remote
 from scrapy_resilience.checkpoint.jobdir import begin_anew, expand, finished_meta
 from scrapy_resilience.checkpoint.jobmeta import JobMeta
 from scrapy_resilience.checkpoint.layout import LOCK, META, STORE, TOTALS, WAITING
-from scrapy_resilience.checkpoint.lock import FileLock, is_locked
+from scrapy_resilience.checkpoint.lock import FileLock
 from scrapy_resilience.checkpoint.parts import Part
 from scrapy_resilience.checkpoint.quarantine import go_back, open_store
 from scrapy_resilience.checkpoint.spool import remove_strays
 from scrapy_resilience.checkpoint.state import OWN, Restore, Save, StateRegistry
 from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.checkpoint.stock_job import StockJob
-from scrapy_resilience.checkpoint.waits import Waits, read_waiting, waits_of
-from scrapy_resilience.checkpoint.witness import open_witnessed
+from scrapy_resilience.checkpoint.waits import Waits, waits_of
 from scrapy_resilience.core.shown import mask_value
 from scrapy_resilience.core.totals import add_stats
 from scrapy_resilience.exceptions import (
@@ -62,7 +61,6 @@ __all__ = [
     "expand_jobdir",
     "is_skipped",
     "job_of",
-    "read_report",
     "register_state",
 ]
 
@@ -381,36 +379,3 @@ def register_state(
 
 def _shown(arguments: Mapping[str, Any], key: str) -> str:
     return repr(mask_value(arguments[key], key)) if key in arguments else "not given"
-
-
-# --- reading a job from outside --------------------------------------------------
-
-
-def read_report(path: Path) -> dict[str, Any]:
-    """What ``status`` shows. Raises :exc:`CheckpointError` when *path* is no job."""
-    check_jobdir(path)
-    if not (path / STORE).is_file():
-        raise CheckpointError(f"{path} is no job of scrapy_resilience: it has no {STORE}")
-    store = open_witnessed(path, read_only=True)
-    try:
-        meta = JobMeta.of(store.state())
-    finally:
-        store.close()
-    running = is_locked(path / LOCK)
-    return {
-        "job": str(path),
-        "spider": meta.spider,
-        "state": meta.state(running=running),
-        "reason": meta.reason,
-        "waiting_for": read_waiting(path / WAITING) if running else [],
-        "pending": meta.pending,
-        "held": meta.held,
-        "dead_letters": meta.dead_letters,
-        "done": meta.done,
-        "items": meta.items,
-        "incomplete": meta.dead_letters > 0 or not (running or meta.finished),
-        "runs": meta.runs,
-        "created": meta.created,
-        "last_checkpoint": meta.last_checkpoint,
-        "store_bytes": sum(file.stat().st_size for file in path.glob(STORE + "*")),
-    }

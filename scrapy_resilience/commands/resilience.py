@@ -13,7 +13,7 @@ from scrapy.commands import ScrapyCommand, ScrapyHelpFormatter
 from scrapy.exceptions import UsageError
 from scrapy.utils.misc import load_object
 
-from scrapy_resilience.checkpoint.job import read_report
+from scrapy_resilience.checkpoint.report import read_report
 from scrapy_resilience.commands.breakers import show_breakers
 from scrapy_resilience.commands.deadletters import list_letters
 from scrapy_resilience.commands.feeds import show_feeds

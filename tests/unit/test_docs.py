@@ -99,7 +99,7 @@ def test_profiles():
 
 def test_commands():
     """The reference describes every key of the report and both commands' usage."""
-    source = (PACKAGE / "checkpoint" / "job.py").read_text("utf-8")
+    source = (PACKAGE / "checkpoint" / "report.py").read_text("utf-8")
     report = source[source.index("def read_report") :]
     page = read("reference", "commands.rst")
     for key in re.findall(r'^        "(\w+)":', report, re.MULTILINE):

@@ -6,13 +6,13 @@ import os
 
 import pytest
 
-from scrapy_resilience.checkpoint.job import read_report
 from scrapy_resilience.checkpoint.layout import (
     DAMAGED,
     LOCK,
     STORE,
     WITNESS,
 )
+from scrapy_resilience.checkpoint.report import read_report
 from scrapy_resilience.exceptions import CheckpointError
 from scrapy_resilience.ownership import check_jobdir
 

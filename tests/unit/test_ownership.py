@@ -11,11 +11,12 @@ from snapshot_samples import KEY, make_store, snapshots_of
 from scrapy_resilience import ownership
 from scrapy_resilience.checkpoint import spool, witness
 from scrapy_resilience.checkpoint.feeds import cut
-from scrapy_resilience.checkpoint.job import Job, read_report
+from scrapy_resilience.checkpoint.job import Job
 from scrapy_resilience.checkpoint.layout import DAMAGED, LOCK, STORE, WITNESS
 from scrapy_resilience.checkpoint.lock import FileLock, is_locked
 from scrapy_resilience.checkpoint.progress import about
 from scrapy_resilience.checkpoint.quarantine import mark_damaged
+from scrapy_resilience.checkpoint.report import read_report
 from scrapy_resilience.checkpoint.restore import restore
 from scrapy_resilience.commands.jobs import open_job
 from scrapy_resilience.exceptions import CheckpointError, SnapshotError

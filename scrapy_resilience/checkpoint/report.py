@@ -1,0 +1,48 @@
+"""A job as it is seen from outside, while it runs or not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from scrapy_resilience.checkpoint.jobmeta import JobMeta
+from scrapy_resilience.checkpoint.layout import LOCK, STORE, WAITING
+from scrapy_resilience.checkpoint.lock import is_locked
+from scrapy_resilience.checkpoint.waits import read_waiting
+from scrapy_resilience.checkpoint.witness import open_witnessed
+from scrapy_resilience.exceptions import CheckpointError
+from scrapy_resilience.ownership import check_jobdir
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["read_report"]
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """What ``status`` shows. Raises :exc:`CheckpointError` when *path* is no job."""
+    check_jobdir(path)
+    if not (path / STORE).is_file():
+        raise CheckpointError(f"{path} is no job of scrapy_resilience: it has no {STORE}")
+    store = open_witnessed(path, read_only=True)
+    try:
+        meta = JobMeta.of(store.state())
+    finally:
+        store.close()
+    running = is_locked(path / LOCK)
+    return {
+        "job": str(path),
+        "spider": meta.spider,
+        "state": meta.state(running=running),
+        "reason": meta.reason,
+        "waiting_for": read_waiting(path / WAITING) if running else [],
+        "pending": meta.pending,
+        "held": meta.held,
+        "dead_letters": meta.dead_letters,
+        "done": meta.done,
+        "items": meta.items,
+        "incomplete": meta.dead_letters > 0 or not (running or meta.finished),
+        "runs": meta.runs,
+        "created": meta.created,
+        "last_checkpoint": meta.last_checkpoint,
+        "store_bytes": sum(file.stat().st_size for file in path.glob(STORE + "*")),
+    }
