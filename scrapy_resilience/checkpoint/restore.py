@@ -9,6 +9,7 @@ import sqlite3
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from scrapy_resilience.checkpoint import witness
@@ -21,7 +22,7 @@ from scrapy_resilience.checkpoint.progress import about
 from scrapy_resilience.checkpoint.spool import FOLDER, verify
 from scrapy_resilience.checkpoint.state import StateRegistry
 from scrapy_resilience.checkpoint.steps import reach
-from scrapy_resilience.exceptions import CheckpointError, SnapshotError
+from scrapy_resilience.exceptions import CheckpointError, DamagedError, SnapshotError
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.sqlite import SQLiteStore
 from scrapy_resilience.frontier.store import Changes
@@ -30,8 +31,6 @@ from scrapy_resilience.snapshots.places import sync_folder
 from scrapy_resilience.snapshots.sealing import blocks
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from scrapy_resilience.snapshots.store import Snapshot, SnapshotStore
 
 __all__ = ["Restored", "restore", "restore_locked"]
@@ -102,8 +101,10 @@ def restore_locked(
 
 
 def _check_files(files: Path) -> None:
-    """A spool may have been damaged before it was copied."""
-    for path in (files / FOLDER).glob("*"):
+    """A spool may have been damaged before it was copied; nothing else is put into a job."""
+    for path in filter(Path.is_file, files.rglob("*")):
+        if path.parent != files / FOLDER:
+            raise DamagedError(f"{path.relative_to(files)} is no spool")
         verify(path)
 
 

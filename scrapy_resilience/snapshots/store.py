@@ -13,9 +13,12 @@ import shutil
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from errno import EEXIST, ENAMETOOLONG, ENOTDIR
 from itertools import chain, starmap
 from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from scrapy_resilience.exceptions import DamagedError, SnapshotError, SnapshotKeyError
 from scrapy_resilience.frontier.sqlite import SCHEMA
@@ -74,7 +77,7 @@ class Snapshot:
     """Whether it could be read: it is whole, and plain or encrypted with the key at hand."""
     size: int = 0
     """Bytes of the store."""
-    progress: dict[str, Any] = field(default_factory=dict)
+    progress: dict[str, int | float] = field(default_factory=dict)
     """``total``, ``completed``, ``failed``, ``items``, ``running_seconds``."""
     reason: str | None = None
     """The close reason, when the spider was closed."""
@@ -199,11 +202,17 @@ class SnapshotStore:
         return full
 
     def _new_id(self, job: str, now: datetime) -> str:
-        """Later than each id of the job, also when the clock went back."""
+        """Later than each id of the job, also when the clock went back.
+
+        A name of the future alone is no snapshot: others may have put it there.
+        """
+        there = self.ids(job)
         digits = int(now.strftime("%Y%m%d%H%M%S%f"))
-        digits = max([digits, *(_digits(found) + 1 for found in self.ids(job)[:1])])
-        stamp = f"{digits:020d}"
-        return f"{stamp[:8]}T{stamp[8:]}Z-{job}"
+        later = (ident for ident in there if _digits(ident) >= digits)
+        digits = max([digits, *(_digits(ident) + 1 for ident in later if self._is_good(ident))])
+        while (ident := _ident(digits, job)) in there:
+            digits += 1
+        return ident
 
     # --- looking ---
 
@@ -253,6 +262,7 @@ class SnapshotStore:
                 raise SnapshotError(f"the snapshot {ident} is another one, under a wrong name")
             if reader.header.get("encryption") is None:
                 self._check_plain(ident, file)
+            _snapshot(reader.header, None)
             yield reader
 
     def _check_plain(self, ident: str, file: IO[bytes]) -> None:
@@ -309,11 +319,12 @@ class SnapshotStore:
             _check_store(ident, draft)
             if files is not None:
                 _check_files(ident, files, check)
+            loaded = _snapshot(reader.header, details)
             for log in ("-wal", "-shm"):  # of the old file: it must not be replayed onto ours
                 target.with_name(target.name + log).unlink(missing_ok=True)
             draft.replace(target)
         sync_folder(target.parent)
-        return _snapshot(reader.header, details)
+        return loaded
 
     def load_newest(
         self,
@@ -359,15 +370,16 @@ class SnapshotStore:
                 good += self._is_good(ident)
 
     def _is_good(self, ident: str) -> bool:
-        """Read once a run; a remote one, which its store has checked, by its header only."""
-        if ident not in self._good:
-            try:
-                with self._reading(ident) as reader:
-                    if not self.place.remote:
-                        reader.check()
-            except SnapshotError:
-                return False
-            self._good.add(ident)
+        """Whether it is whole and opens with the key; others may have made one that does not.
+
+        Read once a run; a remote one, which its store has checked, no further than its details.
+        """
+        if (
+            ident not in self._good
+            and not self._look(ident, verify=not self.place.remote).readable
+        ):
+            return False
+        self._good.add(ident)
         return True
 
 
@@ -425,27 +437,43 @@ def _others(
     """The job's other files, opened below *folder*, and their sizes."""
     for name, size in _sizes(details).items():
         path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts:
+        if path.is_absolute() or ".." in path.parts or not path.name:
             raise ValueError(name)
-        where, flags = os.devnull, os.O_WRONLY
-        if folder is not None:
-            where = str(folder / path)
-            (folder / path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            flags |= os.O_CREAT | os.O_EXCL
-        opened = os.open(where, flags, 0o600)
+        opened = os.open(os.devnull, os.O_WRONLY) if folder is None else _new(folder / path)
         yield stack.enter_context(os.fdopen(opened, "wb")), size
+
+
+def _new(path: Path) -> int:
+    """Open a new file. Raises :exc:`ValueError` for a name that it can't have."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        if error.errno in {EEXIST, ENOTDIR, ENAMETOOLONG}:
+            raise ValueError(path.name) from error
+        raise
 
 
 def _digits(ident: str) -> int:
     return int(re.sub(r"\D", "", ident.partition("-")[0]))
 
 
+def _ident(digits: int, job: str) -> str:
+    stamp = f"{digits:020d}"
+    return f"{stamp[:8]}T{stamp[8:]}Z-{job}"
+
+
 def _snapshot(header: dict[str, Any], details: dict[str, Any] | None) -> Snapshot:
+    """Raises :exc:`SnapshotError` for a value of another type than the one that is written."""
     names = {"id", "created", "spider", "kind", "size", "progress"} & header.keys()
-    return Snapshot(
+    told = {
         **{name: header[name] for name in names},
-        encrypted=header.get("encryption") is not None,
-        readable=details is not None,
-        reason=(details or {}).get("reason"),
-        metadata=(details or {}).get("metadata"),
-    )
+        "encrypted": header.get("encryption") is not None,
+        "readable": details is not None,
+        "reason": (details or {}).get("reason"),
+        "metadata": (details or {}).get("metadata"),
+    }
+    try:
+        return msgspec.convert(told, Snapshot)
+    except msgspec.ValidationError as error:
+        raise SnapshotError(f"the snapshot {header['id']} is damaged: {error}") from error

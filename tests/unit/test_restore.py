@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 from snapshot_samples import KEY, dump, make_store, snapshots_of
@@ -238,6 +238,23 @@ def test_a_place_of_several_jobs(tmp_path, store):
 
 class Killed(BaseException):
     """Stands for SIGKILL."""
+
+
+@pytest.mark.parametrize(
+    "name", ["resilience.lock", "resilience.db", "resilience.db-wal", "a/b", "spool/a/b"]
+)
+def test_a_file_that_is_no_spool(tmp_path, store, name):
+    """A snapshot that brings other files than spools is passed over, and replaces nothing."""
+    snapshots = snapshots_of(tmp_path)
+    good = snapshots.create(store, about)
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).touch()
+    bad = snapshots.create(store, lambda state: replace(about(state), files={name: 0}))
+
+    restored = module.restore(tmp_path, snapshots)
+
+    assert restored.snapshot == good
+    assert [bad.id in str(why) and "no spool" in str(why) for why in restored.skipped] == [True]
 
 
 @pytest.mark.parametrize("name", ["_prepare", "_set_aside", "sync_folder", "_fold_log"])

@@ -9,7 +9,7 @@ import re
 import stat
 import sys
 import tracemalloc
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import cache
@@ -247,14 +247,27 @@ def test_no_file_of_a_damaged_snapshot_stays(tmp_path, store, target, spooled):
     assert spooled.exists()
 
 
-@pytest.mark.parametrize("name", ["../out", "/out", "a/../../out"])
-def test_no_file_leads_out_of_the_folder(tmp_path, store, monkeypatch, name):
-    """Whatever a snapshot says, nothing is written elsewhere."""
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["../out"],
+        ["/out"],
+        ["a/../../out"],
+        [""],
+        ["."],
+        ["a", "./a"],
+        ["a", "a/b"],
+        ["x" * 300],
+        ["a\0b"],
+    ],
+)
+def test_no_file_leads_out_of_the_folder(tmp_path, store, monkeypatch, names):
+    """Whatever a snapshot says, nothing is written elsewhere, and an older one can be tried."""
     copy_store = module.copy_store
 
     def forged(*arguments):
         of, _ = copy_store(*arguments)
-        return replace(of, files={name: 0}), []
+        return replace(of, files=dict.fromkeys(names, 0)), []
 
     monkeypatch.setattr(module, "copy_store", forged)
     snapshots = snapshots_of(tmp_path)
@@ -640,11 +653,14 @@ def test_no_more_than_there_is_room_for(tmp_path, store, target, monkeypatch):
 @pytest.mark.parametrize("size", [-1, "9", None, 1.5, True, [1]])
 def test_a_size_that_is_none(tmp_path, store, target, monkeypatch, size):
     """A size is a number of bytes."""
-    with planted_as(tmp_path, monkeypatch, [b"x"], size=size) as snapshots:
-        made = snapshots.create(store, about)
+    with (
+        planted_as(tmp_path, monkeypatch, [b"x"], size=size) as snapshots,
+        suppress(SnapshotError),
+    ):
+        snapshots.create(store, about)
 
     with pytest.raises(SnapshotError, match="is damaged"):
-        snapshots.load(made.id, target)
+        snapshots.load(*snapshots.ids(), target)
 
 
 def framed(data):
@@ -698,6 +714,62 @@ def test_ids_sort_by_age_also_when_the_clock_goes_back(tmp_path, store):
     assert made == sorted(set(made))
     assert snapshots.ids() == made[::-1]
     assert all(re.fullmatch(r"\d{8}T\d{12}Z-[0-9a-f]{8}", each) for each in made)
+
+
+@pytest.mark.parametrize(
+    "stamp", ["99999999T999999999999Z", "99999999T999999999998Z", "20990101T000000000000Z"]
+)
+def test_a_name_alone_is_no_snapshot(tmp_path, store, stamp):
+    """No file that others made changes how ours are named, listed and kept."""
+    snapshots = snapshots_of(tmp_path, key=KEY, retention=2)
+    first = snapshots.create(store, about)
+    path_of(tmp_path, replace(first, id=f"{stamp}-{first.job}")).write_bytes(b"")
+
+    made = [snapshots.create(store, about).id for _ in range(2)]
+
+    assert snapshots.ids()[1:] == made[::-1]
+    assert all(found.startswith("20261122T") for found in made)
+
+
+def test_what_others_have_encrypted_does_not_count(tmp_path, store):
+    """Snapshots of another key push out none of ours."""
+    ours = snapshots_of(tmp_path, key=KEY, retention=2).create(store, about)
+    theirs = [
+        snapshots_of(tmp_path, key="another", retention=9).create(store, about)
+        for _ in range(3)
+    ]
+    snapshots = snapshots_of(tmp_path, key=KEY, retention=2)
+
+    last = snapshots.create(store, about)
+
+    assert {ours.id, last.id} < set(snapshots.ids())
+    assert len(snapshots.ids()) == 2 + len(theirs)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"progress": []},
+        {"progress": {"items": {}}},
+        {"size": "x"},
+        {"created": None},
+        {"spider": ["\x1b"]},
+        {"kind": 5},
+    ],
+)
+def test_a_header_that_tells_something_else(tmp_path, store, told):
+    """A header can be read, and forged, without the key: a strange one is a damaged one."""
+    snapshots = snapshots_of(tmp_path, key=KEY)
+    made = snapshots.create(store, about)
+    forged = replace(made, id=f"20990101T000000000000Z-{made.job}")
+    with path_of(tmp_path, forged).open("wb") as file:
+        write(file, {"id": forged.id, **told}, {}, [b""], key="another")
+
+    found, good = snapshots.newest(verify=True)
+
+    assert f"{forged.id} is damaged" in found.problem
+    assert good == made
+    assert snapshots.load_newest(tmp_path / "loaded.db")[0] == made
 
 
 def test_the_newest_stay(tmp_path, store):
