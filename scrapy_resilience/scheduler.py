@@ -178,10 +178,9 @@ class ResilientScheduler(Refusing, BaseScheduler):
             self.crawler.signals.connect(self._run.end, signals.engine_stopped)
             if job.resumed:
                 self._stats.set_value(names.STAT_RESUMED, 1)
+                rest = "" if job.meta.start_done else ", and what start() has not done yet"
                 logger.info(
-                    "Resuming %s: %d requests to do, and what start() has not done yet",
-                    job.path,
-                    len(self.frontier),
+                    "Resuming %s: %d requests to do%s", job.path, len(self.frontier), rest
                 )
             for part in [*job.parts]:  # feeds and sinks come to them
                 part.opened(self)

@@ -80,7 +80,8 @@ class DeadLettersMiddleware:
         if not count:
             return
         if (job := job_of(self._crawler)) is None:
-            logger.warning("Requests given up: %d. With a JOBDIR they can be replayed", count)
+            needs = "ResilientScheduler" if self._crawler.settings["JOBDIR"] else "a JOBDIR"
+            logger.warning("Requests given up: %d. With %s they can be replayed", count, needs)
         else:
             logger.warning(
                 "Requests given up: %d. `scrapy resilience deadletters %s` lists them",

@@ -221,7 +221,7 @@ def test_a_kill_at_a_step_of_a_commit_neither_loses_nor_doubles_a_letter(job, st
 
 
 def test_a_replay_of_a_finished_job_runs_what_failed_and_nothing_else(sick):
-    """Each item once, no start(), no page that was done, and an empty ledger."""
+    """Each item once, no start() (the log says so), no page that was done, an empty ledger."""
     starts = sick.path("starts").read_text()
 
     found = heal_and_replay(sick)
@@ -230,10 +230,11 @@ def test_a_replay_of_a_finished_job_runs_what_failed_and_nothing_else(sick):
     assert status(sick)["state"] == "stopped"
     assert status(sick)["pending"] == found["replayed"]
     sick.site.reset()
-    sick.finish()
+    run = sick.finish()
 
     check_healed(sick)
     assert sick.path("starts").read_text() == starts
+    assert f"Resuming job: {found['replayed']} requests to do\n" in run.log
     hosts = sick.site.stats()["hosts"]
     assert hosts
     assert not [name for name, host in hosts.items() if "/" in host["paths"]]

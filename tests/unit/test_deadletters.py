@@ -384,6 +384,17 @@ def test_the_close_says_where_letters_are(crawler, monkeypatch, caplog, job_foun
     assert advice in message
 
 
+def test_the_close_asks_for_our_scheduler_where_there_is_a_jobdir(caplog, tmp_path):
+    """A JOBDIR of another scheduler has no letters: to ask for one would mislead."""
+    stock = "scrapy.core.scheduler.Scheduler"
+    crawler = get_crawler(Spider, {"JOBDIR": str(tmp_path), "SCHEDULER": stock})
+    letters_of(crawler).add(Request(URL), **TOLD)
+    DeadLettersMiddleware.from_crawler(crawler)._closed()
+
+    (message,) = caplog.messages
+    assert "With ResilientScheduler they can be replayed" in message
+
+
 def test_the_middleware_can_be_left_out():
     """RESILIENCE_DEADLETTERS_ENABLED=False turns it off."""
     crawler = get_crawler(Spider, {"RESILIENCE_DEADLETTERS_ENABLED": False})
