@@ -318,8 +318,12 @@ class RequestCodec:
     def _method(self, name: Any, url: str) -> Any:
         if name == _NO_CALLBACK:
             return NO_CALLBACK
-        method: Any = getattr(self._spider, str(name), None)
-        if getattr(method, "__func__", None) is None or method.__self__ is not self._spider:
+        name = str(name)
+        own = (vars(cls) for cls in type(self._spider).__mro__)
+        plain = next((names[name] for names in own if name in names), None)
+        # Neither a getter nor __getattr__ runs because a name is stored.
+        method: Any = getattr(self._spider, name, None) if callable(plain) else None
+        if method is None or getattr(method, "__func__", None) is not plain:
             raise CheckpointError(
                 f"the job holds a request for {url} whose callback {name!r} is not a method of "
                 f"spider {self._spider.name!r} any more: add it, or start anew"

@@ -11,7 +11,7 @@ import sys
 from collections import OrderedDict, defaultdict, deque
 from contextlib import suppress
 from decimal import Decimal
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -21,7 +21,7 @@ import pytest
 from codec_samples import CodecSpider
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scrapy import FormRequest, Item, Request
+from scrapy import FormRequest, Item, Request, Spider
 from scrapy.http import JsonRequest
 from scrapy.http.request import NO_CALLBACK
 from scrapy.http.request.rpc import XmlRpcRequest
@@ -817,6 +817,27 @@ def test_only_methods_of_the_spider_are_callbacks(requests, name):
     """What is callable and would never have been stored is no callback."""
     with pytest.raises(CheckpointError, match="is not a method"):
         requests.decode(ANY.encode({"url": "http://a.test/", "callback": name}))
+
+
+@pytest.mark.parametrize("name", ["getter", "kept_getter", "made_up"])
+def test_no_getter_runs_because_of_data(name):
+    """Only what the spider's classes have as a method is looked at."""
+    asked = []
+
+    class Asked(Spider):
+        name = "asked"
+        getter = property(asked.append)
+        kept_getter = cached_property(asked.append)
+
+        def __getattr__(self, wanted):
+            asked.append(wanted)
+            return self.parse
+
+    codec = RequestCodec(Asked(), PLAIN)
+    asked.clear()
+    with pytest.raises(CheckpointError, match="is not a method"):
+        codec.decode(ANY.encode({"url": "http://a.test/", "callback": name}))
+    assert asked == []
 
 
 @pytest.mark.parametrize("value", [None, 1, [], "x", ("url",)])

@@ -43,6 +43,7 @@ HELD_BY = {
     ],
     "names of callbacks in a job": [
         "unit/test_codec.py::test_only_methods_of_the_spider_are_callbacks",
+        "unit/test_codec.py::test_no_getter_runs_because_of_data",
     ],
     "snapshots, with ``RESILIENCE_ENCRYPTION_KEY``": [
         "unit/test_snapshots.py::test_with_a_key_no_plain_snapshot_is_restored",
