@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 from scrapy_resilience.commands.jobs import open_job, values
 from scrapy_resilience.commands.tables import plain, shown_time, table
 from scrapy_resilience.core.deadletter import About
-from scrapy_resilience.core.shown import shown
+from scrapy_resilience.core.shown import mask_each, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -80,7 +80,8 @@ def _whole(path: Path) -> Iterator[TextIO]:
     """A file that is there when all is written, and not before."""
     draft = path.with_name(path.name + ".part")
     try:
-        with draft.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+        draft.unlink(missing_ok=True)
+        with draft.open("x", encoding="utf-8", errors="backslashreplace", newline="") as file:
             yield file
         draft.replace(path)
     finally:
@@ -91,13 +92,13 @@ def _whole(path: Path) -> Iterator[TextIO]:
 
 
 def _write_lines(rows: Rows, file: TextIO) -> None:
-    file.writelines(json.dumps(row) + "\n" for row in rows)
+    file.writelines(json.dumps(mask_each(row)) + "\n" for row in rows)
 
 
 def _write_array(rows: Rows, file: TextIO) -> None:
     lead = "["
     for row in rows:
-        file.write(f"{lead}\n  {json.dumps(row)}")
+        file.write(f"{lead}\n  {json.dumps(mask_each(row))}")
         lead = ","
     file.write("[]\n" if lead == "[" else "\n]\n")
 

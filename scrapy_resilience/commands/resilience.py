@@ -6,6 +6,7 @@ import os
 import sqlite3
 import sys
 from argparse import RawDescriptionHelpFormatter
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
@@ -105,6 +106,8 @@ class Command(ScrapyCommand):
         name, *rest = args or [""]
         if name not in commands or len(rest) not in commands[name][1]:
             _misuse(name)
+        if isinstance(sys.stdout, TextIOWrapper):  # a terminal that knows fewer characters
+            sys.stdout.reconfigure(errors="backslashreplace")
         self._opts = opts
         self._place = opts.place
         self._force = opts.force

@@ -6,7 +6,7 @@ import json
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
-from scrapy_resilience.core.shown import lines, shown
+from scrapy_resilience.core.shown import lines, mask_each, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -33,8 +33,8 @@ def tell(text: str, file: TextIO | None = None) -> None:
 
 
 def tell_json(data: Any) -> None:
-    """Print data as JSON, which writes out whatever is not ASCII."""
-    print(json.dumps(data, indent=2, default=str))
+    """Print data as JSON, which writes out whatever is not ASCII, without passwords."""
+    print(json.dumps(mask_each(data), indent=2, default=str))
 
 
 def text_of(told: Iterable[str]) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 __all__ = [
-    "HIDDEN", "lines", "mask", "mask_uri", "mask_value", "message_of", "printable", "shown",
+    "HIDDEN", "lines", "mask", "mask_each", "mask_uri", "mask_value", "message_of", "printable",
+    "shown",
 ]  # fmt: skip
 
 HIDDEN: Final = "***"
@@ -38,6 +39,15 @@ def mask(text: str) -> str:
     """
     text = _PARAMETER.sub(rf"\1={HIDDEN}", _USERINFO.sub(f"{HIDDEN}@", text))
     return _HEADER.sub(rf"\1\2 {HIDDEN}", text)
+
+
+def mask_each(data: Any) -> Any:
+    """Plain data with each text in it masked, names too."""
+    if isinstance(data, str):
+        return mask(data)
+    if isinstance(data, dict):
+        return {mask_each(name): mask_each(value) for name, value in data.items()}
+    return [mask_each(value) for value in data] if isinstance(data, (list, tuple)) else data
 
 
 def message_of(error: BaseException) -> str:

@@ -242,6 +242,29 @@ def test_an_export_is_whole_or_not_there(job, tmp_path, monkeypatch, refuse):
     assert not (tmp_path / "x.jsonl.part").exists()
 
 
+def test_a_link_in_the_place_of_a_draft_is_not_followed(job, tmp_path):
+    """An export in a folder that others can write to goes over no file of the user."""
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    (tmp_path / "x.jsonl.part").symlink_to(precious)
+
+    assert run("deadletters", job(letter(1)), "--output", tmp_path / "x.jsonl") == 0
+
+    assert precious.read_text() == "mine"
+    assert (tmp_path / "x.jsonl").read_text().count("\n") == 1
+
+
+@pytest.mark.parametrize("form", ["", "--csv"])
+def test_a_terminal_that_knows_ascii_only(job, monkeypatch, form):
+    """What it can't show is escaped."""
+    written = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, "ascii"))
+
+    assert run("deadletters", job(letter(1, "http://caf\u00e9.test/")), form) == 0
+
+    assert b"http://caf\\xe9.test/" in written.getvalue()
+
+
 @pytest.mark.parametrize("command", ["deadletters", "replay", "breakers"])
 def test_what_is_no_job(command, tmp_path, refuse):
     """A folder without a store is refused and left as it is."""

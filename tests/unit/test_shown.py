@@ -197,6 +197,7 @@ def test_commands_on_a_hostile_job(evil_job, monkeypatch, capsys, args, form):
     if form and found.out:
         json.loads(found.out)
         assert found.out.isascii()
+        assert SECRET not in found.out
     else:
         check_harmless(found.out)
     check_harmless(found.err)
