@@ -11,6 +11,8 @@ import json
 import os
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _APPEND: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+
+_LONGEST: Final = 1 << 20
+"""Characters of a line; one of a file with holes may have more of them than there is memory."""
 
 __all__ = ["begun_after", "note", "was_let_go"]
 
@@ -84,4 +89,9 @@ def _lines(jobdir: Path) -> Iterator[str]:
         suppress(OSError),
         open(jobdir / BATCHES, encoding="ascii", errors="replace", opener=opener) as file,
     ):
-        yield from filter(str.strip, file)
+        lines = iter(partial(file.readline, _LONGEST), "")
+        yield from filter(str.strip, takewhile(_is_of_usual_length, lines))
+
+
+def _is_of_usual_length(line: str) -> bool:
+    return len(line) < _LONGEST

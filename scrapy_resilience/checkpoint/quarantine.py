@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from scrapy_resilience._log import get_logger
 from scrapy_resilience.checkpoint import witness
@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     from scrapy_resilience.frontier.sqlite import SQLiteStore
     from scrapy_resilience.settings import Config
 
-__all__ = ["go_back", "mark_damaged", "open_store"]
+__all__ = ["go_back", "mark_damaged", "open_store", "read_mark"]
 
 logger = get_logger(__name__)
+
+_LONGEST: Final = 4096
+"""Characters of a mark that are read."""
 
 
 def open_store(jobdir: Path, config: Config) -> SQLiteStore:
@@ -44,7 +47,7 @@ def _check(jobdir: Path) -> None:
     """Read the store, and change nothing: a damaged one may still be worth a look."""
     path = jobdir / STORE
     if (jobdir / DAMAGED).exists():
-        raise DamagedError((jobdir / DAMAGED).read_text(encoding="utf-8", errors="replace"))
+        raise DamagedError(read_mark(jobdir))
     noted = witness.read(jobdir)
     if not path.exists():
         if noted.commits or any((jobdir / "snapshots").glob("*.snapshot")):
@@ -77,6 +80,12 @@ def mark_damaged(jobdir: Path, why: object) -> None:
     fd = open_own(jobdir / DAMAGED, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     with os.fdopen(fd, "w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(str(why))
+
+
+def read_mark(jobdir: Path) -> str:
+    """How a store is damaged that was marked so."""
+    with (jobdir / DAMAGED).open(encoding="utf-8", errors="replace") as file:
+        return file.read(_LONGEST)
 
 
 def go_back(jobdir: Path, config: Config, why: DamagedError) -> SQLiteStore:

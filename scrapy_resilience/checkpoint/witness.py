@@ -78,7 +78,8 @@ def _boot() -> str:
 def read(jobdir: Path) -> Note:
     """What was noted; an empty note when nobody knows."""
     try:
-        text, check = (jobdir / WITNESS).read_text(encoding="ascii").rsplit(maxsplit=1)
+        with (jobdir / WITNESS).open(encoding="ascii") as file:
+            text, check = file.read(2 * _WIDTH).rsplit(maxsplit=1)
         commits, forced, folded, *boot = text.split()
         if check != _check(text):
             return Note()

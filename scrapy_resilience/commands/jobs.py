@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from scrapy_resilience.checkpoint.layout import DAMAGED, LOCK, STORE
 from scrapy_resilience.checkpoint.lock import FileLock
+from scrapy_resilience.checkpoint.quarantine import read_mark
 from scrapy_resilience.checkpoint.witness import open_witnessed
 from scrapy_resilience.exceptions import CheckpointError, DamagedError
 from scrapy_resilience.frontier.codec import ValueCodec
@@ -37,7 +38,7 @@ def open_job(jobdir: Path, *, write: bool = False) -> Iterator[SQLiteStore]:
         lock.acquire()
     try:
         if write and (jobdir / DAMAGED).exists():
-            raise DamagedError((jobdir / DAMAGED).read_text(encoding="utf-8", errors="replace"))
+            raise DamagedError(read_mark(jobdir))
         with closing(open_witnessed(jobdir, read_only=not write)) as store:
             yield store
     finally:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from scrapy_resilience.checkpoint.restore import Restored, restore
 from scrapy_resilience.commands.tables import plain, shown_size, shown_time, table, text_of
 from scrapy_resilience.exceptions import CheckpointError
+from scrapy_resilience.ownership import check_jobdir
 from scrapy_resilience.snapshots.store import Snapshot, store_of
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ _COLUMNS = ("id", "spider", "kind", "completed", "total", "failed", "items", "si
 
 def list_snapshots(config: Config, path: str, place: str) -> tuple[Any, str]:
     """Each snapshot, read in full: a damaged one shows."""
+    check_jobdir(Path(path))
     found = store_of(config, Path(path), place).newest(verify=True)
     if not found and not Path(path).is_dir():
         raise CheckpointError(f"{path} is no folder, and no snapshot of it was found")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,13 +14,14 @@ from scrapy_resilience import ownership
 from scrapy_resilience.checkpoint import spool, witness
 from scrapy_resilience.checkpoint.feeds import cut
 from scrapy_resilience.checkpoint.job import Job
-from scrapy_resilience.checkpoint.layout import DAMAGED, LOCK, STORE, WITNESS
+from scrapy_resilience.checkpoint.layout import BATCHES, DAMAGED, LOCK, STORE, WAITING, WITNESS
 from scrapy_resilience.checkpoint.lock import FileLock, is_locked
 from scrapy_resilience.checkpoint.progress import about
 from scrapy_resilience.checkpoint.quarantine import mark_damaged
 from scrapy_resilience.checkpoint.report import read_report
 from scrapy_resilience.checkpoint.restore import restore
 from scrapy_resilience.commands.jobs import open_job
+from scrapy_resilience.commands.snapshots import list_snapshots
 from scrapy_resilience.exceptions import CheckpointError, SnapshotError
 from scrapy_resilience.ownership import check_jobdir, check_own, open_own
 from scrapy_resilience.settings import Config
@@ -60,6 +63,7 @@ def _change(folder):
 
 
 OPENERS = {
+    "checkpoints": lambda folder: list_snapshots(Config(), str(folder), ""),
     "crawl": lambda folder: Job(folder, "shop", Config()).close(),
     "status": read_report,
     "restore": lambda folder: restore(folder, snapshots_of(folder)),
@@ -195,6 +199,21 @@ def test_a_pipe_in_the_place_of_a_file_blocks_nobody(tmp_path):
     assert not is_locked(tmp_path / LOCK)
     with pytest.raises(PermissionError):
         _lock(tmp_path / LOCK)
+
+
+@openers
+@pytest.mark.parametrize("name", [DAMAGED, WITNESS, BATCHES, WAITING, LOCK])
+def test_files_with_holes_take_no_memory(jobdir, opened, name):
+    """An archive of some kilobytes may hold a file of terabytes."""
+    with (jobdir / name).open("w") as file:
+        os.truncate(file.fileno(), 1 << 31)
+    tracemalloc.start()
+    with suppress(CheckpointError):
+        opened(jobdir)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak < 50_000_000
 
 
 def test_a_new_folder_is_the_users_alone(tmp_path):

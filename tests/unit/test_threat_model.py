@@ -62,6 +62,7 @@ HELD_BY = {
     ],
     "sizes": [
         "unit/test_store.py::test_a_file_that_is_no_store_is_refused",
+        "unit/test_ownership.py::test_files_with_holes_take_no_memory",
         "unit/test_snapshots.py::test_what_grows_beyond_its_size_is_refused",
         "unit/test_snapshots.py::test_no_more_than_there_is_room_for",
         "unit/test_snapshots.py::test_memory_for_decompression_is_bounded",
