@@ -28,7 +28,6 @@ from scrapy_resilience.extensions.coverage import FieldCoverage
 from scrapy_resilience.extensions.feedcover import cover_feeds
 from scrapy_resilience.extensions.shutdown import Shutdown
 from scrapy_resilience.extensions.snapshots import Snapshots
-from scrapy_resilience.layers import apply_layers
 from scrapy_resilience.pipelines.confidence import (
     ConfidencePipeline,
     DoubtfulItems,
@@ -39,6 +38,7 @@ from scrapy_resilience.pipelines.unique import UniquePipeline
 from scrapy_resilience.scheduler import ResilientScheduler
 from scrapy_resilience.selectors import registry
 from scrapy_resilience.settings import PREFIX, Config, misspelled
+from scrapy_resilience.settings_sources import apply_layers
 from scrapy_resilience.spidermiddlewares.deadletters import DeadLettersMiddleware
 from scrapy_resilience.spidermiddlewares.drift import DriftMiddleware
 from scrapy_resilience.spidermiddlewares.start import StartMiddleware

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from weakref import WeakValueDictionary
 
 from scrapy_resilience._log import get_logger
+from scrapy_resilience.callables import ErrorFilter, check_function, is_async
 from scrapy_resilience.core.breaker import Breaker, Event, Outcome, State
 from scrapy_resilience.core.breakerconfig import BreakerConfig
 from scrapy_resilience.core.classify import exception_text
 from scrapy_resilience.exceptions import CircuitOpenError, ConfigurationError
-from scrapy_resilience.functions import ErrorFilter, check_function, is_async
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

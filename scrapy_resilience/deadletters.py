@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from typing_extensions import NotRequired, Unpack
 
-    from scrapy_resilience.frontier.ledger import Ledger
+    from scrapy_resilience.frontier.in_flight import InFlightRequests
     from scrapy_resilience.frontier.store import Changes
 
 __all__ = ["Letters", "Told", "letters_of"]
@@ -67,7 +67,7 @@ class Letters:
     def __init__(self, crawler: Crawler) -> None:
         self._enabled = Config.from_settings(crawler.settings).deadletters_enabled
         self._stats: Any = crawler.stats
-        self._ledger: Ledger | None = None
+        self._in_flight: InFlightRequests | None = None
         self._noted: WeakSet[Request] = WeakSet()
         self.sent: WeakSet[Request] | None = None
         """What has reached the downloader; None while nobody watches that."""
@@ -76,9 +76,9 @@ class Letters:
         self.count = 0
         """Letters that are there, those of earlier runs included."""
 
-    def attach(self, ledger: Ledger, codec: RequestCodec, count: int) -> None:
+    def attach(self, in_flight: InFlightRequests, codec: RequestCodec, count: int) -> None:
         """A job is open that holds *count* letters of earlier runs."""
-        self._ledger, self._codec = ledger, codec
+        self._in_flight, self._codec = in_flight, codec
         self._grow(count)
 
     def add(self, request: Request, *, anew: bool = False, **told: Unpack[Told]) -> None:
@@ -99,9 +99,9 @@ class Letters:
             told["attempts"] = before
         told.setdefault("first", request.meta.get(META_FAILED_AT))
         about = _about(request.url, urlparse_cached(request).hostname or "", told)
-        if self._ledger is not None:
+        if self._in_flight is not None:
             told_of = _plain.encode(about.row())
-            if self._ledger.give_up(request, told_of, self._encoded, anew=anew):
+            if self._in_flight.give_up(request, told_of, self._encoded, anew=anew):
                 return
         if request not in self._noted:
             self._noted.add(request)
@@ -122,12 +122,12 @@ class Letters:
             self._count(About.load(_plain.decode(letter.about)))
 
     def _write(self, about: About, request: Request | bytes | None) -> None:
-        if self._ledger is None:
+        if self._in_flight is None:
             self.kept.append(about)
             self._count(about)
         else:
             data = self._encoded(request) if isinstance(request, Request) else request
-            self._ledger.add_letter(Letter(0, data, _plain.encode(about.row())))
+            self._in_flight.add_letter(Letter(0, data, _plain.encode(about.row())))
 
     def _encoded(self, request: Request) -> bytes | None:
         """None for a request that can't be replayed: it is listed only.

@@ -18,6 +18,7 @@ from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Final, NoReturn, overload
 
 from scrapy_resilience._log import get_logger
+from scrapy_resilience.callables import ErrorFilter, check_function, is_async
 from scrapy_resilience.core.classify import exception_text
 from scrapy_resilience.core.failures import PERMANENT
 from scrapy_resilience.core.retry import POLICIES, RetryPolicy
@@ -27,7 +28,6 @@ from scrapy_resilience.exceptions import (
     MaxRetriesExceededError,
     PermanentFailureError,
 )
-from scrapy_resilience.functions import ErrorFilter, check_function, is_async
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator

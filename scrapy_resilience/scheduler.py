@@ -34,12 +34,12 @@ from scrapy_resilience.frontier.codec import (
     UnserializableError,
     ValueCodec,
 )
+from scrapy_resilience.frontier.in_flight import InFlightRequests
 from scrapy_resilience.frontier.lanes import Frontier
-from scrapy_resilience.frontier.ledger import Ledger
-from scrapy_resilience.frontier.outputs import Producer, StartOutputs
+from scrapy_resilience.frontier.outputs import HandedOutRequest, StartOutputs
 from scrapy_resilience.frontier.store import MemoryStore, Row
 from scrapy_resilience.gates.gatekeeper import Gatekeeper, gatekeeper_of
-from scrapy_resilience.gates.holding import Alarm, Holding
+from scrapy_resilience.gates.holding import HeldRequests, WakeTimer
 from scrapy_resilience.itemcontext import follow_items
 from scrapy_resilience.requests import (
     WrongMeta,
@@ -49,8 +49,8 @@ from scrapy_resilience.requests import (
     request_key,
 )
 from scrapy_resilience.settings import Config
-from scrapy_resilience.shares import Shares, slot_limit, slot_name
-from scrapy_resilience.starts import Starts
+from scrapy_resilience.slots import SlotUsage, slot_limit, slot_name
+from scrapy_resilience.start_outputs import StartOutputFilter
 from scrapy_resilience.stock import check_settings, order_of, take_over
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ _COLLECT_AT_LEAST: Final = 256
 class _Origin(NamedTuple):
     """Where a request came from, and the names by which a second run knows it again."""
 
-    parent: Producer | None
+    parent: HandedOutRequest | None
     fingerprint: bytes | None
     key: int | None
     start_key: int | None
@@ -99,7 +99,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
         self._follows_redirects = not Config.from_settings(crawler.settings).filter_redirects
         self._log_unserializable = crawler.settings.getbool("SCHEDULER_DEBUG")
         self._gates: Gatekeeper | None = None
-        self._holding: Holding | None = None
+        self._holding: HeldRequests | None = None
         self._collect_at = self._sweep_at = _COLLECT_AT_LEAST
         self._unreadable = False
         self._told_of_unsafe = False
@@ -107,7 +107,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
         self._wrong_meta = WrongMeta()
         self._issued: WeakSet[Request] = WeakSet()
         self._replacement: tuple[Request, Request] | None = None
-        self.starts: Starts | None = None
+        self.starts: StartOutputFilter | None = None
         """With a job."""
         self._run: Run | None = None
         self.committer: Committer | None = None
@@ -137,19 +137,19 @@ class ResilientScheduler(Refusing, BaseScheduler):
             now=_clock.monotonic(),
             wall=_clock.wall(),
         )
-        self.ledger = Ledger(
+        self.in_flight = InFlightRequests(
             self.frontier,
             store.outputs(),
             values.encode,
             values.decode,
             store.last_letter(),
         )
-        self.outputs = OutputTracker(self.crawler, self.ledger, self.frontier.note_start)
-        self._shares = Shares(self.crawler, self.frontier)
-        self._alarm = Alarm(self.crawler, self.frontier)
+        self.outputs = OutputTracker(self.crawler, self.in_flight, self.frontier.note_start)
+        self._slots = SlotUsage(self.crawler, self.frontier)
+        self._alarm = WakeTimer(self.crawler, self.frontier)
         if self._gates is not None:
             self._gates.attach(self)
-            self._holding = Holding(
+            self._holding = HeldRequests(
                 self.crawler, self.frontier, self._gates, durable=job is not None
             )
         self._max_changes = job.config.checkpoint_max_changes if job else sys.maxsize
@@ -162,13 +162,13 @@ class ResilientScheduler(Refusing, BaseScheduler):
             imported = take_over(job.stock, self.frontier, spider, values) if job.stock else []
             rerun = job.config.rerun_start
             done = StartOutputs(() if rerun else chain(store.start_keys(), imported))
-            self.starts = Starts(job, done, self._duplicates, self.outputs)
-            self._letters.attach(self.ledger, self._codec, job.meta.dead_letters)
+            self.starts = StartOutputFilter(job, done, self._duplicates, self.outputs)
+            self._letters.attach(self.in_flight, self._codec, job.meta.dead_letters)
             self._run = Run(
                 self.crawler,
                 job,
                 frontier=self.frontier,
-                ledger=self.ledger,
+                in_flight=self.in_flight,
                 letters=self._letters,
                 starts=self.starts,
                 collect=self._collect,
@@ -226,7 +226,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
             raise
 
     def _enqueue(self, request: Request, replaced: Request | None) -> bool:
-        if self.ledger.frozen:
+        if self.in_flight.frozen:
             return True  # its parent is not done: the next run makes it again
         parent = self.outputs.maker() if replaced is None else None
         if parent is not None:
@@ -311,7 +311,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
 
     def _pop(self, now: float) -> Row | None:
         row = self.frontier.pop(now)
-        if row is None and self._shares.sweep():
+        if row is None and self._slots.sweep():
             row = self.frontier.pop(now)
         while row is None and self._holding is not None and self._holding.may_find_more(now):
             row = self.frontier.pop(now)  # whoever was let through may have left
@@ -327,7 +327,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
                 continue
             if self.job is not None:
                 self._collect_some()
-                self.ledger.handed_out(request, row)
+                self.in_flight.handed_out(request, row)
             self._holding.write_off(request, gate)
 
     def issued(self, request: Request) -> bool:
@@ -340,22 +340,24 @@ class ResilientScheduler(Refusing, BaseScheduler):
 
     def _sweep(self) -> None:
         """Forget requests that ended on their way while there was always another one."""
-        self._shares.sweep()
+        self._slots.sweep()
         if self._gates is not None:
             self._gates.sweep(under_way(self.crawler.engine))
-        self._sweep_at = max(_COLLECT_AT_LEAST, 2 * len(self._shares))
+        self._sweep_at = max(_COLLECT_AT_LEAST, 2 * len(self._slots))
 
     def _hand_out(self, request: Request, row: Row, now: float) -> None:
-        if len(self._shares) >= self._sweep_at:
+        if len(self._slots) >= self._sweep_at:
             self._sweep()
         self._issued.add(request)
         lane, slot = self.frontier.source
-        self._shares.handed_out(request, lane, slot)
+        self._slots.handed_out(request, lane, slot)
         if self._gates is not None:
             self._gates.handed_out(request, lane, now)
         if self.job is not None:
             self._collect_some()  # before the engine does not know the next one yet
-            self.ledger.handed_out(request, row, partial(self._duplicates.fingerprint, request))
+            self.in_flight.handed_out(
+                request, row, partial(self._duplicates.fingerprint, request)
+            )
         kind = "disk" if isinstance(row.data, bytes) else "memory"
         self._inc(f"scheduler/dequeued/{kind}")
         self._inc("scheduler/dequeued")
@@ -370,7 +372,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
             raise CloseSpider(names.REASON_UNREADABLE)
 
     def _collect_some(self) -> None:
-        if len(self.ledger.under_way) > self._collect_at:
+        if len(self.in_flight.under_way) > self._collect_at:
             self._collect()
             self._commit_if_full()
 
@@ -379,9 +381,9 @@ class ResilientScheduler(Refusing, BaseScheduler):
             self.on_full()
 
     def _collect(self) -> None:
-        done = self.ledger.collect(under_way(self.crawler.engine))
+        done = self.in_flight.collect(under_way(self.crawler.engine))
         self._inc(names.STAT_REQUESTS_DONE, done)
-        self._collect_at = max(_COLLECT_AT_LEAST, 2 * len(self.ledger.under_way))
+        self._collect_at = max(_COLLECT_AT_LEAST, 2 * len(self.in_flight.under_way))
 
     # --- inside ---
 
@@ -416,8 +418,8 @@ class ResilientScheduler(Refusing, BaseScheduler):
                 self.frontier.note_start(origin.start_key)
         elif origin.key is not None and origin.parent is not None:
             origin.parent.put_out(origin.key)
-        elif origin.parent is None and self.ledger.repeats:
-            self.ledger.hand_on(self._producer_of(origin.replaced), row)
+        elif origin.parent is None and self.in_flight.repeats:
+            self.in_flight.hand_on(self._producer_of(origin.replaced), row)
         self._commit_if_full()
 
     def _delay_of(self, request: Request, lane: str) -> float:
@@ -451,7 +453,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
         """A request in memory only: whatever made it is not done before it is."""
         parent, fingerprint, key, start_key, _ = origin
         if start_key is not None:
-            self.ledger.add_volatile(row, start_key, fingerprint, from_start=True)
+            self.in_flight.add_volatile(row, start_key, fingerprint, from_start=True)
             return
         replaced = self._producer_of(origin.replaced)
         parent = parent or replaced
@@ -465,7 +467,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
         if key is None:
             key = self._key(request)
             key = key if parent is None else parent.child(key)
-        self.ledger.add_volatile(
+        self.in_flight.add_volatile(
             row, key, fingerprint, parent=parent, replaces=replaced is not None
         )
 
@@ -473,8 +475,8 @@ class ResilientScheduler(Refusing, BaseScheduler):
         assert self.job is not None
         return request_key(request, self.job.values, self.outputs.inherited())
 
-    def _producer_of(self, request: Request | None) -> Producer | None:
-        return None if request is None else self.ledger.under_way.get(request)
+    def _producer_of(self, request: Request | None) -> HandedOutRequest | None:
+        return None if request is None else self.in_flight.under_way.get(request)
 
     def _request_of(self, row: Row) -> Request | None:
         """None, and a line in the log, for a request that today's code can't run."""

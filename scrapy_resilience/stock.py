@@ -13,12 +13,12 @@ from scrapy_resilience.duplicates import only_fingerprints
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.frontier.lane import Order
 from scrapy_resilience.requests import request_key
-from scrapy_resilience.shares import slot_name
+from scrapy_resilience.slots import slot_name
 
 if TYPE_CHECKING:
     from scrapy.settings import BaseSettings
 
-    from scrapy_resilience.checkpoint.stock_job import StockJob
+    from scrapy_resilience.checkpoint.scrapy_jobdir import ScrapyJobdir
     from scrapy_resilience.frontier.codec import ValueCodec
     from scrapy_resilience.frontier.lanes import Frontier
 
@@ -83,7 +83,7 @@ def _load(settings: BaseSettings, name: str) -> Any:
 
 
 def take_over(
-    stock: StockJob, frontier: Frontier, spider: Spider, values: ValueCodec
+    stock: ScrapyJobdir, frontier: Frontier, spider: Spider, values: ValueCodec
 ) -> list[int]:
     """Put a job of Scrapy's own into the frontier; returns what of ``start()`` it holds.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from scrapy_resilience import _clock
 from scrapy_resilience._log import get_logger
 from scrapy_resilience.checkpoint.barrier import Barrier
-from scrapy_resilience.checkpoint.steps import reach
+from scrapy_resilience.checkpoint.failpoints import failpoint
 from scrapy_resilience.checkpoint.waits import Waits
 from scrapy_resilience.exceptions import SinkError, StorageError
 from scrapy_resilience.frontier.store import Changes
@@ -102,19 +102,19 @@ class Committer:
 
     async def _finish(self, changes: Changes, prepared: Sequence[Prepared]) -> None:
         self._unwritten = True
-        reach("commit/sealed")
+        failpoint("commit/sealed")
         for step in prepared:
             await self._insist(step)
-        reach("commit/prepared")
+        failpoint("commit/prepared")
         await self._insist(partial(self._write, changes))
-        reach("commit/written")
+        failpoint("commit/written")
         self._frontier.committed(changes)
         self._unwritten = False
         self._well_again()
         for part in self._parts:
             if (waiting := part.written()) is not None:
                 await waiting
-        reach("commit/done")
+        failpoint("commit/done")
 
     async def _insist(self, step: Callable[[], Awaitable[None]]) -> None:
         """Await *step* until it succeeds. Raises :exc:`StorageError` when patience ends."""

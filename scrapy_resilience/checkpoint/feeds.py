@@ -17,10 +17,10 @@ from tempfile import NamedTemporaryFile
 from typing import IO, Final
 
 from scrapy_resilience._log import get_logger
+from scrapy_resilience.checkpoint.failpoints import failpoint
 from scrapy_resilience.checkpoint.lock import lock_fd
 from scrapy_resilience.checkpoint.spool import remove_strays, verify
 from scrapy_resilience.checkpoint.state import OWN, StateRegistry
-from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.exceptions import CheckpointError, DamagedError, JobLockedError
 from scrapy_resilience.plainfile import opener
 
@@ -191,7 +191,7 @@ def cut(path: Path, keep: int, folder: Path) -> None:
         with NamedTemporaryFile(dir=tails, prefix=f"{path.name}.", delete=False) as tail:
             shutil.copyfileobj(feed, tail)
             size = tail.tell()
-        reach("feed/tail-kept")
+        failpoint("feed/tail-kept")
         feed.truncate(keep)
-    reach("feed/cut")
+    failpoint("feed/cut")
     logger.info("Cut %d bytes of unfinished work off %s (kept in %s)", size, path, tail.name)

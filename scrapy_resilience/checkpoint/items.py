@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.canceller import as_error
-from scrapy_resilience.frontier.outputs import Producer
+from scrapy_resilience.frontier.outputs import HandedOutRequest
 from scrapy_resilience.frontier.store import Row
 from scrapy_resilience.itemcontext import ItemContext, current
 from scrapy_resilience.names import STAT_SUPPRESSED_ITEMS
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.crawler import Crawler
 
-    from scrapy_resilience.frontier.ledger import Ledger
+    from scrapy_resilience.frontier.in_flight import InFlightRequests
 
 __all__ = ["OutputTracker", "forget_source"]
 
@@ -37,7 +37,7 @@ class _Source(NamedTuple):
 
     tracker: OutputTracker
     request: Request
-    producer: Producer
+    producer: HandedOutRequest
 
 
 _source: ContextVar[_Source | None] = ContextVar("scrapy_resilience_source", default=None)
@@ -52,14 +52,14 @@ class OutputTracker:
     """Sits around the output of each request and around the pipelines of each item."""
 
     def __init__(
-        self, crawler: Crawler, ledger: Ledger, note_start: Callable[[int], None]
+        self, crawler: Crawler, in_flight: InFlightRequests, note_start: Callable[[int], None]
     ) -> None:
         self._crawler = crawler
-        self._ledger = ledger
+        self._in_flight = in_flight
         self._note_start = note_start
         self._start_items: dict[int, list[int]] = {}
 
-    def maker(self) -> Producer | None:
+    def maker(self) -> HandedOutRequest | None:
         """Whose callback, errback or pipeline puts out a request right now.
 
         None when nobody does: a redirect, ``start()``, a signal, a timer.
@@ -81,8 +81,8 @@ class OutputTracker:
     @contextmanager
     def producing(self, request: Request) -> Iterator[None]:
         """While what the callback or errback of *request* puts out is handled."""
-        known = self._ledger.under_way.get(request)
-        producer = known or Producer("", _NO_ROW)
+        known = self._in_flight.under_way.get(request)
+        producer = known or HandedOutRequest("", _NO_ROW)
         token = _source.set(_Source(self, request, producer))
         try:
             yield
@@ -103,7 +103,7 @@ class OutputTracker:
             await process(item, response=response)
             context.written()
         except asyncio.CancelledError:
-            if self._ledger.frozen:
+            if self._in_flight.frozen:
                 raise
             await self._failed(as_error(), item, response)
 

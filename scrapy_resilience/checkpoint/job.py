@@ -16,6 +16,7 @@ from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.command import arguments_of, owns_job
 from scrapy_resilience._scrapy.refusals import fail_quietly
 from scrapy_resilience.checkpoint.barrier import Barrier
+from scrapy_resilience.checkpoint.failpoints import failpoint
 from scrapy_resilience.checkpoint.feeds import FeedRecord, is_intact, records, recover
 from scrapy_resilience.checkpoint.filesystem import warn_if_remote
 from scrapy_resilience.checkpoint.jobdir import begin_anew, expand, finished_meta
@@ -24,10 +25,9 @@ from scrapy_resilience.checkpoint.layout import LOCK, META, STORE, TOTALS, WAITI
 from scrapy_resilience.checkpoint.lock import FileLock
 from scrapy_resilience.checkpoint.parts import Part
 from scrapy_resilience.checkpoint.quarantine import go_back, open_store
+from scrapy_resilience.checkpoint.scrapy_jobdir import ScrapyJobdir
 from scrapy_resilience.checkpoint.spool import remove_strays
 from scrapy_resilience.checkpoint.state import OWN, Restore, Save, StateRegistry
-from scrapy_resilience.checkpoint.steps import reach
-from scrapy_resilience.checkpoint.stock_job import StockJob
 from scrapy_resilience.checkpoint.waits import Waits, waits_of
 from scrapy_resilience.core.shown import mask_value
 from scrapy_resilience.core.totals import add_stats
@@ -93,7 +93,7 @@ class Job:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         check_jobdir(path)
         warn_if_remote(path)
-        self.stock = StockJob.find(path)
+        self.stock = ScrapyJobdir.find(path)
         """A job of Scrapy's own scheduler that the first run imports."""
         if self.stock is not None and not (path / STORE).exists():
             self._read_stock(self.stock, instance)  # a refusal leaves no file behind
@@ -102,7 +102,7 @@ class Job:
         self.waits = Waits(path / WAITING)
         try:
             self.store = open_store(path, config)
-            reach("job/created")
+            failpoint("job/created")
             try:
                 self._open_sound(spider, instance, dict(arguments))
             except BaseException:
@@ -112,11 +112,11 @@ class Job:
             self.lock.release()
             raise
 
-    def _read_stock(self, stock: StockJob, instance: Spider | None) -> None:
+    def _read_stock(self, stock: ScrapyJobdir, instance: Spider | None) -> None:
         assert instance is not None
         stock.read(instance, self.values)
 
-    def _take_stock(self, stock: StockJob, instance: Spider | None) -> None:
+    def _take_stock(self, stock: ScrapyJobdir, instance: Spider | None) -> None:
         """An import that a kill cut short is begun again, or brought to its end."""
         if not self.resumed:
             if not stock.is_read:

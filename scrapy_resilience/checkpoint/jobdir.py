@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from scrapy_resilience._log import get_logger
+from scrapy_resilience.checkpoint.failpoints import failpoint
 from scrapy_resilience.checkpoint.jobmeta import JobMeta
 from scrapy_resilience.checkpoint.layout import LOCK, STORE
 from scrapy_resilience.checkpoint.lock import FileLock
-from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.checkpoint.witness import open_witnessed
 from scrapy_resilience.exceptions import CheckpointError, ConfigurationError, ResilienceError
 
@@ -121,7 +121,7 @@ def begin_anew(path: Path, kept: int) -> None:
                 f"{path} has finished and can't be put aside as {aside}: {error}. Use a JOBDIR "
                 "whose parent folder can be written and is on the same disk"
             ) from error
-        reach("anew/aside")
+        failpoint("anew/aside")
         place.mkdir(mode=0o700)
     finally:
         lock.release()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from scrapy_resilience.checkpoint import witness
 from scrapy_resilience.checkpoint.batches import begun_after, was_let_go
+from scrapy_resilience.checkpoint.failpoints import failpoint
 from scrapy_resilience.checkpoint.feeds import FeedRecord, records
 from scrapy_resilience.checkpoint.jobmeta import JobMeta
 from scrapy_resilience.checkpoint.layout import LOCK, META, STORE
@@ -21,7 +22,6 @@ from scrapy_resilience.checkpoint.lock import FileLock
 from scrapy_resilience.checkpoint.progress import about
 from scrapy_resilience.checkpoint.spool import FOLDER, verify
 from scrapy_resilience.checkpoint.state import StateRegistry
-from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.exceptions import CheckpointError, DamagedError, SnapshotError
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.sqlite import SQLiteStore
@@ -84,16 +84,16 @@ def restore_locked(
             snapshot, skipped = snapshots.load_newest(draft, job, files, _check_files)
         else:
             snapshot, skipped = snapshots.load(ident, draft, files, _check_files), []
-        reach("restore/loaded")
+        failpoint("restore/loaded")
         before = max(witness.read(jobdir).commits, _commits(store))
         meta, feeds = _prepare(draft, store, before)
-        reach("restore/prepared")
+        failpoint("restore/prepared")
         aside = _set_aside(store, jobdir / _ASIDE)
-        reach("restore/kept")
+        failpoint("restore/kept")
         _put_files(files, jobdir)
-        reach("restore/files")
+        failpoint("restore/files")
         draft.replace(store)
-        reach("restore/replaced")
+        failpoint("restore/replaced")
     finally:
         _remove(draft, files)
     sync_folder(jobdir)

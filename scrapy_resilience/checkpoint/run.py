@@ -10,8 +10,8 @@ from scrapy_resilience._scrapy.command import exit_with_failure
 from scrapy_resilience._scrapy.engine import wake
 from scrapy_resilience._scrapy.refusals import fail_quietly
 from scrapy_resilience.checkpoint.commit import TROUBLES, Committer
+from scrapy_resilience.checkpoint.failpoints import failpoint
 from scrapy_resilience.checkpoint.parts import Part
-from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.exceptions import CheckpointError, StorageError
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.checkpoint.job import Job
     from scrapy_resilience.deadletters import Letters
+    from scrapy_resilience.frontier.in_flight import InFlightRequests
     from scrapy_resilience.frontier.lanes import Frontier
-    from scrapy_resilience.frontier.ledger import Ledger
     from scrapy_resilience.frontier.store import Changes
-    from scrapy_resilience.starts import Starts
+    from scrapy_resilience.start_outputs import StartOutputFilter
 
 __all__ = ["Run"]
 
@@ -46,15 +46,15 @@ class Run(Part):
         job: Job,
         *,
         frontier: Frontier,
-        ledger: Ledger,
+        in_flight: InFlightRequests,
         letters: Letters,
-        starts: Starts,
+        starts: StartOutputFilter,
         collect: Callable[[], None],
     ) -> None:
         self._crawler = crawler
         self._job = job
         self._frontier = frontier
-        self._ledger = ledger
+        self._in_flight = in_flight
         self._letters = letters
         self._starts = starts
         self._collect = collect
@@ -84,7 +84,7 @@ class Run(Part):
             fail_quietly(self._crawler, refusal)
             raise refusal from error
         self._frontier.committed(changes)
-        reach("job/begun")
+        failpoint("job/begun")
         if job.stock is not None:
             logger.info(
                 "Imported %d requests and %d fingerprints of Scrapy's own scheduler (its files "
@@ -100,7 +100,7 @@ class Run(Part):
     def contribute(self, changes: Changes) -> None:
         """What is done, what was given up, and how far the job is."""
         self._collect()
-        self._ledger.contribute(changes)
+        self._in_flight.contribute(changes)
         self._letters.contribute(changes)
         job, rows = self._job, self._frontier.rows
         job.meta.dead_letters = self._letters.count
@@ -124,7 +124,7 @@ class Run(Part):
         if not await self._commit():
             self._job.all_done = False
             self._job.incomplete = self._job.incomplete or self.committer.broken
-        reach("close/committed")
+        failpoint("close/committed")
 
     async def end(self) -> None:
         """The last commit: it has the spider's final state and stats, and closed feeds."""
@@ -136,7 +136,7 @@ class Run(Part):
             job.incomplete = True
         for part in job.parts:
             await part.ended()
-        reach("close/last")
+        failpoint("close/last")
         self.committer.close()
         job.close()
         if self._reason in names.FAILURES or job.incomplete:

@@ -11,7 +11,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
-from scrapy_resilience.checkpoint.patient import PatientFile
+from scrapy_resilience.checkpoint.append_file import RetryingAppendFile
 from scrapy_resilience.exceptions import DamagedError
 from scrapy_resilience.ownership import open_own
 from scrapy_resilience.plainfile import opener
@@ -27,10 +27,10 @@ FOLDER: Final = "spool"
 _LENGTH: Final = Struct(">I")
 
 
-def open_spool(path: Path) -> PatientFile:
+def open_spool(path: Path) -> RetryingAppendFile:
     """Open a spool to append; its items may hold what the user alone should see."""
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    return PatientFile(path, open_own)
+    return RetryingAppendFile(path, open_own)
 
 
 def append(file: Any, data: bytes) -> None:

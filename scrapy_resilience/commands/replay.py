@@ -18,7 +18,7 @@ from scrapy_resilience.frontier.codec import edit_request
 from scrapy_resilience.frontier.lanes import Frontier
 from scrapy_resilience.names import ATTEMPT_STATE, META_UNCACHED
 from scrapy_resilience.requests import host_of
-from scrapy_resilience.shares import slot_name
+from scrapy_resilience.slots import slot_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -33,8 +33,8 @@ from scrapy_resilience.commands.tables import (
 from scrapy_resilience.commands.usage import usage
 from scrapy_resilience.core.deadletter import KINDS, Wanted
 from scrapy_resilience.exceptions import ResilienceError
-from scrapy_resilience.layers import apply_layers, describe
 from scrapy_resilience.settings import Config
+from scrapy_resilience.settings_sources import apply_layers, describe
 
 if TYPE_CHECKING:
     import argparse

@@ -44,7 +44,7 @@ class BarrierMiddleware(JobComponent):
         if not self._barrier.up:
             return False
         scheduler = cast("ResilientScheduler", self.crawler.engine.scheduler)
-        if request not in scheduler.ledger.under_way:
+        if request not in scheduler.in_flight.under_way:
             return False
         scraping = self.crawler.engine.scraper.slot
         return scraping is None or request not in scraping.active

@@ -30,7 +30,7 @@ from scrapy_resilience.exceptions import (
 from scrapy_resilience.gates.gatekeeper import gatekeeper_of
 from scrapy_resilience.gates.outcomes import BAD_PAGES
 from scrapy_resilience.gates.policies import PolicyChooser
-from scrapy_resilience.gates.waiting import RetryQueue
+from scrapy_resilience.gates.waiting import RetryThrottle
 from scrapy_resilience.handlers import handlers_of
 from scrapy_resilience.settings import Config
 
@@ -93,7 +93,7 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
         self._gates.decided = self._handlers
         self._gates.probes.active = True
         self._letters = letters_of(crawler)
-        self._queue = RetryQueue(crawler, config.retry_concurrency)
+        self._queue = RetryThrottle(crawler, config.retry_concurrency)
         self._budgets = RetryBudgets(config.retry_budget) if config.retry_budget else None
         self._caches = crawler.settings.getbool("HTTPCACHE_ENABLED")
         if self._caches:

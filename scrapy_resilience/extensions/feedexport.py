@@ -24,13 +24,13 @@ from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.command import exit_with_failure
 from scrapy_resilience._scrapy.needs import check_feed_exporter
 from scrapy_resilience._scrapy.refusals import fail_quietly
+from scrapy_resilience.checkpoint.append_file import RetryingAppendFile, sync_path
 from scrapy_resilience.checkpoint.batches import note
 from scrapy_resilience.checkpoint.commit import TROUBLES
+from scrapy_resilience.checkpoint.failpoints import failpoint
 from scrapy_resilience.checkpoint.feeds import FeedRecord, lock_feed
 from scrapy_resilience.checkpoint.job import job_of
 from scrapy_resilience.checkpoint.parts import Part
-from scrapy_resilience.checkpoint.patient import PatientFile, sync_path
-from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.components import refuse_both
 from scrapy_resilience.core.deadletter import describe
 from scrapy_resilience.core.shown import mask_uri
@@ -196,7 +196,7 @@ class ResilientFeedExporter(CheckedFeeds, Part):
                 self._note(self._records.pop(slot), over=True)
             if isinstance(slot, SpooledSlot):
                 slot.spool.unlink(missing_ok=True)
-                reach("spool/removed")
+                failpoint("spool/removed")
 
     def _encode(self, record: FeedRecord) -> bytes:
         assert self._job is not None
@@ -309,9 +309,9 @@ class ResilientFeedExporter(CheckedFeeds, Part):
         slot.itemcount = record.items
         self._make_known(record)
         Path(storage.path).absolute().parent.mkdir(parents=True, exist_ok=True)
-        storage.open = lambda _: PatientFile(storage.path)
+        storage.open = lambda _: RetryingAppendFile(storage.path)
         slot.start_exporting()
-        reach("feed/opened")
+        failpoint("feed/opened")
         assert slot.file is not None
         lock_feed(slot.file, storage.path)
         if record.overwrite and record.existed and record.offset is None:
@@ -325,7 +325,7 @@ class ResilientFeedExporter(CheckedFeeds, Part):
             self._write_now(Changes(state={record.name: self._encode(record)}))
         except TROUBLES as error:
             raise _UnknownError(*error.args) from error
-        reach("feed/known")
+        failpoint("feed/known")
 
     def _note(self, record: FeedRecord, *, over: bool) -> None:
         assert self._job is not None

@@ -10,7 +10,7 @@ from itemadapter import ItemAdapter
 from scrapy.extensions.feedexport import FeedSlot
 
 from scrapy_resilience._log import get_logger
-from scrapy_resilience.checkpoint.patient import PatientFile
+from scrapy_resilience.checkpoint.append_file import RetryingAppendFile
 from scrapy_resilience.core.deadletter import describe
 from scrapy_resilience.core.shown import mask_uri
 from scrapy_resilience.exceptions import ItemRefusedError
@@ -95,7 +95,7 @@ def write_to_all(
 
 def _is_covered(slot: FeedSlot) -> bool:
     file: Any = slot.file
-    return isinstance(file, PatientFile)
+    return isinstance(file, RetryingAppendFile)
 
 
 def _is_cuttable(slot: FeedSlot) -> bool:
@@ -140,7 +140,7 @@ def _export_anyhow(slot: FeedSlot, item: Any) -> None:
 
 def _mark(slot: FeedSlot) -> Callable[[], None]:
     """What brings the file and its exporter back to what they are now."""
-    file, exporter = cast("PatientFile", slot.file), slot.exporter
+    file, exporter = cast("RetryingAppendFile", slot.file), slot.exporter
     length = file.tell()
     state = None if isinstance(slot, DeferringSlot) else dict(vars(exporter))
 

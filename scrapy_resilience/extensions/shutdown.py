@@ -18,7 +18,7 @@ from scrapy_resilience._scrapy.command import running_command, set_exit_code
 from scrapy_resilience._scrapy.engine import being_scraped, forget_queued, go_on_closing
 from scrapy_resilience._scrapy.hooks import hooks_of
 from scrapy_resilience.checkpoint.commit import TROUBLES
-from scrapy_resilience.checkpoint.ending import ending
+from scrapy_resilience.checkpoint.exit_watchdog import exit_watchdog
 from scrapy_resilience.checkpoint.job import Job, JobComponent
 from scrapy_resilience.core.shutdown import Deadlines
 from scrapy_resilience.exceptions import StorageError
@@ -81,7 +81,7 @@ class Shutdown(JobComponent):
 
     def _engine_started(self) -> None:
         set_exit_code(self.crawler, names.EXIT_RESUMABLE if running_command() else 0)
-        ending.watch(id(self), self.deadlines)
+        exit_watchdog.watch(id(self), self.deadlines)
         if is_reactor_installed():  # a script with a CrawlerRunner has nobody else for it
             from twisted.internet import reactor  # noqa: PLC0415 - it would install one
 
@@ -110,8 +110,8 @@ class Shutdown(JobComponent):
         """Not before that: a last snapshot may take long."""
         alone = running_command() is not None
         if alone and self.job.waits.given_up:
-            ending.leave_in(_LINGER)
-        ending.unwatch(id(self), lingers=alone)
+            exit_watchdog.leave_in(_LINGER)
+        exit_watchdog.unwatch(id(self), lingers=alone)
 
     # --- the stop ---
 
@@ -121,7 +121,7 @@ class Shutdown(JobComponent):
             self._task = asyncio.ensure_future(self._cut_later())
 
     async def _cut_later(self) -> None:
-        passed = 0.0 if ending.signalled is None else time.monotonic() - ending.signalled
+        passed = 0.0 if (at := exit_watchdog.signalled) is None else time.monotonic() - at
         end = time.monotonic() + self.deadlines.cut - passed
         stuck = 0
         while (left := end - time.monotonic()) > 0 and stuck < _STUCK:
@@ -143,20 +143,20 @@ class Shutdown(JobComponent):
                 except Exception:
                     committer.abandoned = True
                     logger.exception("The commit of a stop failed: the one before it counts")
-            self._scheduler.ledger.freeze()  # in one step with what was sealed
+            self._scheduler.in_flight.freeze()  # in one step with what was sealed
             forget_queued(engine)
             self._hooks.canceller.cut()
             if written is not None:
                 with contextlib.suppress(StorageError):  # the last commit says it
                     await written
-        if count := len(self._scheduler.ledger.under_way):
+        if count := len(self._scheduler.in_flight.under_way):
             self.crawler.stats.inc_value(names.STAT_CUT, count)
             logger.info("Cut off %d requests under way: the next run does them again", count)
         await go_on_closing(engine)
 
     def _instead(self, request: Request) -> Request:
         """What a download that is cut comes to."""
-        ours = request in self._scheduler.ledger.under_way
+        ours = request in self._scheduler.in_flight.under_way
         if ours and request not in being_scraped(self.crawler.engine):
             return request  # the engine schedules it again, and no errback runs
         raise IgnoreRequest("the crawl is being stopped")

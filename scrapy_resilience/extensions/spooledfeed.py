@@ -21,9 +21,9 @@ from scrapy.extensions.feedexport import (
 
 from scrapy_resilience._log import get_logger
 from scrapy_resilience.checkpoint import spool
+from scrapy_resilience.checkpoint.append_file import sync_path
+from scrapy_resilience.checkpoint.failpoints import failpoint
 from scrapy_resilience.checkpoint.feeds import cut, lock_feed
-from scrapy_resilience.checkpoint.patient import sync_path
-from scrapy_resilience.checkpoint.steps import reach
 from scrapy_resilience.core.shown import mask_uri
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.extensions.feeditems import DeferringSlot
@@ -134,7 +134,7 @@ class SpooledSlot(DeferringSlot):
             if not whole:
                 _abandon(target)
                 return False
-            reach("spool/exported")
+            failpoint("spool/exported")
             await store(target)
         self.stored = storing.confirmed
         return True
@@ -259,10 +259,10 @@ class _Storing:
 
     async def _store_and_confirm(self, file: Any) -> None:
         await self._bounded(self._store(file))
-        reach("spool/stored")
+        failpoint("spool/stored")
         if self._local is not None:
             await asyncio.to_thread(self._publish, self._local)
-        reach("spool/published")
+        failpoint("spool/published")
         self.confirmed = True
 
     def _publish(self, local: Path) -> None:

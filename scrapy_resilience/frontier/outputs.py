@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.frontier.store import Letter, Row
 
-__all__ = ["Producer", "StartOutputs", "content_key"]
+__all__ = ["HandedOutRequest", "StartOutputs", "content_key"]
 
 
 def content_key(*parts: bytes) -> int:
@@ -58,7 +58,7 @@ class StartOutputs:
         return place < len(self._keys) and self._keys[place] == key
 
 
-class Producer:
+class HandedOutRequest:
     """A request under way, as the source of items and requests.
 
     *origin* names it across runs. A request that lives in memory only is named by its
@@ -75,7 +75,7 @@ class Producer:
         written, children = record or ((), ())
         self.origin = origin
         self.row = row
-        self.parent: Producer | None = None
+        self.parent: HandedOutRequest | None = None
         self.written: set[int] = set(written)
         self.children: set[int] = set(children)
         self.next_ordinal = 0
@@ -87,7 +87,7 @@ class Producer:
         self.letter: Letter | None = None
         self.anew = False
 
-    def go_on_from(self, other: Producer) -> None:
+    def go_on_from(self, other: HandedOutRequest) -> None:
         """Stand for another request, with what it has put out in this run and the last."""
         self.written, self.children = other.written, other.children
         self.recorded = other.recorded

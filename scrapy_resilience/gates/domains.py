@@ -16,7 +16,7 @@ from scrapy_resilience.core.gate import Patience
 from scrapy_resilience.core.ratelimit import Rate, parse_rate
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.settings import PREFIX
-from scrapy_resilience.shares import slot_name
+from scrapy_resilience.slots import slot_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable

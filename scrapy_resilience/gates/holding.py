@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from scrapy_resilience.frontier.store import Row
     from scrapy_resilience.gates.gatekeeper import Gatekeeper
 
-__all__ = ["Alarm", "Holding"]
+__all__ = ["HeldRequests", "WakeTimer"]
 
 logger = get_logger(__name__)
 
@@ -32,7 +32,7 @@ _TOLD_DOMAINS: Final = 3
 _LOST: Final = "without a JOBDIR they are lost, and listed as dead letters"
 
 
-class Alarm:
+class WakeTimer:
     """Wakes the engine when the next request is due, and only then."""
 
     def __init__(self, crawler: Crawler, frontier: Frontier) -> None:
@@ -57,7 +57,7 @@ class Alarm:
         wake(self._crawler.engine)
 
 
-class Holding:
+class HeldRequests:
     """Requests that their domains' gates hold back."""
 
     def __init__(

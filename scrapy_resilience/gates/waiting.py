@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.crawler import Crawler
 
-__all__ = ["RetryQueue"]
+__all__ = ["RetryThrottle"]
 
 _LOOK: Final = 0.5
 
 
-class RetryQueue:
+class RetryThrottle:
     """Delays retries, and lets at most *cap* of them be downloaded at once."""
 
     def __init__(self, crawler: Crawler, cap: int) -> None:

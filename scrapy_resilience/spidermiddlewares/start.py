@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.checkpoint.job import Job
     from scrapy_resilience.scheduler import ResilientScheduler
-    from scrapy_resilience.starts import Starts
+    from scrapy_resilience.start_outputs import StartOutputFilter
 
 __all__ = ["StartMiddleware"]
 
@@ -44,7 +44,7 @@ class StartMiddleware(JobComponent):
     async def _unclaimed(self, start: AsyncIterator[Any]) -> AsyncIterator[Any]:
         """What no earlier run has done."""
         count = 0
-        starts: Starts | None = None
+        starts: StartOutputFilter | None = None
         async for output in start:
             count += 1
             if count % _BREATH == 0:

@@ -41,7 +41,7 @@ class Shop(Base): pass
 _KILLER = """
 import os
 import signal
-from scrapy_resilience.checkpoint.steps import reached
+from scrapy_resilience.checkpoint.failpoints import reached
 from scrapy_resilience.snapshots.places import Folder
 
 def kill(name):

@@ -175,7 +175,7 @@ def test_strange_hosts(tmp_path):
 
 
 def test_a_name_that_does_not_resolve(tmp_path):
-    """It ends in the ledger after its tries, and no breaker opens for it."""
+    """It ends as a dead letter after its tries, and no breaker opens for it."""
     with serving(lambda *_: 200) as web:
         urls = ["http://no.such.invalid/1", "http://no.such.invalid/2"]
         job = crawl(tmp_path, urls + web.urls("a.test", 10), RETRY_TIMES=1)

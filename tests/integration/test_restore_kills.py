@@ -9,15 +9,15 @@ import sys
 import pytest
 from crawls import KILLED, Crawl, check_same
 
+from scrapy_resilience.checkpoint.failpoints import RESTORE_STEPS
 from scrapy_resilience.checkpoint.layout import STORE
-from scrapy_resilience.checkpoint.steps import RESTORE_STEPS
 
 pytestmark = pytest.mark.integration
 
 KILLER = """
 import os
 import signal
-from scrapy_resilience.checkpoint.steps import reached
+from scrapy_resilience.checkpoint.failpoints import reached
 
 def kill(name):
     if name == os.environ.get("KILL_AT"):

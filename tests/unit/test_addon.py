@@ -86,7 +86,7 @@ class InitFilter(PathFilter):
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch):
     """Keep settings of the machine out."""
-    monkeypatch.setattr("scrapy_resilience.layers.os.environ", {})
+    monkeypatch.setattr("scrapy_resilience.settings_sources.os.environ", {})
 
 
 def applied(settings=None, *, jobdir="job", spider=BooksSpider, **more):
@@ -645,7 +645,9 @@ def test_settings_of_others_are_theirs(caplog, name):
 
 def test_an_unknown_environment_variable_is_a_warning(monkeypatch, caplog):
     """A RESILIENCE_ variable that is no setting is named in the log, and the crawl runs."""
-    monkeypatch.setattr("scrapy_resilience.layers.os.environ", {"RESILIENCE_FOO": "1"})
+    monkeypatch.setattr(
+        "scrapy_resilience.settings_sources.os.environ", {"RESILIENCE_FOO": "1"}
+    )
     applied()
 
     assert "RESILIENCE_FOO" in caplog.text

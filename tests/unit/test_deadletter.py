@@ -94,7 +94,7 @@ def test_an_unknown_kind_is_refused():
 
 
 def test_long_texts_are_cut():
-    """A page can't fill the ledger through an exception's text."""
+    """A page can't fill the store through an exception's text."""
     letter = made(reason="x" * 10_000, exception=ValueError("y" * 10_000))
 
     assert (len(letter.reason), len(letter.exception)) == (500, 500)

@@ -17,8 +17,8 @@ from twisted.python.failure import Failure
 from scrapy_resilience.core.deadletter import About
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.frontier.codec import RequestCodec, ValueCodec
+from scrapy_resilience.frontier.in_flight import InFlightRequests
 from scrapy_resilience.frontier.lanes import Frontier
-from scrapy_resilience.frontier.ledger import Ledger
 from scrapy_resilience.frontier.store import Changes, MemoryStore
 from scrapy_resilience.spidermiddlewares.deadletters import DeadLettersMiddleware
 
@@ -47,26 +47,26 @@ def middleware(crawler):
 
 
 class Job:
-    """A ledger with a store, to which letters are attached."""
+    """Requests in flight with a store, to which letters are attached."""
 
     def __init__(self, crawler):
         values = ValueCodec()
         self.crawler = crawler
         self.codec = RequestCodec(crawler.spider, values)
         self.frontier = Frontier(MemoryStore(), limit=lambda _: 9)
-        self.ledger = Ledger(self.frontier, {}, values.encode, values.decode)
-        letters_of(crawler).attach(self.ledger, self.codec, 0)
+        self.in_flight = InFlightRequests(self.frontier, {}, values.encode, values.decode)
+        letters_of(crawler).attach(self.in_flight, self.codec, 0)
 
     def hand_out(self, request):
         """Push a request and take it out."""
         self.frontier.push("a", self.codec.encode(request))
-        self.ledger.handed_out(request, self.frontier.pop(0.0))
+        self.in_flight.handed_out(request, self.frontier.pop(0.0))
 
     def commit(self):
         """Return the letters of a commit."""
         changes = Changes()
-        self.ledger.collect(())
-        self.ledger.contribute(changes)
+        self.in_flight.collect(())
+        self.in_flight.contribute(changes)
         letters_of(self.crawler).contribute(changes)
         return changes.letters
 
@@ -325,7 +325,7 @@ def test_a_callback_that_raises(middleware, job):
     """It has the response's status, and a replay leaves out what was written."""
     request = Request(URL)
     job.hand_out(request)
-    job.ledger.under_way[request].item_written(0)
+    job.in_flight.under_way[request].item_written(0)
     spider_error(middleware, Response(URL, status=201, request=request))
 
     (letter,) = job.commit()
@@ -340,7 +340,7 @@ def test_an_errback_that_raises(middleware, job):
     """A replay may reach the callback: it repeats everything."""
     request = Request(URL)
     job.hand_out(request)
-    job.ledger.under_way[request].item_written(0)
+    job.in_flight.under_way[request].item_written(0)
     failure = Failure(OSError())
     failure.request = request
     spider_error(middleware, failure)

@@ -24,8 +24,8 @@ from scrapy_resilience.checkpoint.layout import META, STORE
 from scrapy_resilience.commands.replay import replay
 from scrapy_resilience.core.deadletter import About, Wanted
 from scrapy_resilience.frontier.codec import ValueCodec
+from scrapy_resilience.frontier.in_flight import InFlightRequests
 from scrapy_resilience.frontier.lanes import Frontier
-from scrapy_resilience.frontier.ledger import Ledger
 from scrapy_resilience.frontier.sqlite import SQLiteStore
 
 PICKS = st.integers(0, 30)
@@ -64,7 +64,7 @@ class LetterMachine(RuleBasedStateMachine):
         self.store = SQLiteStore(self.folder / STORE)
         self.store._writer.execute("PRAGMA synchronous=OFF")  # no power is lost here
         self.frontier = Frontier(self.store, limit=lambda _: 1000)
-        self.ledger = Ledger(
+        self.in_flight = InFlightRequests(
             self.frontier,
             self.store.outputs(),
             codec.encode,
@@ -112,8 +112,8 @@ class LetterMachine(RuleBasedStateMachine):
     def _hand_out(self):
         row = self.frontier.pop(0.0)
         request, url = Request(), codec.decode(row.data)["url"]
-        self.ledger.handed_out(request, row)
-        assert self.ledger.under_way[request].written == self.alive[url]
+        self.in_flight.handed_out(request, row)
+        assert self.in_flight.under_way[request].written == self.alive[url]
         self.busy[request] = url
 
     def _pick(self, pick):
@@ -124,7 +124,7 @@ class LetterMachine(RuleBasedStateMachine):
     def write(self, pick, place):
         """A feed takes an item."""
         request = self._pick(pick)
-        self.ledger.under_way[request].item_written(place)
+        self.in_flight.under_way[request].item_written(place)
         self.alive[self.busy[request]].add(place)
 
     @precondition(lambda self: self.busy)
@@ -133,7 +133,7 @@ class LetterMachine(RuleBasedStateMachine):
         """Give a request up, which is under way still; the first time counts."""
         request = self._pick(pick)
         url = self.busy[request]
-        assert self.ledger.give_up(request, about(url), pytest.fail, anew=anew)
+        assert self.in_flight.give_up(request, about(url), pytest.fail, anew=anew)
         self.given_up.setdefault(url, anew)
 
     @precondition(lambda self: self.busy)
@@ -142,7 +142,7 @@ class LetterMachine(RuleBasedStateMachine):
         """End a request: it is done, or a letter."""
         request = self._pick(pick)
         url = self.busy.pop(request)
-        self.ledger.collect(set(self.busy))
+        self.in_flight.collect(set(self.busy))
         written = self.alive.pop(url)
         if url in self.given_up:
             keeps = written and not self.given_up.pop(url)
@@ -164,7 +164,7 @@ class LetterMachine(RuleBasedStateMachine):
     def seal(self):
         """Take what the next commit writes."""
         changes = self.frontier.seal()
-        self.ledger.contribute(changes)
+        self.in_flight.contribute(changes)
         meta = {"dead_letters": len(self.letters), "finished": not self.alive}
         changes.state = {META: codec.encode(meta)}
         alive = {url: set(written) for url, written in self.alive.items()}
@@ -230,10 +230,10 @@ class LetterMachine(RuleBasedStateMachine):
         while len(self.frontier):
             self._hand_out()
         self.busy.clear()
-        self.ledger.collect(set())
+        self.in_flight.collect(set())
         if self.sealed is None:
             changes = self.frontier.seal()
-            self.ledger.contribute(changes)
+            self.in_flight.contribute(changes)
             self.store.commit(changes)
             assert read(self.store, 1) == []
             assert self.store.outputs() == {}

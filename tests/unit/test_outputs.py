@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scrapy_resilience.frontier.codec import ValueCodec
-from scrapy_resilience.frontier.outputs import Producer, StartOutputs, content_key
+from scrapy_resilience.frontier.outputs import HandedOutRequest, StartOutputs, content_key
 from scrapy_resilience.frontier.store import Row
 
 ROW = Row(1, 0, 1, b"")
@@ -81,20 +81,20 @@ def test_many_equal_outputs_are_claimed_one_by_one():
     assert Counted.looks < 5_000
 
 
-# --- Producer ----------------------------------------------------------------------------
+# --- handed-out requests ---------------------------------------------------------------
 
 
 def second(producer):
     """Return the producer of the next run, by way of the file."""
     codec = ValueCodec(allow_pickle=False)
     record = codec.decode(codec.encode(producer.record()))
-    return Producer(producer.origin, producer.row, record)
+    return HandedOutRequest(producer.origin, producer.row, record)
 
 
 @given(st.sets(st.integers(0, 20)), st.integers(0, 25))
 def test_written_items_are_known_by_their_ordinals(written, count):
     """A second run leaves out exactly the items that the first has written."""
-    first = Producer("1", ROW)
+    first = HandedOutRequest("1", ROW)
     for ordinal in written:
         first.item_written(ordinal)
 
@@ -108,7 +108,7 @@ def test_written_items_are_known_by_their_ordinals(written, count):
 @given(st.lists(keys, max_size=10), st.lists(keys, max_size=15))
 def test_children_are_left_out_as_a_multiset(children, asked):
     """A second run leaves out each request as often as the first has put it out."""
-    first, left = Producer("1", ROW), Counter(children)
+    first, left = HandedOutRequest("1", ROW), Counter(children)
     for key in children:
         first.put_out(first.child(key))
     again = second(first)
@@ -121,7 +121,7 @@ def test_children_are_left_out_as_a_multiset(children, asked):
 @given(st.lists(keys, max_size=6), st.lists(keys, max_size=6))
 def test_a_third_run_knows_both_runs_before(one, two):
     """The record of a second run holds what the first and the second have put out."""
-    first = Producer("1", ROW)
+    first = HandedOutRequest("1", ROW)
     for key in one:
         first.put_out(first.child(key))
     again = second(first)
@@ -137,7 +137,7 @@ def test_a_third_run_knows_both_runs_before(one, two):
 
 def test_a_first_run_leaves_nothing_out():
     """Without a record each item and request is new."""
-    producer = Producer("1", ROW)
+    producer = HandedOutRequest("1", ROW)
 
     assert producer.next_item() == (0, False)
     assert not producer.has_put_out(producer.child(5))
@@ -146,7 +146,7 @@ def test_a_first_run_leaves_nothing_out():
 
 def test_a_producer_is_dirty_until_it_is_recorded():
     """What changes the record makes it due; making it settles that."""
-    producer = Producer("1", ROW)
+    producer = HandedOutRequest("1", ROW)
     assert not producer.dirty
     producer.item_written(0)
     assert producer.dirty
@@ -158,7 +158,7 @@ def test_a_producer_is_dirty_until_it_is_recorded():
 
 def test_counting_items_changes_no_record():
     """An item that is on its way is not in the record."""
-    producer = Producer("1", ROW)
+    producer = HandedOutRequest("1", ROW)
     producer.next_item()
 
     assert producer.record() == [[], []]
@@ -167,7 +167,7 @@ def test_counting_items_changes_no_record():
 
 def test_a_record_is_sorted():
     """Equal records have equal bytes."""
-    producer = Producer("1", ROW)
+    producer = HandedOutRequest("1", ROW)
     for ordinal in (300, 2, 1):
         producer.item_written(ordinal)
 
@@ -177,18 +177,18 @@ def test_a_record_is_sorted():
 @given(st.lists(keys, max_size=8), st.randoms())
 def test_children_have_names_of_their_own_that_last(put_out, random):
     """Equal children are told apart by their count, and named alike in any order."""
-    producer = Producer("1", ROW)
+    producer = HandedOutRequest("1", ROW)
     names = [producer.child(key) for key in put_out]
     assert len(set(names)) == len(names)
 
-    again, shuffled = Producer("1", ROW), [*put_out]
+    again, shuffled = HandedOutRequest("1", ROW), [*put_out]
     random.shuffle(shuffled)
     assert sorted(again.child(key) for key in shuffled) == sorted(names)
 
 
 def test_a_child_keeps_its_name_when_its_equal_is_done():
     """A second run that leaves out the first of two equal children names the other alike."""
-    first = Producer("1", ROW)
+    first = HandedOutRequest("1", ROW)
     done, other = first.child(5), first.child(5)
     first.put_out(done)
 
@@ -199,14 +199,14 @@ def test_a_child_keeps_its_name_when_its_equal_is_done():
 
 def test_a_name_fits_into_a_record():
     """The name of a child is a signed 64-bit number, also for the largest keys."""
-    producer = Producer("1", ROW)
+    producer = HandedOutRequest("1", ROW)
 
     assert all(-(2**63) <= producer.child(key) < 2**63 for key in (-(2**63), 2**63 - 1, 0))
 
 
 def test_a_producer_is_done_when_it_and_its_children_are():
     """Done means finished, with no child that lives in memory."""
-    producer = Producer("1", ROW)
+    producer = HandedOutRequest("1", ROW)
     producer.open_children = 1
     producer.finished = True
     assert not producer.done

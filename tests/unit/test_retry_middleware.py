@@ -1,4 +1,4 @@
-"""ClassifiedRetryMiddleware, with the real gatekeeper, whose holds are noted, and a ledger."""
+"""ClassifiedRetryMiddleware, with the real gatekeeper: holds and letters are noted."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FAST = pytest.approx(0.075)
 
 
 class Letters(list):
-    """A ledger that takes notes."""
+    """Requests in flight that take notes."""
 
     def add(self, request, **letter):
         """Note it."""

@@ -11,7 +11,7 @@ from scrapy.utils.test import get_crawler
 
 from scrapy_resilience import scheduler as module
 from scrapy_resilience.core.breaker import Outcome
-from scrapy_resilience.frontier.outputs import Producer
+from scrapy_resilience.frontier.outputs import HandedOutRequest
 from scrapy_resilience.gates import holding
 from scrapy_resilience.gates.gatekeeper import gatekeeper_of
 from scrapy_resilience.gates.trials import RETRIES
@@ -93,7 +93,7 @@ def test_requests_that_end_elsewhere_are_forgotten(scheduler):
         assert scheduler.next_request() is not None
 
     assert len(scheduler._gates._tickets) <= 1000
-    assert len(scheduler._shares._slots) <= 1000
+    assert len(scheduler._slots._slots) <= 1000
 
 
 def test_what_is_given_up_takes_no_share_from_others(scheduler):
@@ -144,7 +144,7 @@ def test_what_a_callback_makes_of_the_meta_of_a_retry_is_no_retry(scheduler, mon
     retried = {"resilience_failed_at": 1.0, "resilience_answers_before": 3, "page": 2}
     child, retry = (Request(url("a"), meta=retried, dont_filter=True) for _ in range(2))
 
-    monkeypatch.setattr(scheduler.outputs, "maker", lambda: Producer("", None))
+    monkeypatch.setattr(scheduler.outputs, "maker", lambda: HandedOutRequest("", None))
     scheduler.enqueue_request(child)
     with scheduler._replacing(retry, child):
         scheduler.enqueue_request(retry)

@@ -10,11 +10,11 @@ import pytest
 from report import report
 from scrapy.settings import SETTINGS_PRIORITIES, Settings
 
-from scrapy_resilience import layers
 from scrapy_resilience import settings as module
+from scrapy_resilience import settings_sources
 from scrapy_resilience.exceptions import ConfigurationError, ResilienceError
-from scrapy_resilience.layers import PRIORITIES, apply_layers, describe, origin
 from scrapy_resilience.settings import PREFIX, PROFILES, Config, fields_by_name
+from scrapy_resilience.settings_sources import PRIORITIES, apply_layers, describe, origin
 
 INTERVAL = "RESILIENCE_CHECKPOINT_INTERVAL"
 ORDER = ["profile", "file", "environment", "project", "spider", "cmdline"]
@@ -509,7 +509,7 @@ def _secret_config(monkeypatch):
     module._types.cache_clear()
     with monkeypatch.context() as patch:
         patch.setattr(module, "Config", SecretConfig)
-        patch.setattr(layers, "Config", SecretConfig)
+        patch.setattr(settings_sources, "Config", SecretConfig)
         patch.setattr(module, "_types", lambda: types)
         yield
     fields_by_name.cache_clear()

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from scrapy.crawler import CrawlerProcessBase
 
 from scrapy_resilience._scrapy.canceller import Canceller
-from scrapy_resilience.checkpoint import ending as module
-from scrapy_resilience.checkpoint.ending import Ending
+from scrapy_resilience.checkpoint import exit_watchdog as module
+from scrapy_resilience.checkpoint.exit_watchdog import ExitWatchdog
 from scrapy_resilience.core.shutdown import Deadlines
 from scrapy_resilience.exceptions import WorkCancelledError
 from scrapy_resilience.extensions import shutdown
@@ -195,7 +195,7 @@ def test_the_end_comes(left):
     """After a signal the process ends, when its time is over."""
     process = Process()
     signal.signal(signal.SIGTERM, process.shutdown)
-    found = Ending(lambda: left.put("end"))
+    found = ExitWatchdog(lambda: left.put("end"))
     found.watch(1, Deadlines(0, 0))
 
     signal.raise_signal(signal.SIGTERM)
@@ -210,7 +210,7 @@ def test_two_signals(left):
     """Scrapy's own handlers get each signal, and a script learns of the second."""
     process = Process()
     signal.signal(signal.SIGTERM, process.shutdown)
-    found = Ending(lambda: left.put("end"))
+    found = ExitWatchdog(lambda: left.put("end"))
     found.watch(1, Deadlines(0, 600))
 
     signal.raise_signal(signal.SIGTERM)
@@ -228,7 +228,7 @@ def test_a_crawl_that_ended(left):
     """A script that has more to do after its crawls is left alone."""
     process = Process()
     signal.signal(signal.SIGTERM, process.shutdown)
-    found = Ending(lambda: left.put("end"))
+    found = ExitWatchdog(lambda: left.put("end"))
     found.watch(1, Deadlines(0, 600))
     found.watch(2, Deadlines(0, 600))
     signal.raise_signal(signal.SIGTERM)
@@ -246,7 +246,7 @@ def test_other_handlers_stay(left):
         pass
 
     signal.signal(signal.SIGTERM, mine)
-    Ending(lambda: left.put("end")).watch(1, Deadlines(0, 0))
+    ExitWatchdog(lambda: left.put("end")).watch(1, Deadlines(0, 0))
 
     assert signal.getsignal(signal.SIGTERM) is mine
 
@@ -280,9 +280,9 @@ def test_a_stop_with_a_broken_checkpoint(monkeypatch, broken):
     committer = SimpleNamespace(
         lock=asyncio.Lock(), broken=broken, abandoned=broken, begin=begin
     )
-    ledger = SimpleNamespace(freeze=lambda: None, under_way={})
+    in_flight = SimpleNamespace(freeze=lambda: None, under_way={})
     stop.crawler = SimpleNamespace(engine=None)
-    stop._scheduler = SimpleNamespace(committer=committer, ledger=ledger)
+    stop._scheduler = SimpleNamespace(committer=committer, in_flight=in_flight)
     stop._hooks = SimpleNamespace(canceller=Canceller())
 
     run(stop._cut())

@@ -33,7 +33,7 @@ HELD_BY = {
     ],
     "pickles, with ``RESILIENCE_ALLOW_PICKLE = False``": [
         "unit/test_codec.py::test_without_pickle_a_request_with_an_object_is_refused",
-        "unit/test_stock_job.py::test_without_pickle",
+        "unit/test_scrapy_jobdir.py::test_without_pickle",
         "unit/test_letter_commands.py::test_a_replay_begins_anew",
     ],
     "names of classes in a job": [

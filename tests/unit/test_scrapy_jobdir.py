@@ -14,7 +14,7 @@ from scrapy.pqueues import DownloaderAwarePriorityQueue, ScrapyPriorityQueue
 from scrapy.utils.test import get_crawler
 
 from scrapy_resilience import ownership
-from scrapy_resilience.checkpoint.stock_job import StockJob
+from scrapy_resilience.checkpoint.scrapy_jobdir import ScrapyJobdir
 from scrapy_resilience.exceptions import CheckpointError
 from scrapy_resilience.frontier.codec import RequestCodec, ValueCodec
 
@@ -126,7 +126,7 @@ def test_every_queue(filled, spider, name, start, pqueue):
         SCHEDULER_START_DISK_QUEUE=start and f"scrapy.squeues.{start}",
     )
 
-    job = StockJob.find(path)
+    job = ScrapyJobdir.find(path)
     job.read(spider, VALUES)
 
     left = [request for request in requests() if request.url not in gone]
@@ -147,7 +147,7 @@ def test_every_queue(filled, spider, name, start, pqueue):
 def test_callbacks_and_meta(filled, tmp_path, spider):
     """A request comes back with its callbacks and meta."""
     filled(pops=0)
-    job = StockJob.find(tmp_path)
+    job = ScrapyJobdir.find(tmp_path)
     job.read(spider, VALUES)
 
     codec = RequestCodec(spider, VALUES)
@@ -161,7 +161,7 @@ def test_callbacks_and_meta(filled, tmp_path, spider):
 def test_fingerprints_and_state(filled, tmp_path, spider):
     """Every fingerprint and spider.state come back."""
     filled(state={"pages": {1, 2}})
-    job = StockJob.find(tmp_path)
+    job = ScrapyJobdir.find(tmp_path)
     job.read(spider, VALUES)
 
     stock = RFPDupeFilter(str(tmp_path))
@@ -176,7 +176,7 @@ def test_large_fifo_queues(filled, tmp_path, spider, monkeypatch):
     monkeypatch.setattr(squeues.queue.FifoDiskQueue.__init__, "__defaults__", (2,))
     filled(SCHEDULER_DISK_QUEUE="scrapy.squeues.PickleFifoDiskQueue")
 
-    job = StockJob.find(tmp_path)
+    job = ScrapyJobdir.find(tmp_path)
     job.read(spider, VALUES)
 
     assert len(list(tmp_path.rglob("q0000*"))) > 10
@@ -188,7 +188,7 @@ def test_nothing_is_changed(filled, tmp_path, spider):
     filled(state={})
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
-    StockJob.find(tmp_path).read(spider, VALUES)
+    ScrapyJobdir.find(tmp_path).read(spider, VALUES)
 
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
@@ -197,11 +197,11 @@ def test_moved_aside(filled, tmp_path):
     """The files are kept in a folder of their own, beside those of an earlier import."""
     for name in ("stock", "stock.2"):
         filled(state={})
-        job = StockJob.find(tmp_path)
+        job = ScrapyJobdir.find(tmp_path)
         job.moves_state = True
 
         assert job.move_aside() == tmp_path / name
-        assert StockJob.find(tmp_path) is None
+        assert ScrapyJobdir.find(tmp_path) is None
         assert (tmp_path / name / "requests.queue" / "active.json").is_file()
         assert (tmp_path / name / "requests.seen").is_file()
         assert (tmp_path / name / "spider.state").is_file()
@@ -209,20 +209,20 @@ def test_moved_aside(filled, tmp_path):
 
 def test_no_job(tmp_path):
     """A folder without a queue, or with one that has no file, holds no job."""
-    assert StockJob.find(tmp_path) is None
+    assert ScrapyJobdir.find(tmp_path) is None
     (tmp_path / "requests.queue").mkdir()
-    assert StockJob.find(tmp_path) is None
+    assert ScrapyJobdir.find(tmp_path) is None
 
 
 def test_digests_differ(filled, tmp_path):
     """Another job in the same folder has another digest."""
     filled(pops=4)
-    first = StockJob(tmp_path).digest
-    assert StockJob(tmp_path).digest == first
+    first = ScrapyJobdir(tmp_path).digest
+    assert ScrapyJobdir(tmp_path).digest == first
 
     (tmp_path / "requests.queue" / "active.json").write_text("{}")
 
-    assert StockJob(tmp_path).digest != first
+    assert ScrapyJobdir(tmp_path).digest != first
 
 
 # --- refusals -----------------------------------------------------------------------
@@ -305,7 +305,7 @@ def test_what_is_not_whole(filled, spider, name, change, word):
     """What is torn, stale, foreign or can't be read is refused and named."""
     path, _ = filled(SCHEDULER_DISK_QUEUE=f"scrapy.squeues.{name}", state={})
     change(path)
-    job = StockJob.find(path)
+    job = ScrapyJobdir.find(path)
 
     with pytest.raises(CheckpointError, match=word) as caught:
         job.read(spider, VALUES)
@@ -321,7 +321,7 @@ def test_a_damaged_database(filled, tmp_path, spider):
     file.write_bytes(file.read_bytes()[:4096])
 
     with pytest.raises(CheckpointError, match="damaged"):
-        StockJob.find(tmp_path).read(spider, VALUES)
+        ScrapyJobdir.find(tmp_path).read(spider, VALUES)
 
 
 def test_a_callback_that_is_gone(filled, tmp_path):
@@ -329,7 +329,7 @@ def test_a_callback_that_is_gone(filled, tmp_path):
     filled()
 
     with pytest.raises(CheckpointError, match="page"):
-        StockJob.find(tmp_path).read(Spider("shop"), VALUES)
+        ScrapyJobdir.find(tmp_path).read(Spider("shop"), VALUES)
 
 
 def test_without_pickle(filled, tmp_path, spider):
@@ -337,7 +337,7 @@ def test_without_pickle(filled, tmp_path, spider):
     filled()
 
     with pytest.raises(CheckpointError, match="RESILIENCE_ALLOW_PICKLE"):
-        StockJob.find(tmp_path).read(spider, ValueCodec(allow_pickle=False))
+        ScrapyJobdir.find(tmp_path).read(spider, ValueCodec(allow_pickle=False))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes of files")
@@ -350,7 +350,7 @@ def test_writable_by_others(filled, tmp_path, spider, name):
     (tmp_path / name).chmod(0o777)
 
     with pytest.raises(CheckpointError, match="chmod -R go-w"):
-        StockJob.find(tmp_path).read(spider, VALUES)
+        ScrapyJobdir.find(tmp_path).read(spider, VALUES)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="owners of files")
@@ -360,7 +360,7 @@ def test_another_users_files(filled, tmp_path, spider, monkeypatch):
     monkeypatch.setattr(ownership, "_trusted", lambda: {4711})
 
     with pytest.raises(CheckpointError, match="another user"):
-        StockJob.find(tmp_path).read(spider, VALUES)
+        ScrapyJobdir.find(tmp_path).read(spider, VALUES)
 
 
 def test_a_name_that_is_no_number(filled, tmp_path, spider):
@@ -370,4 +370,4 @@ def test_a_name_that_is_no_number(filled, tmp_path, spider):
     active.write_text(json.dumps({"a.test": ["../../x"]}))
 
     with pytest.raises(CheckpointError, match="damaged"):
-        StockJob.find(tmp_path).read(spider, VALUES)
+        ScrapyJobdir.find(tmp_path).read(spider, VALUES)

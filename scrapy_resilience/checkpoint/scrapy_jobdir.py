@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from scrapy import Request, Spider
 
-__all__ = ["StockJob", "StockRequest"]
+__all__ = ["ScrapyJobdir", "StockRequest"]
 
 _QUEUE: Final = "requests.queue"
 _ACTIVE: Final = "active.json"
@@ -61,7 +61,7 @@ class StockRequest(NamedTuple):
 
 
 @dataclass
-class StockJob:
+class ScrapyJobdir:
     """What Scrapy left in the JOBDIR *path*."""
 
     path: Path
@@ -76,7 +76,7 @@ class StockJob:
     is_read: bool = False
 
     @classmethod
-    def find(cls, path: Path) -> StockJob | None:
+    def find(cls, path: Path) -> ScrapyJobdir | None:
         job = cls(path)
         return job if any(job._files()) else None
 

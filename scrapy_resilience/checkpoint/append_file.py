@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["PatientFile", "sync_path"]
+__all__ = ["RetryingAppendFile", "sync_path"]
 
 _ENOUGH: Final = 65_536
-"""Bytes after which :meth:`PatientFile.write` tries the disk."""
+"""Bytes after which :meth:`RetryingAppendFile.write` tries the disk."""
 
 
-class PatientFile(io.RawIOBase):
+class RetryingAppendFile(io.RawIOBase):
     """Appends to *path*; writing, flushing and closing never fail, and lose nothing.
 
     An exporter that writes through Python's own buffer loses what it writes while the disk

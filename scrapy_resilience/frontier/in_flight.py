@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from scrapy_resilience.frontier.outputs import Producer, content_key
+from scrapy_resilience.frontier.outputs import HandedOutRequest, content_key
 from scrapy_resilience.frontier.store import Letter
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from scrapy_resilience.frontier.lanes import Frontier
     from scrapy_resilience.frontier.store import Changes, Row
 
-__all__ = ["Ledger"]
+__all__ = ["InFlightRequests"]
 
 
 _FINGERPRINT: Final = "fingerprint/"
@@ -29,7 +29,7 @@ def _fingerprint_name(fingerprint: bytes) -> str:
     return _FINGERPRINT + fingerprint.hex()
 
 
-def _child_name(parent: Producer, key: int) -> str:
+def _child_name(parent: HandedOutRequest, key: int) -> str:
     """As short for the thousandth generation as for the first."""
     name = content_key(parent.origin.encode(), key.to_bytes(8, "big", signed=True))
     return f"memory/{name:x}"
@@ -43,14 +43,14 @@ class _Volatile(NamedTuple):
     """A request that lives in memory only, and what becomes durable when it is done."""
 
     origin: str
-    parent: Producer | None
+    parent: HandedOutRequest | None
     key: int
     fingerprint: bytes | None
     from_start: bool
     replaces: bool
 
 
-class Ledger:
+class InFlightRequests:
     """Requests are opaque here: any hashable object, the same one at hand-out and end."""
 
     def __init__(
@@ -61,7 +61,7 @@ class Ledger:
         decode: Callable[[bytes], Any],
         last_letter: int = 0,
     ) -> None:
-        self.under_way: dict[Hashable, Producer] = {}
+        self.under_way: dict[Hashable, HandedOutRequest] = {}
         self.frozen = False
         """Nothing counts as done any more; what is put out is recorded all the same."""
         self._frontier = frontier
@@ -70,10 +70,10 @@ class Ledger:
         self._encode = encode
         self._decode = decode
         self._volatile: dict[int, _Volatile] = {}
-        self._open: set[Producer] = set()  # finished, with children in memory
+        self._open: set[HandedOutRequest] = set()  # finished, with children in memory
         self._forget: list[str] = []
         self._starts: Counter[int] = Counter()
-        self._repeating: set[Producer] = set()  # have a record of an earlier run
+        self._repeating: set[HandedOutRequest] = set()  # have a record of an earlier run
         self._handed_on: dict[str, bytes] = {}
         self._letters: list[Letter] = []  # for the next commit
         self._last_letter = last_letter
@@ -87,7 +87,9 @@ class Ledger:
         if self._by_fingerprint and volatile is None:
             origin = self._earlier_origin(fingerprint()) or origin
         record = self._records.pop(origin, None)
-        producer = Producer(origin, row, None if record is None else self._decode(record))
+        producer = HandedOutRequest(
+            origin, row, None if record is None else self._decode(record)
+        )
         if record is not None:
             self._repeating.add(producer)
         if volatile is not None and volatile.replaces and volatile.parent is not None:
@@ -105,7 +107,7 @@ class Ledger:
         key: int,
         fingerprint: bytes | None,
         *,
-        parent: Producer | None = None,
+        parent: HandedOutRequest | None = None,
         from_start: bool = False,
         replaces: bool = False,
     ) -> None:
@@ -160,7 +162,7 @@ class Ledger:
         """Whether any request under way has put out something in an earlier run."""
         return bool(self._repeating)
 
-    def hand_on(self, producer: Producer | None, row: Row) -> None:
+    def hand_on(self, producer: HandedOutRequest | None, row: Row) -> None:
         """A stored request stands for another, as a second try does: it repeats nothing."""
         if producer is not None and producer in self._repeating:
             name = str(row.number)
@@ -177,14 +179,14 @@ class Ledger:
         """What is under way now stays so for the next run, however it ends in this one."""
         self.frozen = True
 
-    def _finish(self, producer: Producer) -> int:
+    def _finish(self, producer: HandedOutRequest) -> int:
         producer.finished = True
         if producer.open_children:
             self._open.add(producer)
             return 0
         return self._close(producer)
 
-    def _close(self, producer: Producer) -> int:
+    def _close(self, producer: HandedOutRequest) -> int:
         """Returns how many are done with it: a chain of parents may be thousands long."""
         done, current = 0, producer
         while True:
@@ -202,12 +204,12 @@ class Ledger:
                 return done
             current = parent
 
-    def _with_record(self, producer: Producer, letter: Letter) -> Letter:
+    def _with_record(self, producer: HandedOutRequest, letter: Letter) -> Letter:
         if producer.puts_out_again:
             return letter
         return letter._replace(record=self._encode(producer.record()))
 
-    def _settle(self, volatile: _Volatile) -> Producer | None:
+    def _settle(self, volatile: _Volatile) -> HandedOutRequest | None:
         """A request in memory is done: what was waiting for that becomes durable."""
         if volatile.fingerprint is not None:
             self._frontier.settle(volatile.fingerprint)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.core.shutdown import Deadlines
 
-__all__ = ["Ending", "ending"]
+__all__ = ["ExitWatchdog", "exit_watchdog"]
 
 logger = get_logger(__name__)
 
@@ -50,7 +50,7 @@ def _say() -> None:
             stream.flush()
 
 
-class Ending:
+class ExitWatchdog:
     """Watches the signals of one process for all of its crawls.
 
     *leave* ends the process; it is called in a thread.
@@ -122,4 +122,4 @@ class Ending:
             end = moment if moment is None or end is None else min(end, moment)
 
 
-ending: Final = Ending()
+exit_watchdog: Final = ExitWatchdog()

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrapy_resilience.checkpoint import patient
-from scrapy_resilience.checkpoint.patient import PatientFile
+from scrapy_resilience.checkpoint import append_file
+from scrapy_resilience.checkpoint.append_file import RetryingAppendFile
 
 
 class Disk:
@@ -37,13 +37,13 @@ class Disk:
 def disk(monkeypatch):
     """The disk of all patient files."""
     disk = Disk()
-    monkeypatch.setattr(patient, "os", disk)
+    monkeypatch.setattr(append_file, "os", disk)
     return disk
 
 
 def test_a_full_disk_loses_nothing(tmp_path, disk):
     """What is written while the disk is full is there, in order, once it has room again."""
-    file = PatientFile(tmp_path / "f")
+    file = RetryingAppendFile(tmp_path / "f")
     disk.room = 3
     file.write(b"one ")
     file.write(b"two ")
@@ -67,9 +67,9 @@ def test_any_sequence_of_writes_and_full_disks(tmp_path_factory, steps):
     path = tmp_path_factory.mktemp("disk") / "f"
     disk = Disk()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(patient, "os", disk)
-        patch.setattr(patient, "_ENOUGH", 32)
-        with PatientFile(path) as file:
+        patch.setattr(append_file, "os", disk)
+        patch.setattr(append_file, "_ENOUGH", 32)
+        with RetryingAppendFile(path) as file:
             for data, room in steps:
                 disk.room = room
                 file.write(data)
@@ -80,7 +80,7 @@ def test_any_sequence_of_writes_and_full_disks(tmp_path_factory, steps):
 
 def test_a_close_on_a_full_disk(tmp_path, disk):
     """A file that is closed while the disk is full is completed by a later settle."""
-    file = PatientFile(tmp_path / "f")
+    file = RetryingAppendFile(tmp_path / "f")
     file.write(b"one two")
     disk.room = 3
     file.close()
@@ -98,7 +98,7 @@ def test_a_close_on_a_full_disk(tmp_path, disk):
 
 def test_a_text_layer_that_ends_on_a_full_disk(tmp_path, disk):
     """A CSV exporter lets go of its file whether the disk is full or not."""
-    file = PatientFile(tmp_path / "f")
+    file = RetryingAppendFile(tmp_path / "f")
     stream = io.TextIOWrapper(file, newline="", write_through=True)
     disk.room = 0
     csv.writer(stream).writerow(["row"])
@@ -116,7 +116,7 @@ def test_a_text_layer_writes_one_mark(tmp_path, encoding):
     """A CSV writer that goes on in a file writes no second byte order mark."""
     path = tmp_path / "f.csv"
     for row in ("one", "two"):
-        with PatientFile(path) as file:
+        with RetryingAppendFile(path) as file:
             stream = io.TextIOWrapper(file, encoding, newline="", write_through=True)
             csv.writer(stream).writerow([row])
             stream.flush()
@@ -128,7 +128,7 @@ def test_emptying(tmp_path):
     """A file that is emptied holds what is written after that only."""
     path = tmp_path / "f"
     path.write_bytes(b"old")
-    with PatientFile(path) as file:
+    with RetryingAppendFile(path) as file:
         file.write(b"older")
         file.truncate(0)
         file.write(b"new")

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from scrapy_resilience.duplicates import Duplicates
     from scrapy_resilience.frontier.outputs import StartOutputs
 
-__all__ = ["Starts"]
+__all__ = ["StartOutputFilter"]
 
 
-class Starts:
+class StartOutputFilter:
     """Leaves out what earlier runs of *job* have done, and names the rest for later ones."""
 
     def __init__(

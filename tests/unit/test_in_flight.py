@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scrapy_resilience.frontier.codec import ValueCodec
+from scrapy_resilience.frontier.in_flight import InFlightRequests
 from scrapy_resilience.frontier.lanes import Frontier
-from scrapy_resilience.frontier.ledger import Ledger
 from scrapy_resilience.frontier.store import Changes, Letter, MemoryStore
 
 
@@ -17,13 +17,15 @@ class Request:
 
 
 class Run:
-    """One run of a job: a frontier, a ledger and the requests under way."""
+    """One run of a job: a frontier, and the requests under way."""
 
     def __init__(self, store):
         codec = ValueCodec(allow_pickle=False)
         self.store = store
         self.frontier = Frontier(store, limit=lambda _: 1000)
-        self.ledger = Ledger(self.frontier, store.outputs(), codec.encode, codec.decode)
+        self.in_flight = InFlightRequests(
+            self.frontier, store.outputs(), codec.encode, codec.decode
+        )
         self.busy = set()
 
     def push(self, payload=b"durable"):
@@ -36,7 +38,7 @@ class Run:
         """Push a request that lives in memory only, put out by *parent*."""
         row = self.frontier.push("a", object(), fingerprint=fingerprint)
         key = key if parent is None else parent.child(key)
-        self.ledger.add_volatile(
+        self.in_flight.add_volatile(
             row, key, fingerprint, parent=parent, from_start=from_start, replaces=replaces
         )
         return row
@@ -45,19 +47,19 @@ class Run:
         """Hand out the next request; return it and its producer."""
         row = self.frontier.pop(0.0)
         request = Request()
-        self.ledger.handed_out(request, row)
+        self.in_flight.handed_out(request, row)
         self.busy.add(request)
-        return request, self.ledger.under_way[request]
+        return request, self.in_flight.under_way[request]
 
     def end(self, *requests):
-        """End requests in the engine; return how many the ledger counts as done."""
+        """End requests in the engine; return how many of those in flight count as done."""
         self.busy -= set(requests)
-        return self.ledger.collect(self.busy)
+        return self.in_flight.collect(self.busy)
 
     def commit(self):
         """Commit, as the scheduler does; return the changes."""
         changes = self.frontier.seal()
-        self.ledger.contribute(changes)
+        self.in_flight.contribute(changes)
         self.store.commit(changes)
         self.frontier.committed(changes)
         return changes
@@ -81,11 +83,11 @@ def test_a_request_without_children_is_done_when_it_ends(run):
     run.commit()
     request, _ = run.start()
 
-    assert run.ledger.collect(run.busy) == 0
+    assert run.in_flight.collect(run.busy) == 0
     assert run.frontier.rows == 1
     assert run.end(request) == 1
     assert run.frontier.rows == 0
-    assert run.ledger.under_way == {}
+    assert run.in_flight.under_way == {}
     assert len(run.commit().deletes) == 1
 
 
@@ -166,7 +168,7 @@ def test_a_tree_in_memory_is_done_from_its_leaves(shape, random):
 
         assert done == sum(map(is_done, range(len(started))))
     assert run.frontier.rows == 0
-    assert (run.ledger._volatile, run.ledger._open) == ({}, set())
+    assert (run.in_flight._volatile, run.in_flight._open) == ({}, set())
 
 
 # --- what becomes durable -----------------------------------------------------------------
@@ -419,9 +421,9 @@ def test_a_filtered_request_is_known_when_it_can_be_stored_the_next_time(run):
     again = Run(run.store)
     row = again.frontier.push("a", b"durable", fingerprint=b"f")
     assert again.frontier.pop(0.0) == row
-    again.ledger.handed_out(request, row, lambda: b"f")
+    again.in_flight.handed_out(request, row, lambda: b"f")
 
-    assert again.ledger.under_way[request].written == {0}
+    assert again.in_flight.under_way[request].written == {0}
 
 
 @pytest.mark.parametrize("fingerprints", [(b"one", b"two"), (None, None)])
@@ -591,7 +593,7 @@ def test_a_frozen_ledger():
     run = Run(MemoryStore())
     run.push()
     request, producer = run.start()
-    run.ledger.freeze()
+    run.in_flight.freeze()
     producer.item_written(producer.next_item()[0])
 
     assert run.end(request) == 0
@@ -607,7 +609,7 @@ def test_a_frozen_ledger():
 
 def give_up(run, request, about=b"about", **more):
     """Give a request up, as the seam does."""
-    return run.ledger.give_up(request, about, lambda _: b"encoded", **more)
+    return run.in_flight.give_up(request, about, lambda _: b"encoded", **more)
 
 
 def test_a_letter_is_written_with_the_end_of_its_request(run):
@@ -648,7 +650,7 @@ def test_a_letter_of_a_request_in_memory_asks_for_its_bytes(run):
     run.end(child_request)
 
     assert [letter.request for letter in run.commit().letters] == [b"encoded"]
-    assert parent_request in run.ledger.under_way
+    assert parent_request in run.in_flight.under_way
 
 
 def test_a_letter_knows_what_its_request_has_put_out(run):
@@ -669,10 +671,10 @@ def test_a_letter_knows_what_its_request_has_put_out(run):
 
 
 def test_a_request_that_is_not_under_way_is_not_given_up_here(run):
-    """The ledger says so, and the letter is written with the next commit if it is added."""
+    """It says so, and the letter is written with the next commit if it is added."""
     assert not give_up(run, Request())
 
-    run.ledger.add_letter(Letter(0, b"r", b"a"))
+    run.in_flight.add_letter(Letter(0, b"r", b"a"))
 
     assert run.commit().letters == [Letter(1, b"r", b"a")]
 
@@ -681,7 +683,7 @@ def test_a_frozen_ledger_gives_nothing_up(run):
     """What a stop has cut off is tried again by the next run."""
     run.push()
     request, _ = run.start()
-    run.ledger.freeze()
+    run.in_flight.freeze()
 
     assert give_up(run, request)
     assert give_up(run, Request())
@@ -694,12 +696,12 @@ def test_numbers_go_on_after_those_of_the_store():
     store = MemoryStore()
     store.commit(Changes(letters=[Letter(7, b"r", b"a")]))
     codec = ValueCodec()
-    ledger = Ledger(
+    in_flight = InFlightRequests(
         Frontier(store, limit=lambda _: 1), {}, codec.encode, codec.decode, store.last_letter()
     )
-    ledger.add_letter(Letter(0, b"r", b"b"))
+    in_flight.add_letter(Letter(0, b"r", b"b"))
     changes = Changes()
-    ledger.contribute(changes)
+    in_flight.contribute(changes)
 
     assert [letter.number for letter in changes.letters] == [8]
 
@@ -713,9 +715,9 @@ def test_a_second_try_repeats_nothing_of_an_earlier_run(run):
     run.commit()
     again = Run(run.store)
     request, producer = again.start()
-    assert again.ledger.repeats
+    assert again.in_flight.repeats
 
-    again.ledger.hand_on(producer, again.push(b"second try"))
+    again.in_flight.hand_on(producer, again.push(b"second try"))
     again.end(request)
     again.commit()
 
@@ -733,10 +735,10 @@ def test_a_first_run_hands_nothing_on(run):
     """A retry of a request without a record is an ordinary one."""
     run.push()
     request, producer = run.start()
-    assert not run.ledger.repeats
+    assert not run.in_flight.repeats
 
-    run.ledger.hand_on(producer, run.push(b"second try"))
-    run.ledger.hand_on(None, run.push(b"third try"))
+    run.in_flight.hand_on(producer, run.push(b"second try"))
+    run.in_flight.hand_on(None, run.push(b"third try"))
     run.end(request)
 
     assert run.commit().outputs == {}

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.frontier.lanes import Frontier
 
-__all__ = ["Shares", "slot_limit", "slot_name"]
+__all__ = ["SlotUsage", "slot_limit", "slot_name"]
 
 
-class Shares:
+class SlotUsage:
     """Counts a request from its hand-out until it has left the downloader.
 
     Requests that bypass the scheduler count too, and a request whose slot a middleware

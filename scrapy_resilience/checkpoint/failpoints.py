@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["RESTORE_STEPS", "STEPS", "reach", "reached"]
+__all__ = ["RESTORE_STEPS", "STEPS", "failpoint", "reached"]
 
 STEPS: Final = (
     "job/created",
@@ -41,7 +41,7 @@ reached: list[Callable[[str], None]] = []
 """Called with the name of each step: empty but in tests."""
 
 
-def reach(step: str) -> None:
+def failpoint(step: str) -> None:
     """The process is about to leave *step* behind."""
     for call in reached:
         call(step)
