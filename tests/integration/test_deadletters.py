@@ -221,7 +221,7 @@ def test_a_kill_at_a_step_of_a_commit_neither_loses_nor_doubles_a_letter(job, st
 
 
 def test_a_replay_of_a_finished_job_runs_what_failed_and_nothing_else(sick):
-    """Each item once, no start() (the log says so), no page that was done, an empty in_flight."""
+    """Each item once, no start() (the log says so), no page that was done, no letter left."""
     starts = sick.path("starts").read_text()
 
     found = heal_and_replay(sick)
