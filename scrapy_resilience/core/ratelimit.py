@@ -51,6 +51,8 @@ def parse_rate(value: Any) -> Rate:
         if isinstance(value, dict):
             return _parse_table(value)
         return Rate(float("" if isinstance(value, bool) else value))
+    except ConfigurationError as error:  # is a ValueError, and says more
+        raise ConfigurationError(f"{value!r}: {error}") from None
     except (TypeError, ValueError, ZeroDivisionError, OverflowError, KeyError):
         raise ConfigurationError(
             f'{value!r} is no rate: use "60/m", "1/5s", "60/m burst 10" or requests a second'

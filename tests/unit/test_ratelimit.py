@@ -55,6 +55,13 @@ def test_what_is_no_rate(value):
         parse_rate(value)
 
 
+@pytest.mark.parametrize("value", [0, "0/m", -1, "5/s burst 0", {"requests": 1, "burst": 0}])
+def test_a_rate_that_lets_nothing_through(value):
+    """It is written well, so the error says what to raise."""
+    with pytest.raises(ConfigurationError, match=": use a rate above 0 and a burst of at least 1"):
+        parse_rate(value)
+
+
 def test_burst_and_refill():
     """A rested bucket lets its burst through at once, and then keeps its rate."""
     assert send(TokenBucket(Rate(2.0, 3), 0.0), 0.0, 2.1) == [0, 0, 0, 0.5, 1, 1.5, 2]
