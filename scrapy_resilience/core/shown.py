@@ -23,7 +23,10 @@ _SECRETS: Final = (
     r"|(?:[\w-]*[-_])?(?:access|api|auth|bearer|id|refresh|security)[-_]?token|token"
     r"|(?:proxy[-_])?authorization|(?:set[-_])?cookies?|encryption_key"
 )
-_PARAMETER: Final = re.compile(rf"(?<=[?&;])({_SECRETS}|sig|pwd)=[^&;#\s\"'<>]+", re.IGNORECASE)
+_PARAMETER: Final = re.compile(  # such as user[password], too
+    rf"(?<=[?&;])((?:\w+(?:\[|%5B|\.))?(?:{_SECRETS}|sig|pwd)(?:\]|%5D)?)=[^&;#\s\"'<>]+",
+    re.IGNORECASE,
+)
 _HEADER: Final = re.compile(
     r"\b((?:proxy-)?authorization|(?:set-)?cookie|x-api-key)(['\"]?\s*[:=])[^\r\n]+",
     re.IGNORECASE,
