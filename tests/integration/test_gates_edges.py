@@ -349,8 +349,8 @@ SIZES = """
                 queue=len(keeper.gates._queue),
                 given_up=len(keeper.given_up),
                 issued=len(scheduler._issued),
-                slots=len(scheduler._shares._slots),
-                shares=len(scheduler._shares._lanes),
+                slots=len(scheduler._slots._slots),
+                shares=len(scheduler._slots._lanes),
                 frontier=len(scheduler.frontier._timers),
             )
             for name, size in sizes.items():
