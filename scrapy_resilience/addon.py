@@ -22,7 +22,7 @@ from scrapy_resilience.downloadermiddlewares.cookies import DurableCookiesMiddle
 from scrapy_resilience.downloadermiddlewares.injection import FailureInjectionMiddleware
 from scrapy_resilience.downloadermiddlewares.proxy import ProxyBreakerMiddleware
 from scrapy_resilience.downloadermiddlewares.retry import ClassifiedRetryMiddleware
-from scrapy_resilience.exceptions import ConfigurationError
+from scrapy_resilience.exceptions import ConfigurationError, ResilienceError
 from scrapy_resilience.extensions.checkpoint import Checkpoint
 from scrapy_resilience.extensions.coverage import FieldCoverage
 from scrapy_resilience.extensions.feedcover import cover_feeds
@@ -38,6 +38,7 @@ from scrapy_resilience.pipelines.unique import UniquePipeline
 from scrapy_resilience.scheduler import ResilientScheduler
 from scrapy_resilience.selectors import registry
 from scrapy_resilience.settings import PREFIX, Config, misspelled
+from scrapy_resilience.settings_checks import check_values
 from scrapy_resilience.settings_sources import apply_layers
 from scrapy_resilience.spidermiddlewares.deadletters import DeadLettersMiddleware
 from scrapy_resilience.spidermiddlewares.drift import DriftMiddleware
@@ -95,8 +96,9 @@ class ResilienceAddon:
             expand_jobdir(self.crawler)
             if config.enabled:
                 _use_selectors(config.selectors_dir)
+                check_values(settings, config)
                 self._update(settings, config)
-        except ConfigurationError as error:
+        except ResilienceError as error:
             fail_quietly(self.crawler, error)
             raise
 

@@ -163,7 +163,9 @@ class Command(ScrapyCommand):
                 'ResilienceAddon". Of two lines in settings.py the last one counts',
                 file=sys.stderr,
             )
-        rows = describe(self._layered())
+        settings = self._layered()
+        rows = describe(settings)
+        _check_values(settings)
         cells = [(row["name"], plain(row["value"]), row["origin"]) for row in rows]
         return rows, table([("setting", "value", "from"), *cells])
 
@@ -194,6 +196,12 @@ def _has_addon(settings: BaseSettings) -> bool:
 
     addons = settings["ADDONS"]
     return any(load_object(key) is ResilienceAddon for key in addons if addons[key] is not None)
+
+
+def _check_values(settings: BaseSettings) -> None:
+    from scrapy_resilience.settings_checks import check_values  # noqa: PLC0415 - as above
+
+    check_values(settings, Config.from_settings(settings))
 
 
 def _print_no_more() -> None:

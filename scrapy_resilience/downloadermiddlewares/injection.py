@@ -20,18 +20,14 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from scrapy.http import Response
 
-__all__ = ["FailureInjectionMiddleware"]
+__all__ = ["FailureInjectionMiddleware", "injections"]
 
 
 class FailureInjectionMiddleware(Refusing):
     """Next to the downloader, at order 1000; off where ``RESILIENCE_INJECT`` is empty."""
 
     def __init__(self, crawler: Crawler) -> None:
-        values = Config.from_settings(crawler.settings).inject
-        self._rules = [
-            (rule, _exception(rule, f"{_SETTING}[{number}]"))
-            for number, rule in enumerate(rules_from(values, _SETTING))
-        ]
+        self._rules = injections(Config.from_settings(crawler.settings))
         if not self._rules:
             raise NotConfigured
         self._stats: Any = crawler.stats
@@ -48,6 +44,17 @@ class FailureInjectionMiddleware(Refusing):
 
 
 _SETTING = "RESILIENCE_INJECT"
+
+
+def injections(config: Config) -> list[tuple[Rule, type[Exception] | None]]:
+    """The rules of ``RESILIENCE_INJECT``, each with the exception that it names.
+
+    Raises :exc:`~scrapy_resilience.exceptions.ConfigurationError` for a rule that is wrong.
+    """
+    return [
+        (rule, _exception(rule, f"{_SETTING}[{number}]"))
+        for number, rule in enumerate(rules_from(config.inject, _SETTING))
+    ]
 
 
 def _fail(request: Request, rule: Rule, exception: type[Exception] | None) -> Response:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from scrapy import Request
-    from scrapy.crawler import Crawler
+    from scrapy.settings import BaseSettings
 
     from scrapy_resilience.settings import Config
 
@@ -68,12 +68,12 @@ class _Own(NamedTuple):
 class Domains:
     """Raises :exc:`ConfigurationError` for a setting that no breaker or limit can have."""
 
-    def __init__(self, crawler: Crawler, config: Config) -> None:
+    def __init__(self, settings: BaseSettings, config: Config) -> None:
         self.of = _domain_function(config.breaker_domain)
         """The domain of a request, as text without tabs."""
         is_host = config.breaker_domain in {"host", "registered"}
         key = _host_key if is_host else str
-        self.is_slot = self.of is host and not crawler.settings.getint(
+        self.is_slot = self.of is host and not settings.getint(
             "CONCURRENT_REQUESTS_PER_IP"
         )
         """Whether a request without meta has its host as domain and as download slot."""

@@ -74,7 +74,7 @@ class Gatekeeper:
     def __init__(self, crawler: Crawler) -> None:
         self.crawler = crawler
         self.config = Config.from_settings(crawler.settings)
-        self.domains = Domains(crawler, self.config)
+        self.domains = Domains(crawler.settings, self.config)
         self._outcomes = Outcomes(crawler, self.config)
         self.handled = self._outcomes.handled
         self.judge = self._outcomes.judge

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from scrapy.http import Response
     from typing_extensions import Self
 
-__all__ = ["ConfidencePipeline", "DoubtfulItems", "TrustedItems"]
+__all__ = ["ConfidencePipeline", "DoubtfulItems", "TrustedItems", "calculator"]
 
 logger = get_logger(__name__)
 
@@ -41,7 +41,7 @@ class ConfidencePipeline:
     def __init__(self, crawler: Crawler, config: Config) -> None:
         self.crawler = crawler
         self._config = config
-        self._calculator = ConfidenceCalculator(config.confidence_weights)
+        self._calculator = calculator(config)
         self._writer = Writer(config.confidence_field)
         self._stats: Any = crawler.stats
         self._usual = UsualPages()
@@ -56,9 +56,8 @@ class ConfidencePipeline:
         try:
             self = cls(crawler, config)
         except ConfigurationError as error:
-            wrong = ConfigurationError(f"{PREFIX}CONFIDENCE_WEIGHTS: {error}")
-            fail_quietly(crawler, wrong)
-            raise wrong from None
+            fail_quietly(crawler, error)
+            raise
         if (job := job_of(crawler)) is not None:
             usual = self._usual
             job.state.register_map(OWN + "usual_pages", usual.changed, usual.restore)
@@ -147,6 +146,17 @@ class ConfidencePipeline:
             self._stats.inc_value(names.STAT_CONFIDENCE_DROPPED)
             why = ", ".join(found.warnings)
             raise DropItem(f"Confidence {found.overall:.2f}: {why}")
+
+
+def calculator(config: Config) -> ConfidenceCalculator:
+    """With the weights of ``RESILIENCE_CONFIDENCE_WEIGHTS``.
+
+    Raises :exc:`~scrapy_resilience.exceptions.ConfigurationError` for what is no weight.
+    """
+    try:
+        return ConfidenceCalculator(config.confidence_weights)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{PREFIX}CONFIDENCE_WEIGHTS: {error}") from None
 
 
 class TrustedItems(ItemFilter):

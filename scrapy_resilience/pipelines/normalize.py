@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from scrapy.http import Response
     from typing_extensions import Self
 
-__all__ = ["NormalizePipeline"]
+__all__ = ["NormalizePipeline", "normalize_rules"]
 
 logger = get_logger(__name__)
 
@@ -65,7 +65,7 @@ class NormalizePipeline:
     def from_crawler(cls, crawler: Crawler) -> Self:
         config = Config.from_settings(crawler.settings)
         try:
-            return cls(crawler, make_rules(_SETTING, config.normalize))
+            return cls(crawler, normalize_rules(config))
         except ResilienceError as error:
             fail_quietly(crawler, error)
             raise
@@ -146,6 +146,11 @@ class NormalizePipeline:
             logger.error(
                 "%s.%s stays as it is: it can't be read", kind.__name__, field, exc_info=error
             )
+
+
+def normalize_rules(config: Config) -> dict[str, Rule]:
+    """The rules of ``RESILIENCE_NORMALIZE`` by field; errors as in :func:`.make_rules`."""
+    return make_rules(_SETTING, config.normalize)
 
 
 def _take(item: ItemAdapter, step: _Step, page: _Page) -> tuple[int, int]:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from typing_extensions import Self
 
-__all__ = ["UniquePipeline"]
+__all__ = ["UniquePipeline", "key_function"]
 
 logger = get_logger(__name__)
 
@@ -64,11 +64,11 @@ class UniquePipeline:
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
-        fields = Config.from_settings(crawler.settings).unique
-        if not fields:
+        config = Config.from_settings(crawler.settings)
+        if not config.unique:
             raise NotConfigured
         try:
-            return cls(crawler, _key_function(fields))
+            return cls(crawler, key_function(config))
         except ConfigurationError as error:
             fail_quietly(crawler, error)
             raise
@@ -114,8 +114,12 @@ class UniquePipeline:
         self._under_way.pop(key).set()
 
 
-def _key_function(fields: tuple[str, ...]) -> Callable[[Any], Any]:
-    """What tells an item apart, None for one that has nothing of it."""
+def key_function(config: Config) -> Callable[[Any], Any]:
+    """What tells an item apart by ``RESILIENCE_UNIQUE``, None for one that has nothing of it.
+
+    Raises :exc:`~scrapy_resilience.exceptions.ConfigurationError` for a path to no function.
+    """
+    fields = config.unique
     if len(fields) == 1 and "." in fields[0]:
         return _loaded(fields[0])
 

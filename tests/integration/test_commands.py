@@ -324,14 +324,21 @@ def test_config(job):
         assert name in table.out
 
 
-def test_config_that_is_wrong(job):
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RESILIENCE_CHECKPOINT_INTERVAL", "often"),
+        ("RESILIENCE_INJECT", [{"status": "often"}]),
+    ],
+)
+def test_config_that_is_wrong(job, name, value):
     """Config with a wrong value says which, with exit code 1."""
-    job.configure(RESILIENCE_CHECKPOINT_INTERVAL="often")
+    job.configure(**{name: value})
 
     run = job.run("resilience", "config")
 
     assert run.code == 1
-    assert "RESILIENCE_CHECKPOINT_INTERVAL" in run.log
+    assert name in run.log
     assert "Traceback" not in run.log
 
 

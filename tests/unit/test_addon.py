@@ -611,6 +611,33 @@ def test_with_another_scheduler_its_queues_are_its_own():
     applied(SCHEDULER=MyScheduler, DUPEFILTER_CLASS=MyDupeFilter)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("BREAKER_DOMAIN", "nowhere.at_all"),
+        ("BREAKER_DOMAINS", {"a.example": {"luck": 1}}),
+        ("BREAKER_EXCEPTIONS", ["nowhere.Error"]),
+        ("BREAKER_STATUSES", [5]),
+        ("RATE_LIMITS", {"a.example": "often"}),
+        ("RETRY_POLICY", "luck"),
+        ("RETRY_POLICIES", {"mine": {"luck": 1}}),
+        ("FAILURE_PATTERNS", {"transient": ["("]}),
+        ("BODY_PATTERNS", {"luck": ["a"]}),
+        ("FAILURE_HANDLERS", {"transient": "nowhere.at_all"}),
+        ("INJECT", [{"luck": 1}]),
+        ("INJECT", [{"exception": "nowhere.Error"}]),
+        ("NORMALIZE", {"price": "prize"}),
+        ("UNIQUE", "nowhere.at_all"),
+        ("CONFIDENCE_WEIGHTS", {"luck": 1}),
+    ],
+)
+def test_what_is_wrong_within_a_setting_is_refused_before_there_is_a_job(name, value):
+    """A finished job that begins anew is put aside by the time that a component is made."""
+    error = refusal({f"RESILIENCE_{name}": value})
+
+    assert f"RESILIENCE_{name}" in str(error)
+
+
 def test_a_wrong_setting_is_logged_in_one_line(caplog):
     """A bad RESILIENCE_ value stops the crawl with one line that names it."""
     with caplog.at_level(logging.ERROR):

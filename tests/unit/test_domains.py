@@ -14,7 +14,7 @@ from scrapy_resilience.settings import Config
 
 def domains(**config):
     """Return the domains of a crawl with these settings."""
-    return Domains(get_crawler(Spider), Config(**config))
+    return Domains(get_crawler(Spider).settings, Config(**config))
 
 
 def test_breakers_that_are_off_never_open():

@@ -1,0 +1,37 @@
+"""Checks settings that are made of other things, such as paths of functions, as a whole.
+
+Each component reads its own once more when it is made. That is too late to learn that one is
+wrong: by then the job is open, and a finished one may have been put aside.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scrapy_resilience.downloadermiddlewares.injection import injections
+from scrapy_resilience.gates.domains import Domains
+from scrapy_resilience.gates.judge import Judge
+from scrapy_resilience.gates.policies import PolicyChooser
+from scrapy_resilience.handlers import FailureHandlers
+from scrapy_resilience.pipelines.confidence import calculator
+from scrapy_resilience.pipelines.normalize import normalize_rules
+from scrapy_resilience.pipelines.unique import key_function
+
+if TYPE_CHECKING:
+    from scrapy.settings import BaseSettings
+
+    from scrapy_resilience.settings import Config
+
+__all__ = ["check_values"]
+
+
+def check_values(settings: BaseSettings, config: Config) -> None:
+    """Raises :exc:`ConfigurationError`, or :exc:`MissingLibraryError`, as a component would."""
+    Domains(settings, config)
+    Judge(config)
+    PolicyChooser(config, settings)
+    FailureHandlers().load(config.failure_handlers)
+    injections(config)
+    normalize_rules(config)
+    key_function(config)
+    calculator(config)
