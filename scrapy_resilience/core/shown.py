@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import unquote
 
 __all__ = [
     "HIDDEN", "lines", "mask", "mask_each", "mask_uri", "mask_value", "message_of", "printable",
@@ -14,17 +15,20 @@ __all__ = [
 HIDDEN: Final = "***"
 _USERINFO: Final = re.compile(
     r"(?<!///)(?<=//)[^/?# \t\r\n]*@"
+    r"|(?<=//)[^/?#\s:@\[]*:(?!\d+[/?#])[^\s@]{0,200}@"  # of a password that is not quoted
     r"|(?<=:/)[^/?#\s:]*:[^/?#\s]*@"  # of one that was taken for a path
     r"|(?<!\S)[^\s/@:?#]+:[^\s/?#]*@(?=\w)"  # of a URL without its scheme, as errors quote it
 )
 # A word is looked for ahead, once, so that a long name is not tried at every split of it.
 _SECRETS: Final = (
     r"(?=[\w-]*?(?:passw|secret|credential|signature|api[-_ ]?key|access[-_ ]?key))[\w -]+"
-    r"|(?:[\w-]*[-_])?(?:access|api|auth|bearer|id|refresh|security)[-_]?token|token"
+    r"|(?:[\w-]*[-_])?(?:access|api|auth|bearer|csrf|id|jwt|oauth|refresh|sas|security|session"
+    r"|xsrf)[-_]?token|token"
     r"|(?:proxy[-_])?authorization|(?:set[-_])?cookies?|encryption_key"
 )
-_PARAMETER: Final = re.compile(  # such as user[password], too
-    rf"(?<=[?&;])((?:\w+(?:\[|%5B|\.))?(?:{_SECRETS}|sig|pwd)(?:\]|%5D)?)=[^&;#\s\"'<>]+",
+_PARAMETER: Final = re.compile(r"(?<=[?&;#])([^=&;#\t\r\n\"'<>]{1,200})=[^&;#\s\"'<>]+")
+_SECRET_PARAMETER: Final = re.compile(  # such as user[password], too
+    rf"(?:[^.\[]+[.\[])*(?:{_SECRETS}|jwt|pass|pwd|(?:j|php)?sess(?:ion)?[-_]?id|sid|sig)\]?",
     re.IGNORECASE,
 )
 _HEADER: Final = re.compile(
@@ -37,11 +41,19 @@ _NAME: Final = re.compile(_SECRETS, re.IGNORECASE)
 def mask(text: str) -> str:
     """*text* without the credentials of the URLs and headers in it.
 
-    Those are what stands before the host of a URL, parameters of a query that are named like
-    a password or a token, and the values of Authorization and Cookie.
+    Those are what stands before the host of a URL, parameters of a query or a fragment that
+    are named like a password, a token or a session, and the values of Authorization and Cookie.
     """
-    text = _PARAMETER.sub(rf"\1={HIDDEN}", _USERINFO.sub(f"{HIDDEN}@", text))
+    text = _PARAMETER.sub(_hide, _USERINFO.sub(f"{HIDDEN}@", text))
     return _HEADER.sub(rf"\1\2 {HIDDEN}", text)
+
+
+def _hide(parameter: re.Match[str]) -> str:
+    """A parameter of a query or a fragment, its value hidden where its name says so."""
+    name = parameter[1]
+    if _SECRET_PARAMETER.fullmatch(unquote(name) if "%" in name else name):
+        return f"{name}={HIDDEN}"
+    return parameter[0]
 
 
 def mask_each(data: Any) -> Any:

@@ -73,9 +73,7 @@ class Domains:
         """The domain of a request, as text without tabs."""
         is_host = config.breaker_domain in {"host", "registered"}
         key = _host_key if is_host else str
-        self.is_slot = self.of is host and not settings.getint(
-            "CONCURRENT_REQUESTS_PER_IP"
-        )
+        self.is_slot = self.of is host and not settings.getint("CONCURRENT_REQUESTS_PER_IP")
         """Whether a request without meta has its host as domain and as download slot."""
         self._default = default = _Own(
             _breaker(config),

@@ -65,6 +65,15 @@ def check_harmless(text):
         ("https://h/?user%5Bpassword%5D=x1&b=2", "https://h/?user%5Bpassword%5D=***&b=2"),
         ("https://h/?user.password=x1&b.c=2", "https://h/?user.password=***&b.c=2"),
         ("https://h/?page_token=5&author=6&keys=7", "https://h/?page_token=5&author=6&keys=7"),
+        ("https://h/?pass=x1&compass=2&sid=x2", "https://h/?pass=***&compass=2&sid=***"),
+        ("https://h/?jwt=x1&PHPSESSID=x2", "https://h/?jwt=***&PHPSESSID=***"),
+        ("https://h/?session_token=x1&csrf_token=x2", "https://h/?session_token=***&csrf_token=***"),
+        ("https://h/#access_token=x1&state=2", "https://h/#access_token=***&state=2"),
+        ("https://h/?pass%77ord=x1&%61=2", "https://h/?pass%77ord=***&%61=2"),
+        ("https://h/?a[b][password]=x1", "https://h/?a[b][password]=***"),
+        ("s3://k:se/cret@bucket/a", "s3://***@bucket/a"),
+        ("http://me:pw#x@h/a", "http://***@h/a"),
+        ("http://h:8080/@me http://h:80?a=b@c", "http://h:8080/@me http://h:80?a=b@c"),
         ("{'Authorization': 'Basic eDE='}", "{'Authorization': ***"),
         ("Cookie: a=x1; b=x2\nnext", "Cookie: ***\nnext"),
         ("a cookie jar", "a cookie jar"),
@@ -224,7 +233,9 @@ def test_settings_with_secrets(capsys):
             *form,
             RESILIENCE_SNAPSHOT_DIR=where,
             RESILIENCE_ENCRYPTION_KEY=SECRET * 3,
-            RESILIENCE_INJECT=[{"headers": {"Cookie": SECRET, "api_key": SECRET}}],
+            RESILIENCE_INJECT=[
+                {"status": 503, "headers": {"Cookie": SECRET, "api_key": SECRET}}
+            ],
         )
         out = capsys.readouterr().out
         assert code == 0
