@@ -26,7 +26,8 @@ _SECRETS: Final = (
     r"|xsrf)[-_]?token|token"
     r"|(?:proxy[-_])?authorization|(?:set[-_])?cookies?|encryption_key"
 )
-_PARAMETER: Final = re.compile(r"(?<=[?&;#])([^=&;#\t\r\n\"'<>]{1,200})=[^&;#\s\"'<>]+")
+_PARAMETER: Final = re.compile(r"(?<=[?&;#])([^=?&;#\t\r\n\"'<>]{1,200})=")
+_VALUE: Final = re.compile(r"[^&;#\s\"'<>]*")
 _SECRET_PARAMETER: Final = re.compile(  # such as user[password], too
     rf"(?:[^.\[]+[.\[])*(?:{_SECRETS}|jwt|pass|pwd|(?:j|php)?sess(?:ion)?[-_]?id|sid|sig)\]?",
     re.IGNORECASE,
@@ -44,16 +45,20 @@ def mask(text: str) -> str:
     Those are what stands before the host of a URL, parameters of a query or a fragment that
     are named like a password, a token or a session, and the values of Authorization and Cookie.
     """
-    text = _PARAMETER.sub(_hide, _USERINFO.sub(f"{HIDDEN}@", text))
+    text = _mask_parameters(_USERINFO.sub(f"{HIDDEN}@", text))
     return _HEADER.sub(rf"\1\2 {HIDDEN}", text)
 
 
-def _hide(parameter: re.Match[str]) -> str:
-    """A parameter of a query or a fragment, its value hidden where its name says so."""
-    name = parameter[1]
-    if _SECRET_PARAMETER.fullmatch(unquote(name) if "%" in name else name):
-        return f"{name}={HIDDEN}"
-    return parameter[0]
+def _mask_parameters(text: str) -> str:
+    """*text* without the values of what is in a query or a fragment and named like a secret."""
+    parts, end = [], 0
+    for found in _PARAMETER.finditer(text):
+        if found.start() < end or not _SECRET_PARAMETER.fullmatch(unquote(found[1])):
+            continue
+        if value := _VALUE.match(text, found.end()):
+            parts += [text[end : found.end()], HIDDEN]
+            end = value.end()
+    return "".join([*parts, text[end:]])
 
 
 def mask_each(data: Any) -> Any:
