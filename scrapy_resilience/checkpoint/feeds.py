@@ -20,7 +20,7 @@ from scrapy_resilience._log import get_logger
 from scrapy_resilience.checkpoint.failpoints import failpoint
 from scrapy_resilience.checkpoint.lock import lock_fd
 from scrapy_resilience.checkpoint.spool import remove_strays, verify
-from scrapy_resilience.checkpoint.state import OWN, StateRegistry
+from scrapy_resilience.checkpoint.state import OWN, StateRegistry, checked
 from scrapy_resilience.exceptions import CheckpointError, DamagedError, JobLockedError
 from scrapy_resilience.plainfile import opener
 
@@ -84,8 +84,8 @@ def lock_feed(file: IO[bytes], path: Path | str) -> None:
 
 
 def records(state: StateRegistry) -> list[FeedRecord]:
-    """The feeds of the last run."""
-    return [FeedRecord(**value) for value in state.values_of(_STATE)]
+    """The feeds of the last run. Raises :exc:`DamagedError`."""
+    return checked(state.values_of(_STATE), list[FeedRecord], "feeds")
 
 
 def is_intact(record: FeedRecord, folder: Path) -> bool:

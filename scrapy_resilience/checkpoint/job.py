@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ from scrapy_resilience.checkpoint.parts import Part
 from scrapy_resilience.checkpoint.quarantine import go_back, open_store
 from scrapy_resilience.checkpoint.scrapy_jobdir import ScrapyJobdir
 from scrapy_resilience.checkpoint.spool import remove_strays
-from scrapy_resilience.checkpoint.state import OWN, Restore, Save, StateRegistry
+from scrapy_resilience.checkpoint.state import OWN, Restore, Save, StateRegistry, checked
 from scrapy_resilience.checkpoint.waits import Waits, waits_of
 from scrapy_resilience.core.shown import mask_value
 from scrapy_resilience.core.totals import add_stats
@@ -165,7 +166,9 @@ class Job:
         else:
             self.feeds = recover(self.state, self.path, clean=self.meta.clean)
         self.meta.begin_run(rerun_start=self.config.rerun_start)
-        self._totals = self._before = self.state.load(TOTALS) or {}
+        self._totals = self._before = checked(
+            self.state.load(TOTALS) or {}, dict[str, Any], "totals"
+        )
         self.state.register(META, self.meta.record)
         self.state.register(TOTALS, lambda: self._totals)
 
@@ -266,6 +269,7 @@ def job_of(crawler: Crawler) -> Job | None:
         return None
     _jobs[crawler] = job
     waits_of(crawler, job.waits)
+    job.state.on_damage = partial(fail_quietly, crawler)
     for told in _early.pop(crawler, ()):
         job.state.register(*told)
     return job

@@ -24,10 +24,8 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal
 
-import msgspec
-
 from scrapy_resilience.checkpoint.layout import META
-from scrapy_resilience.exceptions import DamagedError
+from scrapy_resilience.checkpoint.state import checked
 from scrapy_resilience.frontier.codec import ValueCodec
 
 if TYPE_CHECKING:
@@ -72,11 +70,7 @@ class JobMeta:
     @classmethod
     def of(cls, state: Mapping[str, bytes]) -> Self:
         """What is in the state of a store. Raises :exc:`DamagedError`."""
-        found = _values.decode(state[META]) if META in state else {}
-        try:
-            return msgspec.convert(found, cls)
-        except msgspec.ValidationError as error:
-            raise DamagedError(f"what the store says of its job is damaged: {error}") from error
+        return checked(_values.decode(state[META]) if META in state else {}, cls, "its job")
 
     def encode(self) -> bytes:
         return _values.encode(self.record())

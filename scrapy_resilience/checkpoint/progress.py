@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import msgspec
 
 from scrapy_resilience.checkpoint.jobmeta import JobMeta
 from scrapy_resilience.checkpoint.layout import TOTALS
@@ -21,12 +23,13 @@ RUNNING: Final = OWN + "running_seconds"
 _FAILED: Final = ("retry/max_reached", "spider_exceptions/count")
 _FEED: Final = OWN + "feed/"
 _values: Final = ValueCodec(allow_pickle=False)
+T = TypeVar("T")
 
 
 def about(state: Mapping[str, bytes]) -> About:
     """What a snapshot tells of the moment that it holds."""
     meta = JobMeta.of(state)
-    totals = _load(state, TOTALS) or {}
+    totals = _load(state, TOTALS, dict[str, Any], {})
     done, pending = meta.done, meta.pending
     return About(
         spider=str(meta.spider),
@@ -34,13 +37,23 @@ def about(state: Mapping[str, bytes]) -> About:
         progress={
             "total": done + pending,
             "completed": done,
-            "failed": sum(totals.get(name, 0) for name in _FAILED),
+            "failed": sum(_count(totals.get(name)) for name in _FAILED),
             "items": meta.items,
-            "running_seconds": round(_load(state, RUNNING) or 0.0, 1),
+            "running_seconds": round(_load(state, RUNNING, float, 0.0), 1),
         },
         reason=meta.reason,
         files=_spools(state),
     )
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) else 0
+
+
+class _Feed(msgspec.Struct):
+    path: str = ""
+    spooled: bool = False
+    offset: int | None = None
 
 
 def _spools(state: Mapping[str, bytes]) -> dict[str, int]:
@@ -48,14 +61,13 @@ def _spools(state: Mapping[str, bytes]) -> dict[str, int]:
 
     A spool that no commit has seen may not be there yet.
     """
-    feeds = (_load(state, name) or {} for name in state if name.startswith(_FEED))
-    return {
-        feed["path"]: feed["offset"] for feed in feeds if feed.get("spooled") and feed["offset"]
-    }
+    feeds = (_load(state, name, _Feed, _Feed()) for name in state if name.startswith(_FEED))
+    return {feed.path: feed.offset for feed in feeds if feed.spooled and feed.offset}
 
 
-def _load(state: Mapping[str, bytes], name: str) -> Any:
+def _load(state: Mapping[str, bytes], name: str, kind: type[T], default: T) -> T:
+    """The *default* where there is nothing, and where it is of no use."""
     try:
-        return _values.decode(state[name]) if name in state else None
-    except CheckpointError:  # a user's stat that only a pickle can hold
-        return None
+        return msgspec.convert(_values.decode(state[name]), kind) if name in state else default
+    except (CheckpointError, msgspec.ValidationError):
+        return default  # such as a user's stat that only a pickle can hold

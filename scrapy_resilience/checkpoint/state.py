@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import msgspec
 
 from scrapy_resilience._log import get_logger
+from scrapy_resilience.exceptions import DamagedError
 
 if TYPE_CHECKING:
     from scrapy_resilience.frontier.codec import ValueCodec
 
-__all__ = ["OWN", "Restore", "Save", "StateRegistry"]
+__all__ = ["OWN", "Restore", "Save", "StateRegistry", "checked"]
 
 logger = get_logger(__name__)
 
@@ -20,6 +23,15 @@ OWN: Final = "resilience."
 Save = Callable[[], Any]
 Restore = Callable[[Any], None]
 SaveChanged = Callable[[], Mapping[Any, Any]]
+T = TypeVar("T")
+
+
+def checked(value: Any, kind: type[T], what: str) -> T:
+    """A stored *value* as a *kind*. Raises :exc:`DamagedError` for one of another shape."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise DamagedError(f"what the store says of {what} is damaged: {error}") from error
 
 
 class StateRegistry:
@@ -35,6 +47,8 @@ class StateRegistry:
         self._savers: dict[str, Save] = {}
         self._map_savers: dict[str, SaveChanged] = {}
         self._failed: set[str] = set()
+        self.on_damage: Callable[[DamagedError], None] = lambda _: None
+        """Called before a value of this package's own is refused."""
         self.errors = 0
         """How often a value could not be kept, a commit counting each."""
 
@@ -45,7 +59,7 @@ class StateRegistry:
         is called at once, with the value of the last run, when there is one.
         """
         if restore is not None and name in self._stored:
-            restore(self._values.decode(self._stored[name]))
+            self._give_back(name, restore, self.load)
         self._savers[name] = save
 
     def register_map(
@@ -55,22 +69,34 @@ class StateRegistry:
         restore: Callable[[dict[Any, Any]], None] | None = None,
     ) -> None:
         """Keep many values, of which few change: *save_changed* gives those, None to forget."""
-        if restore is not None and (found := self.load_map(name)):
-            restore(found)
+        if restore is not None and any(each.startswith(f"{name}/") for each in self._stored):
+            self._give_back(name, restore, self.load_map)
         self._map_savers[name] = save_changed
+
+    def _give_back(self, name: str, restore: Restore, load: Callable[[str], Any]) -> None:
+        if not name.startswith(OWN):
+            restore(load(name))
+            return
+        try:
+            restore(load(name))
+        except Exception as error:  # whatever a wrong shape leads to
+            damage = DamagedError(
+                f"what the store says of {name} is damaged ({error!r}): `scrapy resilience "
+                "restore` takes the job back to a snapshot"
+            )
+            self.on_damage(damage)
+            raise damage from error
 
     def load(self, name: str) -> Any:
         """The value of the last run, None when there is none."""
         return self._values.decode(self._stored[name]) if name in self._stored else None
 
     def load_map(self, name: str) -> dict[Any, Any]:
-        """The values of the last run that :meth:`register_map` has kept."""
-        prefix = name + "/"
-        return dict(
-            self._values.decode(data)
-            for full, data in self._stored.items()
-            if full.startswith(prefix)
-        )
+        """The values of the last run that :meth:`register_map` has kept.
+
+        Raises :exc:`DamagedError`.
+        """
+        return dict(checked(self.values_of(name + "/"), list[tuple[Any, Any]], name))
 
     def values_of(self, prefix: str) -> list[Any]:
         """The values of the last run whose names begin with *prefix*."""

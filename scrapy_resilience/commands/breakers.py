@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from scrapy_resilience import _clock
 from scrapy_resilience.checkpoint.layout import GATES
-from scrapy_resilience.checkpoint.state import StateRegistry
+from scrapy_resilience.checkpoint.state import StateRegistry, checked
 from scrapy_resilience.commands.jobs import open_job, values
 from scrapy_resilience.commands.tables import plain, shown_number, shown_time, table
 from scrapy_resilience.core.breaker import State
+from scrapy_resilience.core.gate import SavedGate
 from scrapy_resilience.core.gates import GateConfig, Gates
 from scrapy_resilience.core.pace import Pace
 from scrapy_resilience.exceptions import CheckpointError
@@ -18,11 +19,10 @@ from scrapy_resilience.frontier.store import Changes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import TypeAlias
 
-    Saved: TypeAlias = dict[str, dict[str, Any] | None]
+__all__ = ["renewed", "saved_gates", "show_breakers"]
 
-__all__ = ["renewed", "show_breakers"]
+Saved: TypeAlias = dict[str, SavedGate | None]
 
 _SHOWN: Final = {
     "state": State.CLOSED.value,
@@ -54,7 +54,7 @@ def show_breakers(path: str, action: str = "list", domain: str = "") -> tuple[An
         return None
     with open_job(Path(path), write=action != "list") as store:
         state = StateRegistry(store.state(), values)
-        saved: Saved = state.load_map(GATES)
+        saved = saved_gates(state)
         if action != "list":
             changed = _act(action, saved, domain)
             state.register_map(GATES, lambda: changed)
@@ -63,6 +63,11 @@ def show_breakers(path: str, action: str = "list", domain: str = "") -> tuple[An
     rows = [_shown(name, data) for name, data in sorted(saved.items()) if data is not None]
     rows = [row for row in rows if not _is_well(row, _clock.wall())]
     return rows, table([_COLUMNS, *map(_row, rows)]) if rows else "no breakers"
+
+
+def saved_gates(state: StateRegistry) -> Saved:
+    """What the last run knew of domains, None for one to forget. Raises :exc:`DamagedError`."""
+    return checked(state.load_map(GATES), Saved, "domains")
 
 
 def _act(action: str, saved: Saved, domain: str) -> Saved:
@@ -77,7 +82,7 @@ def _act(action: str, saved: Saved, domain: str) -> Saved:
     return gates.changed(_NOW, wall)
 
 
-def renewed(data: dict[str, Any], domain: str) -> dict[str, Any] | None:
+def renewed(data: SavedGate, domain: str) -> SavedGate | None:
     """What is left of a domain whose requests are to be tried anew: only what was asked for.
 
     A hold (``Retry-After``) goes on; a breaker that was forced open stays.
@@ -99,8 +104,8 @@ def _never() -> float:
     raise AssertionError
 
 
-def _shown(domain: str, data: dict[str, Any]) -> dict[str, Any]:
-    data = {**data, "rate": Pace.load(data.get("pace") or {}, _NOW).rate}
+def _shown(domain: str, saved: SavedGate) -> dict[str, Any]:
+    data: dict[str, Any] = {**saved, "rate": Pace.load(saved.get("pace", {}), _NOW).rate}
     return {"domain": domain, **{key: data.get(key, _SHOWN[key]) for key in _SHOWN}}
 
 

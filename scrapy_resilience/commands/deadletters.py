@@ -65,7 +65,8 @@ def pages(store: SQLiteStore) -> Iterator[list[Letter]]:
 
 def about(letter: Letter) -> About:
     """What is told of a letter."""
-    return About.load(values.decode(letter.about))
+    found = values.decode(letter.about)
+    return About.load(found if isinstance(found, dict) else {})
 
 
 def _rows(store: SQLiteStore, wanted: Wanted) -> Iterator[dict[str, Any]]:

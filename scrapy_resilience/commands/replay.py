@@ -9,7 +9,7 @@ from scrapy_resilience import _clock
 from scrapy_resilience.checkpoint.jobmeta import JobMeta
 from scrapy_resilience.checkpoint.layout import GATES, META
 from scrapy_resilience.checkpoint.state import StateRegistry
-from scrapy_resilience.commands.breakers import renewed
+from scrapy_resilience.commands.breakers import renewed, saved_gates
 from scrapy_resilience.commands.deadletters import about, pages
 from scrapy_resilience.commands.jobs import open_job, values
 from scrapy_resilience.commands.tables import text_of
@@ -78,7 +78,7 @@ def _push(letter: Letter, frontier: Frontier) -> Row | None:
         data = edit_request(letter.request or b"", begin_anew)
     except CheckpointError:
         return None
-    slot = found.get("meta", {}).get("download_slot") or host_of(found["url"])
+    slot = found["meta"].get("download_slot") or host_of(found["url"])
     return frontier.push(slot_name(slot), data, priority=found.get("priority", 0))
 
 
@@ -92,14 +92,14 @@ class _Domains:
 
     def __init__(self, state: StateRegistry) -> None:
         self._state = state
-        self._saved = state.load_map(GATES)
+        self._saved = saved_gates(state)
         self._changed: dict[str, Any] = {}
         state.register_map(GATES, lambda: self._changed)
 
     def renew(self, letters: Iterable[About]) -> dict[str, bytes | None]:
         """Give the domains of letters fresh breakers; each once."""
         names = {name for letter in letters for name in _names(letter)}
-        found = {name: self._saved.pop(name) for name in names if name in self._saved}
+        found = {name: data for name in names if (data := self._saved.pop(name, None))}
         self._changed = {name: renewed(data, name) for name, data in found.items()}
         return self._state.changed()
 

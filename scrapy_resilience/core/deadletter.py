@@ -84,24 +84,28 @@ class About:
 
     @classmethod
     def load(cls, stored: Mapping[str, Any]) -> About:
-        """From :meth:`row`, of this version or another."""
+        """From :meth:`row`, of this version or another; what is of no use is left out."""
         return cls(
             url=str(stored.get("url", "")),
             domain=str(stored.get("domain", "")),
             kind=str(stored.get("kind", "")),
             failure_class=str(stored.get("class", "")),
             reason=str(stored.get("reason", "")),
-            attempts=stored.get("attempts", 0),
-            status=stored.get("status"),
-            exception=stored.get("exception"),
-            first=stored.get("first", 0.0),
-            last=stored.get("last", 0.0),
+            attempts=_one_of((int,), stored.get("attempts")) or 0,
+            status=_one_of((int,), stored.get("status")),
+            exception=_one_of((str,), stored.get("exception")),
+            first=_one_of((int, float), stored.get("first")) or 0.0,
+            last=_one_of((int, float), stored.get("last")) or 0.0,
         )
 
     def row(self) -> dict[str, Any]:
         """By the names of exports."""
         found = dict(vars(self))
         return {"class" if name == "failure_class" else name: found[name] for name in found}
+
+
+def _one_of(kinds: tuple[type, ...], value: Any) -> Any:
+    return value if isinstance(value, kinds) else None
 
 
 @dataclass(frozen=True)

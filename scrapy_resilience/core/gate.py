@@ -15,7 +15,7 @@ What domains have in common is in :mod:`.gates`.
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict
 
 from scrapy_resilience.core.breaker import Breaker, Event, State
 
@@ -25,11 +25,31 @@ if TYPE_CHECKING:
     from scrapy_resilience.core.ratelimit import Rate, TokenBucket
     from scrapy_resilience.core.retry import RetryChances
 
-__all__ = ["ON_TRIAL", "Gate", "Patience", "Ticket"]
+__all__ = ["ON_TRIAL", "Gate", "Patience", "SavedGate", "Ticket"]
 
 ON_TRIAL: Final = frozenset({State.OPEN, State.HALF_OPEN})
 _LATELY: Final = 30.0
 """Seconds for which a domain that has answered is taken to be up."""
+
+
+class SavedGate(TypedDict, total=False):
+    """What a checkpoint knows of a domain: of its breaker, its hold and its pace.
+
+    *until* and *held_until* are seconds since 1970, *open_time* and *held_for* how long that
+    was in all.
+    """
+
+    state: str
+    trips: int
+    failures: int
+    until: float
+    open_time: float
+    usual: Any
+    last_failure: str
+    held_until: float
+    held_for: float
+    hold_reason: str
+    pace: dict[str, Any]
 
 
 class Patience(NamedTuple):

@@ -28,17 +28,17 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from scrapy_resilience.core.breaker import Breaker, Event, Outcome, State
 from scrapy_resilience.core.breakerconfig import BreakerConfig
-from scrapy_resilience.core.gate import ON_TRIAL, Gate, Patience, Ticket
+from scrapy_resilience.core.gate import ON_TRIAL, Gate, Patience, SavedGate, Ticket
 from scrapy_resilience.core.pace import Pace
 from scrapy_resilience.core.ratelimit import Rate, TokenBucket
 from scrapy_resilience.core.retry import RetryChances
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 __all__ = ["GateConfig", "Gates"]
 
@@ -264,7 +264,7 @@ class Gates:
             self._limit(gate, self._limit_of(domain), now)
         return gate
 
-    def _breaker(self, gate: Gate, data: dict[str, Any], now: float, wall: float) -> Breaker:
+    def _breaker(self, gate: Gate, data: SavedGate, now: float, wall: float) -> Breaker:
         config = self._breaker_of(gate.domain)
         if data:
             return Breaker.load(config, data, now, wall, self._rng, on_transition=gate.changed)
@@ -489,7 +489,7 @@ class Gates:
 
     # --- across runs ---
 
-    def changed(self, now: float, wall: float) -> dict[str, dict[str, Any] | None]:
+    def changed(self, now: float, wall: float) -> dict[str, SavedGate | None]:
         """What the next checkpoint has to know: domain → plain values, None to forget it."""
         gates, self._changed_since = self._changed_since, {}
         found = {domain: self._dump(gate, now, wall) for domain, gate in gates.items()}
@@ -501,8 +501,8 @@ class Gates:
     def _mark(self, gate: Gate) -> None:
         self._changed_since[gate.domain] = gate
 
-    def _dump(self, gate: Gate, now: float, wall: float) -> dict[str, Any] | None:
-        data = dict(gate.breaker.dump(now, wall) or {})
+    def _dump(self, gate: Gate, now: float, wall: float) -> SavedGate | None:
+        data = cast("SavedGate", gate.breaker.dump(now, wall) or {})
         if gate.held_until > now:
             data["held_until"] = wall + gate.held_until - now
             data["held_for"] = gate.held_for
@@ -511,7 +511,7 @@ class Gates:
             data["pace"] = gate.pace.dump()
         return data or None
 
-    def restore(self, saved: dict[str, dict[str, Any]], now: float, wall: float) -> None:
+    def restore(self, saved: Mapping[str, SavedGate], now: float, wall: float) -> None:
         """Go on with what :meth:`changed` gave in an earlier run."""
         for domain, data in saved.items():
             gate = self.gate(domain, now)

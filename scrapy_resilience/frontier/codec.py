@@ -373,6 +373,11 @@ def edit_request(data: bytes, change: Callable[[dict[str, Any]], None]) -> bytes
         raise CheckpointError(f"a stored value can't be read: {error!r}") from error
     if not isinstance(plain, dict):
         raise CheckpointError("a stored request is pickled as a whole")
+    shape: dict[str, Any] = {"url": None, "priority": 0, "meta": {}}
+    for name, default in shape.items():
+        value = plain.get(name, default)
+        if not isinstance(value, str if default is None else type(default)):
+            raise CheckpointError(f"a stored request has {value!r} as its {name}")
     change(plain)
     edited: bytes = msgpack.packb(plain, **_OPTIONS)
     return edited

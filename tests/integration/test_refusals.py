@@ -12,6 +12,10 @@ from hashlib import sha256
 import pytest
 from crawls import SHOP, TIME_LIMIT, Crawl, wait_until
 
+from scrapy_resilience.checkpoint.witness import open_witnessed
+from scrapy_resilience.frontier.codec import ValueCodec
+from scrapy_resilience.frontier.store import Changes
+
 pytestmark = pytest.mark.integration
 
 
@@ -333,6 +337,17 @@ def test_a_newer_schema(stopped):
     newer(stopped.job / "resilience.db")
 
     refused(stopped, "schema 99")
+
+
+@pytest.mark.parametrize("name", ["coverage", "gates/a"])
+def test_a_value_of_the_store_that_its_owner_can_not_read(stopped, name):
+    """Of an extension, which is made before the engine, and of the scheduler."""
+    values = ValueCodec()
+    store = open_witnessed(stopped.path("job"), read_only=False)
+    store.commit(Changes(state={f"resilience.{name}": values.encode(["a", 5])}))
+    store.close()
+
+    refused(stopped, f"resilience.{name.partition('/')[0]} is damaged", "restore")
 
 
 def test_an_empty_database(job):

@@ -6,7 +6,8 @@ from functools import partial
 
 import pytest
 
-from scrapy_resilience.checkpoint.state import StateRegistry
+from scrapy_resilience.checkpoint.state import OWN, StateRegistry
+from scrapy_resilience.exceptions import DamagedError
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.store import Changes, MemoryStore
 
@@ -254,3 +255,42 @@ def test_a_key_that_can_not_be_encoded_leaves_the_others(store):
     found = {}
     Run(store).registry.register_map("m", dict, found.update)
     assert found == {1: "good"}
+
+
+# --- values of a wrong shape --------------------------------------------------------------
+
+
+def stored(store, name, value):
+    """Return the registry of a run after one that has kept a value."""
+    store.commit(Changes(state={name: CODEC.encode(value)}))
+    return Run(store).registry
+
+
+@pytest.mark.parametrize("register", ["register", "register_map"])
+def test_a_value_of_ours_that_its_owner_can_not_read_is_damage(store, register):
+    """It is told once, in words that name the value and a way out."""
+    state, told = stored(store, OWN + "x" + "/a" * (register == "register_map"), ["a", 5]), []
+    state.on_damage = told.append
+
+    with pytest.raises(
+        DamagedError, match=r"resilience\.x is damaged .*KeyError.* restore"
+    ) as it:
+        getattr(state, register)(OWN + "x", dict, lambda _: {}["b"])
+
+    assert told == [it.value]
+
+
+def test_an_entry_of_a_map_that_is_no_pair_is_damage(store):
+    """A map is stored as pairs of a key and a value."""
+    state = stored(store, OWN + "x/a", 5)
+
+    with pytest.raises(DamagedError, match=r"resilience\.x is damaged"):
+        state.register_map(OWN + "x", dict, dict)
+
+
+def test_what_the_users_restore_raises_is_the_users(store):
+    """Nothing of it is taken for damage."""
+    state = stored(store, "mine", 5)
+
+    with pytest.raises(KeyError):
+        state.register("mine", dict, lambda _: {}["b"])
