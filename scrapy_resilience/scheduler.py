@@ -25,6 +25,7 @@ from scrapy_resilience.checkpoint.job import is_skipped, job_of
 from scrapy_resilience.checkpoint.run import Run
 from scrapy_resilience.checkpoint.waits import waits_of
 from scrapy_resilience.concurrentitems import ConcurrentItems
+from scrapy_resilience.core.shown import counted
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.duplicates import UNREADABLE, Duplicates
 from scrapy_resilience.exceptions import ResilienceError
@@ -179,9 +180,8 @@ class ResilientScheduler(Refusing, BaseScheduler):
             if job.resumed:
                 self._stats.set_value(names.STAT_RESUMED, 1)
                 rest = "" if job.meta.start_done else ", and what start() has not done yet"
-                logger.info(
-                    "Resuming %s: %d requests to do%s", job.path, len(self.frontier), rest
-                )
+                left = counted(len(self.frontier), "request")
+                logger.info("Resuming %s: %s to do%s", job.path, left, rest)
             for part in [*job.parts]:  # feeds and sinks come to them
                 part.opened(self)
             self._run.begin()

@@ -30,7 +30,7 @@ from scrapy_resilience.checkpoint.scrapy_jobdir import ScrapyJobdir
 from scrapy_resilience.checkpoint.spool import remove_strays
 from scrapy_resilience.checkpoint.state import OWN, Restore, Save, StateRegistry, checked
 from scrapy_resilience.checkpoint.waits import Waits, waits_of
-from scrapy_resilience.core.shown import mask_value
+from scrapy_resilience.core.shown import counted, mask_value
 from scrapy_resilience.core.totals import add_stats
 from scrapy_resilience.exceptions import (
     CheckpointError,
@@ -180,8 +180,8 @@ class Job:
             )
         if self.meta.finished and not self.config.rerun_start:
             raise CheckpointError(
-                f"{self.path} has finished ({self.meta.items} items): to start anew, "
-                'set RESILIENCE_FINISHED_JOB="anew" or use another JOBDIR; to end without an '
+                f"{self.path} has finished ({counted(self.meta.items, 'item')}): to start "
+                'anew, set RESILIENCE_FINISHED_JOB="anew" or use another JOBDIR; to end without an '
                 'error, set it to "skip"; to run start() again and fetch only what is new, set '
                 "RESILIENCE_RERUN_START=True"
             )
@@ -283,7 +283,7 @@ def _open_job(crawler: Crawler, path: Path) -> Job | None:
         if config.finished_job == "anew":
             begin_anew(path, config.finished_jobs_kept)
         elif config.finished_job == "skip" and (meta := finished_meta(path)) is not None:
-            logger.info("%s has finished (%s items): skipped", path, meta.items)
+            logger.info("%s has finished (%s): skipped", path, counted(meta.items, "item"))
             return None
         return Job(path, name, config, crawler.spider, arguments_of(crawler))
     except (OSError, sqlite3.Error) as error:

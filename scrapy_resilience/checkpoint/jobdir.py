@@ -22,6 +22,7 @@ from scrapy_resilience.checkpoint.jobmeta import JobMeta
 from scrapy_resilience.checkpoint.layout import LOCK, STORE
 from scrapy_resilience.checkpoint.lock import FileLock
 from scrapy_resilience.checkpoint.witness import open_witnessed
+from scrapy_resilience.core.shown import counted
 from scrapy_resilience.exceptions import CheckpointError, ConfigurationError, ResilienceError
 
 if TYPE_CHECKING:
@@ -126,10 +127,10 @@ def begin_anew(path: Path, kept: int) -> None:
     finally:
         lock.release()
     logger.info(
-        "%s has finished (%s items, %s dead letters): it is in %s now, and begins anew",
+        "%s has finished (%s, %s): it is in %s now, and begins anew",
         path,
-        meta.items,
-        meta.dead_letters,
+        counted(meta.items, "item"),
+        counted(meta.dead_letters, "dead letter"),
         aside,
     )
     _remove_oldest(place, kept)

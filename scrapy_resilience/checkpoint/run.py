@@ -12,6 +12,7 @@ from scrapy_resilience._scrapy.refusals import fail_quietly
 from scrapy_resilience.checkpoint.commit import TROUBLES, Committer
 from scrapy_resilience.checkpoint.failpoints import failpoint
 from scrapy_resilience.checkpoint.parts import Part
+from scrapy_resilience.core.shown import counted
 from scrapy_resilience.exceptions import CheckpointError, StorageError
 
 if TYPE_CHECKING:
@@ -143,9 +144,9 @@ class Run(Part):
             exit_with_failure(self._crawler)
         elif not job.meta.finished:
             logger.info(
-                "%s has %d requests left: the same command goes on with them",
+                "%s has %s left: the same command goes on",
                 job.path,
-                job.meta.pending,
+                counted(job.meta.pending, "request"),
             )
 
     async def _commit(self) -> bool:

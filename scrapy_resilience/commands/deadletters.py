@@ -9,20 +9,20 @@ import csv
 import json
 import sys
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from scrapy_resilience.commands.jobs import open_job, values
 from scrapy_resilience.commands.tables import plain, shown_time, table
-from scrapy_resilience.core.deadletter import About
+from scrapy_resilience.core.deadletter import About, Wanted
 from scrapy_resilience.core.shown import mask_each, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import TypeAlias
 
-    from scrapy_resilience.core.deadletter import Wanted
     from scrapy_resilience.frontier.sqlite import SQLiteStore
     from scrapy_resilience.frontier.store import Letter
 
@@ -41,6 +41,7 @@ def list_letters(path: str, wanted: Wanted, *, form: str, output: str = "") -> N
 
     *form* is ``json``, ``csv`` or ``table``; JSON in a file is JSON Lines.
     """
+    nothing = "no dead letters" if wanted == Wanted() else "no such dead letters"
     with open_job(Path(path)) as store:
         rows = _rows(store, wanted)
         if output:
@@ -50,7 +51,7 @@ def list_letters(path: str, wanted: Wanted, *, form: str, output: str = "") -> N
             shown: dict[str, Callable[[Rows, TextIO], None]] = {
                 "json": _write_array,
                 "csv": _write_csv,
-                "table": _write_table,
+                "table": partial(_write_table, nothing=nothing),
             }
             shown[form](rows, sys.stdout)
 
@@ -118,12 +119,12 @@ def _cell(value: Any) -> Any:
     return shown(f"'{value}" if value.startswith(_FORMULA) else value)
 
 
-def _write_table(rows: Rows, file: TextIO) -> None:
+def _write_table(rows: Rows, file: TextIO, *, nothing: str) -> None:
     """Columns as wide as the widest cell of a page."""
     cells = (tuple(_shown(name, row[name]) for name in _SHOWN) for row in rows)
     page = [_SHOWN, *islice(cells, _PAGE)]
     if len(page) == 1:
-        file.write("no dead letters\n")
+        file.write(f"{nothing}\n")
         return
     while page:
         file.write(table(page) + "\n")

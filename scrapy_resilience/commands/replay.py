@@ -13,6 +13,7 @@ from scrapy_resilience.commands.breakers import renewed, saved_gates
 from scrapy_resilience.commands.deadletters import about, pages
 from scrapy_resilience.commands.jobs import open_job, values
 from scrapy_resilience.commands.tables import text_of
+from scrapy_resilience.core.shown import counted
 from scrapy_resilience.exceptions import CheckpointError
 from scrapy_resilience.frontier.codec import edit_request
 from scrapy_resilience.frontier.lanes import Frontier
@@ -115,9 +116,10 @@ def _names(letter: About) -> Iterator[str]:
 
 
 def _told(data: dict[str, Any], spider: str) -> list[str]:
-    lines = [f"replayed {data['replayed']} requests, {data['dead_letters']} dead letters left"]
+    replayed, left = counted(data["replayed"], "request"), data["dead_letters"]
+    lines = [f"replayed {replayed}, {counted(left, 'dead letter')} left"]
     if data["kept"]:
-        lines.append(f"{data['kept']} requests can't be replayed: they stay here")
+        lines.append(f"{counted(data['kept'], 'request')} can't be replayed: left as it was")
     if data["replayed"]:
         lines.append(f"the next `scrapy crawl {spider}` fetches them")
     return lines

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from scrapy_resilience.checkpoint.restore import Restored, restore
 from scrapy_resilience.commands.tables import plain, shown_size, shown_time, table, text_of
+from scrapy_resilience.core.shown import counted
 from scrapy_resilience.exceptions import CheckpointError
 from scrapy_resilience.ownership import check_jobdir
 from scrapy_resilience.snapshots.store import Snapshot, store_of
@@ -65,7 +66,7 @@ def _told(done: Restored, path: str) -> list[str]:
     lines = [f"not used: {problem}" for problem in done.skipped]
     lines.append(
         f"restored {path} to {snapshot.id}: {shown_time(snapshot.created)}, "
-        f"{meta.done} requests done, {meta.items} items"
+        f"{counted(meta.done, 'request')} done, {counted(meta.items, 'item')}"
     )
     if done.aside:
         lines.append(f"the store that was there is kept as {done.aside}")

@@ -8,8 +8,8 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 __all__ = [
-    "HIDDEN", "lines", "mask", "mask_each", "mask_uri", "mask_value", "message_of", "printable",
-    "shown",
+    "HIDDEN", "counted", "lines", "mask", "mask_each", "mask_uri", "mask_value", "message_of",
+    "printable", "shown",
 ]  # fmt: skip
 
 HIDDEN: Final = "***"
@@ -101,6 +101,11 @@ def mask_value(value: Any, name: str = "") -> Any:
         kind = type(value) if type(value) in _CONTAINERS else list
         return kind(mask_value(each) for each in value)
     return value
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 request``, ``2 requests``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def printable(text: str) -> str:

@@ -20,6 +20,7 @@ from scrapy_resilience._scrapy.hooks import hooks_of
 from scrapy_resilience.checkpoint.commit import TROUBLES
 from scrapy_resilience.checkpoint.exit_watchdog import exit_watchdog
 from scrapy_resilience.checkpoint.job import Job, JobComponent
+from scrapy_resilience.core.shown import counted
 from scrapy_resilience.core.shutdown import Deadlines
 from scrapy_resilience.exceptions import StorageError
 from scrapy_resilience.gates.gatekeeper import gatekeeper_of
@@ -151,7 +152,8 @@ class Shutdown(JobComponent):
                     await written
         if count := len(self._scheduler.in_flight.under_way):
             self.crawler.stats.inc_value(names.STAT_CUT, count)
-            logger.info("Cut off %d requests under way: the next run does them again", count)
+            cut = counted(count, "request")
+            logger.info("Cut off %s under way: to be done again by the next run", cut)
         await go_on_closing(engine)
 
     def _instead(self, request: Request) -> Request:

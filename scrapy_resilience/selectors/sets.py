@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from itemadapter import ItemAdapter
 from scrapy.http import Response
 
+from scrapy_resilience.core.shown import counted
 from scrapy_resilience.exceptions import SelectorError
 from scrapy_resilience.selectors import files
 from scrapy_resilience.selectors.extraction import Extraction, tell
@@ -237,8 +238,8 @@ def check_regressions(
     if worse := regressions(old, new, read_fixtures(folders)):
         shown = "; ".join(map(str, worse[:3]))
         raise SelectorError(
-            f"{new.name} {new.version} is worse on {len(worse)} fields of its fixtures "
-            f"({shown}): mend it, or force it"
+            f"{new.name} {new.version} is worse on {counted(len(worse), 'field')} of its "
+            f"fixtures ({shown}): mend it, or force it"
         )
 
 

@@ -336,7 +336,7 @@ def test_a_filter_that_fits_nothing_changes_nothing(job, say):
     folder = job(letter(1), finished=True)
     before = (folder / STORE).read_bytes()
 
-    assert "replayed 0 requests, 1 dead letters left" in say("replay", folder, "--class", "x")
+    assert "replayed 0 requests, 1 dead letter left" in say("replay", folder, "--class", "x")
 
     assert (folder / STORE).read_bytes() == before
 
@@ -352,7 +352,7 @@ def test_what_has_no_bytes_stays(job, say):
 
     out = say("replay", folder)
 
-    assert "replayed 1 requests, 3 dead letters left" in out
+    assert "replayed 1 request, 3 dead letters left" in out
     assert "3 requests can't be replayed" in out
     with opened(folder) as store:
         assert [left.number for left in store.letters(0, 9)] == [1, 2, 3]

@@ -413,7 +413,7 @@ def test_a_promotion_is_tested(add, folder):
     add(DRAFT.replace('"css:.price"', '"css:.price", "css:.amount"'))
     fixture(folder, "mug", price="5 €")
 
-    with pytest.raises(SelectorError, match="is worse on 1 fields"):
+    with pytest.raises(SelectorError, match="is worse on 1 field "):
         Registry(folder).get("shop").promote("price", 1, "")
 
 
