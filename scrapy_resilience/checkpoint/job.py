@@ -181,9 +181,9 @@ class Job:
         if self.meta.finished and not self.config.rerun_start:
             raise CheckpointError(
                 f"{self.path} has finished ({counted(self.meta.items, 'item')}): to start "
-                'anew, set RESILIENCE_FINISHED_JOB="anew" or use another JOBDIR; to end without '
-                'an error, set it to "skip"; to run start() again and fetch only what is new, set '
-                "RESILIENCE_RERUN_START=True"
+                'anew, set RESILIENCE_FINISHED_JOB="anew" or use another JOBDIR; to end '
+                'without an error, set it to "skip"; to run start() again and fetch only what '
+                "is new, set RESILIENCE_RERUN_START=True"
             )
 
     def _check_arguments(self, now: Mapping[str, Any]) -> None:
