@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 _FEEDS = ("items.jsonl", "items.csv")
 _USUAL, _FLAKY = 0.05, 0.3
-"""SlotUsage of the pages that answer 503 at their first request."""
+"""Share of the pages that answer 503 at their first request."""
 _IN_FLIGHT = 16
 """Scrapy's CONCURRENT_REQUESTS."""
 

@@ -237,14 +237,14 @@ class Simulation:
     # --- requests ---
 
     def _send(self) -> bool:
-        row = self.frontier.pop(self.now)
-        if row is None:
+        found = self.frontier.pop(self.now)
+        if found is None:
             if self._ends or not self.gates.excuse(self.now):
                 return False
-            row = self.frontier.pop(self.now)
-            if row is None:
+            found = self.frontier.pop(self.now)
+            if found is None:
                 return False
-        lane, slot = self.frontier.source
+        row, lane, slot = found
         page: Page = row.data
         page.requests += 1
         host = self.kind.hosts[page.host]

@@ -8,7 +8,6 @@ from copy import copy
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
-from weakref import WeakSet
 
 from scrapy import Request, Spider, signals
 from scrapy.core.scheduler import BaseScheduler
@@ -36,7 +35,7 @@ from scrapy_resilience.frontier.codec import (
     ValueCodec,
 )
 from scrapy_resilience.frontier.in_flight import InFlightRequests
-from scrapy_resilience.frontier.lanes import Frontier
+from scrapy_resilience.frontier.lanes import Frontier, HandOut
 from scrapy_resilience.frontier.outputs import HandedOutRequest, StartOutputs
 from scrapy_resilience.frontier.store import MemoryStore, Row
 from scrapy_resilience.gates.gatekeeper import Gatekeeper, gatekeeper_of
@@ -50,7 +49,7 @@ from scrapy_resilience.requests import (
     request_key,
 )
 from scrapy_resilience.settings import Config
-from scrapy_resilience.slots import SlotUsage, slot_limit, slot_name
+from scrapy_resilience.slots import slot_limit, slot_name
 from scrapy_resilience.start_outputs import StartOutputFilter
 from scrapy_resilience.stock import check_settings, order_of, take_over
 
@@ -101,12 +100,11 @@ class ResilientScheduler(Refusing, BaseScheduler):
         self._log_unserializable = crawler.settings.getbool("SCHEDULER_DEBUG")
         self._gates: Gatekeeper | None = None
         self._holding: HeldRequests | None = None
-        self._collect_at = self._sweep_at = _COLLECT_AT_LEAST
+        self._collect_at = _COLLECT_AT_LEAST
         self._unreadable = False
         self._told_of_unsafe = False
         self._incomplete: set[str] = set()
         self._wrong_meta = WrongMeta()
-        self._issued: WeakSet[Request] = WeakSet()
         self._replacement: tuple[Request, Request] | None = None
         self.starts: StartOutputFilter | None = None
         """With a job."""
@@ -146,7 +144,9 @@ class ResilientScheduler(Refusing, BaseScheduler):
             store.last_letter(),
         )
         self.outputs = OutputTracker(self.crawler, self.in_flight, self.frontier.note_start)
-        self._slots = SlotUsage(self.crawler, self.frontier)
+        reached, left = signals.request_reached_downloader, signals.request_left_downloader
+        self.crawler.signals.connect(self._reached, reached)
+        self.crawler.signals.connect(self.in_flight.left, left)
         self._alarm = WakeTimer(self.crawler, self.frontier)
         if self._gates is not None:
             self._gates.attach(self)
@@ -295,12 +295,12 @@ class ResilientScheduler(Refusing, BaseScheduler):
         now = _clock.monotonic()
         try:
             self._give_up()
-            while (row := self._pop(now)) is not None:
-                request = self._request_of(row)
+            while (found := self._pop(now)) is not None:
+                request = self._request_of(found.row)
                 if request is not None:
-                    self._hand_out(request, row, now)
+                    self._hand_out(request, found, now)
                     return request
-                self.frontier.vacate(self.frontier.source[1])
+                self.frontier.vacate(found.slot)
         except UNREADABLE as error:
             self.on_damage(error)
             return None
@@ -309,13 +309,13 @@ class ResilientScheduler(Refusing, BaseScheduler):
             self._holding.check(now)
         return None
 
-    def _pop(self, now: float) -> Row | None:
-        row = self.frontier.pop(now)
-        if row is None and self._slots.sweep():
-            row = self.frontier.pop(now)
-        while row is None and self._holding is not None and self._holding.may_find_more(now):
-            row = self.frontier.pop(now)  # whoever was let through may have left
-        return row
+    def _pop(self, now: float) -> HandOut | None:
+        found = self.frontier.pop(now)
+        if found is None and self._collect():
+            found = self.frontier.pop(now)
+        while found is None and self._holding is not None and self._holding.may_find_more(now):
+            found = self.frontier.pop(now)  # whoever was let through may have left
+        return found
 
     def _give_up(self) -> None:
         """Requests of domains that did not recover are done: as dead letters."""
@@ -325,9 +325,8 @@ class ResilientScheduler(Refusing, BaseScheduler):
             request = self._request_of(row)
             if request is None:
                 continue
-            if self.job is not None:
-                self._collect_some()
-                self.in_flight.handed_out(request, row)
+            self._collect_some()
+            self.in_flight.handed_out(request, row)
             self._holding.write_off(request, gate)
 
     def issued(self, request: Request) -> bool:
@@ -336,31 +335,23 @@ class ResilientScheduler(Refusing, BaseScheduler):
         What bypasses the scheduler was not, nor is what a callback downloads again.
         """
         scraping = self.crawler.engine.scraper.slot
-        return request in self._issued and not (scraping and request in scraping.active)
+        known = request in self.in_flight.under_way
+        return known and not (scraping and request in scraping.active)
 
-    def _sweep(self) -> None:
-        """Forget requests that ended on their way while there was always another one."""
-        self._slots.sweep()
-        if self._gates is not None:
-            self._gates.sweep(under_way(self.crawler.engine))
-        self._sweep_at = max(_COLLECT_AT_LEAST, 2 * len(self._slots))
-
-    def _hand_out(self, request: Request, row: Row, now: float) -> None:
-        if len(self._slots) >= self._sweep_at:
-            self._sweep()
-        self._issued.add(request)
-        lane, slot = self.frontier.source
-        self._slots.handed_out(request, lane, slot)
+    def _hand_out(self, request: Request, found: HandOut, now: float) -> None:
+        self._collect_some()  # before the engine does not know the next one yet
+        row, lane, slot = found
+        fingerprint = partial(self._duplicates.fingerprint, request)
+        self.in_flight.handed_out(request, row, fingerprint, lane=lane, slot=slot)
         if self._gates is not None:
             self._gates.handed_out(request, lane, now)
-        if self.job is not None:
-            self._collect_some()  # before the engine does not know the next one yet
-            self.in_flight.handed_out(
-                request, row, partial(self._duplicates.fingerprint, request)
-            )
         kind = "disk" if isinstance(row.data, bytes) else "memory"
         self._inc(f"scheduler/dequeued/{kind}")
         self._inc("scheduler/dequeued")
+
+    def _reached(self, request: Request) -> None:
+        key = request.meta[self.crawler.engine.downloader.DOWNLOAD_SLOT]
+        self.in_flight.reached(request, slot_name(key))
 
     def __len__(self) -> int:
         return len(self.frontier)
@@ -380,10 +371,18 @@ class ResilientScheduler(Refusing, BaseScheduler):
         if self.frontier.changed >= self._max_changes:
             self.on_full()
 
-    def _collect(self) -> None:
-        done = self.in_flight.collect(under_way(self.crawler.engine))
-        self._inc(names.STAT_REQUESTS_DONE, done)
+    def _collect(self) -> bool:
+        """Learn which requests have ended. Whether that lets others go."""
+        engine = self.crawler.engine
+        busy = under_way(engine)
+        changed = self.in_flight.vacate(engine.downloader.active)
+        if self._gates is not None and self._gates.sweep(busy):
+            changed = True
+        done = self.in_flight.collect(busy)
+        if self.job is not None:
+            self._inc(names.STAT_REQUESTS_DONE, done)
         self._collect_at = max(_COLLECT_AT_LEAST, 2 * len(self.in_flight.under_way))
+        return changed
 
     # --- inside ---
 
@@ -482,7 +481,9 @@ class ResilientScheduler(Refusing, BaseScheduler):
         """None, and a line in the log, for a request that today's code can't run."""
         if not isinstance(row.data, bytes):
             request: Request = row.data
-            if request in self._issued and request in under_way(self.crawler.engine):
+            if request in self.in_flight.under_way and request in under_way(
+                self.crawler.engine
+            ):
                 return _another(request)  # the engine knows requests by the object
             return request
         try:

@@ -50,7 +50,7 @@ class Run(Part):
         in_flight: InFlightRequests,
         letters: Letters,
         starts: StartOutputFilter,
-        collect: Callable[[], None],
+        collect: Callable[[], object],
     ) -> None:
         self._crawler = crawler
         self._job = job

@@ -1,4 +1,9 @@
-"""Which requests are under way, what each has put out, and when it counts as done.
+"""Which requests are under way, where each counts, what it has put out, and when it is done.
+
+A download slot counts a request from its hand-out until it has left the downloader. One that
+bypasses the scheduler counts too, and one whose slot a middleware changes counts where it went.
+Scrapy's own slots can't be asked: they count a request as transferring only some turns of the
+loop after it was started.
 
 A request is done when the engine is through with it and every request that it put out is
 durable or done: one that lives in memory only keeps its parent open, because only the
@@ -62,6 +67,7 @@ class InFlightRequests:
         last_letter: int = 0,
     ) -> None:
         self.under_way: dict[Hashable, HandedOutRequest] = {}
+        self._bypassing: dict[Hashable, str] = {}
         self.frozen = False
         """Nothing counts as done any more; what is put out is recorded all the same."""
         self._frontier = frontier
@@ -79,9 +85,18 @@ class InFlightRequests:
         self._last_letter = last_letter
 
     def handed_out(
-        self, request: Hashable, row: Row, fingerprint: Callable[[], bytes | None] = _none
+        self,
+        request: Hashable,
+        row: Row,
+        fingerprint: Callable[[], bytes | None] = _none,
+        *,
+        lane: str | None = None,
+        slot: str | None = None,
     ) -> None:
-        """*fingerprint* gives that of a request that was filtered by it."""
+        """*fingerprint* gives that of a request that was filtered by it.
+
+        The frontier counts a request of *lane* at *slot* already.
+        """
         volatile = self._volatile.get(row.number)
         origin = volatile.origin if volatile else str(row.number)
         if self._by_fingerprint and volatile is None:
@@ -94,6 +109,7 @@ class InFlightRequests:
             self._repeating.add(producer)
         if volatile is not None and volatile.replaces and volatile.parent is not None:
             producer.go_on_from(volatile.parent)
+        producer.lane, producer.slot = lane, slot
         self.under_way[request] = producer
 
     def _earlier_origin(self, fingerprint: bytes | None) -> str | None:
@@ -167,6 +183,43 @@ class InFlightRequests:
         if producer is not None and producer in self._repeating:
             name = str(row.number)
             self._records[name] = self._handed_on[name] = self._encode(producer.record())
+
+    def reached(self, request: Hashable, slot: str) -> None:
+        """A request has reached the downloader, in *slot*."""
+        found = self.under_way.get(request)
+        if found is None:
+            if request not in self._bypassing:
+                self._bypassing[request] = slot
+                self._frontier.occupy(slot)
+            return
+        lane, found.lane = found.lane, None
+        if found.slot == slot:
+            return
+        if lane is not None:
+            self._frontier.reroute(lane, slot)  # the next ones will go there too
+        if found.slot is not None:
+            self._frontier.vacate(found.slot)
+        found.slot = slot
+        self._frontier.occupy(slot)
+
+    def left(self, request: Hashable) -> None:
+        """A request has left the downloader, or has ended before it."""
+        slot = self._bypassing.pop(request, None)
+        if (found := self.under_way.get(request)) is not None:
+            slot, found.slot, found.lane = found.slot, None, None
+        if slot is not None:
+            self._frontier.vacate(slot)
+
+    def vacate(self, downloading: Container[Hashable]) -> bool:
+        """Free the slots of what is not *downloading*; whether there was any.
+
+        Some requests end before the downloader, as cached ones do, and nobody says so.
+        """
+        counted = (each for each, found in self.under_way.items() if found.slot is not None)
+        gone = [each for each in (*counted, *self._bypassing) if each not in downloading]
+        for request in gone:
+            self.left(request)
+        return bool(gone)
 
     def collect(self, busy: Container[Hashable]) -> int:
         """Close what is under way here but not in *busy*. Returns how many are done."""

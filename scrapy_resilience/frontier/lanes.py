@@ -24,7 +24,7 @@ import heapq
 from collections import OrderedDict
 from math import inf
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from scrapy_resilience.frontier.lane import Lane, Order
 from scrapy_resilience.frontier.seen import SeenFilter
@@ -33,7 +33,7 @@ from scrapy_resilience.frontier.store import Changes, Row, Store
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Frontier"]
+__all__ = ["Frontier", "HandOut"]
 
 _HEADS: Final = 65_536
 """Rows that all heads together aim to hold; a head gets its share, within limits."""
@@ -46,6 +46,14 @@ _ORDER: Final = itemgetter(2)
 def _is_stale(due: float, _: int, item: Lane | Row) -> bool:
     """Whether a timer belongs to a hold that was extended since."""
     return isinstance(item, Lane) and item.held_until != due
+
+
+class HandOut(NamedTuple):
+    """What :meth:`Frontier.pop` has decided: a row of *lane* goes, and *slot* counts it."""
+
+    row: Row
+    lane: str
+    slot: str
 
 
 class Frontier:
@@ -75,8 +83,6 @@ class Frontier:
         self._limit = limit
         self._gate = gate
         self._order = order or Order()
-        self.source = "", ""
-        """The slot of the row that was popped last, and the slot that counts it."""
         self._lanes: dict[str, Lane] = {}
         self._idents: dict[int, Lane] = {}
         self._queues: list[OrderedDict[Lane, None]] = []
@@ -194,7 +200,7 @@ class Frontier:
                 self._place(lane)
         return row
 
-    def pop(self, now: float) -> Row | None:
+    def pop(self, now: float) -> HandOut | None:
         """Hand out the next request, of the least busy lane that may be asked now."""
         if self._trims:
             self._trim(self._trims.pop())
@@ -210,10 +216,9 @@ class Frontier:
                 if row is not None:
                     self._pending -= 1
                     counter.busy += 1
-                    self.source = lane.name, counter.name
                 self._place(lane)
                 if row is not None:
-                    return row
+                    return HandOut(row, lane.name, counter.name)
         return None
 
     def done(self, row: Row) -> None:

@@ -59,23 +59,25 @@ class StartOutputs:
 
 
 class HandedOutRequest:
-    """A request under way, as the source of items and requests.
+    """A request under way: where it counts, and what items and requests come of it.
 
-    *origin* names it across runs. A request that lives in memory only is named by its
-    fingerprint, or by its parent's origin and its own key: its parent runs again and makes
-    it anew.
+    *lane* is that of the frontier until the request has reached the downloader, *slot* the one
+    that counts it until it has left. *origin* names it across runs. A request that lives in
+    memory only is named by its fingerprint, or by its parent's origin and its own key: its
+    parent runs again and makes it anew.
     """
 
     __slots__ = (
-        "anew", "children", "dirty", "finished", "letter", "next_ordinal", "occurrences",
-        "open_children", "origin", "parent", "recorded", "row", "written",
+        "anew", "children", "dirty", "finished", "lane", "letter", "next_ordinal",
+        "occurrences", "open_children", "origin", "recorded", "row", "slot", "written",
     )  # fmt: skip
 
     def __init__(self, origin: str, row: Row, record: Any = None) -> None:
         written, children = record or ((), ())
         self.origin = origin
         self.row = row
-        self.parent: HandedOutRequest | None = None
+        self.lane: str | None = None
+        self.slot: str | None = None
         self.written: set[int] = set(written)
         self.children: set[int] = set(children)
         self.next_ordinal = 0

@@ -76,10 +76,8 @@ class HeldRequests:
 
     def may_find_more(self, now: float) -> bool:
         """Whether another look at the frontier may find what the last one did not."""
-        engine = self._crawler.engine
-        if self._keeper.sweep(under_way(engine)) or self._keeper.gates.pass_on():
-            return True
-        return not is_starting(engine) and self._keeper.gates.excuse(now)
+        gates = self._keeper.gates
+        return gates.pass_on() or (not is_starting(self._crawler.engine) and gates.excuse(now))
 
     # --- giving up ---
 

@@ -60,7 +60,7 @@ class Job:
     def hand_out(self, request):
         """Push a request and take it out."""
         self.frontier.push("a", self.codec.encode(request))
-        self.in_flight.handed_out(request, self.frontier.pop(0.0))
+        self.in_flight.handed_out(request, self.frontier.pop(0.0).row)
 
     def commit(self):
         """Return the letters of a commit."""

@@ -22,8 +22,9 @@ def test_a_slot_that_counts_others_is_not_forgotten():
         frontier.push("a\tb\tfail", number)
         frontier.reroute("a\tb\tfail", "a")
 
-    assert frontier.pop(0.0).data == 2
-    assert frontier.source == ("a\tb\tfail", "a")
+    found = frontier.pop(0.0)
+    assert found.row.data == 2
+    assert (found.lane, found.slot) == ("a\tb\tfail", "a")
     assert frontier.busy("a") == 1
     assert frontier.pop(0.0) is None
 
@@ -39,7 +40,7 @@ def test_a_gate_that_opens_when_told():
     gate["a"] = 0.0
     assert frontier.pop(1e9) is None
     frontier.release("a")
-    assert frontier.pop(0.0).data == 1
+    assert frontier.pop(0.0).row.data == 1
 
 
 def test_a_release_before_the_time():
@@ -56,7 +57,7 @@ def test_a_release_before_the_time():
     assert frontier.pop(1.0) is None
 
     assert frontier.pop(5.0) is None
-    assert frontier.pop(9.0).data == 1
+    assert frontier.pop(9.0).row.data == 1
 
 
 def test_recall_and_take():
@@ -74,7 +75,7 @@ def test_recall_and_take():
     assert frontier.take("a") is None
     assert frontier.busy("a") == 0
     assert len(frontier) == 1
-    assert frontier.pop(60.0).data == 3
+    assert frontier.pop(60.0).row.data == 3
 
 
 def test_take_of_a_slot_that_is_not_there():
@@ -116,13 +117,13 @@ class GatedFrontier(RuleBasedStateMachine):
     @rule()
     def pop(self):
         self.asked = 0
-        row = self.frontier.pop(self.now)
-        if row is not None:
-            lane, due = self.waiting.pop(row.data)
+        found = self.frontier.pop(self.now)
+        if found is not None:
+            lane, due = self.waiting.pop(found.row.data)
             assert due <= self.now
             assert self.due[lane] <= self.now
-            assert self.frontier.source == (lane, lane.partition("\t")[0])
-            self.under_way.append((row, self.frontier.source[1]))
+            assert (found.lane, found.slot) == (lane, lane.partition("\t")[0])
+            self.under_way.append((found.row, found.slot))
 
     @rule()
     def end(self):
@@ -183,7 +184,7 @@ def test_the_least_busy_open_slot_goes_first(slots):
         for _ in range(2):
             frontier.push(slot, slot)
 
-    popped = [frontier.pop(0.0).data for _ in range(2 * slots)]
+    popped = [frontier.pop(0.0).row.data for _ in range(2 * slots)]
 
     assert sorted(popped) == sorted([str(slot) for slot in range(slots)] * 2)
     assert frontier.pop(0.0) is None
@@ -205,7 +206,7 @@ def test_a_pop_asks_few_gates_however_many_lanes_there_are():
     for number in range(500):
         frontier.push("open.test", number)
 
-    assert frontier.pop(0.0).data == 499
+    assert frontier.pop(0.0).row.data == 499
     assert len(asked) == lanes + 1
     for _ in range(500):
         asked.clear()
@@ -216,5 +217,5 @@ def test_a_pop_asks_few_gates_however_many_lanes_there_are():
     assert asked == []
     for number in range(100):
         asked.clear()
-        assert frontier.pop(10.0 + number).data == f"{number}.test"
+        assert frontier.pop(10.0 + number).row.data == f"{number}.test"
         assert len(asked) == 1

@@ -208,14 +208,14 @@ class FrontierMachine(RuleBasedStateMachine):
         """Take the next request: the best of a least busy slot."""
         self._release()
         expected = self._expected()
-        row = self.frontier.pop(self.now)
-        if row is None:
+        found = self.frontier.pop(self.now)
+        if found is None:
             assert not expected
         else:
-            entry = self.waiting.pop(row.data)
+            entry = self.waiting.pop(found.row.data)
             assert entry is expected.get(entry.slot)
-            assert self.frontier.source[0] == entry.slot
-            self.out.append((row, entry))
+            assert found.lane == entry.slot
+            self.out.append((found.row, entry))
             self.shares.append(entry.slot)
         self._check_times()
 
@@ -568,10 +568,10 @@ def test_the_model_is_compared_in_every_state_of_a_lane(machine, monkeypatch):
 def drain(frontier, now=0.0):
     """Pop and end everything that may run; return the payloads."""
     found = []
-    while (row := frontier.pop(now)) is not None:
-        found.append(row.data)
-        frontier.done(row)
-        frontier.vacate(frontier.source[1])
+    while (popped := frontier.pop(now)) is not None:
+        found.append(popped.row.data)
+        frontier.done(popped.row)
+        frontier.vacate(popped.slot)
     return found
 
 
@@ -650,7 +650,7 @@ def test_lanes_that_are_alike_take_turns():
     for number in range(9):
         frontier.push("abc"[number // 3], number)
 
-    order = [frontier.source[0] for _ in range(9) if frontier.pop(0.0)]
+    order = [frontier.pop(0.0).lane for _ in range(9)]
 
     assert order == list("abcabcabc")
 
@@ -675,9 +675,9 @@ def test_a_held_slot_leaves_the_others_alone():
     frontier.push("b", 2)
     frontier.hold("a", 5.0)
 
-    assert [frontier.pop(4.9).data, frontier.pop(4.9)] == [2, None]
+    assert [frontier.pop(4.9).row.data, frontier.pop(4.9)] == [2, None]
     assert (frontier.held, frontier.next_due()) == (1, 5.0)
-    assert frontier.pop(5.0).data == 1
+    assert frontier.pop(5.0).row.data == 1
 
 
 def test_a_shorter_hold_does_not_end_a_longer_one():
@@ -688,7 +688,7 @@ def test_a_shorter_hold_does_not_end_a_longer_one():
     frontier.hold("a", 3.0)
 
     assert frontier.pop(8.0) is None
-    assert frontier.pop(9.0).data == 1
+    assert frontier.pop(9.0).row.data == 1
 
 
 def test_next_due_is_when_the_longer_hold_ends():
@@ -732,7 +732,7 @@ def test_a_store_that_counts_too_many_rows_ends_all_the_same():
 
     again = Frontier(store, limit=lambda _: 8)
 
-    assert again.pop(0.0).data == b"1"
+    assert again.pop(0.0).row.data == b"1"
     assert again.pop(0.0) is None
     assert len(again) == 0
 

@@ -45,7 +45,7 @@ class Run:
 
     def start(self):
         """Hand out the next request; return it and its producer."""
-        row = self.frontier.pop(0.0)
+        row = self.frontier.pop(0.0).row
         request = Request()
         self.in_flight.handed_out(request, row)
         self.busy.add(request)
@@ -420,7 +420,7 @@ def test_a_filtered_request_is_known_when_it_can_be_stored_the_next_time(run):
 
     again = Run(run.store)
     row = again.frontier.push("a", b"durable", fingerprint=b"f")
-    assert again.frontier.pop(0.0) == row
+    assert again.frontier.pop(0.0).row == row
     again.in_flight.handed_out(request, row, lambda: b"f")
 
     assert again.in_flight.under_way[request].written == {0}
@@ -742,3 +742,83 @@ def test_a_first_run_hands_nothing_on(run):
     run.end(request)
 
     assert run.commit().outputs == {}
+
+
+# --- slots ---------------------------------------------------------------------------------
+
+
+def hand_out(run):
+    """Hand out the next request, which the frontier counts."""
+    row, lane, slot = run.frontier.pop(0.0)
+    request = Request()
+    run.in_flight.handed_out(request, row, lane=lane, slot=slot)
+    return request
+
+
+def busy(run):
+    """Return how many requests two slots have."""
+    return run.frontier.busy("a"), run.frontier.busy("b")
+
+
+def test_a_slot_counts_a_request_until_it_has_left_the_downloader(run):
+    """It is under way still, with its callback."""
+    run.push()
+    request = hand_out(run)
+    run.in_flight.reached(request, "a")
+    before = busy(run)
+    run.in_flight.left(request)
+    run.in_flight.left(request)
+
+    assert (before, busy(run)) == ((1, 0), (0, 0))
+    assert request in run.in_flight.under_way
+
+
+def test_a_request_whose_slot_a_middleware_changes_counts_where_it_went(run):
+    """So do the next ones of its lane."""
+    for _ in range(2):
+        run.push()
+    request = hand_out(run)
+    run.in_flight.reached(request, "b")
+
+    assert busy(run) == (0, 1)
+    assert run.frontier.pop(0.0).slot == "b"
+
+
+def test_a_request_that_bypasses_the_scheduler_counts(run):
+    """Once, and until it leaves."""
+    request = Request()
+    run.in_flight.reached(request, "b")
+    run.in_flight.reached(request, "b")
+    before = busy(run)
+    run.in_flight.left(request)
+
+    assert (before, busy(run)) == ((0, 1), (0, 0))
+
+
+def test_a_callback_downloads_its_own_request_again(run):
+    """It counts a second time, and is under way once."""
+    run.push()
+    request = hand_out(run)
+    run.in_flight.reached(request, "a")
+    run.in_flight.left(request)
+    run.in_flight.reached(request, "b")
+    before = busy(run)
+    run.in_flight.left(request)
+
+    assert (before, busy(run)) == ((0, 1), (0, 0))
+
+
+def test_what_ended_before_the_downloader_frees_its_slot(run):
+    """As a cached response does, whose callback still runs; nobody says so."""
+    for _ in range(2):
+        run.push()
+    cached, downloading = hand_out(run), hand_out(run)
+    bypassing = Request()
+    run.in_flight.reached(bypassing, "b")
+
+    assert run.in_flight.vacate({downloading, bypassing})
+    assert not run.in_flight.vacate({downloading, bypassing})
+    assert busy(run) == (1, 1)
+    assert cached in run.in_flight.under_way
+    assert run.in_flight.vacate({})
+    assert busy(run) == (0, 0)

@@ -110,7 +110,7 @@ class LetterMachine(RuleBasedStateMachine):
             self._hand_out()
 
     def _hand_out(self):
-        row = self.frontier.pop(0.0)
+        row = self.frontier.pop(0.0).row
         request, url = Request(), codec.decode(row.data)["url"]
         self.in_flight.handed_out(request, row)
         assert self.in_flight.under_way[request].written == self.alive[url]

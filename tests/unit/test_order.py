@@ -55,8 +55,8 @@ def test_a_lane_pops_as_scrapy_does(order, play):
     frontier = Frontier(MemoryStore(), limit=lambda _: 10**6, order=order)
     for number, step in enumerate(play):
         if step is None:
-            row = frontier.pop(0.0)
-            assert queue.pop() is (row and row.data)
+            found = frontier.pop(0.0)
+            assert queue.pop() is (found and found.row.data)
         else:
             priority, start = step
             request = make(number, priority, start)

@@ -93,7 +93,8 @@ def test_requests_that_end_elsewhere_are_forgotten(scheduler):
         assert scheduler.next_request() is not None
 
     assert len(scheduler._gates._tickets) <= 1000
-    assert len(scheduler._slots._slots) <= 1000
+    assert len(scheduler.in_flight.under_way) <= 1000
+    assert sum(scheduler.frontier.busy(f"h{number}.test") for number in range(3000)) <= 1000
 
 
 def test_what_is_given_up_takes_no_share_from_others(scheduler):
