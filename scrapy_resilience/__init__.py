@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from scrapy_resilience.addon import ResilienceAddon
-    from scrapy_resilience.checkpoint.job import register_state
-    from scrapy_resilience.itemcontext import item_id
+    from scrapy_resilience.jobs.job import register_state
     from scrapy_resilience.scheduler import ResilientScheduler
+    from scrapy_resilience.scheduling.item_context import item_id
 
 __all__ = ["ResilienceAddon", "ResilientScheduler", "item_id", "register_state"]
 
@@ -21,8 +21,8 @@ __version__ = "0.1.0"
 _WHERE = {
     "ResilienceAddon": "addon",
     "ResilientScheduler": "scheduler",
-    "item_id": "itemcontext",
-    "register_state": "checkpoint.job",
+    "item_id": "scheduling.item_context",
+    "register_state": "jobs.job",
 }
 
 

@@ -14,8 +14,6 @@ from scrapy.utils.misc import load_object
 from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.command import owns_job, running_command
 from scrapy_resilience._scrapy.refusals import fail_quietly
-from scrapy_resilience.checkpoint.job import expand_jobdir
-from scrapy_resilience.concurrentitems import lower_concurrent_items
 from scrapy_resilience.downloadermiddlewares.barrier import BarrierMiddleware
 from scrapy_resilience.downloadermiddlewares.breaker import CircuitBreakerMiddleware
 from scrapy_resilience.downloadermiddlewares.cookies import DurableCookiesMiddleware
@@ -28,6 +26,7 @@ from scrapy_resilience.extensions.coverage import FieldCoverage
 from scrapy_resilience.extensions.feedcover import cover_feeds
 from scrapy_resilience.extensions.shutdown import Shutdown
 from scrapy_resilience.extensions.snapshots import Snapshots
+from scrapy_resilience.jobs.job import expand_jobdir
 from scrapy_resilience.pipelines.confidence import (
     ConfidencePipeline,
     DoubtfulItems,
@@ -36,6 +35,8 @@ from scrapy_resilience.pipelines.confidence import (
 from scrapy_resilience.pipelines.normalize import NormalizePipeline
 from scrapy_resilience.pipelines.unique import UniquePipeline
 from scrapy_resilience.scheduler import ResilientScheduler
+from scrapy_resilience.scheduling.concurrent_items import lower_concurrent_items
+from scrapy_resilience.scheduling.scrapy_settings import check_settings
 from scrapy_resilience.selectors import registry
 from scrapy_resilience.settings import PREFIX, Config, misspelled
 from scrapy_resilience.settings_checks import check_values
@@ -43,7 +44,6 @@ from scrapy_resilience.settings_sources import apply_layers
 from scrapy_resilience.spidermiddlewares.deadletters import DeadLettersMiddleware
 from scrapy_resilience.spidermiddlewares.drift import DriftMiddleware
 from scrapy_resilience.spidermiddlewares.start import StartMiddleware
-from scrapy_resilience.stock import check_settings
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler

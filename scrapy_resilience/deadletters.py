@@ -20,7 +20,7 @@ from scrapy_resilience.names import (
     STAT_DEAD_LETTERS,
     STAT_INCOMPLETE,
 )
-from scrapy_resilience.requests import host_of, is_robots
+from scrapy_resilience.scheduling.requests import host_of, is_robots
 from scrapy_resilience.settings import Config
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ from scrapy.utils.misc import load_object
 
 from scrapy_resilience import names
 from scrapy_resilience._log import get_logger
-from scrapy_resilience.checkpoint.waits import waits_of
 from scrapy_resilience.core.failures import FAILURE_CLASSES
 from scrapy_resilience.exceptions import ConfigurationError
+from scrapy_resilience.waits import waits_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

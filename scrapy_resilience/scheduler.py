@@ -19,14 +19,9 @@ from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.engine import leave_unopened, under_way
 from scrapy_resilience._scrapy.hooks import hooks_of
 from scrapy_resilience._scrapy.refusals import Refusing
-from scrapy_resilience.checkpoint.items import OutputTracker, forget_source
-from scrapy_resilience.checkpoint.job import is_skipped, job_of
 from scrapy_resilience.checkpoint.run import Run
-from scrapy_resilience.checkpoint.waits import waits_of
-from scrapy_resilience.concurrentitems import ConcurrentItems
 from scrapy_resilience.core.shown import counted
 from scrapy_resilience.deadletters import letters_of
-from scrapy_resilience.duplicates import UNREADABLE, Duplicates
 from scrapy_resilience.exceptions import ResilienceError
 from scrapy_resilience.frontier.codec import (
     IncompleteError,
@@ -40,18 +35,23 @@ from scrapy_resilience.frontier.outputs import HandedOutRequest, StartOutputs
 from scrapy_resilience.frontier.store import MemoryStore, Row
 from scrapy_resilience.gates.gatekeeper import Gatekeeper, gatekeeper_of
 from scrapy_resilience.gates.holding import HeldRequests, WakeTimer
-from scrapy_resilience.itemcontext import follow_items
-from scrapy_resilience.requests import (
+from scrapy_resilience.jobs.job import is_skipped, job_of
+from scrapy_resilience.scheduling.concurrent_items import ConcurrentItems
+from scrapy_resilience.scheduling.duplicates import UNREADABLE, Duplicates
+from scrapy_resilience.scheduling.item_context import follow_items
+from scrapy_resilience.scheduling.output_tracker import OutputTracker, forget_source
+from scrapy_resilience.scheduling.requests import (
     WrongMeta,
     forget_failures,
     is_redirected,
     pop_delay,
     request_key,
 )
+from scrapy_resilience.scheduling.scrapy_settings import check_settings, order_of, take_over
+from scrapy_resilience.scheduling.slots import slot_limit, slot_name
+from scrapy_resilience.scheduling.start_outputs import StartOutputFilter
 from scrapy_resilience.settings import Config
-from scrapy_resilience.slots import slot_limit, slot_name
-from scrapy_resilience.start_outputs import StartOutputFilter
-from scrapy_resilience.stock import check_settings, order_of, take_over
+from scrapy_resilience.waits import waits_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -1,7 +1,7 @@
 """Every ``RESILIENCE_*`` setting: its type, default, range and meaning, defined once.
 
 A setting ``RESILIENCE_CHECKPOINT_INTERVAL`` is the field ``checkpoint_interval`` of
-:class:`Config`. Where values come from is told in :mod:`.layers`.
+:class:`Config`. Where values come from is told in :mod:`.settings_sources`.
 """
 
 from __future__ import annotations

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from scrapy_resilience import _clock
 from scrapy_resilience._log import get_logger
 from scrapy_resilience.checkpoint.barrier import Barrier
-from scrapy_resilience.checkpoint.failpoints import failpoint
-from scrapy_resilience.checkpoint.waits import Waits
 from scrapy_resilience.exceptions import SinkError, StorageError
+from scrapy_resilience.failpoints import failpoint
 from scrapy_resilience.frontier.store import Changes
 from scrapy_resilience.names import STAT_SEAL_MAX, STAT_WRITE_ERRORS, STAT_WRITE_MAX
+from scrapy_resilience.waits import Waits
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

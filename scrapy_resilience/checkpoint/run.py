@@ -10,22 +10,22 @@ from scrapy_resilience._scrapy.command import exit_with_failure
 from scrapy_resilience._scrapy.engine import wake
 from scrapy_resilience._scrapy.refusals import fail_quietly
 from scrapy_resilience.checkpoint.commit import TROUBLES, Committer
-from scrapy_resilience.checkpoint.failpoints import failpoint
 from scrapy_resilience.checkpoint.parts import Part
 from scrapy_resilience.core.shown import counted
 from scrapy_resilience.exceptions import CheckpointError, StorageError
+from scrapy_resilience.failpoints import failpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from scrapy.crawler import Crawler
 
-    from scrapy_resilience.checkpoint.job import Job
     from scrapy_resilience.deadletters import Letters
     from scrapy_resilience.frontier.in_flight import InFlightRequests
     from scrapy_resilience.frontier.lanes import Frontier
     from scrapy_resilience.frontier.store import Changes
-    from scrapy_resilience.start_outputs import StartOutputFilter
+    from scrapy_resilience.jobs.job import Job
+    from scrapy_resilience.scheduling.start_outputs import StartOutputFilter
 
 __all__ = ["Run"]
 

@@ -13,8 +13,8 @@ from twisted.python.failure import Failure
 from scrapy_resilience import names, signals
 from scrapy_resilience._log import get_logger
 from scrapy_resilience.checkpoint.parts import Part
-from scrapy_resilience.checkpoint.waits import waits_of
 from scrapy_resilience.exceptions import SinkError
+from scrapy_resilience.waits import waits_of
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler

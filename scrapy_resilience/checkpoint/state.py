@@ -13,12 +13,16 @@ from scrapy_resilience.exceptions import DamagedError
 if TYPE_CHECKING:
     from scrapy_resilience.frontier.codec import ValueCodec
 
-__all__ = ["OWN", "Restore", "Save", "StateRegistry", "checked"]
+__all__ = ["GATES", "META", "OWN", "TOTALS", "Restore", "Save", "StateRegistry", "checked"]
 
 logger = get_logger(__name__)
 
 OWN: Final = "resilience."
 """How the names of this package's own values begin."""
+META: Final = OWN + "job"
+TOTALS: Final = OWN + "totals"
+GATES: Final = OWN + "gates"
+"""A map of domain to what :meth:`.Gates.changed` gives."""
 
 Save = Callable[[], Any]
 Restore = Callable[[Any], None]

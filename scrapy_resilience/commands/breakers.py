@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from scrapy_resilience import _clock
-from scrapy_resilience.checkpoint.layout import GATES
-from scrapy_resilience.checkpoint.state import StateRegistry, checked
+from scrapy_resilience.checkpoint.state import GATES, StateRegistry, checked
 from scrapy_resilience.commands.jobs import open_job, values
 from scrapy_resilience.commands.tables import plain, shown_number, shown_time, table
 from scrapy_resilience.core.breaker import State

@@ -5,13 +5,13 @@ from __future__ import annotations
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
-from scrapy_resilience.checkpoint.layout import DAMAGED, LOCK, STORE
-from scrapy_resilience.checkpoint.lock import FileLock
-from scrapy_resilience.checkpoint.quarantine import read_mark
-from scrapy_resilience.checkpoint.witness import open_witnessed
 from scrapy_resilience.exceptions import CheckpointError, DamagedError
+from scrapy_resilience.files.layout import DAMAGED, LOCK, STORE
+from scrapy_resilience.files.lock import FileLock
+from scrapy_resilience.files.ownership import check_jobdir
 from scrapy_resilience.frontier.codec import ValueCodec
-from scrapy_resilience.ownership import check_jobdir
+from scrapy_resilience.jobs.quarantine import read_mark
+from scrapy_resilience.jobs.witness import open_witnessed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scrapy_resilience import _clock
-from scrapy_resilience.checkpoint.jobmeta import JobMeta
-from scrapy_resilience.checkpoint.layout import GATES, META
-from scrapy_resilience.checkpoint.state import StateRegistry
+from scrapy_resilience.checkpoint.state import GATES, META, StateRegistry
 from scrapy_resilience.commands.breakers import renewed, saved_gates
 from scrapy_resilience.commands.deadletters import about, pages
 from scrapy_resilience.commands.jobs import open_job, values
@@ -17,9 +15,10 @@ from scrapy_resilience.core.shown import counted
 from scrapy_resilience.exceptions import CheckpointError
 from scrapy_resilience.frontier.codec import edit_request
 from scrapy_resilience.frontier.lanes import Frontier
+from scrapy_resilience.jobs.jobmeta import JobMeta
 from scrapy_resilience.names import ATTEMPT_STATE, META_UNCACHED
-from scrapy_resilience.requests import host_of
-from scrapy_resilience.slots import slot_name
+from scrapy_resilience.scheduling.requests import host_of
+from scrapy_resilience.scheduling.slots import slot_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -14,7 +14,6 @@ from scrapy.commands import ScrapyCommand, ScrapyHelpFormatter
 from scrapy.exceptions import UsageError
 from scrapy.utils.misc import load_object
 
-from scrapy_resilience.checkpoint.report import read_report
 from scrapy_resilience.commands.breakers import show_breakers
 from scrapy_resilience.commands.deadletters import list_letters
 from scrapy_resilience.commands.feeds import show_feeds
@@ -33,6 +32,7 @@ from scrapy_resilience.commands.tables import (
 from scrapy_resilience.commands.usage import usage
 from scrapy_resilience.core.deadletter import KINDS, Wanted
 from scrapy_resilience.exceptions import ResilienceError
+from scrapy_resilience.jobs.report import read_report
 from scrapy_resilience.settings import Config
 from scrapy_resilience.settings_sources import apply_layers, describe
 

@@ -6,11 +6,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scrapy_resilience.checkpoint.restore import Restored, restore
 from scrapy_resilience.commands.tables import plain, shown_size, shown_time, table, text_of
 from scrapy_resilience.core.shown import counted
 from scrapy_resilience.exceptions import CheckpointError
-from scrapy_resilience.ownership import check_jobdir
+from scrapy_resilience.files.ownership import check_jobdir
+from scrapy_resilience.jobs.restore import Restored, restore
 from scrapy_resilience.snapshots.store import Snapshot, store_of
 
 if TYPE_CHECKING:

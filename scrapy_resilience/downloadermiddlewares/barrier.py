@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from scrapy_resilience.checkpoint.job import JobComponent
+from scrapy_resilience.jobs.job import JobComponent
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from scrapy.http import Response
 
-    from scrapy_resilience.checkpoint.job import Job
+    from scrapy_resilience.jobs.job import Job
     from scrapy_resilience.scheduler import ResilientScheduler
 
 __all__ = ["BarrierMiddleware"]

@@ -19,7 +19,7 @@ from scrapy_resilience.core.ratelimit import Rate
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.exceptions import CircuitOpenError
 from scrapy_resilience.gates.gatekeeper import HeldBack, gatekeeper_of
-from scrapy_resilience.requests import is_robots
+from scrapy_resilience.scheduling.requests import is_robots
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable

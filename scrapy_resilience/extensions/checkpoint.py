@@ -18,15 +18,15 @@ from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.engine import is_idle
 from scrapy_resilience._scrapy.hooks import hooks_of
 from scrapy_resilience.checkpoint.commit import TROUBLES
-from scrapy_resilience.checkpoint.job import Job, JobComponent
-from scrapy_resilience.checkpoint.quarantine import mark_damaged
 from scrapy_resilience.checkpoint.sinks import Sinks
 from scrapy_resilience.checkpoint.state import OWN
 from scrapy_resilience.components import uncovered
 from scrapy_resilience.exceptions import CheckpointError, DamagedError, StorageError
 from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
-from scrapy_resilience.extensions.feedslots import warn_of_missing
-from scrapy_resilience.itemcontext import item_written
+from scrapy_resilience.feeds.slots import warn_of_missing
+from scrapy_resilience.jobs.job import Job, JobComponent
+from scrapy_resilience.jobs.quarantine import mark_damaged
+from scrapy_resilience.scheduling.item_context import item_written
 from scrapy_resilience.snapshots import verification
 
 if TYPE_CHECKING:

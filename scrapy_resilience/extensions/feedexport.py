@@ -24,21 +24,19 @@ from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.command import exit_with_failure
 from scrapy_resilience._scrapy.needs import check_feed_exporter
 from scrapy_resilience._scrapy.refusals import fail_quietly
-from scrapy_resilience.checkpoint.append_file import RetryingAppendFile, sync_path
-from scrapy_resilience.checkpoint.batches import note
 from scrapy_resilience.checkpoint.commit import TROUBLES
-from scrapy_resilience.checkpoint.failpoints import failpoint
-from scrapy_resilience.checkpoint.feeds import FeedRecord, lock_feed
-from scrapy_resilience.checkpoint.job import job_of
 from scrapy_resilience.checkpoint.parts import Part
 from scrapy_resilience.components import refuse_both
 from scrapy_resilience.core.deadletter import describe
 from scrapy_resilience.core.shown import mask_uri
 from scrapy_resilience.exceptions import ConfigurationError, JobLockedError, StorageError
-from scrapy_resilience.extensions.feedchecks import CheckedFeeds
-from scrapy_resilience.extensions.feeditems import write_to_all
-from scrapy_resilience.extensions.feedresume import EarlierFeeds
-from scrapy_resilience.extensions.feedslots import (
+from scrapy_resilience.failpoints import failpoint
+from scrapy_resilience.feeds.batches import note
+from scrapy_resilience.feeds.checks import CheckedFeeds
+from scrapy_resilience.feeds.items import write_to_all
+from scrapy_resilience.feeds.records import FeedRecord, lock_feed
+from scrapy_resilience.feeds.resume import EarlierFeeds
+from scrapy_resilience.feeds.slots import (
     continued,
     discard,
     keep_memory,
@@ -50,9 +48,11 @@ from scrapy_resilience.extensions.feedslots import (
     warn_of_storage,
     warn_of_uncovered,
 )
-from scrapy_resilience.extensions.spooledfeed import SpooledSlot, part_of
-from scrapy_resilience.extensions.waitingslot import WaitingSlot
+from scrapy_resilience.feeds.spooled_slot import SpooledSlot, part_of
+from scrapy_resilience.feeds.waiting_slot import WaitingSlot
+from scrapy_resilience.files.append_file import RetryingAppendFile, sync_path
 from scrapy_resilience.frontier.store import Changes
+from scrapy_resilience.jobs.job import job_of
 from scrapy_resilience.names import REASON_FEED_LOCKED, REASON_STORAGE
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from typing_extensions import Self
 
-    from scrapy_resilience.checkpoint.job import Job
+    from scrapy_resilience.jobs.job import Job
 
 __all__ = ["ResilientFeedExporter"]
 

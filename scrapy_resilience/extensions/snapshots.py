@@ -18,13 +18,13 @@ from scrapy_resilience import _clock, names
 from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.refusals import fail_quietly
 from scrapy_resilience._scrapy.watching import watch_handlers, watch_scheduler
-from scrapy_resilience.checkpoint.job import Job, job_of
 from scrapy_resilience.checkpoint.parts import Part
-from scrapy_resilience.checkpoint.progress import RUNNING, about
-from scrapy_resilience.checkpoint.waits import in_thread, let_go
 from scrapy_resilience.exceptions import ConfigurationError
+from scrapy_resilience.jobs.job import Job, job_of
+from scrapy_resilience.jobs.progress import RUNNING, about
 from scrapy_resilience.settings import PREFIX
 from scrapy_resilience.snapshots.store import Snapshot, store_of
+from scrapy_resilience.waits import in_thread, let_go
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

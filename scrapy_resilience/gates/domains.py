@@ -15,8 +15,8 @@ from scrapy_resilience.core.breakerconfig import BreakerConfig
 from scrapy_resilience.core.gate import Patience
 from scrapy_resilience.core.ratelimit import Rate, parse_rate
 from scrapy_resilience.exceptions import ConfigurationError
+from scrapy_resilience.scheduling.slots import slot_name
 from scrapy_resilience.settings import PREFIX
-from scrapy_resilience.slots import slot_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,14 +20,14 @@ from scrapy.exceptions import IgnoreRequest
 from scrapy_resilience import _clock, names, signals
 from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.engine import is_closing, take_back, wake
-from scrapy_resilience.checkpoint.layout import GATES
+from scrapy_resilience.checkpoint.state import GATES
 from scrapy_resilience.core.breaker import Event, Outcome, State
 from scrapy_resilience.core.gates import GateConfig, Gates
 from scrapy_resilience.gates.domains import ACTIONS, Domains
 from scrapy_resilience.gates.outcomes import Outcomes, can_be_asked_again, is_overloaded
 from scrapy_resilience.gates.probes import Probes
 from scrapy_resilience.gates.trials import RETRIES, Trials, is_of_retries
-from scrapy_resilience.requests import WrongMeta
+from scrapy_resilience.scheduling.requests import WrongMeta
 from scrapy_resilience.settings import Config
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from scrapy_resilience.core.failures import (
 )
 from scrapy_resilience.gates.handled import Handled
 from scrapy_resilience.gates.judge import Judge
-from scrapy_resilience.requests import is_robots
+from scrapy_resilience.scheduling.requests import is_robots
 
 if TYPE_CHECKING:
     from scrapy import Request

@@ -12,15 +12,15 @@ from scrapy.extensions.feedexport import ItemFilter
 from scrapy_resilience import names
 from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.refusals import fail_quietly
-from scrapy_resilience.checkpoint.job import job_of
 from scrapy_resilience.checkpoint.state import OWN
 from scrapy_resilience.confidence import Confidence, ConfidenceCalculator
 from scrapy_resilience.core.usualpages import UsualPages
 from scrapy_resilience.exceptions import ConfigurationError
-from scrapy_resilience.itemcontext import current, follow_items
+from scrapy_resilience.jobs.job import job_of
 from scrapy_resilience.pipelines.evidence import evidence_of, said_by
 from scrapy_resilience.pipelines.writing import Writer
-from scrapy_resilience.requests import host_of
+from scrapy_resilience.scheduling.item_context import current, follow_items
+from scrapy_resilience.scheduling.requests import host_of
 from scrapy_resilience.settings import PREFIX, Config
 
 if TYPE_CHECKING:

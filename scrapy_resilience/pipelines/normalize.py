@@ -14,11 +14,11 @@ from scrapy_resilience import _clock
 from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.refusals import fail_quietly
 from scrapy_resilience.exceptions import ResilienceError
-from scrapy_resilience.itemcontext import current, follow_items
 from scrapy_resilience.names import STAT_NORMALIZE_FAILED, STAT_NORMALIZED
 from scrapy_resilience.normalize.phone import region_of
 from scrapy_resilience.normalize.rules import Rule, make_rule, make_rules
 from scrapy_resilience.pipelines.writing import put
+from scrapy_resilience.scheduling.item_context import current, follow_items
 from scrapy_resilience.settings import PREFIX, Config
 
 if TYPE_CHECKING:

@@ -22,11 +22,11 @@ from scrapy.utils.misc import load_object
 
 from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.refusals import fail_quietly
-from scrapy_resilience.duplicates import Known
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.frontier.codec import UnserializableError, ValueCodec
 from scrapy_resilience.frontier.lanes import Frontier
-from scrapy_resilience.itemcontext import item_refused, when_written
+from scrapy_resilience.scheduling.duplicates import Known
+from scrapy_resilience.scheduling.item_context import item_refused, when_written
 from scrapy_resilience.settings import PREFIX, Config
 
 if TYPE_CHECKING:

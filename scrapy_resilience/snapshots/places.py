@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from scrapy_resilience.core.shown import mask_uri
 from scrapy_resilience.exceptions import ConfigurationError
-from scrapy_resilience.plainfile import opener
+from scrapy_resilience.files.plainfile import opener
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,13 +15,13 @@ from scrapy.spidermiddlewares.httperror import HttpError
 from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.hooks import hooks_of
 from scrapy_resilience._scrapy.watching import watch_media
-from scrapy_resilience.checkpoint.job import job_of
 from scrapy_resilience.core.shown import message_of
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.exceptions import ItemRefusedError
 from scrapy_resilience.gates.gatekeeper import gatekeeper_of
-from scrapy_resilience.itemcontext import item_failed, item_refused, item_written
+from scrapy_resilience.jobs.job import job_of
 from scrapy_resilience.names import SCRAPY_RETRY_TIMES
+from scrapy_resilience.scheduling.item_context import item_failed, item_refused, item_written
 from scrapy_resilience.settings import Config
 
 if TYPE_CHECKING:

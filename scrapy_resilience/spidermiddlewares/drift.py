@@ -9,10 +9,10 @@ from scrapy.utils.httpobj import urlparse_cached
 
 from scrapy_resilience import names, signals
 from scrapy_resilience._log import get_logger
-from scrapy_resilience.checkpoint.job import job_of
 from scrapy_resilience.checkpoint.state import OWN
 from scrapy_resilience.core.drift import Alarm, DriftMonitor, Observation
 from scrapy_resilience.exceptions import SelectorError
+from scrapy_resilience.jobs.job import job_of
 from scrapy_resilience.selectors.candidates import Candidate, candidates
 from scrapy_resilience.selectors.extraction import watch
 from scrapy_resilience.selectors.page import Page

@@ -6,16 +6,16 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from scrapy_resilience._scrapy.canceller import as_error
-from scrapy_resilience.checkpoint.job import JobComponent
+from scrapy_resilience.jobs.job import JobComponent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from scrapy.crawler import Crawler
 
-    from scrapy_resilience.checkpoint.job import Job
+    from scrapy_resilience.jobs.job import Job
     from scrapy_resilience.scheduler import ResilientScheduler
-    from scrapy_resilience.start_outputs import StartOutputFilter
+    from scrapy_resilience.scheduling.start_outputs import StartOutputFilter
 
 __all__ = ["StartMiddleware"]
 

@@ -17,15 +17,15 @@ from scrapy.crawler import Crawler
 from scrapy.extensions.feedexport import FeedExporter
 
 from scrapy_resilience._scrapy.command import apply_settings
-from scrapy_resilience.checkpoint.feeds import recover
-from scrapy_resilience.checkpoint.jobmeta import JobMeta
 from scrapy_resilience.checkpoint.state import StateRegistry
-from scrapy_resilience.checkpoint.waits import Waits
 from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
+from scrapy_resilience.feeds.records import recover
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.store import Changes
+from scrapy_resilience.jobs.jobmeta import JobMeta
 from scrapy_resilience.names import STORAGE_REPLACES
 from scrapy_resilience.settings import Config
+from scrapy_resilience.waits import Waits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping

@@ -13,7 +13,7 @@ from scrapy.utils.python import get_func_args
 from scrapy.utils.test import get_crawler
 
 from scrapy_resilience.checkpoint.sinks import Sinks
-from scrapy_resilience.itemcontext import as_item
+from scrapy_resilience.scheduling.item_context import as_item
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sized

@@ -25,10 +25,10 @@ from typing import ClassVar
 
 from forkserver import ForkServer
 
-from scrapy_resilience.checkpoint.job import META, STORE
 from scrapy_resilience.exceptions import CheckpointError
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.sqlite import SQLiteStore
+from scrapy_resilience.jobs.job import META, STORE
 
 ADDON = {"scrapy_resilience.ResilienceAddon": 500}
 HERE = Path(__file__).parent

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from crawls import KILLED, Crawl, check_same
 
-from scrapy_resilience.checkpoint.layout import STORE
+from scrapy_resilience.files.layout import STORE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +41,7 @@ class Shop(Base): pass
 _KILLER = """
 import os
 import signal
-from scrapy_resilience.checkpoint.failpoints import reached
+from scrapy_resilience.failpoints import reached
 from scrapy_resilience.snapshots.places import Folder
 
 def kill(name):
@@ -64,7 +64,7 @@ Folder.publish = publish_or_die
 _RESTORE = """
 from pathlib import Path
 import killer
-from scrapy_resilience.checkpoint.restore import restore
+from scrapy_resilience.jobs.restore import restore
 from scrapy_resilience.settings import Config
 from scrapy_resilience.snapshots.store import store_of
 

@@ -6,7 +6,7 @@ from crawls import Crawl
 from soaking import LIMIT, drawn_settings, drawn_site, finish, is_finished
 from test_steps import FEEDS, SOURCE, check
 
-from scrapy_resilience.checkpoint.failpoints import STEPS
+from scrapy_resilience.failpoints import STEPS
 from scrapy_resilience.testing import running_site
 
 

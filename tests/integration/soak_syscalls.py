@@ -13,7 +13,7 @@ import pytest
 from crawls import KILLED, SHOP, Crawl, check_same
 from soaking import LIMIT
 
-from scrapy_resilience.checkpoint.layout import STORE
+from scrapy_resilience.files.layout import STORE
 from scrapy_resilience.testing import SiteConfig, running_site
 
 SITE = SiteConfig(hosts=2, pages=30, latency=0.01)

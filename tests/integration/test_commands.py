@@ -12,7 +12,7 @@ from threading import Event, Thread
 import pytest
 from crawls import SHOP, TIME_LIMIT, wait_until
 
-from scrapy_resilience.checkpoint.lock import FileLock, is_locked
+from scrapy_resilience.files.lock import FileLock, is_locked
 
 pytestmark = pytest.mark.integration
 

@@ -11,9 +11,9 @@ import damages
 import pytest
 from crawls import SHOP, Crawl
 
-from scrapy_resilience.checkpoint import witness
-from scrapy_resilience.checkpoint.layout import DAMAGED, STORE
-from scrapy_resilience.checkpoint.progress import about
+from scrapy_resilience.files.layout import DAMAGED, STORE
+from scrapy_resilience.jobs import witness
+from scrapy_resilience.jobs.progress import about
 from scrapy_resilience.snapshots.places import Folder
 from scrapy_resilience.snapshots.store import SnapshotStore
 

@@ -21,7 +21,7 @@ SOURCE = """
     from pathlib import Path
 
     from scrapy.exceptions import DropItem, IgnoreRequest
-    from scrapy_resilience.checkpoint.failpoints import reached
+    from scrapy_resilience.failpoints import reached
     from shop import Base, number
 
     step, _, left = os.environ.get("KILL_AT", "").partition(":")

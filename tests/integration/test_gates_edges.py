@@ -348,9 +348,8 @@ SIZES = """
                 lanes=lanes,
                 queue=len(keeper.gates._queue),
                 given_up=len(keeper.given_up),
-                issued=len(scheduler._issued),
-                slots=len(scheduler._slots._slots),
-                shares=len(scheduler._slots._lanes),
+                under_way=len(scheduler.in_flight.under_way),
+                bypassing=len(scheduler.in_flight._bypassing),
                 frontier=len(scheduler.frontier._timers),
             )
             for name, size in sizes.items():
@@ -376,7 +375,7 @@ def test_memory_does_not_grow_with_requests(tmp_path):
 
     assert len(job.items()) == 900
     sizes = {key: value for key, value in run.stats.items() if key.startswith("size/")}
-    assert len(sizes) == 8
+    assert len(sizes) == 7
     assert max(sizes.values()) <= 300, sizes
 
 

@@ -12,9 +12,9 @@ from hashlib import sha256
 import pytest
 from crawls import SHOP, TIME_LIMIT, Crawl, wait_until
 
-from scrapy_resilience.checkpoint.witness import open_witnessed
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.store import Changes
+from scrapy_resilience.jobs.witness import open_witnessed
 
 pytestmark = pytest.mark.integration
 

@@ -9,15 +9,15 @@ import sys
 import pytest
 from crawls import KILLED, Crawl, check_same
 
-from scrapy_resilience.checkpoint.failpoints import RESTORE_STEPS
-from scrapy_resilience.checkpoint.layout import STORE
+from scrapy_resilience.failpoints import RESTORE_STEPS
+from scrapy_resilience.files.layout import STORE
 
 pytestmark = pytest.mark.integration
 
 KILLER = """
 import os
 import signal
-from scrapy_resilience.checkpoint.failpoints import reached
+from scrapy_resilience.failpoints import reached
 
 def kill(name):
     if name == os.environ.get("KILL_AT"):
@@ -29,7 +29,7 @@ RESTORE = """
 import sys
 from pathlib import Path
 import killer
-from scrapy_resilience.checkpoint.restore import restore
+from scrapy_resilience.jobs.restore import restore
 from scrapy_resilience.settings import Config
 from scrapy_resilience.snapshots.store import store_of
 

@@ -11,7 +11,7 @@ from itertools import chain
 import pytest
 from crawls import KILLED, check_same
 
-from scrapy_resilience.checkpoint.failpoints import STEPS
+from scrapy_resilience.failpoints import STEPS
 
 pytestmark = pytest.mark.integration
 
@@ -20,7 +20,7 @@ SOURCE = """
     import signal
     from pathlib import Path
 
-    from scrapy_resilience.checkpoint.failpoints import reached
+    from scrapy_resilience.failpoints import reached
     from shop import Base
 
     class Shop(Base):

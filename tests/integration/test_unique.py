@@ -8,7 +8,7 @@ import pytest
 from crawls import KILLED, check_same
 from web import serving
 
-from scrapy_resilience.checkpoint.failpoints import STEPS
+from scrapy_resilience.failpoints import STEPS
 
 pytestmark = pytest.mark.integration
 
@@ -19,7 +19,7 @@ SHOP = """
     from asyncio import sleep
     from pathlib import Path
 
-    from scrapy_resilience.checkpoint.failpoints import reached
+    from scrapy_resilience.failpoints import reached
     from shop import Base, number
 
     step, _, times = os.environ.get("KILL_AT", "").partition(":")

@@ -11,14 +11,14 @@ from scrapy.crawler import Crawler
 from scrapy.exporters import CsvItemExporter, JsonLinesItemExporter
 from scrapy.utils.defer import deferred_from_coro
 
-from scrapy_resilience.checkpoint.feeds import FeedRecord, recover
-from scrapy_resilience.checkpoint.jobmeta import JobMeta
 from scrapy_resilience.checkpoint.state import StateRegistry
-from scrapy_resilience.checkpoint.waits import Waits
 from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
+from scrapy_resilience.feeds.records import FeedRecord, recover
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.store import Changes
+from scrapy_resilience.jobs.jobmeta import JobMeta
 from scrapy_resilience.settings import Config
+from scrapy_resilience.waits import Waits
 
 
 class Framed(JsonLinesItemExporter):

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrapy_resilience.checkpoint import append_file
-from scrapy_resilience.checkpoint.append_file import RetryingAppendFile
+from scrapy_resilience.files import append_file
+from scrapy_resilience.files.append_file import RetryingAppendFile
 
 
 class Disk:

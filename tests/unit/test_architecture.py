@@ -129,8 +129,8 @@ _REAL_TIME = {
     "_scrapy.needs": "asks whether there is an event loop",
     "breaker": "for use outside of a crawl: the clock is an argument",
     "checkpoint.exit_watchdog": "a thread that ends the process in time, whatever hangs",
-    "checkpoint.restore": "names a folder, which no other may be called",
-    "checkpoint.lock": "waits for another process",
+    "jobs.restore": "names a folder, which no other may be called",
+    "files.lock": "waits for another process",
     "extensions.checkpoint": "polls what the event loop does",
     "extensions.shutdown": "the deadline of the process, as checkpoint.exit_watchdog has it",
     "retry": "for use outside of a crawl: sleep is an argument",
@@ -193,43 +193,24 @@ def test_the_frontier_knows_no_framework():
     )
 
 
+_LEAVES = {"_clock", "_log", "exceptions", "failpoints", "names"}
 _LAYERS = {
-    "_scrapy": {"_log", "_scrapy", "exceptions", "names"},
-    "itemcontext": {"_scrapy"},
     "core": {"core", "exceptions"},
     "normalize": {"exceptions", "normalize"},
+    "_scrapy": {"_log", "_scrapy", "exceptions", "names"},
     "frontier": {"core", "frontier", "exceptions", "names"},
-    "snapshots": {"core", "frontier", "snapshots", "exceptions", "ownership", "plainfile"},
-    "checkpoint": {
-        "_clock",
-        "_log",
-        "_scrapy",
-        "core",
-        "frontier",
-        "snapshots",
-        "checkpoint",
-        "exceptions",
-        "itemcontext",
-        "names",
-        "ownership",
-        "plainfile",
-        "settings",
-    },
-    "gates": {
-        "_clock",
-        "_log",
-        "_scrapy",
-        "checkpoint",
-        "core",
-        "deadletters",
-        "exceptions",
-        "gates",
-        "names",
-        "requests",
-        "settings",
-        "slots",
-        "signals",
-    },
+    "files": _LEAVES | {"files"},
+    "snapshots": {"core", "exceptions", "files", "frontier", "snapshots"},
+    "scheduling": _LEAVES | {"_scrapy", "frontier", "scheduling", "settings"},
+    "waits": _LEAVES | {"core", "files"},
+    "checkpoint": _LEAVES | {"_scrapy", "checkpoint", "core", "files", "frontier", "waits"},
+    "feeds": _LEAVES | {"checkpoint", "core", "deadletters", "feeds", "files", "frontier"},
+    "jobs": _LEAVES
+    | {"_scrapy", "checkpoint", "core", "feeds", "files", "frontier", "jobs", "settings"}
+    | {"snapshots", "waits"},
+    "gates": _LEAVES
+    | {"_scrapy", "checkpoint", "core", "deadletters", "frontier", "gates", "scheduling"}
+    | {"settings", "signals"},
 }
 
 

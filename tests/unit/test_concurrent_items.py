@@ -14,7 +14,7 @@ from scrapy.statscollectors import MemoryStatsCollector
 from scrapy.utils.defer import deferred_from_coro
 from scrapy.utils.test import get_crawler
 
-from scrapy_resilience.concurrentitems import ConcurrentItems
+from scrapy_resilience.scheduling.concurrent_items import ConcurrentItems
 
 LATER = "resilience/concurrent_items"
 

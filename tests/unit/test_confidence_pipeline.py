@@ -17,7 +17,6 @@ from scrapy.utils.test import get_crawler
 from twisted.python.failure import Failure
 
 from scrapy_resilience.exceptions import ConfigurationError
-from scrapy_resilience.itemcontext import ItemContext, current
 from scrapy_resilience.pipelines.confidence import (
     ConfidencePipeline,
     DoubtfulItems,
@@ -25,6 +24,7 @@ from scrapy_resilience.pipelines.confidence import (
 )
 from scrapy_resilience.pipelines.evidence import evidence_of, said_by
 from scrapy_resilience.pipelines.normalize import NormalizePipeline
+from scrapy_resilience.scheduling.item_context import ItemContext, current
 from scrapy_resilience.selectors import Registry
 
 FILLER = "<p>Made by hand in a small workshop.</p>" * 300

@@ -99,7 +99,7 @@ def test_profiles():
 
 def test_commands():
     """The reference describes every key of the report and both commands' usage."""
-    source = (PACKAGE / "checkpoint" / "report.py").read_text("utf-8")
+    source = (PACKAGE / "jobs" / "report.py").read_text("utf-8")
     report = source[source.index("def read_report") :]
     page = read("reference", "commands.rst")
     for key in re.findall(r'^        "(\w+)":', report, re.MULTILINE):
@@ -248,13 +248,19 @@ def test_named_modules_exist():
                 assert hasattr(importlib.import_module(module), attribute), (page, name)
 
 
-def test_source_files_exist():
-    """The files that the explanation lists are in the package."""
+def test_the_map_of_the_source():
+    """It names everything at the top level, and nothing that is not there."""
     text = (DOCS / "explanation" / "design.rst").read_text("utf-8")
-    listed = re.findall(r"^    (\S+\.py) ", text, re.MULTILINE)
-    assert listed
-    for name in listed:
-        assert (PACKAGE / name).is_file(), name
+    folder, found, top = "", [], set()
+    for indent, name in re.findall(r"^    ( *)(\w+(?:\.py|/)) +\S", text, re.MULTILINE):
+        if not indent:
+            folder = name if name.endswith("/") else ""
+            top.add(name.rstrip("/"))
+        found.append((folder if indent else "") + name)
+    there = {path.name for path in PACKAGE.iterdir() if path.suffix == ".py" or path.is_dir()}
+
+    assert [name for name in found if not (PACKAGE / name).exists()] == []
+    assert top == there - {"__init__.py", "__pycache__"}
 
 
 def test_run_commands():

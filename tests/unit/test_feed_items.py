@@ -19,12 +19,12 @@ from scrapy.extensions.feedexport import ItemFilter
 from twisted.internet.defer import succeed
 
 from scrapy_resilience._scrapy.hooks import hooks_of
-from scrapy_resilience.checkpoint.batches import begun_after, note, was_let_go
-from scrapy_resilience.checkpoint.feeds import FeedRecord, ending_of
-from scrapy_resilience.checkpoint.layout import BATCHES
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.exceptions import ItemRefusedError
-from scrapy_resilience.extensions.feedslots import _is_lines
+from scrapy_resilience.feeds.batches import begun_after, note, was_let_go
+from scrapy_resilience.feeds.records import FeedRecord, ending_of
+from scrapy_resilience.feeds.slots import _is_lines
+from scrapy_resilience.files.layout import BATCHES
 
 
 class Numbered(JsonLinesItemExporter):

@@ -13,18 +13,18 @@ from hypothesis import strategies as st
 from scrapy import Spider
 from scrapy.crawler import Crawler
 
-from scrapy_resilience.checkpoint import feeds
-from scrapy_resilience.checkpoint.feeds import FeedRecord, ending_of, recover
-from scrapy_resilience.checkpoint.jobmeta import JobMeta
-from scrapy_resilience.checkpoint.lock import lock_fd
 from scrapy_resilience.checkpoint.state import StateRegistry
-from scrapy_resilience.checkpoint.waits import Waits
 from scrapy_resilience.core.shown import mask_uri
 from scrapy_resilience.exceptions import CheckpointError, JobLockedError
 from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
+from scrapy_resilience.feeds import records as feeds
+from scrapy_resilience.feeds.records import FeedRecord, ending_of, recover
+from scrapy_resilience.files.lock import lock_fd
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.store import Changes
+from scrapy_resilience.jobs.jobmeta import JobMeta
 from scrapy_resilience.settings import Config
+from scrapy_resilience.waits import Waits
 
 KEPT, TAIL = b'{"a": 1}\n' * 3, b'{"a": 2}\n{"a"'
 

@@ -8,13 +8,14 @@ from contextlib import closing
 
 import pytest
 
-from scrapy_resilience.checkpoint.jobdir import begin_anew, expand, finished_meta
-from scrapy_resilience.checkpoint.layout import LOCK, META, STORE
-from scrapy_resilience.checkpoint.lock import FileLock
+from scrapy_resilience.checkpoint.state import META
 from scrapy_resilience.exceptions import CheckpointError, ConfigurationError, JobLockedError
+from scrapy_resilience.files.layout import LOCK, STORE
+from scrapy_resilience.files.lock import FileLock
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.sqlite import SQLiteStore
 from scrapy_resilience.frontier.store import Changes
+from scrapy_resilience.jobs.jobdir import begin_anew, expand, finished_meta
 
 NOW = 1764375633.0  # 2025-11-29 00:20:33 UTC
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrapy_resilience.checkpoint.jobmeta import JobMeta
-from scrapy_resilience.checkpoint.layout import META
+from scrapy_resilience.checkpoint.state import META
 from scrapy_resilience.exceptions import DamagedError
 from scrapy_resilience.frontier.codec import ValueCodec
+from scrapy_resilience.jobs.jobmeta import JobMeta
 
 values = ValueCodec(allow_pickle=False)
 

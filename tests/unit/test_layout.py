@@ -6,15 +6,15 @@ import os
 
 import pytest
 
-from scrapy_resilience.checkpoint.layout import (
+from scrapy_resilience.exceptions import CheckpointError
+from scrapy_resilience.files.layout import (
     DAMAGED,
     LOCK,
     STORE,
     WITNESS,
 )
-from scrapy_resilience.checkpoint.report import read_report
-from scrapy_resilience.exceptions import CheckpointError
-from scrapy_resilience.ownership import check_jobdir
+from scrapy_resilience.files.ownership import check_jobdir
+from scrapy_resilience.jobs.report import read_report
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="pipes are of POSIX")
 

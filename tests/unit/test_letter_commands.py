@@ -15,15 +15,15 @@ import pytest
 from scrapy.exceptions import UsageError
 from scrapy.settings import Settings
 
-from scrapy_resilience.checkpoint.jobmeta import JobMeta
-from scrapy_resilience.checkpoint.layout import DAMAGED, GATES, LOCK, META, STORE
-from scrapy_resilience.checkpoint.lock import FileLock
-from scrapy_resilience.checkpoint.state import StateRegistry
+from scrapy_resilience.checkpoint.state import GATES, META, StateRegistry
 from scrapy_resilience.commands.resilience import Command
 from scrapy_resilience.core.deadletter import About
+from scrapy_resilience.files.layout import DAMAGED, LOCK, STORE
+from scrapy_resilience.files.lock import FileLock
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.sqlite import SQLiteStore
 from scrapy_resilience.frontier.store import Changes, Letter
+from scrapy_resilience.jobs.jobmeta import JobMeta
 
 codec = ValueCodec()
 HOSTILE = "http://a.test/\x1b]0;owned\x07\x1b[2J?\u202e<script>alert(1)</script>"

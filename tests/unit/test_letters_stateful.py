@@ -19,14 +19,15 @@ from hypothesis.stateful import (
 )
 from store_contract import BrokenList, read
 
-from scrapy_resilience.checkpoint.jobmeta import JobMeta
-from scrapy_resilience.checkpoint.layout import META, STORE
+from scrapy_resilience.checkpoint.state import META
 from scrapy_resilience.commands.replay import replay
 from scrapy_resilience.core.deadletter import About, Wanted
+from scrapy_resilience.files.layout import STORE
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.in_flight import InFlightRequests
 from scrapy_resilience.frontier.lanes import Frontier
 from scrapy_resilience.frontier.sqlite import SQLiteStore
+from scrapy_resilience.jobs.jobmeta import JobMeta
 
 PICKS = st.integers(0, 30)
 PLACES = st.integers(0, 4)

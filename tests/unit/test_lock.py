@@ -10,14 +10,14 @@ import time
 
 import pytest
 
-from scrapy_resilience.checkpoint import lock as lock_module
-from scrapy_resilience.checkpoint.lock import FileLock, is_locked, lock_fd
 from scrapy_resilience.exceptions import JobLockedError
+from scrapy_resilience.files import lock as lock_module
+from scrapy_resilience.files.lock import FileLock, is_locked, lock_fd
 
 _HOLD = """
 import sys
 from pathlib import Path
-from scrapy_resilience.checkpoint.lock import FileLock
+from scrapy_resilience.files.lock import FileLock
 
 lock = FileLock(Path(sys.argv[1]))
 lock.acquire()
@@ -124,7 +124,7 @@ def test_sigkill_frees_the_lock(path, holder):
 _FORK = """
 import os, sys
 from pathlib import Path
-from scrapy_resilience.checkpoint.lock import FileLock, lock_fd
+from scrapy_resilience.files.lock import FileLock, lock_fd
 
 lock = FileLock(Path(sys.argv[1]))
 lock.acquire()

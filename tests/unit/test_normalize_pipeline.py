@@ -14,9 +14,9 @@ from scrapy.http import HtmlResponse
 from scrapy.utils.test import get_crawler
 
 from scrapy_resilience.exceptions import ConfigurationError
-from scrapy_resilience.itemcontext import ItemContext, current
 from scrapy_resilience.normalize import normalize_date
 from scrapy_resilience.pipelines.normalize import NormalizePipeline
+from scrapy_resilience.scheduling.item_context import ItemContext, current
 
 NO_TYPE = (
     "'prize' is not a type of values: use one of price, date, location, company, rating, phone"

@@ -10,20 +10,21 @@ from pathlib import Path
 import pytest
 from snapshot_samples import KEY, make_store, snapshots_of
 
-from scrapy_resilience import ownership
-from scrapy_resilience.checkpoint import spool, witness
-from scrapy_resilience.checkpoint.feeds import cut
-from scrapy_resilience.checkpoint.job import Job
-from scrapy_resilience.checkpoint.layout import BATCHES, DAMAGED, LOCK, STORE, WAITING, WITNESS
-from scrapy_resilience.checkpoint.lock import FileLock, is_locked
-from scrapy_resilience.checkpoint.progress import about
-from scrapy_resilience.checkpoint.quarantine import mark_damaged
-from scrapy_resilience.checkpoint.report import read_report
-from scrapy_resilience.checkpoint.restore import restore
 from scrapy_resilience.commands.jobs import open_job
 from scrapy_resilience.commands.snapshots import list_snapshots
 from scrapy_resilience.exceptions import CheckpointError, SnapshotError
-from scrapy_resilience.ownership import check_jobdir, check_own, open_own
+from scrapy_resilience.feeds import spool
+from scrapy_resilience.feeds.records import cut
+from scrapy_resilience.files import ownership
+from scrapy_resilience.files.layout import BATCHES, DAMAGED, LOCK, STORE, WAITING, WITNESS
+from scrapy_resilience.files.lock import FileLock, is_locked
+from scrapy_resilience.files.ownership import check_jobdir, check_own, open_own
+from scrapy_resilience.jobs import witness
+from scrapy_resilience.jobs.job import Job
+from scrapy_resilience.jobs.progress import about
+from scrapy_resilience.jobs.quarantine import mark_damaged
+from scrapy_resilience.jobs.report import read_report
+from scrapy_resilience.jobs.restore import restore
 from scrapy_resilience.settings import Config
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="owners and modes are POSIX's")

@@ -10,7 +10,7 @@ import pytest
 from scrapy import FormRequest, Request
 
 from scrapy_resilience.frontier.codec import ValueCodec
-from scrapy_resilience.requests import request_key
+from scrapy_resilience.scheduling.requests import request_key
 
 VALUES = ValueCodec()
 
@@ -103,7 +103,7 @@ def test_the_same_in_each_process():
 import pickle, sys
 from scrapy import Request
 from scrapy_resilience.frontier.codec import ValueCodec
-from scrapy_resilience.requests import request_key
+from scrapy_resilience.scheduling.requests import request_key
 told = {"meta": {"tags": {"red", "green", "blue"}, "cells": {(1, 2): b"x"}}}
 request = Request("http://a.test/", **told)
 sys.stdout.buffer.write(pickle.dumps(request_key(request, ValueCodec())))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from scrapy import Request
 
-from scrapy_resilience.requests import WrongMeta, pop_delay
+from scrapy_resilience.scheduling.requests import WrongMeta, pop_delay
 
 URL = "http://a.test/"
 

@@ -10,13 +10,6 @@ from dataclasses import asdict, replace
 import pytest
 from snapshot_samples import KEY, dump, make_store, snapshots_of
 
-from scrapy_resilience.checkpoint import restore as module
-from scrapy_resilience.checkpoint import spool as spools
-from scrapy_resilience.checkpoint.feeds import FeedRecord, ending_of, recover
-from scrapy_resilience.checkpoint.job import LOCK, META, STORE
-from scrapy_resilience.checkpoint.lock import FileLock
-from scrapy_resilience.checkpoint.progress import about
-from scrapy_resilience.checkpoint.restore import restore
 from scrapy_resilience.checkpoint.state import StateRegistry
 from scrapy_resilience.exceptions import (
     CheckpointError,
@@ -24,9 +17,16 @@ from scrapy_resilience.exceptions import (
     SnapshotError,
     SnapshotKeyError,
 )
+from scrapy_resilience.feeds import spool as spools
+from scrapy_resilience.feeds.records import FeedRecord, ending_of, recover
+from scrapy_resilience.files.lock import FileLock
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.sqlite import SQLiteStore
 from scrapy_resilience.frontier.store import Changes
+from scrapy_resilience.jobs import restore as module
+from scrapy_resilience.jobs.job import LOCK, META, STORE
+from scrapy_resilience.jobs.progress import about
+from scrapy_resilience.jobs.restore import restore
 
 
 def registry(path):

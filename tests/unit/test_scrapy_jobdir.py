@@ -13,10 +13,10 @@ from scrapy.dupefilters import RFPDupeFilter
 from scrapy.pqueues import DownloaderAwarePriorityQueue, ScrapyPriorityQueue
 from scrapy.utils.test import get_crawler
 
-from scrapy_resilience import ownership
-from scrapy_resilience.checkpoint.scrapy_jobdir import ScrapyJobdir
 from scrapy_resilience.exceptions import CheckpointError
+from scrapy_resilience.files import ownership
 from scrapy_resilience.frontier.codec import RequestCodec, ValueCodec
+from scrapy_resilience.jobs.scrapy_jobdir import ScrapyJobdir
 
 CLASSES = [name for name in vars(squeues) if name.endswith("Queue") and "Memory" not in name]
 CLASSES = sorted(name for name in CLASSES if not name.startswith("_"))

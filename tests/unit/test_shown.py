@@ -23,18 +23,18 @@ from snapshot_samples import make_store, snapshots_of
 
 import scrapy_resilience
 from scrapy_resilience._log import get_logger
-from scrapy_resilience.checkpoint.feeds import FeedRecord
-from scrapy_resilience.checkpoint.layout import DAMAGED, GATES, LOCK
-from scrapy_resilience.checkpoint.lock import FileLock
-from scrapy_resilience.checkpoint.progress import about
-from scrapy_resilience.checkpoint.state import StateRegistry
+from scrapy_resilience.checkpoint.state import GATES, StateRegistry
 from scrapy_resilience.commands.resilience import Command
 from scrapy_resilience.commands.usage import usage
 from scrapy_resilience.core.deadletter import KINDS, About
 from scrapy_resilience.core.shown import lines, mask, mask_uri, mask_value, shown
+from scrapy_resilience.feeds.records import FeedRecord
+from scrapy_resilience.files.layout import DAMAGED, LOCK
+from scrapy_resilience.files.lock import FileLock
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.sqlite import SQLiteStore
 from scrapy_resilience.frontier.store import Changes, Letter
+from scrapy_resilience.jobs.progress import about
 
 PACKAGE = Path(scrapy_resilience.__file__).parent
 SECRET = "hunter2"  # noqa: S105 - of nothing

@@ -20,11 +20,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from snapshot_samples import KEY, URL, Clock, dump, make_store, snapshots_of
 
-from scrapy_resilience.checkpoint.progress import about
 from scrapy_resilience.exceptions import ConfigurationError, SnapshotError, SnapshotKeyError
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.sqlite import SQLiteStore
 from scrapy_resilience.frontier.store import Changes
+from scrapy_resilience.jobs.progress import about
 from scrapy_resilience.snapshots import cipher, copying, sealing
 from scrapy_resilience.snapshots import store as module
 from scrapy_resilience.snapshots.places import open_place

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrapy_resilience.checkpoint import spool
 from scrapy_resilience.exceptions import DamagedError
+from scrapy_resilience.feeds import spool
 
 
 def written(folder, items):

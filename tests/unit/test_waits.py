@@ -23,11 +23,11 @@ import scrapy_resilience
 from scrapy_resilience import names, signals
 from scrapy_resilience.checkpoint.commit import Committer
 from scrapy_resilience.checkpoint.sinks import Sinks
-from scrapy_resilience.checkpoint.waits import Waits, in_thread, read_waiting, waits_of
 from scrapy_resilience.core.failures import Verdict
 from scrapy_resilience.frontier.lanes import Frontier
 from scrapy_resilience.frontier.store import MemoryStore
 from scrapy_resilience.handlers import FailureHandlers, drop
+from scrapy_resilience.waits import Waits, in_thread, read_waiting, waits_of
 
 
 def run(coroutine):
@@ -294,7 +294,7 @@ def test_a_process_ends_without_what_was_let_go(lets_go):
     """And not before what it waits for."""
     script = (
         "import asyncio, time\n"
-        "from scrapy_resilience.checkpoint.waits import in_thread, let_go\n"
+        "from scrapy_resilience.waits import in_thread, let_go\n"
         "async def scenario():\n"
         "    def work():\n"
         f"        time.sleep({3600 if lets_go else 0.1})\n"
@@ -369,12 +369,12 @@ WAITS = {
         OURS: "waiting",
         TURN: "_clock.sleep",
     },
-    "checkpoint/items.py": {
+    "scheduling/output_tracker.py": {
         USERS: "process, self._crawler.signals.send_catch_log_async",
         OURS: "self._failed",
     },
     "checkpoint/sinks.py": {BOUNDED: "self._waits.bounded", OURS: "asyncio.gather"},
-    "checkpoint/waits.py": {BOUNDED: "asyncio.wait"},
+    "waits.py": {BOUNDED: "asyncio.wait"},
     "checkpoint/run.py": {
         COMMIT: "self.committer.commit, self._commit",
         OURS: "part.closing, part.ended",
@@ -416,7 +416,7 @@ WAITS = {
         OURS: "asyncio.gather, self._call, self._commit, self._create, self._try",
         TURN: "asyncio.wait_for",
     },
-    "extensions/spooledfeed.py": {
+    "feeds/spooled_slot.py": {
         BOUNDED: "self._waits.bounded, self._bounded",
         OURS: "self._export, self._produce, store",
         TURN: "asyncio.sleep",

@@ -7,13 +7,13 @@ from contextlib import closing
 
 import pytest
 
-from scrapy_resilience.checkpoint import witness
-from scrapy_resilience.checkpoint.layout import STORE, WITNESS
-from scrapy_resilience.checkpoint.quarantine import open_store
-from scrapy_resilience.checkpoint.witness import Note, open_witnessed
 from scrapy_resilience.exceptions import DamagedError
+from scrapy_resilience.files.layout import STORE, WITNESS
 from scrapy_resilience.frontier.statements import commits_without_log
 from scrapy_resilience.frontier.store import Changes
+from scrapy_resilience.jobs import witness
+from scrapy_resilience.jobs.quarantine import open_store
+from scrapy_resilience.jobs.witness import Note, open_witnessed
 from scrapy_resilience.settings import Config
 
 HERE, ELSEWHERE = "this-boot", "another-boot"

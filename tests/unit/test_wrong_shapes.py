@@ -11,9 +11,9 @@ import pytest
 from scrapy.settings import Settings
 from snapshot_samples import make_store
 
-from scrapy_resilience.checkpoint.feeds import FeedRecord
-from scrapy_resilience.checkpoint.layout import GATES, META
+from scrapy_resilience.checkpoint.state import GATES, META
 from scrapy_resilience.commands.resilience import Command
+from scrapy_resilience.feeds.records import FeedRecord
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.sqlite import SQLiteStore
 from scrapy_resilience.frontier.store import Changes, Letter

@@ -24,8 +24,7 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal
 
-from scrapy_resilience.checkpoint.layout import META
-from scrapy_resilience.checkpoint.state import checked
+from scrapy_resilience.checkpoint.state import META, checked
 from scrapy_resilience.frontier.codec import ValueCodec
 
 if TYPE_CHECKING:

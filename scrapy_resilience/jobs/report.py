@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from scrapy_resilience.checkpoint.jobmeta import JobMeta
-from scrapy_resilience.checkpoint.layout import LOCK, STORE, WAITING
-from scrapy_resilience.checkpoint.lock import is_locked
-from scrapy_resilience.checkpoint.waits import read_waiting
-from scrapy_resilience.checkpoint.witness import open_witnessed
 from scrapy_resilience.exceptions import CheckpointError
-from scrapy_resilience.ownership import check_jobdir
+from scrapy_resilience.files.layout import LOCK, STORE, WAITING
+from scrapy_resilience.files.lock import is_locked
+from scrapy_resilience.files.ownership import check_jobdir
+from scrapy_resilience.jobs.jobmeta import JobMeta
+from scrapy_resilience.jobs.witness import open_witnessed
+from scrapy_resilience.waits import read_waiting
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,19 +1,14 @@
-"""Names of a job's files, and of its own values in the store."""
+"""Names of the files of a job."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from scrapy_resilience.checkpoint.state import OWN
-
 __all__ = [
     "BATCHES",
     "DAMAGED",
-    "GATES",
     "LOCK",
-    "META",
     "STORE",
-    "TOTALS",
     "WAITING",
     "WITNESS",
 ]
@@ -28,8 +23,3 @@ BATCHES: Final = "resilience.batches"
 """Which feeds were begun when, and which are let go."""
 WAITING: Final = "resilience.waiting"
 """There while a run waits for something that does not come back; it says for what."""
-
-META: Final = OWN + "job"
-TOTALS: Final = OWN + "totals"
-GATES: Final = OWN + "gates"
-"""A map of domain to what :meth:`.Gates.changed` gives."""

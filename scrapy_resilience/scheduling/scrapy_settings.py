@@ -9,18 +9,18 @@ from scrapy.dupefilters import BaseDupeFilter
 from scrapy.pqueues import DownloaderAwarePriorityQueue
 from scrapy.utils.misc import load_object
 
-from scrapy_resilience.duplicates import only_fingerprints
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.frontier.lane import Order
-from scrapy_resilience.requests import request_key
-from scrapy_resilience.slots import slot_name
+from scrapy_resilience.scheduling.duplicates import only_fingerprints
+from scrapy_resilience.scheduling.requests import request_key
+from scrapy_resilience.scheduling.slots import slot_name
 
 if TYPE_CHECKING:
     from scrapy.settings import BaseSettings
 
-    from scrapy_resilience.checkpoint.scrapy_jobdir import ScrapyJobdir
     from scrapy_resilience.frontier.codec import ValueCodec
     from scrapy_resilience.frontier.lanes import Frontier
+    from scrapy_resilience.jobs.scrapy_jobdir import ScrapyJobdir
 
 __all__ = ["check_settings", "order_of", "take_over"]
 

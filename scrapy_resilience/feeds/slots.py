@@ -12,18 +12,18 @@ from scrapy.exporters import CsvItemExporter, JsonLinesItemExporter
 from scrapy.extensions.feedexport import FeedSlot, FileFeedStorage, StdoutFeedStorage
 
 from scrapy_resilience._log import get_logger
-from scrapy_resilience.checkpoint import spool
-from scrapy_resilience.checkpoint.feeds import FeedRecord, ending_of
 from scrapy_resilience.checkpoint.state import OWN
 from scrapy_resilience.core.shown import mask_uri
-from scrapy_resilience.extensions.spooledfeed import (
+from scrapy_resilience.feeds import spool
+from scrapy_resilience.feeds.records import FeedRecord, ending_of
+from scrapy_resilience.feeds.spooled_slot import (
     SpooledSlot,
     local_path,
     replaces,
     target_base,
 )
+from scrapy_resilience.files.plainfile import missing_folders, opener, remove_folders
 from scrapy_resilience.names import STORAGE_REPLACES
-from scrapy_resilience.plainfile import missing_folders, opener, remove_folders
 
 if TYPE_CHECKING:
     from scrapy_resilience.checkpoint.state import StateRegistry

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from scrapy_resilience._log import get_logger
 from scrapy_resilience.core.shown import mask_uri
-from scrapy_resilience.extensions.feeditems import DeferringSlot
+from scrapy_resilience.feeds.items import DeferringSlot
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,13 +8,13 @@ from scrapy import Request
 
 from scrapy_resilience.frontier.codec import UnserializableError
 from scrapy_resilience.frontier.outputs import content_key
-from scrapy_resilience.requests import request_key
+from scrapy_resilience.scheduling.requests import request_key
 
 if TYPE_CHECKING:
-    from scrapy_resilience.checkpoint.items import OutputTracker
-    from scrapy_resilience.checkpoint.job import Job
-    from scrapy_resilience.duplicates import Duplicates
     from scrapy_resilience.frontier.outputs import StartOutputs
+    from scrapy_resilience.jobs.job import Job
+    from scrapy_resilience.scheduling.duplicates import Duplicates
+    from scrapy_resilience.scheduling.output_tracker import OutputTracker
 
 __all__ = ["StartOutputFilter"]
 

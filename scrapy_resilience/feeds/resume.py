@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scrapy_resilience.core.shown import mask_uri
-from scrapy_resilience.extensions.spooledfeed import SpooledSlot
+from scrapy_resilience.feeds.spooled_slot import SpooledSlot
 
 if TYPE_CHECKING:
     from scrapy.extensions.feedexport import FeedSlot
 
-    from scrapy_resilience.checkpoint.feeds import FeedRecord
+    from scrapy_resilience.feeds.records import FeedRecord
 
 __all__ = ["EarlierFeeds"]
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from io import FileIO
 from typing import TYPE_CHECKING, Final
 
-from scrapy_resilience.plainfile import open_plain
+from scrapy_resilience.files.plainfile import open_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable

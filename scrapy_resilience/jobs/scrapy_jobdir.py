@@ -24,8 +24,8 @@ from scrapy.utils.httpobj import urlparse_cached
 from scrapy.utils.request import request_from_dict
 
 from scrapy_resilience.exceptions import CheckpointError
+from scrapy_resilience.files.ownership import check_own
 from scrapy_resilience.frontier.codec import RequestCodec, ValueCodec
-from scrapy_resilience.ownership import check_own
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,8 +14,8 @@ from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.canceller import as_error
 from scrapy_resilience.frontier.outputs import HandedOutRequest
 from scrapy_resilience.frontier.store import Row
-from scrapy_resilience.itemcontext import ItemContext, current
 from scrapy_resilience.names import STAT_SUPPRESSED_ITEMS
+from scrapy_resilience.scheduling.item_context import ItemContext, current
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping

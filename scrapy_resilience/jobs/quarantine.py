@@ -8,12 +8,12 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 from scrapy_resilience._log import get_logger
-from scrapy_resilience.checkpoint import witness
-from scrapy_resilience.checkpoint.layout import DAMAGED, STORE, WITNESS
-from scrapy_resilience.checkpoint.restore import restore_locked
-from scrapy_resilience.checkpoint.witness import open_witnessed
 from scrapy_resilience.exceptions import DamagedError, SnapshotError, SnapshotKeyError
-from scrapy_resilience.ownership import open_own
+from scrapy_resilience.files.layout import DAMAGED, STORE, WITNESS
+from scrapy_resilience.files.ownership import open_own
+from scrapy_resilience.jobs import witness
+from scrapy_resilience.jobs.restore import restore_locked
+from scrapy_resilience.jobs.witness import open_witnessed
 from scrapy_resilience.snapshots import verification
 from scrapy_resilience.snapshots.store import store_of
 

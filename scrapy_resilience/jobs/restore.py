@@ -12,21 +12,21 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from scrapy_resilience.checkpoint import witness
-from scrapy_resilience.checkpoint.batches import begun_after, was_let_go
-from scrapy_resilience.checkpoint.failpoints import failpoint
-from scrapy_resilience.checkpoint.feeds import FeedRecord, records
-from scrapy_resilience.checkpoint.jobmeta import JobMeta
-from scrapy_resilience.checkpoint.layout import LOCK, META, STORE
-from scrapy_resilience.checkpoint.lock import FileLock
-from scrapy_resilience.checkpoint.progress import about
-from scrapy_resilience.checkpoint.spool import FOLDER, verify
-from scrapy_resilience.checkpoint.state import StateRegistry
+from scrapy_resilience.checkpoint.state import META, StateRegistry
 from scrapy_resilience.exceptions import CheckpointError, DamagedError, SnapshotError
+from scrapy_resilience.failpoints import failpoint
+from scrapy_resilience.feeds.batches import begun_after, was_let_go
+from scrapy_resilience.feeds.records import FeedRecord, records
+from scrapy_resilience.feeds.spool import FOLDER, verify
+from scrapy_resilience.files.layout import LOCK, STORE
+from scrapy_resilience.files.lock import FileLock
+from scrapy_resilience.files.ownership import check_jobdir
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.sqlite import SQLiteStore
 from scrapy_resilience.frontier.store import Changes
-from scrapy_resilience.ownership import check_jobdir
+from scrapy_resilience.jobs import witness
+from scrapy_resilience.jobs.jobmeta import JobMeta
+from scrapy_resilience.jobs.progress import about
 from scrapy_resilience.snapshots.places import sync_folder
 from scrapy_resilience.snapshots.sealing import blocks
 

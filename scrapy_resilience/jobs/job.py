@@ -17,19 +17,16 @@ from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.command import arguments_of, owns_job
 from scrapy_resilience._scrapy.refusals import fail_quietly
 from scrapy_resilience.checkpoint.barrier import Barrier
-from scrapy_resilience.checkpoint.failpoints import failpoint
-from scrapy_resilience.checkpoint.feeds import FeedRecord, is_intact, records, recover
-from scrapy_resilience.checkpoint.filesystem import warn_if_remote
-from scrapy_resilience.checkpoint.jobdir import begin_anew, expand, finished_meta
-from scrapy_resilience.checkpoint.jobmeta import JobMeta
-from scrapy_resilience.checkpoint.layout import LOCK, META, STORE, TOTALS, WAITING
-from scrapy_resilience.checkpoint.lock import FileLock
 from scrapy_resilience.checkpoint.parts import Part
-from scrapy_resilience.checkpoint.quarantine import go_back, open_store
-from scrapy_resilience.checkpoint.scrapy_jobdir import ScrapyJobdir
-from scrapy_resilience.checkpoint.spool import remove_strays
-from scrapy_resilience.checkpoint.state import OWN, Restore, Save, StateRegistry, checked
-from scrapy_resilience.checkpoint.waits import Waits, waits_of
+from scrapy_resilience.checkpoint.state import (
+    META,
+    OWN,
+    TOTALS,
+    Restore,
+    Save,
+    StateRegistry,
+    checked,
+)
 from scrapy_resilience.core.shown import counted, mask_value
 from scrapy_resilience.core.totals import add_stats
 from scrapy_resilience.exceptions import (
@@ -38,10 +35,21 @@ from scrapy_resilience.exceptions import (
     DamagedError,
     ResilienceError,
 )
+from scrapy_resilience.failpoints import failpoint
+from scrapy_resilience.feeds.records import FeedRecord, is_intact, records, recover
+from scrapy_resilience.feeds.spool import remove_strays
+from scrapy_resilience.files.filesystem import warn_if_remote
+from scrapy_resilience.files.layout import LOCK, STORE, WAITING
+from scrapy_resilience.files.lock import FileLock
+from scrapy_resilience.files.ownership import check_jobdir
 from scrapy_resilience.frontier.codec import ValueCodec
+from scrapy_resilience.jobs.jobdir import begin_anew, expand, finished_meta
+from scrapy_resilience.jobs.jobmeta import JobMeta
+from scrapy_resilience.jobs.quarantine import go_back, open_store
+from scrapy_resilience.jobs.scrapy_jobdir import ScrapyJobdir
 from scrapy_resilience.names import STAT_INCOMPLETE, STAT_REQUESTS_DONE, STAT_TOTAL_PREFIX
-from scrapy_resilience.ownership import check_jobdir
 from scrapy_resilience.settings import Config
+from scrapy_resilience.waits import Waits, waits_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,11 +10,11 @@ from itemadapter import ItemAdapter
 from scrapy.extensions.feedexport import FeedSlot
 
 from scrapy_resilience._log import get_logger
-from scrapy_resilience.checkpoint.append_file import RetryingAppendFile
 from scrapy_resilience.core.deadletter import describe
 from scrapy_resilience.core.shown import mask_uri
 from scrapy_resilience.exceptions import ItemRefusedError
-from scrapy_resilience.extensions.feedtrial import Trial
+from scrapy_resilience.feeds.trial import Trial
+from scrapy_resilience.files.append_file import RetryingAppendFile
 from scrapy_resilience.frontier.codec import UnserializableError
 
 if TYPE_CHECKING:

@@ -20,24 +20,24 @@ from scrapy.extensions.feedexport import (
 )
 
 from scrapy_resilience._log import get_logger
-from scrapy_resilience.checkpoint import spool
-from scrapy_resilience.checkpoint.append_file import sync_path
-from scrapy_resilience.checkpoint.failpoints import failpoint
-from scrapy_resilience.checkpoint.feeds import cut, lock_feed
 from scrapy_resilience.core.shown import mask_uri
 from scrapy_resilience.deadletters import letters_of
-from scrapy_resilience.extensions.feeditems import DeferringSlot
-from scrapy_resilience.extensions.feedtrial import Trial
+from scrapy_resilience.failpoints import failpoint
+from scrapy_resilience.feeds import spool
+from scrapy_resilience.feeds.items import DeferringSlot
+from scrapy_resilience.feeds.records import cut, lock_feed
+from scrapy_resilience.feeds.trial import Trial
+from scrapy_resilience.files.append_file import sync_path
+from scrapy_resilience.files.plainfile import opener, remove_folders
 from scrapy_resilience.names import STORAGE_REPLACES
-from scrapy_resilience.plainfile import opener, remove_folders
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from typing_extensions import Self
 
-    from scrapy_resilience.checkpoint.feeds import FeedRecord
-    from scrapy_resilience.checkpoint.job import Job
+    from scrapy_resilience.feeds.records import FeedRecord
+    from scrapy_resilience.jobs.job import Job
 
 __all__ = [
     "SpooledSlot",

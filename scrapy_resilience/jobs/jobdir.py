@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from scrapy_resilience._log import get_logger
-from scrapy_resilience.checkpoint.failpoints import failpoint
-from scrapy_resilience.checkpoint.jobmeta import JobMeta
-from scrapy_resilience.checkpoint.layout import LOCK, STORE
-from scrapy_resilience.checkpoint.lock import FileLock
-from scrapy_resilience.checkpoint.witness import open_witnessed
 from scrapy_resilience.core.shown import counted
 from scrapy_resilience.exceptions import CheckpointError, ConfigurationError, ResilienceError
+from scrapy_resilience.failpoints import failpoint
+from scrapy_resilience.files.layout import LOCK, STORE
+from scrapy_resilience.files.lock import FileLock
+from scrapy_resilience.jobs.jobmeta import JobMeta
+from scrapy_resilience.jobs.witness import open_witnessed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

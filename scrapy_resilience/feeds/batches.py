@@ -16,9 +16,9 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from scrapy_resilience.checkpoint.feeds import FeedRecord, is_intact
-from scrapy_resilience.checkpoint.layout import BATCHES
-from scrapy_resilience.plainfile import open_plain, opener
+from scrapy_resilience.feeds.records import FeedRecord, is_intact
+from scrapy_resilience.files.layout import BATCHES
+from scrapy_resilience.files.plainfile import open_plain, opener
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

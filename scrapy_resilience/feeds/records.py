@@ -17,12 +17,12 @@ from tempfile import NamedTemporaryFile
 from typing import IO, Final
 
 from scrapy_resilience._log import get_logger
-from scrapy_resilience.checkpoint.failpoints import failpoint
-from scrapy_resilience.checkpoint.lock import lock_fd
-from scrapy_resilience.checkpoint.spool import remove_strays, verify
 from scrapy_resilience.checkpoint.state import OWN, StateRegistry, checked
 from scrapy_resilience.exceptions import CheckpointError, DamagedError, JobLockedError
-from scrapy_resilience.plainfile import opener
+from scrapy_resilience.failpoints import failpoint
+from scrapy_resilience.feeds.spool import remove_strays, verify
+from scrapy_resilience.files.lock import lock_fd
+from scrapy_resilience.files.plainfile import opener
 
 __all__ = [
     "FeedRecord",

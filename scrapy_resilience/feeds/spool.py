@@ -11,10 +11,10 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
-from scrapy_resilience.checkpoint.append_file import RetryingAppendFile
 from scrapy_resilience.exceptions import DamagedError
-from scrapy_resilience.ownership import open_own
-from scrapy_resilience.plainfile import opener
+from scrapy_resilience.files.append_file import RetryingAppendFile
+from scrapy_resilience.files.ownership import open_own
+from scrapy_resilience.files.plainfile import opener
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
-from scrapy_resilience.checkpoint.jobmeta import JobMeta
-from scrapy_resilience.checkpoint.layout import TOTALS
-from scrapy_resilience.checkpoint.state import OWN
+from scrapy_resilience.checkpoint.state import OWN, TOTALS
 from scrapy_resilience.exceptions import CheckpointError
 from scrapy_resilience.frontier.codec import ValueCodec
+from scrapy_resilience.jobs.jobmeta import JobMeta
 from scrapy_resilience.snapshots.store import About
 
 if TYPE_CHECKING:

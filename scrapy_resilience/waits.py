@@ -23,7 +23,7 @@ from scrapy.utils.defer import ensure_awaitable
 from scrapy_resilience import _clock
 from scrapy_resilience._log import get_logger
 from scrapy_resilience.core.shown import shown
-from scrapy_resilience.ownership import open_own
+from scrapy_resilience.files.ownership import open_own
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from scrapy_resilience.exceptions import JobLockedError
-from scrapy_resilience.ownership import open_own
+from scrapy_resilience.files.ownership import open_own
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 from zlib import crc32
 
-from scrapy_resilience.checkpoint.layout import STORE, WITNESS
 from scrapy_resilience.exceptions import DamagedError
+from scrapy_resilience.files.layout import STORE, WITNESS
+from scrapy_resilience.files.ownership import open_own
 from scrapy_resilience.frontier.sqlite import SQLiteStore
 from scrapy_resilience.frontier.statements import commits_without_log
-from scrapy_resilience.ownership import open_own
 
 if TYPE_CHECKING:
     from collections.abc import Callable
