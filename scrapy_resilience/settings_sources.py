@@ -16,9 +16,9 @@ from scrapy.settings import SETTINGS_PRIORITIES
 
 from scrapy_resilience.core.shown import HIDDEN, mask_value
 from scrapy_resilience.exceptions import ConfigurationError
+from scrapy_resilience.profiles import PROFILES
 from scrapy_resilience.settings import (
     PREFIX,
-    PROFILES,
     Config,
     default_of,
     fields_by_name,

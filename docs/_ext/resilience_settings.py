@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, get_type_hints
 from sphinx.util.docutils import SphinxDirective
 
 from scrapy_resilience import settings
-from scrapy_resilience.settings import PREFIX, PROFILES, Config, default_of
+from scrapy_resilience.profiles import PROFILES
+from scrapy_resilience.settings import PREFIX, Config, default_of
 
 if TYPE_CHECKING:
     from docutils import nodes

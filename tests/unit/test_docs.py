@@ -16,7 +16,8 @@ from report import report
 
 import scrapy_resilience
 from scrapy_resilience import exceptions, names, retry, testing
-from scrapy_resilience.settings import PREFIX, PROFILES, Config
+from scrapy_resilience.profiles import PROFILES
+from scrapy_resilience.settings import PREFIX, Config
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"

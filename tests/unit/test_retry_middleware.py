@@ -27,7 +27,8 @@ from scrapy_resilience.downloadermiddlewares.retry import (
 from scrapy_resilience.exceptions import ConfigurationError, MaxRetriesExceededError
 from scrapy_resilience.gates.gatekeeper import gatekeeper_of
 from scrapy_resilience.handlers import abort, drop, hold, register_failure_handler, retry
-from scrapy_resilience.settings import PROFILES, Config
+from scrapy_resilience.profiles import PROFILES
+from scrapy_resilience.settings import Config
 
 URL = "http://a.test/page"
 DELAY = "resilience_delay"

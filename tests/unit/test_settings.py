@@ -13,8 +13,10 @@ from scrapy.settings import SETTINGS_PRIORITIES, Settings
 from scrapy_resilience import settings as module
 from scrapy_resilience import settings_sources
 from scrapy_resilience.exceptions import ConfigurationError, ResilienceError
-from scrapy_resilience.settings import PREFIX, PROFILES, Config, fields_by_name
+from scrapy_resilience.profiles import PROFILES
+from scrapy_resilience.settings import PREFIX, Config, fields_by_name
 from scrapy_resilience.settings_sources import PRIORITIES, apply_layers, describe, origin
+from scrapy_resilience.settings_values import setting
 
 INTERVAL = "RESILIENCE_CHECKPOINT_INTERVAL"
 ORDER = ["profile", "file", "environment", "project", "spider", "cmdline"]
@@ -499,9 +501,9 @@ def _secret_config(monkeypatch):
 
     @dataclass(frozen=True)
     class SecretConfig:
-        key: str = module._setting("", "A key.", secret=True)
-        pin: int = module._setting(0, "A number.", secret=True)
-        mode: str = module._setting("a", "A choice.", choices=("a", "b"), secret=True)
+        key: str = setting("", "A key.", secret=True)
+        pin: int = setting(0, "A number.", secret=True)
+        mode: str = setting("a", "A choice.", choices=("a", "b"), secret=True)
         from_settings = classmethod(Config.from_settings.__func__)
 
     types = {"key": str, "pin": int, "mode": str}
