@@ -9,6 +9,7 @@ whole process. The sides, in turn, all of them in each round:
 - stock, fewer items: with the CONCURRENT_ITEMS that the add-on sets
 - ours: with JOBDIR, without uvloop
 - ours, uvloop: the same, with the extra ``speed``
+- ours, uvloop, aiohttp: and with Scrapy's experimental download handler
 
 The server prints its maximum of requests under way at once for one host. Scrapy's limit
 is 8; ours must never exceed it. With 16 requests at once and 20 ms for each, no client
@@ -36,7 +37,8 @@ _LIMIT = 8
 """Scrapy's CONCURRENT_REQUESTS_PER_DOMAIN."""
 
 _EACH_SECOND = {"RESILIENCE_CHECKPOINT_INTERVAL": "1"}
-_STOCK, _FEWER, _OURS, _UVLOOP = "stock", "stock, fewer items", "ours", "ours, uvloop"
+_STOCK, _FEWER, _OURS = "stock", "stock, fewer items", "ours"
+_UVLOOP, _AIOHTTP = "ours, uvloop", "ours, uvloop, aiohttp"
 
 
 def _sides() -> dict[str, Mapping[str, object]]:
@@ -46,7 +48,9 @@ def _sides() -> dict[str, Mapping[str, object]]:
         _OURS: {**OURS, **_EACH_SECOND},
     }
     if find_spec("uvloop"):
-        sides[_UVLOOP] = {**OURS, **_EACH_SECOND, "RESILIENCE_UVLOOP_ENABLED": "True"}
+        fast = {**OURS, **_EACH_SECOND, "RESILIENCE_UVLOOP_ENABLED": "True"}
+        sides[_UVLOOP] = fast
+        sides[_AIOHTTP] = {**fast, "RESILIENCE_DOWNLOAD_HANDLER": "aiohttp"}
     return sides
 
 
@@ -120,7 +124,7 @@ def _report(
             "parallel": parallel[name],
         }
     _judge(outcome, latency, results)
-    for name in (_OURS, _UVLOOP):
+    for name in (_OURS, _UVLOOP, _AIOHTTP):
         if parallel.get(name, 0) > _LIMIT:
             outcome.problems.append(
                 f"{latency}, {name}: {parallel[name]} requests at once for one host"
@@ -131,6 +135,7 @@ def _judge(outcome: Outcome, latency: str, results: dict[str, list[Result]]) -> 
     asked = [
         ("ours against stock", _STOCK, _OURS, 1.5),
         ("ours with uvloop against stock (moonshot)", _STOCK, _UVLOOP, 2.0),
+        ("ours with uvloop and aiohttp against stock (moonshot)", _STOCK, _AIOHTTP, 2.3),
         ("ours against stock with the same CONCURRENT_ITEMS", _FEWER, _OURS, 0.95),
     ]
     for text, base, side, least in asked:

@@ -13,6 +13,7 @@ from scrapy.utils.misc import load_object
 
 from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.command import owns_job, running_command
+from scrapy_resilience._scrapy.download_handlers import use_aiohttp
 from scrapy_resilience._scrapy.refusals import fail_quietly
 from scrapy_resilience.downloadermiddlewares.barrier import BarrierMiddleware
 from scrapy_resilience.downloadermiddlewares.breaker import CircuitBreakerMiddleware
@@ -103,6 +104,8 @@ class ResilienceAddon:
             raise
 
     def _update(self, settings: BaseSettings, config: Config) -> None:
+        if config.download_handler == "aiohttp":
+            use_aiohttp(settings)
         _plug_gates(settings, config)
         _plug_pipelines(settings, config)
         if not owns_job():

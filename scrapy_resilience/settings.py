@@ -51,6 +51,12 @@ class Config:
     uvloop_enabled: bool = setting(
         True, "Run `scrapy crawl` and `runspider` on uvloop when it is installed."
     )
+    download_handler: str = setting(
+        "scrapy",
+        "What downloads http and https: what DOWNLOAD_HANDLERS says, or Scrapy's experimental "
+        "handler on `aiohttp`, which is faster.",
+        choices=("scrapy", "aiohttp"),
+    )
     checkpoint_interval: float = setting(5.0, "Seconds between two commits.", minimum=0.01)
     checkpoint_align_timeout: float = setting(
         1.0,

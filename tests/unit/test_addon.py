@@ -7,6 +7,7 @@ import logging
 import pytest
 from scrapy import Spider
 from scrapy.commands import ScrapyCommand
+from scrapy.core.downloader.handlers._aiohttp import AiohttpDownloadHandler
 from scrapy.core.scheduler import Scheduler
 from scrapy.crawler import Crawler
 from scrapy.downloadermiddlewares.cookies import CookiesMiddleware
@@ -20,6 +21,7 @@ from scrapy.spidermiddlewares.httperror import HttpErrorMiddleware
 from scrapy.utils.misc import load_object
 
 from scrapy_resilience import addon as addon_module
+from scrapy_resilience._scrapy import download_handlers
 from scrapy_resilience.addon import ResilienceAddon
 from scrapy_resilience.downloadermiddlewares.barrier import BarrierMiddleware
 from scrapy_resilience.downloadermiddlewares.cookies import DurableCookiesMiddleware
@@ -340,6 +342,29 @@ def test_the_users_concurrent_items_stay(value):
 def test_concurrent_items_can_be_tuned():
     """RESILIENCE_CONCURRENT_ITEMS is the number that the add-on sets."""
     assert applied(RESILIENCE_CONCURRENT_ITEMS=3)["CONCURRENT_ITEMS"] == 3
+
+
+@pytest.mark.parametrize("jobdir", ["job", None])
+def test_the_handler_on_aiohttp(jobdir):
+    """It downloads http and https, but for a scheme for which the user has a handler."""
+    own = {"https": "mine.Handler", "ftp": None}
+    plain = applied(jobdir=jobdir)
+    some = applied(RESILIENCE_DOWNLOAD_HANDLER="aiohttp", jobdir=jobdir)
+    other = applied(RESILIENCE_DOWNLOAD_HANDLER="aiohttp", DOWNLOAD_HANDLERS=own, jobdir=jobdir)
+
+    assert plain.getdict("DOWNLOAD_HANDLERS") == {}
+    assert {*some.getdict("DOWNLOAD_HANDLERS")} == {"http", "https"}
+    assert other.getwithbase("DOWNLOAD_HANDLERS")["http"] is AiohttpDownloadHandler
+    assert other.getdict("DOWNLOAD_HANDLERS").items() >= own.items()
+
+
+def test_a_scrapy_without_a_handler_on_aiohttp(monkeypatch):
+    """Its name is private: it is refused in words where it is gone."""
+    monkeypatch.setattr(download_handlers, "_AIOHTTP", "scrapy.core.downloader.gone.Handler")
+
+    error = refusal(RESILIENCE_DOWNLOAD_HANDLER="aiohttp")
+
+    assert "RESILIENCE_DOWNLOAD_HANDLER" in error
 
 
 @pytest.mark.parametrize(
