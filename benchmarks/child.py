@@ -6,6 +6,7 @@ import asyncio
 import json
 import mmap
 import resource
+import socket
 import sqlite3
 import struct
 from functools import cache
@@ -21,6 +22,7 @@ from scrapy.http import HtmlResponse, Response
 
 from scrapy_resilience import item_id
 from scrapy_resilience.signals import checkpoint_prepare
+from scrapy_resilience.testing.resolver import is_local
 
 if TYPE_CHECKING:
     from scrapy import Request
@@ -41,6 +43,8 @@ class Report:
             _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
             soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        if crawler.settings["RESILIENCE_DOWNLOAD_HANDLER"] == "aiohttp":
+            socket.getaddrinfo = _local_names(socket.getaddrinfo)
         crawler.signals.connect(self.write, signals.engine_stopped)
 
     @classmethod
@@ -53,6 +57,16 @@ class Report:
         self.crawler.stats.set_value("bench/cpu_seconds", used.ru_utime + used.ru_stime)
         stats = self.crawler.stats.get_stats()
         Path(REPORT).write_text(json.dumps(stats, default=str), encoding="utf-8")
+
+
+def _local_names(resolve: Any) -> Any:
+    """What LoopbackResolver does, for what does not use Twisted."""
+
+    def getaddrinfo(host: Any, *args: Any, **options: Any) -> Any:
+        local = isinstance(host, str) and is_local(host)
+        return resolve("127.0.0.1" if local else host, *args, **options)
+
+    return getaddrinfo
 
 
 class InFlight:

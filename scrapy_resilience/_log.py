@@ -10,7 +10,7 @@ import logging
 from numbers import Number
 from typing import Any, Final
 
-from scrapy_resilience.core.shown import lines, shown
+from scrapy_resilience.core.masking import lines, shown
 
 __all__ = ["get_logger"]
 

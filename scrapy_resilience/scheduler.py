@@ -20,7 +20,7 @@ from scrapy_resilience._scrapy.engine import leave_unopened, under_way
 from scrapy_resilience._scrapy.hooks import hooks_of
 from scrapy_resilience._scrapy.refusals import Refusing
 from scrapy_resilience.checkpoint.run import Run
-from scrapy_resilience.core.shown import counted
+from scrapy_resilience.core.masking import counted
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.exceptions import ResilienceError
 from scrapy_resilience.frontier.codec import (
@@ -29,17 +29,17 @@ from scrapy_resilience.frontier.codec import (
     UnserializableError,
     ValueCodec,
 )
+from scrapy_resilience.frontier.handed_out import HandedOutRequest, StartOutputs
 from scrapy_resilience.frontier.in_flight import InFlightRequests
 from scrapy_resilience.frontier.lanes import Frontier, HandOut
-from scrapy_resilience.frontier.outputs import HandedOutRequest, StartOutputs
 from scrapy_resilience.frontier.store import MemoryStore, Row
 from scrapy_resilience.gates.gatekeeper import Gatekeeper, gatekeeper_of
-from scrapy_resilience.gates.holding import HeldRequests, WakeTimer
+from scrapy_resilience.gates.held_requests import HeldRequests, WakeTimer
 from scrapy_resilience.jobs.job import is_skipped, job_of
 from scrapy_resilience.scheduling.concurrent_items import ConcurrentItems
 from scrapy_resilience.scheduling.duplicates import UNREADABLE, Duplicates
 from scrapy_resilience.scheduling.item_context import follow_items
-from scrapy_resilience.scheduling.output_tracker import OutputTracker, forget_source
+from scrapy_resilience.scheduling.output_sources import OutputTracker, forget_source
 from scrapy_resilience.scheduling.requests import (
     WrongMeta,
     forget_failures,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from scrapy.settings import SETTINGS_PRIORITIES
 
-from scrapy_resilience.core.shown import HIDDEN, mask_value
+from scrapy_resilience.core.masking import HIDDEN, mask_value
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.profiles import PROFILES
 from scrapy_resilience.settings import (

@@ -8,7 +8,7 @@ from dataclasses import Field, field
 from math import inf, isfinite
 from typing import Any, Final, get_args, get_origin
 
-from scrapy_resilience.core.shown import HIDDEN, mask_value
+from scrapy_resilience.core.masking import HIDDEN, mask_value
 from scrapy_resilience.exceptions import ConfigurationError
 
 __all__ = ["parse", "setting"]

@@ -22,7 +22,7 @@ from scrapy.utils.defer import ensure_awaitable
 
 from scrapy_resilience import _clock
 from scrapy_resilience._log import get_logger
-from scrapy_resilience.core.shown import shown
+from scrapy_resilience.core.masking import shown
 from scrapy_resilience.files.ownership import open_own
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 
 from scrapy_resilience._scrapy.canceller import Canceller
 from scrapy_resilience._scrapy.engine import is_starting
-from scrapy_resilience._scrapy.needs import REPLACED, check_engine, find
+from scrapy_resilience._scrapy.private_names import REPLACED, check_engine, find
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

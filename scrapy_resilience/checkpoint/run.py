@@ -11,7 +11,7 @@ from scrapy_resilience._scrapy.engine import wake
 from scrapy_resilience._scrapy.refusals import fail_quietly
 from scrapy_resilience.checkpoint.commit import TROUBLES, Committer
 from scrapy_resilience.checkpoint.parts import Part
-from scrapy_resilience.core.shown import counted
+from scrapy_resilience.core.masking import counted
 from scrapy_resilience.exceptions import CheckpointError, StorageError
 from scrapy_resilience.failpoints import failpoint
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 from scrapy_resilience.commands.jobs import open_job, values
 from scrapy_resilience.commands.tables import plain, shown_time, table
 from scrapy_resilience.core.deadletter import About, Wanted
-from scrapy_resilience.core.shown import mask_each, shown
+from scrapy_resilience.core.masking import mask_each, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

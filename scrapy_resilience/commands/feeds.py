@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 from scrapy_resilience.checkpoint.state import StateRegistry
 from scrapy_resilience.commands.jobs import open_job, values
 from scrapy_resilience.commands.tables import plain, shown_size, table
-from scrapy_resilience.core.shown import mask_uri
+from scrapy_resilience.core.masking import mask_uri
 from scrapy_resilience.exceptions import CheckpointError, JobLockedError
-from scrapy_resilience.feeds.records import FeedRecord, records, trouble
+from scrapy_resilience.feeds.cutting import trouble
+from scrapy_resilience.feeds.records import FeedRecord, records
 from scrapy_resilience.frontier.store import Changes
 from scrapy_resilience.jobs.jobmeta import JobMeta
 

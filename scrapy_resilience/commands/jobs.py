@@ -11,7 +11,7 @@ from scrapy_resilience.files.lock import FileLock
 from scrapy_resilience.files.ownership import check_jobdir
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.jobs.quarantine import read_mark
-from scrapy_resilience.jobs.witness import open_witnessed
+from scrapy_resilience.jobs.watermark import open_current
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +39,7 @@ def open_job(jobdir: Path, *, write: bool = False) -> Iterator[SQLiteStore]:
     try:
         if write and (jobdir / DAMAGED).exists():
             raise DamagedError(read_mark(jobdir))
-        with closing(open_witnessed(jobdir, read_only=not write)) as store:
+        with closing(open_current(jobdir, read_only=not write)) as store:
             yield store
     finally:
         lock.release()

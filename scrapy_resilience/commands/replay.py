@@ -11,7 +11,7 @@ from scrapy_resilience.commands.breakers import renewed, saved_gates
 from scrapy_resilience.commands.deadletters import about, pages
 from scrapy_resilience.commands.jobs import open_job, values
 from scrapy_resilience.commands.tables import text_of
-from scrapy_resilience.core.shown import counted
+from scrapy_resilience.core.masking import counted
 from scrapy_resilience.exceptions import CheckpointError
 from scrapy_resilience.frontier.codec import edit_request
 from scrapy_resilience.frontier.lanes import Frontier

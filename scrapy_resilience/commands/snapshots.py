@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scrapy_resilience.commands.tables import plain, shown_size, shown_time, table, text_of
-from scrapy_resilience.core.shown import counted
+from scrapy_resilience.core.masking import counted
 from scrapy_resilience.exceptions import CheckpointError
 from scrapy_resilience.files.ownership import check_jobdir
 from scrapy_resilience.jobs.restore import Restored, restore

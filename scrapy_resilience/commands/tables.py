@@ -6,7 +6,7 @@ import json
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
-from scrapy_resilience.core.shown import lines, mask_each, shown
+from scrapy_resilience.core.masking import lines, mask_each, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

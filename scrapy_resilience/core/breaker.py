@@ -53,7 +53,7 @@ from enum import Enum
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
-from scrapy_resilience.core.usual import UsualShare
+from scrapy_resilience.core.usual_share import UsualShare
 from scrapy_resilience.core.window import Counts, Window
 
 if TYPE_CHECKING:

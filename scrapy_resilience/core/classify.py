@@ -40,8 +40,8 @@ from scrapy_resilience.core.failures import (
     Verdict,
 )
 from scrapy_resilience.core.faults import IGNORED, kind_of, unknown_kind
+from scrapy_resilience.core.masking import mask, message_of
 from scrapy_resilience.core.retryafter import retry_after, says_nothing_left
-from scrapy_resilience.core.shown import mask, message_of
 
 if TYPE_CHECKING:
     from scrapy_resilience.core.patterns import Patterns

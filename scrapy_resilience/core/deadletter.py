@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from scrapy_resilience.core.shown import mask, message_of
+from scrapy_resilience.core.masking import mask, message_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -22,20 +22,20 @@ from scrapy.extensions.feedexport import (
 
 from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.command import exit_with_failure
-from scrapy_resilience._scrapy.needs import check_feed_exporter
+from scrapy_resilience._scrapy.private_names import check_feed_exporter
 from scrapy_resilience._scrapy.refusals import fail_quietly
 from scrapy_resilience.checkpoint.commit import TROUBLES
 from scrapy_resilience.checkpoint.parts import Part
 from scrapy_resilience.components import refuse_both
 from scrapy_resilience.core.deadletter import describe
-from scrapy_resilience.core.shown import mask_uri
+from scrapy_resilience.core.masking import mask_uri
 from scrapy_resilience.exceptions import ConfigurationError, JobLockedError, StorageError
 from scrapy_resilience.failpoints import failpoint
 from scrapy_resilience.feeds.batches import note
 from scrapy_resilience.feeds.checks import CheckedFeeds
+from scrapy_resilience.feeds.cutting import lock_feed
+from scrapy_resilience.feeds.earlier_feeds import EarlierFeeds
 from scrapy_resilience.feeds.items import write_to_all
-from scrapy_resilience.feeds.records import FeedRecord, lock_feed
-from scrapy_resilience.feeds.resume import EarlierFeeds
 from scrapy_resilience.feeds.slots import (
     continued,
     discard,
@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from typing_extensions import Self
 
+    from scrapy_resilience.feeds.records import FeedRecord
     from scrapy_resilience.jobs.job import Job
 
 __all__ = ["ResilientFeedExporter"]

@@ -19,7 +19,7 @@ from scrapy_resilience._scrapy.engine import being_scraped, forget_queued, go_on
 from scrapy_resilience._scrapy.hooks import hooks_of
 from scrapy_resilience.checkpoint.commit import TROUBLES
 from scrapy_resilience.checkpoint.exit_watchdog import exit_watchdog
-from scrapy_resilience.core.shown import counted
+from scrapy_resilience.core.masking import counted
 from scrapy_resilience.core.shutdown import Deadlines
 from scrapy_resilience.exceptions import StorageError
 from scrapy_resilience.gates.gatekeeper import gatekeeper_of

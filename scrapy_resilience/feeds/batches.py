@@ -16,7 +16,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from scrapy_resilience.feeds.records import FeedRecord, is_intact
+from scrapy_resilience.feeds.cutting import is_intact
+from scrapy_resilience.feeds.records import FeedRecord
 from scrapy_resilience.files.layout import BATCHES
 from scrapy_resilience.files.plainfile import open_plain, opener
 

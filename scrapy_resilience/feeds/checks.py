@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from scrapy.extensions.feedexport import FeedExporter, GCSFeedStorage
 
-from scrapy_resilience.core.shown import mask_uri
+from scrapy_resilience.core.masking import mask_uri
 from scrapy_resilience.exceptions import ConfigurationError
 
 __all__ = ["CheckedFeeds"]

@@ -11,9 +11,9 @@ from scrapy.extensions.feedexport import FeedSlot
 
 from scrapy_resilience._log import get_logger
 from scrapy_resilience.core.deadletter import describe
-from scrapy_resilience.core.shown import mask_uri
+from scrapy_resilience.core.masking import mask_uri
 from scrapy_resilience.exceptions import ItemRefusedError
-from scrapy_resilience.feeds.trial import Trial
+from scrapy_resilience.feeds.dry_run import Trial
 from scrapy_resilience.files.append_file import RetryingAppendFile
 from scrapy_resilience.frontier.codec import UnserializableError
 

@@ -13,9 +13,10 @@ from scrapy.extensions.feedexport import FeedSlot, FileFeedStorage, StdoutFeedSt
 
 from scrapy_resilience._log import get_logger
 from scrapy_resilience.checkpoint.state import OWN
-from scrapy_resilience.core.shown import mask_uri
+from scrapy_resilience.core.masking import mask_uri
 from scrapy_resilience.feeds import spool
-from scrapy_resilience.feeds.records import FeedRecord, ending_of
+from scrapy_resilience.feeds.cutting import ending_of
+from scrapy_resilience.feeds.records import FeedRecord
 from scrapy_resilience.feeds.spooled_slot import (
     SpooledSlot,
     local_path,

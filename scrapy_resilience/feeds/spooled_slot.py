@@ -20,13 +20,13 @@ from scrapy.extensions.feedexport import (
 )
 
 from scrapy_resilience._log import get_logger
-from scrapy_resilience.core.shown import mask_uri
+from scrapy_resilience.core.masking import mask_uri
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.failpoints import failpoint
 from scrapy_resilience.feeds import spool
+from scrapy_resilience.feeds.cutting import cut, lock_feed
+from scrapy_resilience.feeds.dry_run import Trial
 from scrapy_resilience.feeds.items import DeferringSlot
-from scrapy_resilience.feeds.records import cut, lock_feed
-from scrapy_resilience.feeds.trial import Trial
 from scrapy_resilience.files.append_file import sync_path
 from scrapy_resilience.files.plainfile import opener, remove_folders
 from scrapy_resilience.names import STORAGE_REPLACES

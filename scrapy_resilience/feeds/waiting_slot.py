@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from scrapy_resilience._log import get_logger
-from scrapy_resilience.core.shown import mask_uri
+from scrapy_resilience.core.masking import mask_uri
 from scrapy_resilience.feeds.items import DeferringSlot
 
 if TYPE_CHECKING:

@@ -10,14 +10,14 @@ __all__ = [
     "LOCK",
     "STORE",
     "WAITING",
-    "WITNESS",
+    "WATERMARK",
 ]
 
 STORE: Final = "resilience.db"
 LOCK: Final = "resilience.lock"
 DAMAGED: Final = "resilience.damaged"
 """There when a run has found the store to be damaged; it says how."""
-WITNESS: Final = "resilience.commits"
+WATERMARK: Final = "resilience.commits"
 """How many commits the store has at the least."""
 BATCHES: Final = "resilience.batches"
 """Which feeds were begun when, and which are let go."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from scrapy_resilience.frontier.outputs import HandedOutRequest, content_key
+from scrapy_resilience.frontier.handed_out import HandedOutRequest, content_key
 from scrapy_resilience.frontier.store import Letter
 
 if TYPE_CHECKING:

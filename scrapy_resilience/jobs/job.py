@@ -27,7 +27,7 @@ from scrapy_resilience.checkpoint.state import (
     StateRegistry,
     checked,
 )
-from scrapy_resilience.core.shown import counted, mask_value
+from scrapy_resilience.core.masking import counted, mask_value
 from scrapy_resilience.core.totals import add_stats
 from scrapy_resilience.exceptions import (
     CheckpointError,
@@ -36,7 +36,8 @@ from scrapy_resilience.exceptions import (
     ResilienceError,
 )
 from scrapy_resilience.failpoints import failpoint
-from scrapy_resilience.feeds.records import FeedRecord, is_intact, records, recover
+from scrapy_resilience.feeds.cutting import is_intact, recover
+from scrapy_resilience.feeds.records import FeedRecord, records
 from scrapy_resilience.feeds.spool import remove_strays
 from scrapy_resilience.files.filesystem import warn_if_remote
 from scrapy_resilience.files.layout import LOCK, STORE, WAITING

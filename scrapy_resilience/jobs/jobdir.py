@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from scrapy_resilience._log import get_logger
-from scrapy_resilience.core.shown import counted
+from scrapy_resilience.core.masking import counted
 from scrapy_resilience.exceptions import CheckpointError, ConfigurationError, ResilienceError
 from scrapy_resilience.failpoints import failpoint
 from scrapy_resilience.files.layout import LOCK, STORE
 from scrapy_resilience.files.lock import FileLock
 from scrapy_resilience.jobs.jobmeta import JobMeta
-from scrapy_resilience.jobs.witness import open_witnessed
+from scrapy_resilience.jobs.watermark import open_current
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,7 +93,7 @@ def finished_meta(path: Path) -> JobMeta | None:
     if not (path / STORE).is_file():
         return None
     try:
-        with closing(open_witnessed(path, read_only=True)) as store:
+        with closing(open_current(path, read_only=True)) as store:
             meta = JobMeta.of(store.state())
     except (ResilienceError, OSError, ValueError):
         return None

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 from scrapy_resilience._log import get_logger
 from scrapy_resilience.exceptions import DamagedError, SnapshotError, SnapshotKeyError
-from scrapy_resilience.files.layout import DAMAGED, STORE, WITNESS
+from scrapy_resilience.files.layout import DAMAGED, STORE, WATERMARK
 from scrapy_resilience.files.ownership import open_own
-from scrapy_resilience.jobs import witness
+from scrapy_resilience.jobs import watermark
 from scrapy_resilience.jobs.restore import restore_locked
-from scrapy_resilience.jobs.witness import open_witnessed
+from scrapy_resilience.jobs.watermark import open_current
 from scrapy_resilience.snapshots import verification
 from scrapy_resilience.snapshots.store import store_of
 
@@ -40,7 +40,7 @@ def open_store(jobdir: Path, config: Config) -> SQLiteStore:
         _check(jobdir)
     except DamagedError as error:
         return go_back(jobdir, config, error)
-    return open_witnessed(jobdir, power_loss_safe=config.power_loss_safe)
+    return open_current(jobdir, power_loss_safe=config.power_loss_safe)
 
 
 def _check(jobdir: Path) -> None:
@@ -48,12 +48,12 @@ def _check(jobdir: Path) -> None:
     path = jobdir / STORE
     if (jobdir / DAMAGED).exists():
         raise DamagedError(read_mark(jobdir))
-    noted = witness.read(jobdir)
+    noted = watermark.read(jobdir)
     if not path.exists():
         if noted.commits or any((jobdir / "snapshots").glob("*.snapshot")):
             raise DamagedError(f"{path} is gone")
         return
-    with closing(open_witnessed(jobdir, read_only=True)) as store:
+    with closing(open_current(jobdir, read_only=True)) as store:
         try:
             if verification.is_small(path):
                 store.verify()
@@ -64,7 +64,7 @@ def _check(jobdir: Path) -> None:
         if not noted.commits and store.commits():
             logger.warning(
                 "%s is gone or damaged: whether the store has lost commits can't be told",
-                jobdir / WITNESS,
+                jobdir / WATERMARK,
             )
         if lost := noted.lacking(store.commits()):
             logger.warning(
@@ -116,4 +116,4 @@ def go_back(jobdir: Path, config: Config, why: DamagedError) -> SQLiteStore:
     )
     for problem in restored.skipped:
         logger.error("Not used: %s", problem)
-    return open_witnessed(jobdir, power_loss_safe=config.power_loss_safe)
+    return open_current(jobdir, power_loss_safe=config.power_loss_safe)

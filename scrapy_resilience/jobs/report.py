@@ -9,7 +9,7 @@ from scrapy_resilience.files.layout import LOCK, STORE, WAITING
 from scrapy_resilience.files.lock import is_locked
 from scrapy_resilience.files.ownership import check_jobdir
 from scrapy_resilience.jobs.jobmeta import JobMeta
-from scrapy_resilience.jobs.witness import open_witnessed
+from scrapy_resilience.jobs.watermark import open_current
 from scrapy_resilience.waits import read_waiting
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def read_report(path: Path) -> dict[str, Any]:
     check_jobdir(path)
     if not (path / STORE).is_file():
         raise CheckpointError(f"{path} is no job of scrapy_resilience: it has no {STORE}")
-    store = open_witnessed(path, read_only=True)
+    store = open_current(path, read_only=True)
     try:
         meta = JobMeta.of(store.state())
     finally:

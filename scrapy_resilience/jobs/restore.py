@@ -24,7 +24,7 @@ from scrapy_resilience.files.ownership import check_jobdir
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.sqlite import SQLiteStore
 from scrapy_resilience.frontier.store import Changes
-from scrapy_resilience.jobs import witness
+from scrapy_resilience.jobs import watermark
 from scrapy_resilience.jobs.jobmeta import JobMeta
 from scrapy_resilience.jobs.progress import about
 from scrapy_resilience.snapshots.places import sync_folder
@@ -85,7 +85,7 @@ def restore_locked(
         else:
             snapshot, skipped = snapshots.load(ident, draft, files, _check_files), []
         failpoint("restore/loaded")
-        before = max(witness.read(jobdir).commits, _commits(store))
+        before = max(watermark.read(jobdir).commits, _commits(store))
         meta, feeds = _prepare(draft, store, before)
         failpoint("restore/prepared")
         aside = _set_aside(store, jobdir / _ASIDE)

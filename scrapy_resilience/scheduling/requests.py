@@ -12,7 +12,7 @@ from scrapy.utils.httpobj import urlparse_cached
 
 from scrapy_resilience._log import get_logger
 from scrapy_resilience.frontier.codec import UnserializableError
-from scrapy_resilience.frontier.outputs import content_key
+from scrapy_resilience.frontier.handed_out import content_key
 from scrapy_resilience.names import (
     META_ANSWERS_BEFORE,
     META_DELAY,

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from scrapy import Request
 
 from scrapy_resilience.frontier.codec import UnserializableError
-from scrapy_resilience.frontier.outputs import content_key
+from scrapy_resilience.frontier.handed_out import content_key
 from scrapy_resilience.scheduling.requests import request_key
 
 if TYPE_CHECKING:
-    from scrapy_resilience.frontier.outputs import StartOutputs
+    from scrapy_resilience.frontier.handed_out import StartOutputs
     from scrapy_resilience.jobs.job import Job
     from scrapy_resilience.scheduling.duplicates import Duplicates
-    from scrapy_resilience.scheduling.output_tracker import OutputTracker
+    from scrapy_resilience.scheduling.output_sources import OutputTracker
 
 __all__ = ["StartOutputFilter"]
 

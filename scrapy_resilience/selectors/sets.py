@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from itemadapter import ItemAdapter
 from scrapy.http import Response
 
-from scrapy_resilience.core.shown import counted
+from scrapy_resilience.core.masking import counted
 from scrapy_resilience.exceptions import SelectorError
 from scrapy_resilience.selectors import files
 from scrapy_resilience.selectors.extraction import Extraction, tell

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
-from scrapy_resilience.core.shown import mask_uri
+from scrapy_resilience.core.masking import mask_uri
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.files.plainfile import opener
 

@@ -15,7 +15,7 @@ from scrapy.spidermiddlewares.httperror import HttpError
 from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.hooks import hooks_of
 from scrapy_resilience._scrapy.watching import watch_media
-from scrapy_resilience.core.shown import message_of
+from scrapy_resilience.core.masking import message_of
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.exceptions import ItemRefusedError
 from scrapy_resilience.gates.gatekeeper import gatekeeper_of

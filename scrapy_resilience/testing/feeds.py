@@ -19,7 +19,7 @@ from scrapy.extensions.feedexport import FeedExporter
 from scrapy_resilience._scrapy.command import apply_settings
 from scrapy_resilience.checkpoint.state import StateRegistry
 from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
-from scrapy_resilience.feeds.records import recover
+from scrapy_resilience.feeds.cutting import recover
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.store import Changes
 from scrapy_resilience.jobs.jobmeta import JobMeta

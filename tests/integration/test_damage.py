@@ -12,7 +12,7 @@ import pytest
 from crawls import SHOP, Crawl
 
 from scrapy_resilience.files.layout import DAMAGED, STORE
-from scrapy_resilience.jobs import witness
+from scrapy_resilience.jobs import watermark
 from scrapy_resilience.jobs.progress import about
 from scrapy_resilience.snapshots.places import Folder
 from scrapy_resilience.snapshots.store import SnapshotStore
@@ -265,8 +265,8 @@ def test_a_log_that_was_written_into_the_store(job):
 def test_a_log_that_a_power_loss_has_torn(job):
     """After a boot, commits that are missing at the end of a log are said, and done again."""
     log_cut(job)
-    noted = witness.read(job.job)
-    witness.write(job.job, noted._replace(boot="another"))
+    noted = watermark.read(job.job)
+    watermark.write(job.job, noted._replace(boot="another"))
 
     run = job.run()
 
@@ -280,8 +280,8 @@ def test_a_power_loss_takes_no_feed(job):
     for path in snapshots(job):
         path.unlink()
     log_flipped(job)
-    noted = witness.read(job.job)
-    witness.write(job.job, noted._replace(boot="another"))
+    noted = watermark.read(job.job)
+    watermark.write(job.job, noted._replace(boot="another"))
 
     job.run().check_refused(STORE, "to start anew")
 

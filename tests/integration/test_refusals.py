@@ -14,7 +14,7 @@ from crawls import SHOP, TIME_LIMIT, Crawl, wait_until
 
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.store import Changes
-from scrapy_resilience.jobs.witness import open_witnessed
+from scrapy_resilience.jobs.watermark import open_current
 
 pytestmark = pytest.mark.integration
 
@@ -343,7 +343,7 @@ def test_a_newer_schema(stopped):
 def test_a_value_of_the_store_that_its_owner_can_not_read(stopped, name):
     """Of an extension, which is made before the engine, and of the scheduler."""
     values = ValueCodec()
-    store = open_witnessed(stopped.path("job"), read_only=False)
+    store = open_current(stopped.path("job"), read_only=False)
     store.commit(Changes(state={f"resilience.{name}": values.encode(["a", 5])}))
     store.close()
 

@@ -13,7 +13,8 @@ from scrapy.utils.defer import deferred_from_coro
 
 from scrapy_resilience.checkpoint.state import StateRegistry
 from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
-from scrapy_resilience.feeds.records import FeedRecord, recover
+from scrapy_resilience.feeds.cutting import recover
+from scrapy_resilience.feeds.records import FeedRecord
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.store import Changes
 from scrapy_resilience.jobs.jobmeta import JobMeta

@@ -126,7 +126,7 @@ def test_the_errors_import_nothing():
 _REAL_TIME = {
     "_clock": "reads it for all others",
     "_scrapy.engine": "polls what the event loop does",
-    "_scrapy.needs": "asks whether there is an event loop",
+    "_scrapy.private_names": "asks whether there is an event loop",
     "breaker": "for use outside of a crawl: the clock is an argument",
     "checkpoint.exit_watchdog": "a thread that ends the process in time, whatever hangs",
     "jobs.restore": "names a folder, which no other may be called",

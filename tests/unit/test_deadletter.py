@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scrapy_resilience.core.deadletter import KINDS, About, Wanted, describe
-from scrapy_resilience.core.shown import mask, printable
+from scrapy_resilience.core.masking import mask, printable
 
 
 def made(**more):

@@ -22,7 +22,8 @@ from scrapy_resilience._scrapy.hooks import hooks_of
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.exceptions import ItemRefusedError
 from scrapy_resilience.feeds.batches import begun_after, note, was_let_go
-from scrapy_resilience.feeds.records import FeedRecord, ending_of
+from scrapy_resilience.feeds.cutting import ending_of
+from scrapy_resilience.feeds.records import FeedRecord
 from scrapy_resilience.feeds.slots import _is_lines
 from scrapy_resilience.files.layout import BATCHES
 

@@ -119,7 +119,7 @@ def test_a_batch_that_another_job_has(tmp_path, monkeypatch):
     (tmp_path / "2").write_text("in the way")
     run.scrape(1, 2, 3)
     (tmp_path / "2").unlink()
-    monkeypatch.setattr("scrapy_resilience.feeds.records.lock_fd", lambda _: False)
+    monkeypatch.setattr("scrapy_resilience.feeds.cutting.lock_fd", lambda _: False)
 
     with pytest.raises(StorageError, match="another job writes to"):
         run.commit()

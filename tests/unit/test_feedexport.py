@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from scrapy_resilience.feeds.earlier_feeds import EarlierFeeds
 from scrapy_resilience.feeds.records import FeedRecord
-from scrapy_resilience.feeds.resume import EarlierFeeds
 
 
 def batch(number, offset):

@@ -14,11 +14,12 @@ from scrapy import Spider
 from scrapy.crawler import Crawler
 
 from scrapy_resilience.checkpoint.state import StateRegistry
-from scrapy_resilience.core.shown import mask_uri
+from scrapy_resilience.core.masking import mask_uri
 from scrapy_resilience.exceptions import CheckpointError, JobLockedError
 from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
-from scrapy_resilience.feeds import records as feeds
-from scrapy_resilience.feeds.records import FeedRecord, ending_of, recover
+from scrapy_resilience.feeds import cutting as feeds
+from scrapy_resilience.feeds.cutting import ending_of, recover
+from scrapy_resilience.feeds.records import FeedRecord
 from scrapy_resilience.files.lock import lock_fd
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.store import Changes

@@ -17,7 +17,7 @@ from scrapy.signals import request_scheduled
 from scrapy.utils.defer import deferred_from_coro
 from twisted.python.failure import Failure
 
-from scrapy_resilience._scrapy import needs
+from scrapy_resilience._scrapy import private_names as needs
 from scrapy_resilience._scrapy.hooks import Hooks, hooks_of
 from scrapy_resilience.exceptions import ConfigurationError, WorkCancelledError
 

@@ -11,7 +11,7 @@ from scrapy_resilience.files.layout import (
     DAMAGED,
     LOCK,
     STORE,
-    WITNESS,
+    WATERMARK,
 )
 from scrapy_resilience.files.ownership import check_jobdir
 from scrapy_resilience.jobs.report import read_report
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="pipes are of POSIX")
 
 @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, lambda path: path.symlink_to("other")])
 @pytest.mark.parametrize(
-    "name", [STORE, f"{STORE}-wal", f"{STORE}-shm", WITNESS, LOCK, DAMAGED]
+    "name", [STORE, f"{STORE}-wal", f"{STORE}-shm", WATERMARK, LOCK, DAMAGED]
 )
 def test_what_is_no_file_is_refused(tmp_path, name, make):
     """The error names it, and nothing waits for it."""
@@ -33,7 +33,7 @@ def test_what_is_no_file_is_refused(tmp_path, name, make):
 
 def test_a_report_of_it(tmp_path):
     """A command does not wait either."""
-    os.mkfifo(tmp_path / WITNESS)
+    os.mkfifo(tmp_path / WATERMARK)
 
     with pytest.raises(CheckpointError, match="is no regular file"):
         read_report(tmp_path)

@@ -14,12 +14,12 @@ from scrapy_resilience.commands.jobs import open_job
 from scrapy_resilience.commands.snapshots import list_snapshots
 from scrapy_resilience.exceptions import CheckpointError, SnapshotError
 from scrapy_resilience.feeds import spool
-from scrapy_resilience.feeds.records import cut
+from scrapy_resilience.feeds.cutting import cut
 from scrapy_resilience.files import ownership
-from scrapy_resilience.files.layout import BATCHES, DAMAGED, LOCK, STORE, WAITING, WITNESS
+from scrapy_resilience.files.layout import BATCHES, DAMAGED, LOCK, STORE, WAITING, WATERMARK
 from scrapy_resilience.files.lock import FileLock, is_locked
 from scrapy_resilience.files.ownership import check_jobdir, check_own, open_own
-from scrapy_resilience.jobs import witness
+from scrapy_resilience.jobs import watermark
 from scrapy_resilience.jobs.job import Job
 from scrapy_resilience.jobs.progress import about
 from scrapy_resilience.jobs.quarantine import mark_damaged
@@ -139,7 +139,9 @@ def test_a_link_of_another_user(jobdir, tmp_path):
 
 
 @openers
-@pytest.mark.parametrize("name", [LOCK, WITNESS, STORE + "-wal", STORE + "-shm", "spool/other"])
+@pytest.mark.parametrize(
+    "name", [LOCK, WATERMARK, STORE + "-wal", STORE + "-shm", "spool/other"]
+)
 def test_links_within_a_job_are_refused(jobdir, precious, opened, name):
     """Whatever they lead to stays as it is."""
     link = jobdir / name
@@ -174,7 +176,7 @@ def _lock(path):
 WRITERS = {
     DAMAGED: lambda path: mark_damaged(path.parent, "it is"),
     LOCK: _lock,
-    WITNESS: lambda path: witness.write(path.parent, witness.Note(5)),
+    WATERMARK: lambda path: watermark.write(path.parent, watermark.Note(5)),
     "feed": lambda path: spool.open_spool(path).close(),
 }
 
@@ -188,7 +190,7 @@ def test_a_link_that_comes_while_a_job_runs_is_not_followed(tmp_path, precious, 
     try:
         WRITERS[name](tmp_path / name)
     except OSError as error:
-        assert "link" in str(error)  # noqa: PT017 - a witness may fail in silence
+        assert "link" in str(error)  # noqa: PT017 - a watermark may fail in silence
     assert precious.read_bytes() == PRECIOUS
     assert not is_locked(tmp_path / LOCK)
 
@@ -203,7 +205,7 @@ def test_a_pipe_in_the_place_of_a_file_blocks_nobody(tmp_path):
 
 
 @openers
-@pytest.mark.parametrize("name", [DAMAGED, WITNESS, BATCHES, WAITING, LOCK])
+@pytest.mark.parametrize("name", [DAMAGED, WATERMARK, BATCHES, WAITING, LOCK])
 def test_files_with_holes_take_no_memory(jobdir, opened, name):
     """An archive of some kilobytes may hold a file of terabytes."""
     with (jobdir / name).open("w") as file:

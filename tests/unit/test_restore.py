@@ -18,7 +18,8 @@ from scrapy_resilience.exceptions import (
     SnapshotKeyError,
 )
 from scrapy_resilience.feeds import spool as spools
-from scrapy_resilience.feeds.records import FeedRecord, ending_of, recover
+from scrapy_resilience.feeds.cutting import ending_of, recover
+from scrapy_resilience.feeds.records import FeedRecord
 from scrapy_resilience.files.lock import FileLock
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.sqlite import SQLiteStore

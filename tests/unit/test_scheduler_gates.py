@@ -11,8 +11,8 @@ from scrapy.utils.test import get_crawler
 
 from scrapy_resilience import scheduler as module
 from scrapy_resilience.core.breaker import Outcome
-from scrapy_resilience.frontier.outputs import HandedOutRequest
-from scrapy_resilience.gates import holding
+from scrapy_resilience.frontier.handed_out import HandedOutRequest
+from scrapy_resilience.gates import held_requests as holding
 from scrapy_resilience.gates.gatekeeper import gatekeeper_of
 from scrapy_resilience.gates.trials import RETRIES
 from scrapy_resilience.scheduler import ResilientScheduler

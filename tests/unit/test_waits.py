@@ -369,7 +369,7 @@ WAITS = {
         OURS: "waiting",
         TURN: "_clock.sleep",
     },
-    "scheduling/output_tracker.py": {
+    "scheduling/output_sources.py": {
         USERS: "process, self._crawler.signals.send_catch_log_async",
         OURS: "self._failed",
     },

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from zlib import crc32
 
 from scrapy_resilience.exceptions import DamagedError
-from scrapy_resilience.files.layout import STORE, WITNESS
+from scrapy_resilience.files.layout import STORE, WATERMARK
 from scrapy_resilience.files.ownership import open_own
 from scrapy_resilience.frontier.sqlite import SQLiteStore
 from scrapy_resilience.frontier.statements import commits_without_log
@@ -31,7 +31,7 @@ from scrapy_resilience.frontier.statements import commits_without_log
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Note", "noter", "open_witnessed", "read", "write"]
+__all__ = ["Note", "noter", "open_current", "read", "write"]
 
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 _WIDTH: Final = 99
@@ -78,7 +78,7 @@ def _boot() -> str:
 def read(jobdir: Path) -> Note:
     """What was noted; an empty note when nobody knows."""
     try:
-        with (jobdir / WITNESS).open(encoding="ascii") as file:
+        with (jobdir / WATERMARK).open(encoding="ascii") as file:
             text, check = file.read(2 * _WIDTH).rsplit(maxsplit=1)
         commits, forced, folded, *boot = text.split()
         if check != _check(text):
@@ -96,7 +96,7 @@ def write(jobdir: Path, note: Note) -> None:
     numbers = " ".join(f"{number:020d}" for number in note[:3])
     text = f"{numbers} {note.boot}".rstrip()
     with suppress(OSError):
-        fd = open_own(jobdir / WITNESS, os.O_WRONLY | os.O_CREAT)
+        fd = open_own(jobdir / WATERMARK, os.O_WRONLY | os.O_CREAT)
         try:
             os.write(fd, f"{text:{_WIDTH}} {_check(text)}\n".encode())
         finally:
@@ -125,7 +125,7 @@ def noter(jobdir: Path) -> Callable[[int, bool], None]:
     return note
 
 
-def open_witnessed(
+def open_current(
     jobdir: Path, *, read_only: bool = False, power_loss_safe: bool = False
 ) -> SQLiteStore:
     """The store of a job, whose commits are noted.

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scrapy_resilience.frontier.codec import ValueCodec
-from scrapy_resilience.frontier.outputs import HandedOutRequest, StartOutputs, content_key
+from scrapy_resilience.frontier.handed_out import HandedOutRequest, StartOutputs, content_key
 from scrapy_resilience.frontier.store import Row
 
 ROW = Row(1, 0, 1, b"")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrapy_resilience.core.usual import UsualShare
+from scrapy_resilience.core.usual_share import UsualShare
 
 OUTCOMES = st.lists(st.booleans(), max_size=300)
 

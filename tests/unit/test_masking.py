@@ -27,7 +27,7 @@ from scrapy_resilience.checkpoint.state import GATES, StateRegistry
 from scrapy_resilience.commands.resilience import Command
 from scrapy_resilience.commands.usage import usage
 from scrapy_resilience.core.deadletter import KINDS, About
-from scrapy_resilience.core.shown import lines, mask, mask_uri, mask_value, shown
+from scrapy_resilience.core.masking import lines, mask, mask_uri, mask_value, shown
 from scrapy_resilience.feeds.records import FeedRecord
 from scrapy_resilience.files.layout import DAMAGED, LOCK
 from scrapy_resilience.files.lock import FileLock

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.canceller import as_error
-from scrapy_resilience.frontier.outputs import HandedOutRequest
+from scrapy_resilience.frontier.handed_out import HandedOutRequest
 from scrapy_resilience.frontier.store import Row
 from scrapy_resilience.names import STAT_SUPPRESSED_ITEMS
 from scrapy_resilience.scheduling.item_context import ItemContext, current

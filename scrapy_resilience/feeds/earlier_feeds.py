@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scrapy_resilience.core.shown import mask_uri
+from scrapy_resilience.core.masking import mask_uri
 from scrapy_resilience.feeds.spooled_slot import SpooledSlot
 
 if TYPE_CHECKING:
