@@ -172,7 +172,8 @@ class Command(ScrapyCommand):
     def _selectors(self, *args: str) -> tuple[Any, str]:
         folder = Config.from_settings(self._layered()).selectors_dir
         done = run_selectors(folder, list(args), force=self._force) or _misuse("selectors")
-        if args[0] == "test" and any(row["failures"] for row in done[0]):
+        wrong = {"test": "failures", "list": "problem"}.get(args[0])
+        if wrong and any(row[wrong] for row in done[0]):
             self.exitcode = 1
         return done
 

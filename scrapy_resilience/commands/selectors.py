@@ -39,21 +39,33 @@ def run_selectors(folder: str, args: list[str], *, force: bool) -> tuple[Any, st
 
 
 def _list(registry: Registry) -> tuple[Any, str]:
-    rows: list[dict[str, Any]] = [
-        {
-            "set": each.name,
-            "version": each.version,
-            "versions": list(each.versions),
-            "fields": list(each.fields),
-            "urls": list(each.urls),
-        }
-        for each in map(registry.get, registry.names())
-    ]
+    rows = [_row(registry, name) for name in registry.names()]
     cells = [
-        (row["set"], row["version"], str(len(row["versions"])), ", ".join(row["fields"]))
+        (
+            row["set"],
+            plain(row["version"]),
+            str(len(row["versions"])),
+            plain(row["problem"] or ", ".join(row["fields"])),
+        )
         for row in rows
     ]
     return rows, table([("set", "active", "versions", "fields"), *cells])
+
+
+def _row(registry: Registry, name: str) -> dict[str, Any]:
+    """A set, or why it can't be read: the others are listed all the same."""
+    row: dict[str, Any] = {"set": name, "version": None, "problem": None}
+    try:
+        found = registry.get(name)
+    except SelectorError as error:
+        return {**row, "versions": [], "fields": [], "urls": [], "problem": str(error)}
+    return {
+        **row,
+        "version": found.version,
+        "versions": list(found.versions),
+        "fields": list(found.fields),
+        "urls": list(found.urls),
+    }
 
 
 def _chosen(selectors: SelectorSet, version: str | None) -> Version:

@@ -208,6 +208,21 @@ def test_command_versions(project, tmp_path):
     assert json.loads(project("show", "shelf", "--json").out)["version"] == "1.0.0"
 
 
+def test_command_where_one_set_was_edited(project, tmp_path):
+    """The others are listed, with exit code 1."""
+    project("add", "shelf.toml")
+    file = tmp_path / "selectors" / "shelf" / "1.0.0.toml"
+    file.chmod(0o600)
+    file.write_text(file.read_text().replace("h1", "h2"))
+
+    run = project("list", "--json")
+    rows = {row["set"]: row["problem"] for row in json.loads(run.out)}
+    assert run.code == 1
+    assert "shelf" in str(rows.pop("shelf"))
+    assert set(rows.values()) == {None}
+    assert "amazon_product" in project("list").out
+
+
 def test_command_regressions(project, tmp_path):
     """A version that is worse is refused with exit code 1, unless it is forced."""
     project("add", "shelf.toml")
