@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
-from copy import copy
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -22,11 +21,8 @@ from scrapy_resilience._scrapy.refusals import Refusing
 from scrapy_resilience.checkpoint.run import Run
 from scrapy_resilience.core.masking import counted
 from scrapy_resilience.deadletters import letters_of
-from scrapy_resilience.exceptions import ResilienceError
 from scrapy_resilience.frontier.codec import (
-    IncompleteError,
     RequestCodec,
-    UnserializableError,
     ValueCodec,
 )
 from scrapy_resilience.frontier.handed_out import HandedOutRequest, StartOutputs
@@ -50,6 +46,7 @@ from scrapy_resilience.scheduling.requests import (
 from scrapy_resilience.scheduling.scrapy_settings import check_settings, order_of, take_over
 from scrapy_resilience.scheduling.slots import slot_limit, slot_name
 from scrapy_resilience.scheduling.start_outputs import StartOutputFilter
+from scrapy_resilience.scheduling.stored_requests import StoredRequests
 from scrapy_resilience.settings import Config
 from scrapy_resilience.waits import waits_of
 
@@ -60,6 +57,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from scrapy_resilience.checkpoint.commit import Committer
+    from scrapy_resilience.jobs.job import Job
 
 __all__ = ["ResilientScheduler"]
 
@@ -97,13 +95,11 @@ class ResilientScheduler(Refusing, BaseScheduler):
         self._letters = letters_of(crawler)
         self._inc = self._stats.inc_value  # looking it up costs more than calling it
         self._follows_redirects = not Config.from_settings(crawler.settings).filter_redirects
-        self._log_unserializable = crawler.settings.getbool("SCHEDULER_DEBUG")
         self._gates: Gatekeeper | None = None
         self._holding: HeldRequests | None = None
         self._collect_at = _COLLECT_AT_LEAST
-        self._unreadable = False
         self._told_of_unsafe = False
-        self._incomplete: set[str] = set()
+        self._max_changes = sys.maxsize
         self._wrong_meta = WrongMeta()
         self._replacement: tuple[Request, Request] | None = None
         self.starts: StartOutputFilter | None = None
@@ -121,11 +117,10 @@ class ResilientScheduler(Refusing, BaseScheduler):
         engine = self.crawler.engine
         if is_skipped(self.crawler):
             leave_unopened(engine, names.REASON_SKIPPED)
-        self._hooks = hooks_of(engine)
         job = self.job
         values = job.values if job else ValueCodec(allow_pickle=False)
         store = job.store if job else MemoryStore()
-        self._codec = RequestCodec(spider, values)
+        codec = RequestCodec(spider, values)
         keeper = gatekeeper_of(self.crawler)
         self._gates = keeper if keeper.active else None
         self.frontier = Frontier(
@@ -143,49 +138,60 @@ class ResilientScheduler(Refusing, BaseScheduler):
             values.decode,
             store.last_letter(),
         )
-        self.outputs = OutputTracker(self.crawler, self.in_flight, self.frontier.note_start)
-        reached, left = signals.request_reached_downloader, signals.request_left_downloader
-        self.crawler.signals.connect(self._reached, reached)
-        self.crawler.signals.connect(self.in_flight.left, left)
+        self._stored = StoredRequests(
+            self.crawler, codec, self._is_under_way, durable=job is not None
+        )
         self._alarm = WakeTimer(self.crawler, self.frontier)
         if self._gates is not None:
             self._gates.attach(self)
             self._holding = HeldRequests(
                 self.crawler, self.frontier, self._gates, durable=job is not None
             )
-        self._max_changes = job.config.checkpoint_max_changes if job else sys.maxsize
+        self._follow_engine()
+        if job is not None:
+            self._open_job(job, spider, codec)
+        return self._duplicates.open(self.frontier, self.on_damage)
+
+    def _follow_engine(self) -> None:
+        """Hear of what becomes of requests and items."""
+        self.outputs = OutputTracker(self.crawler, self.in_flight, self.frontier.note_start)
+        self._hooks = hooks_of(self.crawler.engine)
         self._hooks.tracker = self.outputs
         self._hooks.replacing = self._replacing
         self._hooks.refused = partial(self._inc, names.STAT_REQUESTS_REFUSED)
+        reached, left = signals.request_reached_downloader, signals.request_left_downloader
+        self.crawler.signals.connect(self._reached, reached)
+        self.crawler.signals.connect(self.in_flight.left, left)
         follow_items(self.crawler)
         ConcurrentItems(self.crawler)
-        if job is not None:
-            imported = take_over(job.stock, self.frontier, spider, values) if job.stock else []
-            rerun = job.config.rerun_start
-            done = StartOutputs(() if rerun else chain(store.start_keys(), imported))
-            self.starts = StartOutputFilter(job, done, self._duplicates, self.outputs)
-            self._letters.attach(self.in_flight, self._codec, job.meta.dead_letters)
-            self._run = Run(
-                self.crawler,
-                job,
-                frontier=self.frontier,
-                in_flight=self.in_flight,
-                letters=self._letters,
-                starts=self.starts,
-                collect=self._collect,
-            )
-            self.committer = self._run.committer
-            self.crawler.signals.connect(self._spider_idle, signals.spider_idle)
-            self.crawler.signals.connect(self._run.end, signals.engine_stopped)
-            if job.resumed:
-                self._stats.set_value(names.STAT_RESUMED, 1)
-                rest = "" if job.meta.start_done else ", and what start() has not done yet"
-                left = counted(len(self.frontier), "request")
-                logger.info("Resuming %s: %s to do%s", job.path, left, rest)
-            for part in [*job.parts]:  # feeds and sinks come to them
-                part.opened(self)
-            self._run.begin()
-        return self._duplicates.open(self.frontier, self.on_damage)
+
+    def _open_job(self, job: Job, spider: Spider, codec: RequestCodec) -> None:
+        """Take up what earlier runs have left, and write down that this one has begun."""
+        self._max_changes = job.config.checkpoint_max_changes
+        imported = take_over(job.stock, self.frontier, spider, job.values) if job.stock else []
+        done = () if job.config.rerun_start else chain(job.store.start_keys(), imported)
+        self.starts = StartOutputFilter(job, StartOutputs(done), self._duplicates, self.outputs)
+        self._letters.attach(self.in_flight, codec, job.meta.dead_letters)
+        self._run = Run(
+            self.crawler,
+            job,
+            frontier=self.frontier,
+            in_flight=self.in_flight,
+            letters=self._letters,
+            starts=self.starts,
+            collect=self._collect,
+        )
+        self.committer = self._run.committer
+        self.crawler.signals.connect(self._spider_idle, signals.spider_idle)
+        self.crawler.signals.connect(self._run.end, signals.engine_stopped)
+        if job.resumed:
+            self._stats.set_value(names.STAT_RESUMED, 1)
+            rest = "" if job.meta.start_done else ", and what start() has not done yet"
+            left = counted(len(self.frontier), "request")
+            logger.info("Resuming %s: %s to do%s", job.path, left, rest)
+        for part in [*job.parts]:  # feeds and sinks come to them
+            part.opened(self)
+        self._run.begin()
 
     def close(self, reason: str) -> Deferred[None]:
         return deferred_from_coro(self._close(reason))
@@ -296,7 +302,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
         try:
             self._give_up()
             while (found := self._pop(now)) is not None:
-                request = self._request_of(found.row)
+                request = self._stored.request(found.row)
                 if request is not None:
                     self._hand_out(request, found, now)
                     return request
@@ -322,7 +328,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
         if self._holding is None:
             return
         for row, gate in self._holding.given_up():
-            request = self._request_of(row)
+            request = self._stored.request(row)
             if request is None:
                 continue
             self._collect_some()
@@ -337,6 +343,10 @@ class ResilientScheduler(Refusing, BaseScheduler):
         scraping = self.crawler.engine.scraper.slot
         known = request in self.in_flight.under_way
         return known and not (scraping and request in scraping.active)
+
+    def _is_under_way(self, request: Request) -> bool:
+        known = request in self.in_flight.under_way
+        return known and request in under_way(self.crawler.engine)
 
     def _hand_out(self, request: Request, found: HandOut, now: float) -> None:
         self._collect_some()  # before the engine does not know the next one yet
@@ -359,7 +369,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
     # --- commits ---
 
     def _spider_idle(self) -> None:
-        if self._unreadable:
+        if self._stored.is_any_unreadable:
             raise CloseSpider(names.REASON_UNREADABLE)
 
     def _collect_some(self) -> None:
@@ -391,7 +401,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
         if self._gates is not None:
             lane = self._gates.lane(slot, request)
         delay = self._delay_of(request, lane)
-        payload = self._payload(request)
+        payload = self._stored.payload(request)
         row = self.frontier.push(
             lane,
             payload,
@@ -427,27 +437,6 @@ class ResilientScheduler(Refusing, BaseScheduler):
             return 0.0  # it was under way when the others were given up
         return delay
 
-    def _payload(self, request: Request) -> bytes | Request:
-        if self.job is None:
-            return request
-        try:
-            return self._codec.encode(request)
-        except UnserializableError as error:
-            self._inc("scheduler/unserializable")
-            if isinstance(error, IncompleteError) and str(error) not in self._incomplete:
-                self._incomplete.add(str(error))
-                logger.warning("%s. Until then such requests are kept in memory only", error)
-            if self._log_unserializable:
-                self._log_unserializable = False
-                logger.warning(
-                    "Unable to serialize request: %s - reason: %s - it stays in memory, and "
-                    "the request that made it runs again after a kill - no more unserializable "
-                    "requests will be logged (stats being collected)",
-                    request,
-                    error,
-                )
-            return request
-
     def _keep_open(self, row: Row, request: Request, origin: _Origin) -> None:
         """A request in memory only: whatever made it is not done before it is."""
         parent, fingerprint, key, start_key, _ = origin
@@ -476,29 +465,6 @@ class ResilientScheduler(Refusing, BaseScheduler):
 
     def _producer_of(self, request: Request | None) -> HandedOutRequest | None:
         return None if request is None else self.in_flight.under_way.get(request)
-
-    def _request_of(self, row: Row) -> Request | None:
-        """None, and a line in the log, for a request that today's code can't run."""
-        if not isinstance(row.data, bytes):
-            request: Request = row.data
-            if request in self.in_flight.under_way and request in under_way(
-                self.crawler.engine
-            ):
-                return _another(request)  # the engine knows requests by the object
-            return request
-        try:
-            return self._codec.decode(row.data)
-        except (ResilienceError, TypeError, ValueError) as error:
-            self._inc(names.STAT_UNREADABLE)
-            self._unreadable = True
-            logger.error(  # noqa: TRY400 - one line
-                "A stored request can't run, it stays in the job: %s", error
-            )
-            return None
-
-
-def _another(request: Request) -> Request:
-    return request.copy() if type(request) is Request else copy(request)
 
 
 def _raise(error: Exception) -> None:
