@@ -39,7 +39,7 @@ class Outcome:
     data: dict[str, Any] = field(default_factory=dict)
 
     def bar(self, text: str, value: str, *, met: bool) -> None:
-        """Add a bar; one that is missed is shown, and is no problem."""
+        """Add a bar; one that is missed is shown, and is not a problem."""
         self.bars.append(Bar(text, value, met))
 
     def check(self, label: str, problems: Sequence[str]) -> None:

@@ -114,7 +114,7 @@ class CircuitBreaker:
         same arguments; its result is returned. Without one :exc:`.CircuitOpenError` is raised.
     :param clock: returns seconds
     :param rng: returns a random number from 0 to 1, for the jitter
-    :param settings: the fields of :class:`BreakerConfig`. A function is no web site: here
+    :param settings: the fields of :class:`BreakerConfig`. A function is not a web site: here
         ``failure_threshold`` is exact (``usual_share=False``), and it is open for
         ``recovery_timeout`` at once (``first_trial=0``), unless you say otherwise.
 

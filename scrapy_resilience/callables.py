@@ -80,8 +80,8 @@ class ErrorFilter:
 
     def _refuse(self) -> None:
         raise ConfigurationError(
-            f"{self._name}={self._value!r}: use a class of exceptions, a function that is no "
-            "coroutine function, or a tuple of them."
+            f"{self._name}={self._value!r}: use a class of exceptions, a function that is not "
+            "a coroutine function, or a tuple of them."
         )
 
 

@@ -89,7 +89,7 @@ _KNOWN: Final = (
 def uncovered(
     settings: BaseSettings, spidercls: type[Spider], *, resumed: bool
 ) -> Iterator[str]:
-    """One line for each component in use, or made of one, that is no part of a checkpoint."""
+    """One line for each component in use, or made of one, that is not part of a checkpoint."""
     for cls in _in_use(settings, spidercls):
         for known in _KNOWN:
             if (
@@ -98,7 +98,7 @@ def uncovered(
                 and resumed >= known.resumed
             ):
                 name = f"{cls.__module__}.{cls.__qualname__}"
-                yield f"{name} is no part of the checkpoint: {known.text}"
+                yield f"{name} is not part of the checkpoint: {known.text}"
 
 
 def _in_use(settings: BaseSettings, spidercls: type[Spider]) -> list[type]:

@@ -148,7 +148,7 @@ def _loaded(failure_class: str, path: Any) -> Callable[..., Any]:
 def _check_class(failure_class: str, where: str) -> None:
     if failure_class not in FAILURE_CLASSES:
         raise ConfigurationError(
-            f"{where}: {failure_class!r} is no failure class: use one of "
+            f"{where}: {failure_class!r} is not a failure class: use one of "
             f"{', '.join(FAILURE_CLASSES)}."
         )
 

@@ -400,7 +400,7 @@ def _check_functions(**options: Any) -> None:
     for name, function in options.items():
         if function is not None and (not callable(function) or is_async(function)):
             raise ConfigurationError(
-                f"{name}={function!r}: use a function that is no coroutine function."
+                f"{name}={function!r}: use a function that is not a coroutine function."
             )
 
 
@@ -414,6 +414,7 @@ def _policy_named(name: Any) -> RetryPolicy:
     """Look up a policy; raises ConfigurationError for an unknown name, and for no name."""
     if not isinstance(name, str) or name not in POLICIES:
         raise ConfigurationError(
-            f"{name!r} is no retry policy: use one of {', '.join(POLICIES)}, or a RetryPolicy."
+            f"{name!r} is not a retry policy: use one of {', '.join(POLICIES)}, or a "
+            "RetryPolicy."
         )
     return POLICIES[name]

@@ -49,7 +49,7 @@ def apply_layers(settings: BaseSettings, environ: Mapping[str, str] | None = Non
 
     Each goes in at its own priority, so that whatever the user set in the project, the
     spider or on the command line wins. Returns the names of ``RESILIENCE_*`` environment
-    variables that are no settings, for a warning.
+    variables that are not settings, for a warning.
     """
     environ = os.environ if environ is None else environ
     unknown = []

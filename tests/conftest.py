@@ -38,7 +38,7 @@ _SERVICES_REQUIRED = os.environ.get("RESILIENCE_TEST_REQUIRE_SERVICES") == "1"
 
 @pytest.fixture(autouse=True)
 def _no_words_to_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is said to the tests is no setting of a user, and would be told as a wrong one."""
+    """What is said to the tests is not a user's setting, and would be told as a wrong one."""
     for name in [name for name in os.environ if name.startswith("RESILIENCE_TEST_")]:
         if name != "RESILIENCE_TEST_SEED":
             monkeypatch.delenv(name)

@@ -28,11 +28,11 @@ values = ValueCodec(allow_pickle=False)
 def open_job(jobdir: Path, *, write: bool = False) -> Iterator[SQLiteStore]:
     """The store of a job; to write, of one that nobody runs.
 
-    Raises :exc:`CheckpointError` when it is no job, is damaged, or, to write, is running.
+    Raises :exc:`CheckpointError` when it is not a job, is damaged, or, to write, is running.
     """
     check_jobdir(jobdir)
     if not (jobdir / STORE).is_file():
-        raise CheckpointError(f"{jobdir} is no job of scrapy_resilience: it has no {STORE}")
+        raise CheckpointError(f"{jobdir} is not a job of scrapy_resilience: it has no {STORE}")
     lock = FileLock(jobdir / LOCK)
     if write:
         lock.acquire()

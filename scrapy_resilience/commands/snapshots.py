@@ -26,7 +26,7 @@ def list_snapshots(config: Config, path: str, place: str) -> tuple[Any, str]:
     check_jobdir(Path(path))
     found = store_of(config, Path(path), place).newest(verify=True)
     if not found and not Path(path).is_dir():
-        raise CheckpointError(f"{path} is no folder, and no snapshot of it was found")
+        raise CheckpointError(f"{path} is not a folder, and no snapshot of it was found")
     rows = [asdict(snapshot) for snapshot in found]
     return rows, table([_COLUMNS, *map(_row, found)]) if found else "no snapshots"
 

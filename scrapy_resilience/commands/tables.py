@@ -68,7 +68,7 @@ def shown_time(seconds: float) -> str:
 
 
 def shown_size(size: Any) -> str:
-    """Bytes as kilobytes or megabytes; what is no number as it is."""
+    """Bytes as kilobytes or megabytes; what is not a number as it is."""
     if not isinstance(size, (int, float)):
         return str(size)
     return f"{size / 1e3:.1f} kB" if size < _SMALL else f"{size / 1e6:.1f} MB"

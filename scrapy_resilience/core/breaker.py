@@ -27,7 +27,7 @@ How long
 Half-open
     A trial that fails, or is slow, opens again. ``success_threshold`` successes close. A trial
     that is throttled (429) proves neither: the breaker stays open for as long as the answer
-    asks, and that is no reopening. A trial that is ignored or cancelled gives its place to
+    asks, and that is not a reopening. A trial that is ignored or cancelled gives its place to
     another one. One without an outcome after ``trial_timeout`` ends the round as a failure;
     should it succeed later on, the other side is up: that closes, too, where slow calls do not
     count.

@@ -75,7 +75,7 @@ class Classifier:
     def response(
         self, status: int, headers: Headers, body: bytes, now: float, charset: str = "utf-8"
     ) -> Verdict:
-        """Judge an answer: *body* decompressed, and empty where it is no text.
+        """Judge an answer: *body* decompressed, and empty where it is not text.
 
         *now* is in seconds since 1970, for dates in Retry-After.
         """

@@ -101,7 +101,7 @@ class ConfidenceCalculator:
     need not add up to 1. The factors and their shares are ``content_length`` 0.25,
     ``source_count`` 0.2, ``extraction`` 0.2, ``response_quality`` 0.15, ``structured_data``
     0.1 and ``speed`` 0.1. `ConfigurationError` for a factor that does not exist and for
-    weights that are no weights.
+    weights that are not weights.
     """
 
     def __init__(self, weights: Mapping[str, float] | None = None) -> None:

@@ -24,7 +24,7 @@ class Coverage:
 
     A path is filled when its value is not None and not an empty text or collection; in a
     list, when it is in one of its elements. *fields_of* gives the fields of a value that has
-    some, and None for any other. The field *without* is no part of the items: it is left out.
+    some, and None for any other. The field *without* is not part of the items: it is left out.
     """
 
     def __init__(self, fields_of: FieldsOf, without: str = "") -> None:

@@ -67,7 +67,7 @@ class About:
     ) -> About:
         """Without credentials, and short. Raises :exc:`ValueError` for an unknown *kind*."""
         if kind not in KINDS:
-            raise ValueError(f"{kind!r} is no kind of dead letter: use one of {KINDS}")
+            raise ValueError(f"{kind!r} is not a kind of dead letter: use one of {KINDS}")
         told = describe(exception)
         return cls(
             url=mask(url),

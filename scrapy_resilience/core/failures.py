@@ -40,7 +40,7 @@ ORDER: Final = (BLOCKED, THROTTLED, PERMANENT, CONTENT, SERVER_ERROR, TRANSIENT)
 class Verdict:
     """What became of one request.
 
-    ``failure_class`` is None when nothing failed; ``ignored`` tells the cases that are no
+    ``failure_class`` is None when nothing failed; ``ignored`` tells the cases that are not
     success either: the domain was not asked. ``counts_against_domain``: whether a circuit
     breaker takes it for a failure of the domain. ``retry_after`` is in seconds.
     ``unsent``: the request never reached the server, so that any method may be repeated.

@@ -60,7 +60,7 @@ def _rule(value: Any, where: str) -> Rule:
         raise ConfigurationError(f"{where}={value!r}: use a dict such as {{'status': 503}}.")
     for key in value:
         if key not in _KEYS:
-            raise ConfigurationError(f"{where}: {key!r} is no key: use {', '.join(_KEYS)}.")
+            raise ConfigurationError(f"{where}: {key!r} is not a key: use {', '.join(_KEYS)}.")
     if sum(value.get(key) is not None for key in ("status", "exception", "delay")) != 1:
         raise ConfigurationError(f"{where}: use one of status, exception and delay.")
     rule = Rule(**value)
@@ -74,7 +74,7 @@ def _rule(value: Any, where: str) -> Rule:
         re.compile(rule.pattern)
     except (re.error, TypeError) as error:
         raise ConfigurationError(
-            f"{where}: {rule.pattern!r} is no regular expression: {error}."
+            f"{where}: {rule.pattern!r} is not a regular expression: {error}."
         ) from None
     return rule
 

@@ -36,7 +36,7 @@ class Patterns:
         for name in found:
             if name not in FAILURE_CLASSES:
                 raise ConfigurationError(
-                    f"{setting}: {name!r} is no failure class: use one of "
+                    f"{setting}: {name!r} is not a failure class: use one of "
                     f"{', '.join(FAILURE_CLASSES)}."
                 )
         self._compiled = [
@@ -79,5 +79,5 @@ def _compile(text: str, setting: str) -> Any:
         return regex.compile(text, regex.IGNORECASE | regex.VERSION0)
     except (regex.error, RecursionError, OverflowError, ValueError) as error:
         raise ConfigurationError(
-            f"{setting}: {text!r} is no regular expression: {error}."
+            f"{setting}: {text!r} is not a regular expression: {error}."
         ) from None

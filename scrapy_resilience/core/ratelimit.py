@@ -55,7 +55,7 @@ def parse_rate(value: Any) -> Rate:
         raise ConfigurationError(f"{value!r}: {error}") from None
     except (TypeError, ValueError, ZeroDivisionError, OverflowError, KeyError):
         raise ConfigurationError(
-            f'{value!r} is no rate: use "60/m", "1/5s", "60/m burst 10" or requests a second'
+            f'{value!r} is not a rate: use "60/m", "1/5s", "60/m burst 10" or requests a second'
         ) from None
 
 

@@ -139,7 +139,7 @@ def _policy(base: RetryPolicy, values: dict[str, Any], where: str) -> RetryPolic
         if key not in known:
             close = difflib.get_close_matches(str(key), known, n=1)
             hint = f" Did you mean {close[0]}?" if close else f" Use {', '.join(known)}."
-            raise ConfigurationError(f"{where}: {key!r} is no part of a policy.{hint}")
+            raise ConfigurationError(f"{where}: {key!r} is not part of a policy.{hint}")
     if (patterns := values.get("patterns")) is not None:
         if not isinstance(patterns, dict):
             raise ConfigurationError(f"{where}: use a dict of failure classes as patterns.")

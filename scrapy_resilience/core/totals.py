@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 __all__ = ["add_stats"]
 
 _OF_ALL: Final = {"coverage", "mean", "per"}
-"""In keys of what is no sum: it is taken over all runs already, or is a rate."""
+"""In keys of what is not a sum: it is taken over all runs already, or is a rate."""
 
 
 def add_stats(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:

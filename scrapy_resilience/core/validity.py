@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["KINDS", "is_valid"]
 
 _LONG: Final = 200
-"""Characters; a longer value is no price, number, rating or date."""
+"""Characters; a longer value is not a price, number, rating or date."""
 
 _LONG_URL: Final = 4000
 

@@ -33,8 +33,8 @@ class EarlierFeeds:
         earlier = self._of(slot.uri_template)
         if earlier and kind is None:
             return (
-                f"the feed {mask_uri(slot.uri)} is no file any more: put the file back as the "
-                "last run left it, or start anew in another JOBDIR"
+                f"the feed {mask_uri(slot.uri)} is not a file any more: put the file back as "
+                "the last run left it, or start anew in another JOBDIR"
             )
         lines = [record for record in earlier if not record.spooled]
         if lines and (kind is SpooledSlot or any(_differs(record, slot) for record in lines)):

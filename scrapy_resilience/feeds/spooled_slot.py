@@ -291,7 +291,7 @@ def replaces(storage: Any) -> bool | None:
 def local_path(slot: FeedSlot) -> Path | None:
     """The local file that a feed becomes: None for remote ones, pipes and the like.
 
-    A folder of that name is no pipe: nothing can be written there, and opening it says so.
+    A folder of that name is not a pipe: nothing can be written there, and opening it says so.
     """
     if type(slot.storage) is not FileFeedStorage:
         return None

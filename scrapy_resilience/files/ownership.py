@@ -54,7 +54,7 @@ def _check_file(path: Path, jobdir: Path) -> None:
         )
     if path.match(_OWN_FILES) and not stat.S_ISREG(path.lstat().st_mode):
         raise CheckpointError(
-            f"{path} is no regular file: put back what was there, or use another JOBDIR"
+            f"{path} is not a regular file: put back what was there, or use another JOBDIR"
         )
     check_own(path, jobdir)
 
@@ -121,7 +121,7 @@ def open_own(path: Path | str, flags: int, mode: int = 0o600) -> int:
 def _not_trusted(status: os.stat_result) -> str:
     """Why an open file is not used; empty when it is."""
     if not stat.S_ISREG(status.st_mode):
-        return "this is no regular file: put back what was there"
+        return "this is not a regular file: put back what was there"
     if status.st_uid not in _trusted():
         return "this is another user's file, which is not used"
     return _HARD_LINK if status.st_nlink > 1 else ""

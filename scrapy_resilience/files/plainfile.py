@@ -25,7 +25,7 @@ def open_plain(path: Path | str, flags: int = os.O_RDONLY, mode: int = 0o666) ->
     fd = os.open(path, flags | _NOW, mode)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
-        raise OSError(errno.EINVAL, "it is no file", str(path))
+        raise OSError(errno.EINVAL, "it is not a file", str(path))
     return fd
 
 

@@ -34,7 +34,7 @@ class Handled:
         )
 
     def is_answer(self, request: Request, response: Response) -> bool:
-        """Whether a response with this status is no failure of its domain.
+        """Whether a response with this status is not a failure of its domain.
 
         Because the callback gets it, or because nobody is to try it again: a breaker that held
         the domain for it would keep back what the spider wants.
@@ -71,7 +71,7 @@ class Handled:
 def _is_in(status: int, allowed: Any) -> bool:
     try:
         return status in allowed
-    except TypeError:  # it is no list: HttpErrorMiddleware will say so
+    except TypeError:  # it is not a list: HttpErrorMiddleware will say so
         return False
 
 

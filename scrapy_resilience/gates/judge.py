@@ -68,7 +68,7 @@ class Judge:
 def _status(status: int) -> int:
     if not 100 <= status < 600:  # noqa: PLR2004 - HTTP
         raise ConfigurationError(
-            f"RESILIENCE_BREAKER_STATUSES: {status} is no HTTP status: use 100 to 599."
+            f"RESILIENCE_BREAKER_STATUSES: {status} is not an HTTP status: use 100 to 599."
         )
     return status
 

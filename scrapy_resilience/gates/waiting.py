@@ -41,7 +41,7 @@ class RetryThrottle:
         return None
 
     def leave(self, request: Request) -> None:
-        """An answer or an error has come; a request that is no retry may be told as well."""
+        """An answer or an error has come; a request that is not a retry may be told as well."""
         started = self._under_way.pop(request, None)
         if started is not None:
             self._pacer.took(_clock.monotonic() - started)

@@ -19,10 +19,10 @@ __all__ = ["read_report"]
 
 
 def read_report(path: Path) -> dict[str, Any]:
-    """What ``status`` shows. Raises :exc:`CheckpointError` when *path* is no job."""
+    """What ``status`` shows. Raises :exc:`CheckpointError` when *path* is not a job."""
     check_jobdir(path)
     if not (path / STORE).is_file():
-        raise CheckpointError(f"{path} is no job of scrapy_resilience: it has no {STORE}")
+        raise CheckpointError(f"{path} is not a job of scrapy_resilience: it has no {STORE}")
     store = open_current(path, read_only=True)
     try:
         meta = JobMeta.of(store.state())

@@ -104,7 +104,7 @@ def _check_files(files: Path) -> None:
     """A spool may have been damaged before it was copied; nothing else is put into a job."""
     for path in filter(Path.is_file, files.rglob("*")):
         if path.parent != files / FOLDER:
-            raise DamagedError(f"{path.relative_to(files)} is no spool")
+            raise DamagedError(f"{path.relative_to(files)} is not a spool")
         verify(path)
 
 

@@ -49,7 +49,7 @@ _AREA: Final = re.compile(
     r"|district|region|departamento|landkreis|kreis|powiat|județ|megye)\b",
     re.IGNORECASE,
 )
-"""What is no city, though it stands before a state or a country."""
+"""What is not a city, though it stands before a state or a country."""
 _DIGIT: Final = re.compile(r"\d")
 _POSTAL: Final = re.compile(
     r"\b(?:[A-Z]{1,2}-)?\d{4,6}(?:-\d{3,4})?\b"  # 10115, 62701-1234

@@ -122,7 +122,7 @@ ENGLISH = {"ALL", "CUP", "TOP"}
 
 
 _INITIAL = re.compile(r"\.\w")
-"""Behind a letter that is no symbol: ``P.A.``."""
+"""Behind a letter that is not a symbol: ``P.A.``."""
 
 
 class Meaning(NamedTuple):

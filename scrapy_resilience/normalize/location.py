@@ -55,7 +55,7 @@ class _Area(NamedTuple):
     state: State | None
     parts: int
     sure: bool = True
-    """False for what more likely is no state, unless a city confirms it."""
+    """False for what more likely is not a state, unless a city confirms it."""
 
 
 class _Reading(NamedTuple):
@@ -316,7 +316,7 @@ def _is_code(part: str, state: State) -> bool:
 
 
 def _is_written(state: State) -> bool:
-    """Whether addresses have this code; numbers are no codes that people write."""
+    """Whether addresses have this code; numbers are not codes that people write."""
     return state.country in WITH_CODES and not state.code.isdigit()
 
 

@@ -162,7 +162,7 @@ def _first_number(
     ]
     if whole is not None:
         numbers = [each for each in (*numbers, (True, whole)) if each[1].country]
-    # with its country's code it is no postal code
+    # with its country's code it is not a postal code
     return min(numbers, key=itemgetter(0))[1] if numbers else None
 
 

@@ -13,7 +13,7 @@ _LONGEST: Final = 200
 """Characters that are looked at: what is longer is the review itself."""
 
 _SCALES: Final = frozenset({4, 5, 6, 7, 10, 20, 100})
-"""A number out of any other (``12/31``, ``1 of 2``) is no rating, unless *max* is that one."""
+"""A number out of any other (``12/31``, ``1 of 2``) is not a rating, unless *max* says so."""
 
 _STARS: Final = 5
 _BARE_LIMIT: Final = 10

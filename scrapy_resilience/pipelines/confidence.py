@@ -151,7 +151,7 @@ class ConfidencePipeline:
 def calculator(config: Config) -> ConfidenceCalculator:
     """With the weights of ``RESILIENCE_CONFIDENCE_WEIGHTS``.
 
-    Raises :exc:`~scrapy_resilience.exceptions.ConfigurationError` for what is no weight.
+    Raises :exc:`~scrapy_resilience.exceptions.ConfigurationError` for what is not a weight.
     """
     try:
         return ConfidenceCalculator(config.confidence_weights)

@@ -64,7 +64,7 @@ _DAY_LENGTH: Final = len("2024-01-15")
 class Said:
     """What a page's structured data says. *values* has the texts of each of `FIELDS`.
 
-    *any* is None for what is no HTML: the answer of an API has no place for it.
+    *any* is None for what is not HTML: the answer of an API has no place for it.
     """
 
     any: bool | None

@@ -79,7 +79,7 @@ def pop_delay(request: Request, wrong: WrongMeta) -> float:
 
 
 def forget_failures(request: Request) -> None:
-    """Those of the page with whose meta a callback has made *request*: it is no retry."""
+    """Those of the page with whose meta a callback has made *request*: it is not a retry."""
     for key in (META_FAILED_AT, META_ANSWERS_BEFORE):
         request.meta.pop(key, None)
 

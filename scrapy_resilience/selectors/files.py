@@ -90,13 +90,13 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _LARGEST:
             raise SelectorError(
-                f"{path} is larger than {_LARGEST} bytes: it is no selector set"
+                f"{path} is larger than {_LARGEST} bytes: it is not a selector set"
             )
         data: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise SelectorError(f"{path} can't be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise SelectorError(f"{path} is no TOML: {error}") from None
+        raise SelectorError(f"{path} is not TOML: {error}") from None
     return data
 
 

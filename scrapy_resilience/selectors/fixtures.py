@@ -67,7 +67,7 @@ def _read(path: Path) -> Fixture:
         raise SelectorError(f"{error.filename} can't be read: {error.strerror}") from None
     except (ValueError, TypeError, KeyError, RecursionError):
         raise SelectorError(
-            f"{path} is no fixture: it needs a JSON object with url and expected"
+            f"{path} is not a fixture: it needs a JSON object with url and expected"
         ) from None
 
 

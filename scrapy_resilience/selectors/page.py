@@ -25,7 +25,7 @@ _EMPTY: Final = etree.Element("html")
 
 
 class Page:
-    """What can be taken from a response. One that is no markup is an empty page."""
+    """What can be taken from a response. One that is not markup is an empty page."""
 
     def __init__(self, response: Response) -> None:
         self._response = response if isinstance(response, TextResponse) else None

@@ -126,7 +126,7 @@ def _types(node: Node) -> list[str]:
 def texts_at(nodes: Iterable[Node], path: tuple[str, ...]) -> Iterator[str]:
     """Texts at *path* in each node, such as ``("offers", "price")``.
 
-    Lists are gone through; what ends in a node and not in a text is no value. Half an emoji,
+    Lists are gone through; what ends in a node and not in a text is not a value. Half an emoji,
     as a page has that cuts its JSON by length, is a question mark: no feed could write it.
     """
     for node in nodes:

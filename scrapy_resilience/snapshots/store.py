@@ -204,7 +204,7 @@ class SnapshotStore:
     def _new_id(self, job: str, now: datetime) -> str:
         """Later than each id of the job, also when the clock went back.
 
-        A name of the future alone is no snapshot: others may have put it there.
+        A name of the future alone is not a snapshot: others may have put it there.
         """
         there = self.ids(job)
         digits = int(now.strftime("%Y%m%d%H%M%S%f"))
@@ -251,7 +251,9 @@ class SnapshotStore:
     @contextmanager
     def _reading(self, ident: str) -> Iterator[Reader]:
         if not _ID.fullmatch(ident):
-            raise SnapshotError(f"{ident!r} is no id of a snapshot: `checkpoints` lists them")
+            raise SnapshotError(
+                f"{ident!r} is not an id of a snapshot: `checkpoints` lists them"
+            )
         try:
             file: IO[bytes] = self.place.open(ident + _SUFFIX)
         except FileNotFoundError:

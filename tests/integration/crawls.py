@@ -117,7 +117,7 @@ class Run:
 
 
 def _environment():
-    """Ours without what is said to the tests: it is no setting of a user."""
+    """Ours without what is said to the tests: it is not a setting of a user."""
     return {k: v for k, v in os.environ.items() if not k.startswith("RESILIENCE_TEST_")}
 
 

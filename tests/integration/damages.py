@@ -335,7 +335,7 @@ def check(damaged, name, kind, rng):
 
 
 def _check_words(job, run):
-    """It says what is wrong with which file, in a line that is no traceback."""
+    """It says what is wrong with which file, in a line that is not a traceback."""
     assert run.code not in {KILLED, None}, run
     files = [str(job.job), STORE, *_FEEDS, "job/", "spool/", ": job "]
     assert any(file in line for line in run.errors for file in files), run

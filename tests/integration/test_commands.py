@@ -271,14 +271,14 @@ def test_status_table(job):
 
 
 def test_status_of_no_job(job):
-    """Status of a folder that is no job says so in one line, with exit code 1."""
+    """Status of a folder that is not a job says so in one line, with exit code 1."""
     job.job.mkdir()
 
     runs = [job.run("resilience", "status", path) for path in ("job", "missing", "spider.py")]
 
     for run in runs:
         assert (run.code, run.out) == (1, "")
-        assert "is no job" in run.log
+        assert "is not a job" in run.log
         assert len(run.log.splitlines()) == 1
     assert list(job.job.iterdir()) == []
 

@@ -389,7 +389,7 @@ def test_another_scheduler_fails_fast(pages, sick):
         ("RESILIENCE_BREAKER_DOMAINS", {"a": {"open_action": "x"}}, "hold or fail"),
         ("RESILIENCE_BREAKER_DOMAINS", {"a": {"treshold": 1}}, "treshold"),
         ("RESILIENCE_BREAKER_DOMAINS", {"a": 1}, "use a table"),
-        ("RESILIENCE_RATE_LIMITS", {"a": "fast"}, "is no rate"),
+        ("RESILIENCE_RATE_LIMITS", {"a": "fast"}, "is not a rate"),
         ("RESILIENCE_RATE_LIMITS", "[1]", "use a dict"),
     ],
 )

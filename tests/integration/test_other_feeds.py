@@ -502,7 +502,7 @@ def test_a_feed_that_can_not_be_opened(crawl):
 
 @pytest.mark.parametrize("name", ["/dev/null", "pipe", "stdout:"])
 def test_what_is_not_covered(crawl, name):
-    """A feed that is no file is written as it is, with one warning."""
+    """A feed that is not a file is written as it is, with one warning."""
     job = crawl(SHOP, FEEDS={name: {"format": "jsonlines"}})
     os.mkfifo(job.path("pipe"))
     pipe = os.open(job.path("pipe"), os.O_RDWR | os.O_NONBLOCK)

@@ -279,7 +279,7 @@ def test_a_component_with_a_memory_of_its_own(plain_crawl):
 
     run = job.finish()
 
-    assert run.log.count("is no part of the checkpoint") == 1
+    assert run.log.count("is not part of the checkpoint") == 1
     assert "scrapy_deltafetch.DeltaFetch" in run.log
     assert "DELTAFETCH_ENABLED=False" in run.log
 

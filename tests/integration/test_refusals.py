@@ -324,7 +324,7 @@ def test_a_foreign_database(job):
 
 
 def test_garbage_in_place_of_the_database(job):
-    """A file that is no database is refused and stays as it is."""
+    """A file that is not a database is refused and stays as it is."""
     job.job.mkdir()
     (job.job / "resilience.db").write_bytes(b"no database" * 1000)
     (job.job / "resilience.db").chmod(0o600)

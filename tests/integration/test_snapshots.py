@@ -230,7 +230,7 @@ def test_no_checkpoints(plain_crawl):
     assert (run.code, len(run.log.splitlines())) == (1, 1)
     run = job.run("resilience", "checkpoints", "jbo")
     assert run.code == 1
-    assert run.log.endswith(": jbo is no folder, and no snapshot of it was found\n")
+    assert run.log.endswith(": jbo is not a folder, and no snapshot of it was found\n")
 
 
 # --- making -------------------------------------------------------------------------------

@@ -264,7 +264,7 @@ def test_stats_of_this_run(plain_crawl):
 
 
 def test_memory_is_not_added_up(plain_crawl):
-    """Totals of gauges, such as memusage/startup, are no sums."""
+    """Totals of gauges, such as memusage/startup, are not sums."""
     job = plain_crawl(SHOP, spawn=True)  # memory of its own
 
     job.run_until(commits=2, number=signal.SIGTERM)

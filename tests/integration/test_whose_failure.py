@@ -160,7 +160,7 @@ def test_a_hand_out_is_counted_once(tmp_path):
 
 
 def test_a_delay_longer_than_the_hold_timeout(tmp_path):
-    """A spider's own delay is no hold: the crawl stays open for it, without a JOBDIR too."""
+    """A spider's own delay is not a hold: the crawl stays open for it, without a JOBDIR too."""
     late = {"META": {"resilience_delay": 40}, "RESILIENCE_HOLD_TIMEOUT": 10}
     with serving(lambda *_: 200) as web:
         for jobdir in ("job", None):

@@ -696,7 +696,7 @@ def test_settings_of_others_are_theirs(caplog, name):
 
 
 def test_an_unknown_environment_variable_is_a_warning(monkeypatch, caplog):
-    """A RESILIENCE_ variable that is no setting is named in the log, and the crawl runs."""
+    """A RESILIENCE_ variable that is not a setting is named in the log, and the crawl runs."""
     monkeypatch.setattr(
         "scrapy_resilience.settings_sources.os.environ", {"RESILIENCE_FOO": "1"}
     )

@@ -267,7 +267,7 @@ def test_all_names_what_is_there():
 
 
 def _strings(name):
-    """The string literals of a module that are no docstrings."""
+    """The string literals of a module that are not docstrings."""
     nodes = list(ast.walk(tree(MODULES[name])))
     docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
     literals = (node for node in nodes if isinstance(node, ast.Constant))

@@ -20,7 +20,7 @@ def test_ban_pages(page):
 
 @pytest.mark.parametrize("page", INNOCENT.values(), ids=INNOCENT)
 def test_innocent_pages(page):
-    """A page that talks about bans, or protects a form, is no ban."""
+    """A page that talks about bans, or protects a form, is not a ban."""
     assert ban_in_page(page) is None
 
 
@@ -52,7 +52,7 @@ def test_headers(status, headers):
     ],
 )
 def test_innocent_headers(status, headers):
-    """A vendor in front of a site is no ban, nor is any header of a good answer."""
+    """A vendor in front of a site is not a ban, nor is any header of a good answer."""
     assert ban_in_headers(status, Headers(headers)) is None
 
 

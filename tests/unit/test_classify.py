@@ -268,12 +268,12 @@ def test_the_text_of_an_exception_is_one_short_line(text):
 @pytest.mark.parametrize(
     ("found", "problem"),
     [
-        ({"transient": ["(unclosed"]}, "'(unclosed' is no regular expression"),
+        ({"transient": ["(unclosed"]}, "'(unclosed' is not a regular expression"),
         ({"transient": [""]}, "use a pattern of 1 to 1000 characters"),
         ({"transient": ["a" * 1_001]}, "use a pattern of 1 to 1000 characters"),
         ({"transient": [5]}, "use a list of patterns"),
         ({"transient": None}, "use a list of patterns"),
-        ({"slow": ["a"]}, "'slow' is no failure class: use one of transient, throttled"),
+        ({"slow": ["a"]}, "'slow' is not a failure class: use one of transient, throttled"),
     ],
 )
 def test_bad_patterns_are_refused(found, problem):

@@ -757,7 +757,7 @@ def test_encoding_leaves_the_request_alone(requests, spider):
     "path", ["os.system", "builtins.eval", "codec_samples.Book", "no.such.Thing"]
 )
 def test_a_request_class_that_is_none_runs_nothing(requests, path):
-    """A stored request of a class that is no Request is refused."""
+    """A stored request of a class that is not a Request is refused."""
     with pytest.raises(CheckpointError, match=path):
         requests.decode(ANY.encode({"url": "http://a.test/", "_class": path}))
 
@@ -814,7 +814,7 @@ def test_a_module_that_loads_others_by_name_loads_none(monkeypatch):
     "name", ["__class__", "__init__.__func__", "from_crawler", "close", "__format__", "name"]
 )
 def test_only_methods_of_the_spider_are_callbacks(requests, name):
-    """What is callable and would never have been stored is no callback."""
+    """What is callable and would never have been stored is not a callback."""
     with pytest.raises(CheckpointError, match="is not a method"):
         requests.decode(ANY.encode({"url": "http://a.test/", "callback": name}))
 
@@ -842,7 +842,7 @@ def test_no_getter_runs_because_of_data(name):
 
 @pytest.mark.parametrize("value", [None, 1, [], "x", ("url",)])
 def test_a_value_that_is_no_request_is_refused(requests, value):
-    """A stored value that is no request is a CheckpointError."""
+    """A stored value that is not a request is a CheckpointError."""
     with pytest.raises(CheckpointError):
         requests.decode(ANY.encode(value))
 

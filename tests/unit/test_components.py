@@ -65,7 +65,7 @@ def test_a_known_component_is_named(setting, path, way_out):
     """One line names the component and what to do."""
     (line,) = lines(setting, path, **ON)
 
-    assert line.startswith(f"{path} is no part of the checkpoint: ")
+    assert line.startswith(f"{path} is not part of the checkpoint: ")
     assert way_out in line
 
 

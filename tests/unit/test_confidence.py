@@ -187,7 +187,7 @@ def test_an_unusual_length_is_warned_of():
 
 @pytest.mark.parametrize("usual", [None, 0, -5, float("nan"), float("inf")])
 def test_no_usual_length(usual):
-    """What is no length is not known: all pages are judged alike then."""
+    """What is not a length is not known: all pages are judged alike then."""
     content = {"content": "x" * 1000, "response_time": 5}
     found = calculate(**content, usual_length=usual, usual_response_time=usual)
     assert found == calculate(**content)

@@ -303,7 +303,7 @@ def test_items_that_fail(caplog):
 
 
 def test_items_without_a_response():
-    """Items of ``start()`` and what is no item go through: nothing is known of them."""
+    """Items of ``start()`` and what is not an item go through: nothing is known of them."""
     made = pipeline(RESILIENCE_CONFIDENCE_ACTION="drop")
     assert made.process_item({"name": "Mug"}) == {"name": "Mug"}
     with ItemContext(page()):
@@ -317,7 +317,7 @@ def test_items_without_a_response():
     ids=["binary", "no request"],
 )
 def test_other_responses(response):
-    """A response that is no text, or has no request, is weighed by what it has."""
+    """A response that is not text, or has no request, is weighed by what it has."""
     assert 0 <= weighed(GOOD, response)["overall"] <= 1
 
 

@@ -127,7 +127,7 @@ def test_the_stats():
 
 
 def test_our_own_field_is_left_out():
-    """The confidence that we write into items is no field of theirs."""
+    """The confidence that we write into items is not a field of theirs."""
     crawler = get_crawler(Spider, {"RESILIENCE_CONFIDENCE_FIELD": "confidence"})
     made = FieldCoverage.from_crawler(crawler)
     item = {"sku": 1, "confidence": {"overall": 1.0}, "offer": {"confidence": 0.5}}

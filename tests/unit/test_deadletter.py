@@ -89,7 +89,7 @@ def test_exceptions_whose_text_fails():
 
 def test_an_unknown_kind_is_refused():
     """A kind is one of a few."""
-    with pytest.raises(ValueError, match="'sad' is no kind of dead letter"):
+    with pytest.raises(ValueError, match="'sad' is not a kind of dead letter"):
         made(kind="sad")
 
 

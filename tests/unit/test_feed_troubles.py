@@ -408,7 +408,7 @@ def test_what_has_taken_the_place_of_a_feed(tmp_path, caplog, kind, other):
     feed.unlink(missing_ok=True)
     replace_by(feed, other, was)
     if kind != "json" and other in {"fifo", "folder", "device"}:
-        with pytest.raises(OSError, match="it is no file"):
+        with pytest.raises(OSError, match="it is not a file"):
             run.commit()
     run.kill()
 

@@ -611,7 +611,7 @@ def test_how_many_wait():
 
 
 def test_whether_a_request_or_a_slot_is_due_next():
-    """A hold of a slot is no delay of a request."""
+    """A hold of a slot is not a delay of a request."""
     frontier = Frontier(MemoryStore(), limit=lambda _: 8)
     assert not frontier.next_is_delayed()
     frontier.push("a", 1, delay=5.0)

@@ -214,7 +214,7 @@ def test_what_the_domain_hears(result, expected):
     ],
 )
 def test_what_the_spider_handles_is_an_answer(settings, meta):
-    """It is no failure of the domain; a ban page is one all the same."""
+    """It is not a failure of the domain; a ban page is one all the same."""
     request = Request(URL, meta=meta)
 
     assert outcome(page(500), request, **settings) is Outcome.SUCCESS
@@ -222,7 +222,7 @@ def test_what_the_spider_handles_is_an_answer(settings, meta):
 
 
 def test_what_a_handler_may_decide_waits_for_it():
-    """The middleware that asks the handler tells the gates: its decision is no failure."""
+    """The middleware that asks the handler tells the gates: its decision is not a failure."""
     keeper = make()
     keeper.decided = {"server_error"}
     request = Request(URL)

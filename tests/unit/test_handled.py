@@ -98,7 +98,7 @@ def test_what_reaches_the_callback(settings, meta, attributes):
     ],
 )
 def test_what_nobody_is_to_try_again(settings, meta, answers):
-    """It is no failure of the domain, and a dead letter as before: the callback lacks it."""
+    """It is not a failure of the domain, and a dead letter as before: the callback lacks it."""
     handled, request = Handled(crawler_with(settings)), Request(URL, meta=meta)
     errors = [Response(URL, status=status) for status in STATUSES if status >= 400]
 
@@ -128,7 +128,7 @@ def test_before_there_is_a_spider():
 
 @pytest.mark.parametrize("value", [None, 500])
 def test_a_list_that_is_none(value):
-    """What is no list handles nothing; Scrapy's middleware raises the error."""
+    """What is not a list handles nothing; Scrapy's middleware raises the error."""
     request = Request(URL, meta={"handle_httpstatus_list": value})
 
     assert not Handled(crawler_with({})).is_answer(request, Response(URL, status=500))

@@ -92,7 +92,7 @@ def test_handlers_of_the_setting(spider):
 @pytest.mark.parametrize(
     ("paths", "problem"),
     [
-        ({"slow": "x.y"}, "'slow' is no failure class: use one of transient"),
+        ({"slow": "x.y"}, "'slow' is not a failure class: use one of transient"),
         ({"blocked": "nowhere.at.all"}, "['blocked']='nowhere.at.all': No module named"),
         ({"blocked": "os.nothing"}, "['blocked']='os.nothing': "),
         ({"blocked": "nodots"}, "['blocked']='nodots': "),
@@ -111,7 +111,7 @@ def test_bad_handlers_are_refused(paths, problem):
 
 def test_registering_for_a_class_that_is_none(spider):
     """register_failure_handler checks the class."""
-    with pytest.raises(ConfigurationError, match="'slow' is no failure class"):
+    with pytest.raises(ConfigurationError, match="'slow' is not a failure class"):
         handlers.register_failure_handler(spider.crawler, "slow", on_throttled)
 
 

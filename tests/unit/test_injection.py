@@ -64,7 +64,7 @@ def test_the_pattern_is_searched_in_the_url():
         ("503", "use a dict such as {'status': 503}"),
         ({}, "use one of status, exception and delay"),
         ({"status": 503, "delay": 1}, "use one of status, exception and delay"),
-        ({"stauts": 503}, "'stauts' is no key: use pattern, probability"),
+        ({"stauts": 503}, "'stauts' is not a key: use pattern, probability"),
         ({"status": 99}, "status=99: use a number from 200 to 599"),
         ({"status": "503"}, "status='503'"),
         ({"status": 503.5}, "status=503.5: use a whole number"),
@@ -73,8 +73,8 @@ def test_the_pattern_is_searched_in_the_url():
         ({"status": 503, "body": b"gone"}, "body=b'gone': use a text"),
         ({"delay": -1}, "delay=-1: use a number from 0"),
         ({"status": 503, "probability": 2}, "probability=2: use a number from 0 to 1"),
-        ({"status": 503, "pattern": "("}, "'(' is no regular expression"),
-        ({"status": 503, "pattern": 5}, "5 is no regular expression"),
+        ({"status": 503, "pattern": "("}, "'(' is not a regular expression"),
+        ({"status": 503, "pattern": 5}, "5 is not a regular expression"),
     ],
     ids=repr,
 )
@@ -156,6 +156,6 @@ def test_off_by_default():
     "path", ["nowhere.Error", "os.sep", "builtins.BaseException", "builtins.int"]
 )
 def test_bad_exceptions_are_refused(path):
-    """What is no exception is named at the start."""
+    """What is not an exception is named at the start."""
     with pytest.raises(ConfigurationError, match=r"RESILIENCE_INJECT\[0\] exception="):
         middleware({"exception": path})

@@ -378,7 +378,7 @@ def test_bug_18_what_is_no_exception_never_trips(error):
 
 
 def test_bug_18_a_cancelled_future_is_an_exception():
-    """Only what is no Exception is exempt by its kind; the rest is up to the filter."""
+    """Only what is not an Exception is exempt by its kind; the rest is up to the filter."""
     breaker = CircuitBreaker("bug", failure_threshold=1)
 
     failing(breaker, CancelledError)

@@ -27,7 +27,7 @@ def test_what_is_no_file_is_refused(tmp_path, name, make):
     """The error names it, and nothing waits for it."""
     make(tmp_path / name)
 
-    with pytest.raises(CheckpointError, match=rf"{name} is (no regular file|a link)"):
+    with pytest.raises(CheckpointError, match=rf"{name} is (not a regular file|a link)"):
         check_jobdir(tmp_path)
 
 
@@ -35,7 +35,7 @@ def test_a_report_of_it(tmp_path):
     """A command does not wait either."""
     os.mkfifo(tmp_path / WATERMARK)
 
-    with pytest.raises(CheckpointError, match="is no regular file"):
+    with pytest.raises(CheckpointError, match="is not a regular file"):
         read_report(tmp_path)
 
 

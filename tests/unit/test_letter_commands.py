@@ -268,7 +268,7 @@ def test_a_terminal_that_knows_ascii_only(job, monkeypatch, form):
 @pytest.mark.parametrize("command", ["deadletters", "replay", "breakers"])
 def test_what_is_no_job(command, tmp_path, refuse):
     """A folder without a store is refused and left as it is."""
-    assert "is no job" in refuse(command, tmp_path)
+    assert "is not a job" in refuse(command, tmp_path)
 
     assert list(tmp_path.iterdir()) == []
 
@@ -463,7 +463,7 @@ def test_a_domain_that_is_well_is_not_listed(job, say):
     ("rate", "shown"), [(0.5, "0.5/s"), (3.14159, "3.1/s"), (151.7, "150/s"), (900.0, "900/s")]
 )
 def test_a_rate_has_two_digits_and_no_exponent(job, say, rate, shown):
-    """What a fast site got is no 1.5e+02/s."""
+    """What a fast site got is not a 1.5e+02/s."""
     folder = job(breakers={"a.test": {"pace": {"rate": rate}}})
 
     assert say("breakers", folder).splitlines()[1].split()[-2] == shown

@@ -419,7 +419,7 @@ def test_a_setting_is_masked_wherever_its_secrets_stand(value):
 
 
 def test_a_url_within_a_parameter_is_masked_too():
-    """The parameter that holds it is no secret itself."""
+    """The parameter that holds it is not a secret itself."""
     assert (
         mask("/go?u=http://h/?token=x1&api_key=x2") == "/go?u=http://h/?token=***&api_key=***"
     )

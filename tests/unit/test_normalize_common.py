@@ -45,7 +45,7 @@ def test_it_adds_the_text(length):
 
 @pytest.mark.parametrize("text", [None, 5, b"abc", ["abc"], "", " \n\t", "none", "25:00"])
 def test_none(length, text):
-    """What is no text, has nothing in it, or is no such value, is None."""
+    """What is not text, has nothing in it, or is no such value, is None."""
     assert length(text) is None
 
 

@@ -140,5 +140,5 @@ def test_brackets_and_odd_orders(text, name, suffix):
 
 
 def test_too_many_forms():
-    """A list of forms is no company: it stays as it is."""
+    """A list of forms is not a company: it stays as it is."""
     assert normalize_company("Inc Ltd GmbH AG SA LLC")["suffix"] is None

@@ -129,7 +129,7 @@ def test_fractions():
     ],
 )  # fmt: skip
 def test_none_rather_than_a_guess(text):
-    """What is no date, has a part missing or two meanings of a word, is None."""
+    """What is not a date, has a part missing or two meanings of a word, is None."""
     assert read(text, now=NOW) is None
 
 

@@ -182,7 +182,7 @@ def test_what_is_left_alone(value):
 
 @pytest.mark.parametrize("kind", ["price", "location", "company", "rating"])
 def test_numbers_without_a_text(kind):
-    """NaN is no town in Thailand, and a number of 5,000 digits costs no item."""
+    """NaN is not a town in Thailand, and a number of 5,000 digits costs no item."""
     made = pipeline({"value": kind})
     for number in (float("nan"), float("inf"), 10**5000):
         assert made.process_item({"value": number})["value"] is number
@@ -249,7 +249,7 @@ def test_wrong_metadata(caplog):
 
 @pytest.mark.parametrize("output", ["text", 5, None])
 def test_no_items(output):
-    """What is no item goes through."""
+    """What is not an item goes through."""
     assert pipeline({"price": "price"}).process_item(output) is output
 
 

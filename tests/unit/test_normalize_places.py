@@ -61,7 +61,7 @@ def test_the_pages_have_tables():
 @each
 @pytest.mark.parametrize("text", [None, 5, 4.5, b"4.5/5", ["x"], "", " \t\n\u00a0"])
 def test_no_text(function, text):
-    """What is no text, or holds nothing, is None."""
+    """What is not text, or holds nothing, is None."""
     assert function(text) is None
 
 

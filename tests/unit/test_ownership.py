@@ -196,7 +196,7 @@ def test_a_link_that_comes_while_a_job_runs_is_not_followed(tmp_path, precious, 
 
 
 def test_a_pipe_in_the_place_of_a_file_blocks_nobody(tmp_path):
-    """A lock that is no file is not opened, and not waited for."""
+    """A lock that is not a file is not opened, and not waited for."""
     os.mkfifo(tmp_path / LOCK)
 
     assert not is_locked(tmp_path / LOCK)
@@ -291,7 +291,7 @@ def test_a_pipe_in_the_place_of_a_snapshot_blocks_nobody(jobdir):
     path.unlink()
     os.mkfifo(path)
 
-    with pytest.raises(OSError, match="it is no file"):
+    with pytest.raises(OSError, match="it is not a file"):
         snapshots.load(ident, jobdir / "loaded.db")
 
 
@@ -330,7 +330,7 @@ def _pipe(path, _):
     [
         (_link, "this is a link, which is not followed: put the file itself there"),
         (_hard_link, r"this file has a second name \(a hard link\).*: put a copy in its place"),
-        (_pipe, "this is no regular file: put back what was there"),
+        (_pipe, "this is not a regular file: put back what was there"),
     ],
 )
 def test_why_a_file_is_not_opened(tmp_path, precious, make, why):

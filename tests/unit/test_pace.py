@@ -60,7 +60,7 @@ def test_recovers(answers):
 
 
 def test_a_clock_that_goes_back_in_a_search():
-    """What was counted before is no reference then: there is nothing to compare with."""
+    """What was counted before is not a reference then: there is nothing to compare with."""
     answers = [
         (1.0, 0.0, True), (-4.1, 1.8, False), (1.0, 1.35, False), (1.0, 0.0, True),
         (1.0, 0.0, True), (0.9, 0.3, False), (0.9, 2.2, True), (1.0, 0.0, True),
@@ -125,7 +125,7 @@ def test_survives_a_restart():
 @pytest.mark.parametrize("data", [{}, {"rate": None}, {"rate": "x"}, {"rate": -1.0},
                                   {"rate": float("nan")}, {"rate": float("inf")}])  # fmt: skip
 def test_damaged_rates(data):
-    """What is no rate is none, and nothing is saved of it."""
+    """What is not a rate is none, and nothing is saved of it."""
     pace = Pace.load(data, 0.0)
     assert pace.rate is None
     assert pace.dump() == {}
@@ -182,7 +182,7 @@ def test_small_steps_down_have_an_end(name):
 
 
 def test_a_search_goes_on_after_a_restart():
-    """A rate that was only tried is no rate that was found: it is doubled in a second."""
+    """A rate that was only tried is not a rate that was found: it is doubled in a second."""
     pace, _ = list(play([(0.5, 0.1, True), (0.5, 0.1, True)]))[-1]
     resumed = Pace.load(json.loads(json.dumps(pace.dump())), 50.0)
     assert resumed.rate == pace.rate

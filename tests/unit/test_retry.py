@@ -261,14 +261,14 @@ def test_partials_and_objects_that_are_coroutine_functions():
 
 def test_an_unknown_policy():
     """The error lists the policies that there are."""
-    with pytest.raises(ConfigurationError, match=r"'fast' is no retry policy.*conservative"):
+    with pytest.raises(ConfigurationError, match=r"'fast' is not a retry policy.*conservative"):
         retry("fast")
 
 
 @pytest.mark.parametrize("policy", [5, None, ["aggressive"], classmethod(len)])
 def test_what_is_no_policy_is_refused(policy):
     """At once, and not with the first failure."""
-    with pytest.raises(ConfigurationError, match="is no retry policy"):
+    with pytest.raises(ConfigurationError, match="is not a retry policy"):
         retry(policy)
 
 

@@ -756,7 +756,7 @@ def test_a_domain_that_answers_a_third_is_never_slowed_by_the_budget(bench):
 
 
 def test_what_the_spider_takes_for_an_answer_costs_no_budget(bench):
-    """It is no failure of the domain, whose load the budget is about."""
+    """It is not a failure of the domain, whose load the budget is about."""
     b = bench()
     request = Request(URL, meta={"handle_httpstatus_list": [503]})
 

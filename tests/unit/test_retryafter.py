@@ -111,7 +111,7 @@ def test_rate_limit_headers(headers):
     ids=repr,
 )
 def test_rate_limit_headers_that_say_nothing(headers):
-    """A limit that is not used up, a past time or garbage is no wait."""
+    """A limit that is not used up, a past time or garbage is not a wait."""
     assert wait(**headers) is None
 
 

@@ -148,7 +148,7 @@ def test_wrong_rules(raw, words):
 
 @pytest.mark.parametrize("name", [5, None, "", " "])
 def test_wrong_fields(name):
-    """What is no name of a field is refused before it costs an item."""
+    """What is not a name of a field is refused before it costs an item."""
     with pytest.raises(ConfigurationError, match="is not the name of a field"):
         make_rules("here", {name: "price"})
 

@@ -111,7 +111,7 @@ def test_what_is_given_up_takes_no_share_from_others(scheduler):
 
 
 def test_a_long_delay_keeps_the_crawl_open(scheduler):
-    """A request that its spider has delayed is no reason to give up, however long it waits."""
+    """A request that its spider has delayed is not a reason to give up, however long it is."""
     scheduler.enqueue_request(Request(url("a"), meta={"resilience_delay": 1e6}))
 
     assert scheduler.next_request() is None

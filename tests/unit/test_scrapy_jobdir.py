@@ -266,7 +266,7 @@ def torn_active(path):
 
 
 def odd_active(path):
-    """Write something that is no list of queues."""
+    """Write something that is not a list of queues."""
     (path / "requests.queue" / "active.json").write_text('{"a.test": "0"}')
 
 
@@ -282,7 +282,7 @@ def torn_seen(path):
 
 
 def odd_state(path):
-    """Write something that is no pickle."""
+    """Write something that is not a pickle."""
     (path / "spider.state").write_bytes(b"\x80\x04no pickle")
 
 
@@ -315,7 +315,7 @@ def test_what_is_not_whole(filled, spider, name, change, word):
 
 
 def test_a_damaged_database(filled, tmp_path, spider):
-    """A queue in SQLite that is no whole database is refused."""
+    """A queue in SQLite that is not a whole database is refused."""
     filled(SCHEDULER_DISK_QUEUE="scrapy.squeues.PickleLifoSQLiteQueue")
     file = queue(tmp_path)
     file.write_bytes(file.read_bytes()[:4096])

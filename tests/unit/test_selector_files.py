@@ -261,8 +261,8 @@ def _other(folder):
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("1.0.0", "x = [", "is no TOML"),
-        ("1.0.0", "\udcff", "is no TOML"),
+        ("1.0.0", "x = [", "is not TOML"),
+        ("1.0.0", "\udcff", "is not TOML"),
         ("1.0.0", "", "set must be there"),
         ("1.0.0", 'set = "shop"\nversion = 1.0', "version must be there, as a text"),
         ("1.0.0", DRAFT + "\n[more]\n", "'more' is none of"),
@@ -427,7 +427,7 @@ def test_broken_fixtures(add, folder, text):
     fixture(folder, "mug")
     (folder / "shop" / "fixtures" / "mug.json").write_text(text)
 
-    with pytest.raises(SelectorError, match=r"mug\.json is no fixture"):
+    with pytest.raises(SelectorError, match=r"mug\.json is not a fixture"):
         Registry(folder).get("shop").test()
 
 

@@ -149,7 +149,7 @@ def test_numbers_keep_their_digits():
     ["{", "[" * 100_000, "null", '"x"', '{"@type": {"a": 1}}', '{"@type": "A", "p": null}', ""],
 )
 def test_broken_json_ld(block):
-    """A block that is no JSON, too deep or odd is as good as not there."""
+    """A block that is not JSON, too deep or odd is as good as not there."""
     body = (
         f'<script type="application/ld+json">{block}</script>'
         '<script type="application/ld+json">{"@type": "A", "p": "x"}</script>'
@@ -717,7 +717,7 @@ def test_candidates():
 
 @pytest.mark.parametrize("name", ['id="prices\nx"', 'class="md:price"', "itemprop='pric\"e'"])
 def test_names_that_are_no_css(name):
-    """A name that can't stand in a selector is no candidate, and breaks no line of the log."""
+    """A name that can't stand in a selector is not a candidate, and breaks no log line."""
     assert _price_candidates(f"<p {name}>5 €</p>") == []
 
 

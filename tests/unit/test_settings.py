@@ -335,7 +335,7 @@ def test_an_unknown_profile_is_named():
 
 
 def test_unknown_environment_variables_are_returned():
-    """A RESILIENCE_ variable that is no setting is reported, not raised."""
+    """A RESILIENCE_ variable that is not a setting is reported, not raised."""
     settings = Settings()
 
     unknown = apply_layers(settings, {"RESILIENCE_TEST_X": "1", "PATH": "", INTERVAL: "3"})
@@ -443,7 +443,7 @@ def test_a_folder_is_no_file(tmp_path):
     ],
 )
 def test_an_unknown_key_in_a_file_is_named(tmp_path, key, hint):
-    """A key that is no setting is an error that names it, the file and the close setting."""
+    """A key that is not a setting is an error that names it, the file and the close setting."""
     path = tmp_path / "a.json"
     path.write_text(json.dumps({key: 1}))
 
@@ -463,7 +463,7 @@ def test_a_bad_value_in_a_file_is_named(tmp_path):
 
 @pytest.mark.parametrize("raw", [5, ["a.json"], True])
 def test_a_file_name_that_is_no_text_is_named(raw):
-    """A config file that is no text is a ConfigurationError, not a TypeError."""
+    """A config file that is not text is a ConfigurationError, not a TypeError."""
     settings = Settings({"RESILIENCE_CONFIG_FILE": raw})
 
     with pytest.raises(ConfigurationError, match="RESILIENCE_CONFIG_FILE"):

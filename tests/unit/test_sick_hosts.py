@@ -67,7 +67,7 @@ def test_an_outage_begins_in_mid_crawl_and_ends():
 
 
 def test_a_host_is_of_the_kind_in_its_name():
-    """The number of a host is no part of its kind."""
+    """The number of a host is not part of its kind."""
     assert kind_name("silent12.test") == "silent"
 
 

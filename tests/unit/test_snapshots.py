@@ -521,7 +521,7 @@ def test_the_header_of_an_encrypted_file_is_authenticated():
     ],
 )
 def test_another_file_is_refused(content, words):
-    """What is no snapshot of this format is named as such."""
+    """What is not a snapshot of this format is named as such."""
     with pytest.raises(SnapshotError, match=words):
         opened(content)
 
@@ -559,7 +559,7 @@ def test_a_renamed_snapshot_is_refused(tmp_path, store, target):
 @pytest.mark.parametrize("ident", ["", "../x", "20261122T120001000000Z", "*"])
 def test_what_is_no_id_is_refused(tmp_path, target, ident):
     """An id never leads out of the folder."""
-    with pytest.raises(SnapshotError, match="is no id"):
+    with pytest.raises(SnapshotError, match="is not an id"):
         snapshots_of(tmp_path).load(ident, target)
 
 

@@ -133,7 +133,7 @@ def foreign(path):
 
 
 def garbage(path):
-    """Make a file that is no SQLite file."""
+    """Make a file that is not a SQLite file."""
     path.write_bytes(b"not a database, \0\xff" * 1000)
 
 
@@ -258,7 +258,7 @@ def test_a_file_that_is_no_store_is_refused(path, make, read_only):
 
 
 def test_a_store_that_was_analyzed_is_opened(path):
-    """What SQLite keeps for its own use is no part of the job."""
+    """What SQLite keeps for its own use is not part of the job."""
     many_rows(path)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("ANALYZE")

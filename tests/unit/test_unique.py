@@ -80,7 +80,7 @@ def test_without_a_value():
 
 
 def test_classes():
-    """Items of two classes are no duplicates of each other."""
+    """Items of two classes are not duplicates of each other."""
     items = [{"sku": 1}, Book(sku=1), Data(sku=1), Data(sku=1), Book(sku=1)]
     assert passes(pipeline("sku"), *items) == [1, 1, 1, 0, 0]
 
@@ -119,7 +119,7 @@ def test_equal_values(alike):
 
 
 def test_values_of_other_types():
-    """A number is no text, and a list no set."""
+    """A number is not text, and a list no set."""
     values = [1, "1", b"1", [1], {1}, {"1": 1}, [["1", 1]]]
     assert all(passes(pipeline("sku"), *({"sku": each} for each in values)))
 

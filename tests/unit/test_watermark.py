@@ -57,14 +57,14 @@ def test_a_store_that_forces_all(tmp_path):
 
 @pytest.mark.parametrize("note", [Note(), Note(4, 2, 0, HERE), Note(5, 5, 0, HERE)])
 def test_a_note_that_is_behind(jobdir, note):
-    """A kill between a commit and its note is no damage."""
+    """A kill between a commit and its note is not a damage."""
     watermark.write(jobdir, note)
     open_store(jobdir, Config()).close()
 
 
 @pytest.mark.parametrize("text", ["", "\n", "5", "torn", "\xff", f"{9:020d}\n"])
 def test_a_note_that_is_none(jobdir, text, caplog):
-    """A kill within the first note is no damage to the store; it is said."""
+    """A kill within the first note is not a damage to the store; it is said."""
     (jobdir / WATERMARK).write_text(text, encoding="latin-1")
     open_store(jobdir, Config()).close()
     assert f"{WATERMARK} is gone or damaged: whether" in caplog.text
@@ -170,7 +170,7 @@ def test_an_older_copy_beneath_a_newer_log(jobdir):
 
 
 def test_a_log_that_was_folded_in(jobdir):
-    """A store into which somebody has folded its log is no older one."""
+    """A store into which somebody has folded its log is not an older one."""
     killed(jobdir, commits=3)
     with closing(sqlite3.connect(jobdir / STORE)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
