@@ -317,11 +317,17 @@ class ResilientScheduler(Refusing, BaseScheduler):
 
     def _pop(self, now: float) -> HandOut | None:
         found = self.frontier.pop(now)
-        if found is None and self._collect():
+        if found is not None or not self._is_awaited():
+            return found
+        if self._collect():
             found = self.frontier.pop(now)
         while found is None and self._holding is not None and self._holding.may_find_more(now):
             found = self.frontier.pop(now)  # whoever was let through may have left
         return found
+
+    def _is_awaited(self) -> bool:
+        """Whether anybody waits for a request to end: to look for that costs each of them."""
+        return len(self.frontier) > 0 or (self._gates is not None and bool(self._gates.waiting))
 
     def _give_up(self) -> None:
         """Requests of domains that did not recover are done: as dead letters."""
