@@ -19,11 +19,10 @@ the other, in the order of :attr:`.Job.parts`.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from scrapy_resilience.frontier.store import Changes
-    from scrapy_resilience.scheduler import ResilientScheduler
 
 __all__ = ["Part", "Prepared"]
 
@@ -33,7 +32,8 @@ Prepared = Callable[[], Awaitable[None]]
 class Part:
     """Has nothing to do in any phase; see the head of this module."""
 
-    def opened(self, scheduler: ResilientScheduler) -> None: ...
+    def opened(self, scheduler: Any) -> None:
+        """Our scheduler, which has all else that a part may need."""
 
     def contribute(self, changes: Changes) -> None:
         """Add to *changes*' ``outputs``, ``state``, ``letters`` and ``syncs``."""

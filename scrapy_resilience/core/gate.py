@@ -20,10 +20,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict
 from scrapy_resilience.core.breaker import Breaker, Event, State
 
 if TYPE_CHECKING:
-    from scrapy_resilience.core.gates import Gates
+    from collections.abc import Callable
+
     from scrapy_resilience.core.pace import Pace
     from scrapy_resilience.core.ratelimit import Rate, TokenBucket
     from scrapy_resilience.core.retry import RetryChances
+
+    OnChange = Callable[["Gate", State, State, Event], None]
 
 __all__ = ["ON_TRIAL", "Gate", "Patience", "SavedGate", "Ticket"]
 
@@ -95,17 +98,17 @@ class Gate:
     """What is known of one domain."""
 
     __slots__ = (
-        "_gates", "answered_at", "answers", "asked", "breaker", "bucket", "chances", "domain",
-        "excused", "failed", "failure_class", "first_at", "given_up", "held_for", "held_until",
-        "hold_reason", "known_page", "known_since", "lanes", "looks", "pace", "proven",
-        "trial", "under_way",
+        "_on_change", "answered_at", "answers", "asked", "breaker", "bucket", "chances",
+        "domain", "excused", "failed", "failure_class", "first_at", "given_up", "held_for",
+        "held_until", "hold_reason", "known_page", "known_since", "lanes", "looks", "pace",
+        "proven", "trial", "under_way",
     )  # fmt: skip
 
     breaker: Breaker
 
-    def __init__(self, domain: str, gates: Gates, now: float) -> None:
+    def __init__(self, domain: str, on_change: OnChange, now: float) -> None:
         self.domain = domain
-        self._gates = gates
+        self._on_change = on_change
         self.known_since = now
         self.known_page = ""
         """The URL of a page that was answered; its user sets it."""
@@ -209,7 +212,7 @@ class Gate:
 
     def changed(self, old: State, new: State, event: Event) -> None:
         """The breaker has another state."""
-        self._gates.breaker_changed(self, old, new, event)
+        self._on_change(self, old, new, event)
 
     def is_paced(self, now: float) -> bool:
         """Whether it waits for its turn, which comes at a known time."""

@@ -259,7 +259,7 @@ class Gates:
         if gate is None:
             if len(self._gates) >= self.config.max_gates:
                 self._evict(now)
-            gate = self._gates[domain] = Gate(domain, self, now)
+            gate = self._gates[domain] = Gate(domain, self.breaker_changed, now)
             gate.breaker = self._breaker(gate, {}, now, 0.0)
             self._limit(gate, self._limit_of(domain), now)
         return gate

@@ -12,7 +12,7 @@ import logging
 import random
 from contextvars import ContextVar
 from math import inf
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from weakref import ReferenceType, WeakKeyDictionary, WeakSet, ref
 
 from scrapy.exceptions import IgnoreRequest
@@ -31,16 +31,18 @@ from scrapy_resilience.scheduling.requests import WrongMeta
 from scrapy_resilience.settings import Config
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Callable, Container
 
     from scrapy import Request
     from scrapy.crawler import Crawler
     from scrapy.http import Response
 
+    from scrapy_resilience.checkpoint.commit import Committer
     from scrapy_resilience.core.failures import Verdict
     from scrapy_resilience.core.gate import Gate, Ticket
     from scrapy_resilience.core.ratelimit import Rate
-    from scrapy_resilience.scheduler import ResilientScheduler
+    from scrapy_resilience.frontier.lanes import Frontier
+    from scrapy_resilience.jobs.job import Job
 
 __all__ = ["Gatekeeper", "HeldBack", "gatekeeper_of"]
 
@@ -68,6 +70,17 @@ class HeldBack(IgnoreRequest):
     """A request was taken out of the downloader, where it waited for its turn."""
 
 
+class Asking(Protocol):
+    """What the gates need of our scheduler."""
+
+    frontier: Frontier
+    committer: Committer | None
+    job: Job | None
+    on_full: Callable[[], None]
+
+    def issued(self, request: Request, /) -> bool: ...
+
+
 class Gatekeeper:
     """One for each crawler, from :func:`gatekeeper_of`."""
 
@@ -87,7 +100,7 @@ class Gatekeeper:
         """Whether a middleware says what becomes of each request."""
         self.retry_lanes = not crawler.settings.getpriority("RETRY_PRIORITY_ADJUST")
         """Whether retries have lanes of their own; who says when they go says no."""
-        self.scheduler: ResilientScheduler | None = None
+        self.scheduler: Asking | None = None
         self._trials: Trials | None = None
         self.given_up: dict[str, Gate] = {}
         """Lanes whose requests are to be given up, and the gates that say so."""
@@ -122,7 +135,7 @@ class Gatekeeper:
 
     # --- the scheduler's side ---
 
-    def attach(self, scheduler: ResilientScheduler) -> None:
+    def attach(self, scheduler: Asking) -> None:
         """Our scheduler is open: it asks the gates, and its job keeps what they know."""
         self.scheduler = scheduler
         self._trials = Trials(self.crawler, scheduler.frontier, self)

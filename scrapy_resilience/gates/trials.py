@@ -10,7 +10,7 @@ one: where each page fails once, it gets through.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from scrapy import Request
 from scrapy.http.request import NO_CALLBACK
@@ -21,11 +21,12 @@ from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.engine import under_way
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from scrapy.crawler import Crawler
 
     from scrapy_resilience.core.gate import Gate
     from scrapy_resilience.frontier.lanes import Frontier
-    from scrapy_resilience.gates.gatekeeper import Gatekeeper
 
 __all__ = ["RETRIES", "Trials", "is_of_retries"]
 
@@ -40,10 +41,18 @@ def is_of_retries(lane: str) -> bool:
     return lane.endswith(RETRIES)
 
 
+class Keeping(Protocol):
+    """What a trial tells the gatekeeper: that it goes, and that it has ended."""
+
+    def acquire(self, request: Request, now: float) -> None: ...
+
+    def sweep(self, busy: Container[Request]) -> bool: ...
+
+
 class Trials:
     """Of one crawl. What it asks for itself, its *checks*, has an answer for nobody."""
 
-    def __init__(self, crawler: Crawler, frontier: Frontier, keeper: Gatekeeper) -> None:
+    def __init__(self, crawler: Crawler, frontier: Frontier, keeper: Keeping) -> None:
         self._crawler = crawler
         self._frontier = frontier
         self._keeper = keeper

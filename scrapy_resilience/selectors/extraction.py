@@ -14,9 +14,8 @@ if TYPE_CHECKING:
 
     from scrapy.http import Response
 
-    from scrapy_resilience.selectors.sets import SelectorSet
-
-    Watcher = Callable[[Response, "Extraction", SelectorSet], None]
+    Watcher = Callable[[Response, "Extraction", Any], None]
+    """The last one is the set, of a module that stands above this one."""
 
 __all__ = ["Extraction", "Provenance", "extracted_from", "tell", "watch", "weakest"]
 
@@ -87,7 +86,7 @@ def extracted_from(response: Response) -> Iterable[Extraction]:
     return _extractions.get(response, ())
 
 
-def tell(response: Response, extraction: Extraction, source: SelectorSet) -> None:
+def tell(response: Response, extraction: Extraction, source: Any) -> None:
     """Keep the extraction for the response's items, and tell the watcher if there is one."""
     _extractions.setdefault(response, deque(maxlen=_KEPT)).append(extraction)
     if watcher := _watchers.get(response):

@@ -225,6 +225,23 @@ def test_imports_run_downwards():
     )
 
 
+def _within(module, name):
+    """The module that an import names: a package's module, or what has the name."""
+    full = f"{module}.{name}"
+    return full if full in MODULES else module
+
+
+def test_there_are_no_circles():
+    """Whatever a module imports, for types only or not, does not import it in turn."""
+    left = {
+        name: {_within(*each) for each in imports(name)} & MODULES.keys() - {name}
+        for name in MODULES.keys() - {"scrapy_resilience"}
+    }
+    while free := {name for name, wanted in left.items() if not wanted & left.keys()}:
+        left = {name: wanted for name, wanted in left.items() if name not in free}
+    report(f"{name} imports {sorted(wanted & left.keys())}" for name, wanted in left.items())
+
+
 _PRIVATE = {"_slot", "_extensions", "_engine", "_crawl", "_downloader", "_scraper", "nextcall"}
 
 
