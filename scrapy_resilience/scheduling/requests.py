@@ -138,7 +138,11 @@ def is_redirected(new: Request, old: Request) -> bool:
 def is_robots(request: Request) -> bool:
     """Whether Scrapy asks for a robots.txt, and not the spider, which wants an answer."""
     asked = request.callback is NO_CALLBACK and request.meta.get("dont_obey_robotstxt")
-    return bool(asked) and urlparse_cached(request).path == "/robots.txt"
+    if not asked:
+        return False
+    first = request.meta.get("redirect_urls")  # a site may keep it elsewhere
+    path = urlsplit(first[0]).path if first else urlparse_cached(request).path
+    return path == "/robots.txt"
 
 
 def host_of(url: str) -> str:

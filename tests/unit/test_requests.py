@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 from scrapy import Request
+from scrapy.http.request import NO_CALLBACK
 
-from scrapy_resilience.scheduling.requests import WrongMeta, pop_delay
+from scrapy_resilience.scheduling.requests import WrongMeta, is_robots, pop_delay
 
 URL = "http://a.test/"
 
@@ -36,3 +37,22 @@ def test_wrong_values_without_end(caplog):
     for number in range(1, 1000):
         pop_delay(Request(URL, meta={"resilience_delay": -number}), wrong)
     assert len(caplog.messages) == 100
+
+
+@pytest.mark.parametrize(
+    ("url", "meta", "expected"),
+    [
+        ("http://a.test/robots.txt", {"dont_obey_robotstxt": True}, True),
+        ("http://a.test/robots.txt", {}, False),
+        ("http://a.test/page", {"dont_obey_robotstxt": True}, False),
+        (
+            "http://a.test/rules",
+            {"dont_obey_robotstxt": True, "redirect_urls": ["http://a.test/robots.txt"]},
+            True,
+        ),
+    ],
+    ids=["robots.txt", "a spider's own", "another page", "redirected"],
+)
+def test_a_robots_txt_that_scrapy_asks_for(url, meta, expected):
+    """It is nobody's page, wherever a site keeps it."""
+    assert is_robots(Request(url, callback=NO_CALLBACK, meta=meta)) is expected
