@@ -11,8 +11,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec.structs import astuple
-
 from scrapy_resilience.exceptions import CheckpointError, DamagedError
 from scrapy_resilience.frontier.checks import (
     check_of_key,
@@ -25,9 +23,7 @@ from scrapy_resilience.frontier.statements import (
     check_of_fingerprint,
     count,
     read_counters,
-    write_fingerprints,
-    write_many,
-    write_named,
+    write_changes,
 )
 from scrapy_resilience.frontier.store import Letter, Row
 
@@ -358,7 +354,7 @@ class SQLiteStore:
         writer.execute("BEGIN IMMEDIATE")
         try:
             number = max(self._counters(writer)["commits"], after) + 1
-            self._write(writer, changes)
+            write_changes(writer, changes)
             count(writer, "commits", number)
             writer.execute("COMMIT")
         except BaseException:
@@ -366,49 +362,6 @@ class SQLiteStore:
                 writer.execute("ROLLBACK")
             raise
         return number
-
-    def _write(self, writer: sqlite3.Connection, changes: Changes) -> None:
-        write_many(writer, "INSERT INTO gone VALUES {rows}", sorted(changes.deletes))
-        write_many(
-            writer,
-            "INSERT OR REPLACE INTO requests VALUES {rows}",
-            [(*row, check_of_row(*row)) for row in map(astuple, sorted(changes.inserts))],
-        )
-        write_fingerprints(writer, changes.fingerprints)
-        lanes = sorted((lane, *named) for lane, named in changes.lanes.items())
-        write_many(
-            writer,
-            "DELETE FROM lanes WHERE lane IN (VALUES {rows})",
-            [(lane,) for lane, _, rows in lanes if not rows],
-        )
-        write_many(
-            writer,
-            "INSERT OR REPLACE INTO lanes VALUES {rows}",
-            [
-                (lane, name, rows, check_of_number(name, lane, rows))
-                for lane, name, rows in lanes
-                if rows
-            ],
-        )
-        write_many(
-            writer,
-            "INSERT INTO start_keys VALUES {rows}",
-            [(key, check_of_key(key)) for key in changes.start_keys],
-        )
-        write_named(writer, "outputs", "producer", changes.outputs)
-        write_named(writer, "state", "name", changes.state)
-        write_many(
-            writer,
-            "INSERT OR REPLACE INTO letters VALUES {rows}",
-            [(*letter, check_of_letter(letter)) for letter in changes.letters],
-        )
-        write_many(
-            writer,
-            "DELETE FROM letters WHERE number IN (VALUES {rows})",
-            [(number,) for number in changes.answered],
-        )
-        if changes.inserts:
-            count(writer, "last_number", max(row.number for row in changes.inserts))
 
     def pin(self) -> None:
         """One read transaction for many queries: each of its own costs locks, 15 µs."""

@@ -9,17 +9,28 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
-from scrapy_resilience.frontier.checks import check_of_number, check_of_value
+from msgspec.structs import astuple
+
+from scrapy_resilience.frontier.checks import (
+    check_of_key,
+    check_of_letter,
+    check_of_number,
+    check_of_row,
+    check_of_value,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
+
+    from scrapy_resilience.frontier.store import Changes
 
 __all__ = [
     "check_of_fingerprint",
     "commits_without_log",
     "count",
     "read_counters",
+    "write_changes",
     "write_fingerprints",
     "write_many",
     "write_named",
@@ -122,3 +133,48 @@ def count(writer: sqlite3.Connection, name: str, number: int) -> None:
         'SET value=excluded.value, "check"=excluded."check" WHERE excluded.value > value',
         (name, number, check_of_number(name, number)),
     )
+
+
+def write_changes(writer: sqlite3.Connection, changes: Changes) -> None:
+    """All of a commit but how many there were."""
+    write_many(writer, "INSERT INTO gone VALUES {rows}", sorted(changes.deletes))
+    write_many(
+        writer,
+        "INSERT OR REPLACE INTO requests VALUES {rows}",
+        [(*row, check_of_row(*row)) for row in map(astuple, sorted(changes.inserts))],
+    )
+    write_fingerprints(writer, changes.fingerprints)
+    lanes = sorted((lane, *named) for lane, named in changes.lanes.items())
+    write_many(
+        writer,
+        "DELETE FROM lanes WHERE lane IN (VALUES {rows})",
+        [(lane,) for lane, _, rows in lanes if not rows],
+    )
+    write_many(
+        writer,
+        "INSERT OR REPLACE INTO lanes VALUES {rows}",
+        [
+            (lane, name, rows, check_of_number(name, lane, rows))
+            for lane, name, rows in lanes
+            if rows
+        ],
+    )
+    write_many(
+        writer,
+        "INSERT INTO start_keys VALUES {rows}",
+        [(key, check_of_key(key)) for key in changes.start_keys],
+    )
+    write_named(writer, "outputs", "producer", changes.outputs)
+    write_named(writer, "state", "name", changes.state)
+    write_many(
+        writer,
+        "INSERT OR REPLACE INTO letters VALUES {rows}",
+        [(*letter, check_of_letter(letter)) for letter in changes.letters],
+    )
+    write_many(
+        writer,
+        "DELETE FROM letters WHERE number IN (VALUES {rows})",
+        [(number,) for number in changes.answered],
+    )
+    if changes.inserts:
+        count(writer, "last_number", max(row.number for row in changes.inserts))
