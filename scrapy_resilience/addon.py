@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -21,13 +22,13 @@ from scrapy_resilience.downloadermiddlewares.cookies import DurableCookiesMiddle
 from scrapy_resilience.downloadermiddlewares.injection import FailureInjectionMiddleware
 from scrapy_resilience.downloadermiddlewares.proxy import ProxyBreakerMiddleware
 from scrapy_resilience.downloadermiddlewares.retry import ClassifiedRetryMiddleware
-from scrapy_resilience.exceptions import ConfigurationError, ResilienceError
+from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.extensions.checkpoint import Checkpoint
 from scrapy_resilience.extensions.coverage import FieldCoverage
 from scrapy_resilience.extensions.feedcover import cover_feeds
 from scrapy_resilience.extensions.shutdown import Shutdown
 from scrapy_resilience.extensions.snapshots import Snapshots
-from scrapy_resilience.jobs.job import expand_jobdir
+from scrapy_resilience.jobs.job import check_before, expand_jobdir
 from scrapy_resilience.pipelines.confidence import (
     ConfidencePipeline,
     DoubtfulItems,
@@ -97,9 +98,9 @@ class ResilienceAddon:
             expand_jobdir(self.crawler)
             if config.enabled:
                 _use_selectors(config.selectors_dir)
-                check_values(settings, config)
+                check_before(self.crawler, partial(check_values, settings, config))
                 self._update(settings, config)
-        except ResilienceError as error:
+        except ConfigurationError as error:
             fail_quietly(self.crawler, error)
             raise
 

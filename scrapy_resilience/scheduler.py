@@ -321,6 +321,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
             return found
         if self._collect():
             found = self.frontier.pop(now)
+        self._commit_if_full()
         while found is None and self._holding is not None and self._holding.may_find_more(now):
             found = self.frontier.pop(now)  # whoever was let through may have left
         return found
@@ -337,7 +338,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
             request = self._stored.request(row)
             if request is None:
                 continue
-            self._collect_some()
+            self._collect_before(request)
             self.in_flight.handed_out(request, row)
             self._holding.write_off(request, gate)
 
@@ -351,14 +352,20 @@ class ResilientScheduler(Refusing, BaseScheduler):
         return known and not (scraping and request in scraping.active)
 
     def _is_under_way(self, request: Request) -> bool:
-        known = request in self.in_flight.under_way
-        return known and request in under_way(self.crawler.engine)
+        engine = self.crawler.engine
+        if request in engine.downloader.active:
+            return True  # a callback may download it for itself
+        return request in self.in_flight.under_way and request in under_way(engine)
 
     def _hand_out(self, request: Request, found: HandOut, now: float) -> None:
-        self._collect_some()  # before the engine does not know the next one yet
+        self._collect_before(request)
         row, lane, slot = found
         fingerprint = partial(self._duplicates.fingerprint, request)
-        self.in_flight.handed_out(request, row, fingerprint, lane=lane, slot=slot)
+        try:
+            self.in_flight.handed_out(request, row, fingerprint, lane=lane, slot=slot)
+        except Exception:
+            self.frontier.vacate(slot)
+            raise
         if self._gates is not None:
             self._gates.handed_out(request, lane, now)
         kind = "disk" if isinstance(row.data, bytes) else "memory"
@@ -378,8 +385,14 @@ class ResilientScheduler(Refusing, BaseScheduler):
         if self._stored.is_any_unreadable:
             raise CloseSpider(names.REASON_UNREADABLE)
 
-    def _collect_some(self) -> None:
-        if len(self.in_flight.under_way) > self._collect_at:
+    def _collect_before(self, request: Request) -> None:
+        """*request* is handed out next: the engine does not know it yet.
+
+        One that was under way before, as the same object, has ended: it must not be taken for
+        the one that goes now.
+        """
+        known = self.in_flight.under_way
+        if request in known or len(known) > self._collect_at:
             self._collect()
             self._commit_if_full()
 

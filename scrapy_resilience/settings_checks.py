@@ -1,7 +1,7 @@
 """Checks settings that are made of other things, such as paths of functions, as a whole.
 
-Each component reads its own once more when it is made. That is too late to learn that one is
-wrong: by then the job is open, and a finished one may have been put aside.
+Each component reads its own once more when it is made. Where there is a job, that is too late
+to learn that one is wrong: it is open then, and a finished one may have been put aside.
 """
 
 from __future__ import annotations

@@ -100,7 +100,11 @@ class StateRegistry:
 
         Raises :exc:`DamagedError`.
         """
-        return dict(checked(self.values_of(name + "/"), list[tuple[Any, Any]], name))
+        pairs = checked(self.values_of(name + "/"), list[tuple[Any, Any]], name)
+        try:
+            return dict(pairs)
+        except TypeError as error:  # a key that can't be one
+            raise DamagedError(f"what the store says of {name} is damaged: {error}") from error
 
     def values_of(self, prefix: str) -> list[Any]:
         """The values of the last run whose names begin with *prefix*."""

@@ -118,7 +118,7 @@ def _told(data: dict[str, Any], spider: str) -> list[str]:
     replayed, left = counted(data["replayed"], "request"), data["dead_letters"]
     lines = [f"replayed {replayed}, {counted(left, 'dead letter')} left"]
     if data["kept"]:
-        lines.append(f"{counted(data['kept'], 'request')} can't be replayed: left as it was")
+        lines.append(f"{counted(data['kept'], 'request')} can't be replayed: left here")
     if data["replayed"]:
         lines.append(f"the next `scrapy crawl {spider}` fetches them")
     return lines

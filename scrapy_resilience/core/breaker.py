@@ -12,7 +12,7 @@ States
 Opening
     A breaker guards against a domain that is *down*: to refuse calls to one that is flaky, and
     still answers, gains nothing. So a closed breaker opens after a run of failures that is
-    implausible for the usual share of failures (:mod:`.usual`), the run included, and of
+    implausible for the usual share of failures (:mod:`.usual_share`), the run included, and of
     ``failure_threshold`` at least; one that has never seen a success opens after just that.
     Optionally it also opens when at least ``min_calls`` calls of the window are known and the
     share of failures, or of slow calls, reaches a rate. It looks at that when a call has

@@ -105,7 +105,7 @@ class About:
 
 
 def _one_of(kinds: tuple[type, ...], value: Any) -> Any:
-    return value if isinstance(value, kinds) else None
+    return value if isinstance(value, kinds) and not isinstance(value, bool) else None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ __all__ = [
 HIDDEN: Final = "***"
 _USERINFO: Final = re.compile(
     r"(?<!///)(?<=//)[^/?# \t\r\n]*@"
-    r"|(?<=//)[^/?#\s:@\[]*:(?!\d+[/?#])[^\s@]{0,200}@"  # of a password that is not quoted
+    # of a password that is not quoted; behind a port may be a path with an @
+    r"|(?<=://)[^/?#\s:@\[]*:(?!\d*(?:[/?#,;'\")>\]]|$))[^\s@'\"<>]{0,200}@"
     r"|(?<=:/)[^/?#\s:]*:[^/?#\s]*@"  # of one that was taken for a path
     r"|(?<!\S)[^\s/@:?#]+:[^\s/?#]*@(?=\w)"  # of a URL without its scheme, as errors quote it
 )
@@ -27,9 +28,10 @@ _SECRETS: Final = (
     r"|(?:proxy[-_])?authorization|(?:set[-_])?cookies?|encryption_key"
 )
 _PARAMETER: Final = re.compile(r"(?<=[?&;#])([^=?&;#\t\r\n\"'<>]{1,200})=")
-_VALUE: Final = re.compile(r"[^&;#\s\"'<>]*")
+_VALUE: Final = re.compile(r"[^&;#\s\"'<>]+")
 _SECRET_PARAMETER: Final = re.compile(  # such as user[password], too
-    rf"(?:[^.\[]+[.\[])*(?:{_SECRETS}|jwt|pass|pwd|(?:j|php)?sess(?:ion)?[-_]?id|sid|sig)\]?",
+    rf"(?:[^.\[]+[.\[])*(?:{_SECRETS}|jwt|pass|pwd|(?:j|php)?sess(?:ion)?[-_]?id|sid|sig)"
+    r"\]?(?:\[\w*\])*",
     re.IGNORECASE,
 )
 _HEADER: Final = re.compile(

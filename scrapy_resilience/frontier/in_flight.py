@@ -204,11 +204,13 @@ class InFlightRequests:
 
     def left(self, request: Hashable) -> None:
         """A request has left the downloader, or has ended before it."""
-        slot = self._bypassing.pop(request, None)
+        slots = [self._bypassing.pop(request, None)]
         if (found := self.under_way.get(request)) is not None:
-            slot, found.slot, found.lane = found.slot, None, None
-        if slot is not None:
-            self._frontier.vacate(slot)
+            slots.append(found.slot)
+            found.slot = found.lane = None
+        for slot in slots:
+            if slot is not None:
+                self._frontier.vacate(slot)
 
     def vacate(self, downloading: Container[Hashable]) -> bool:
         """Free the slots of what is not *downloading*; whether there was any.
@@ -222,11 +224,19 @@ class InFlightRequests:
         return bool(gone)
 
     def collect(self, busy: Container[Hashable]) -> int:
-        """Close what is under way here but not in *busy*. Returns how many are done."""
+        """Close what is under way here but not in *busy*. Returns how many are done.
+
+        What somebody still downloads for itself goes on to count.
+        """
         if self.frozen:
             return 0
-        ended = [request for request in self.under_way if request not in busy]
-        return sum(self._finish(self.under_way.pop(request)) for request in ended)
+        done = 0
+        for request in [each for each in self.under_way if each not in busy]:
+            found = self.under_way.pop(request)
+            if found.slot is not None:
+                self._bypassing[request] = found.slot
+            done += self._finish(found)
+        return done
 
     def freeze(self) -> None:
         """What is under way now stays so for the next run, however it ends in this one."""

@@ -53,7 +53,7 @@ from scrapy_resilience.settings import Config
 from scrapy_resilience.waits import Waits, waits_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from scrapy import Spider
     from scrapy.crawler import Crawler
@@ -68,6 +68,7 @@ __all__ = [
     "TOTALS",
     "Job",
     "JobComponent",
+    "check_before",
     "expand_jobdir",
     "is_skipped",
     "job_of",
@@ -248,6 +249,7 @@ class Job:
 
 _jobs: WeakKeyDictionary[Crawler, Job] = WeakKeyDictionary()
 _skipped: WeakSet[Crawler] = WeakSet()
+_checks: WeakKeyDictionary[Crawler, Callable[[], None]] = WeakKeyDictionary()
 _early: WeakKeyDictionary[Crawler, list[tuple[str, Save, Restore | None]]] = WeakKeyDictionary()
 """What spiders have registered while they were made."""
 
@@ -286,6 +288,8 @@ def job_of(crawler: Crawler) -> Job | None:
 
 def _open_job(crawler: Crawler, path: Path) -> Job | None:
     """None when the job has finished and is left so."""
+    if (check := _checks.pop(crawler, None)) is not None:
+        check()
     config = Config.from_settings(crawler.settings)
     name = crawler.spider.name if crawler.spider else crawler.spidercls.name
     try:
@@ -297,6 +301,15 @@ def _open_job(crawler: Crawler, path: Path) -> Job | None:
         return Job(path, name, config, crawler.spider, arguments_of(crawler))
     except (OSError, sqlite3.Error) as error:
         raise CheckpointError(f"{path} can't be used as JOBDIR: {error}") from error
+
+
+def check_before(crawler: Crawler, check: Callable[[], None]) -> None:
+    """Have *check* called before a job is opened, or put aside: what it raises refuses it.
+
+    It is early enough for that, and late enough to import modules of the user's: Scrapy has
+    installed its reactor.
+    """
+    _checks[crawler] = check
 
 
 def is_skipped(crawler: Crawler) -> bool:

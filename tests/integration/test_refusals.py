@@ -412,6 +412,21 @@ def test_a_finished_job_begins_anew(job):
     assert len(list(job.folder.glob("job.*Z*"))) == 1
 
 
+def test_a_finished_job_stays_where_a_setting_is_wrong(job):
+    """Nothing is put aside for a crawl that can't begin; modules of the user's come in time.
+
+    One that imports the reactor at its top may be imported when Scrapy has installed it.
+    """
+    job.finish()
+    job.write("mine.py", "from twisted.internet import reactor\ndef known(item): return 1\n")
+    job.configure(RESILIENCE_FINISHED_JOB="anew", RESILIENCE_UNIQUE="mine.known")
+    job.configure(RESILIENCE_INJECT=[{"status": "often"}])
+
+    refused(job, "RESILIENCE_INJECT[0]")
+    job.configure(RESILIENCE_INJECT=None)
+    job.run().check_finished()
+
+
 @pytest.mark.parametrize(("overwrite", "ours"), [(False, True), (True, True), (True, False)])
 def test_a_finished_job_is_skipped(job, overwrite, ours):
     """Exit code 0, one line, and nothing is opened or asked for, and no feed touched."""

@@ -36,6 +36,8 @@ from scrapy_resilience.pipelines.confidence import ConfidencePipeline, DoubtfulI
 from scrapy_resilience.pipelines.normalize import NormalizePipeline
 from scrapy_resilience.scheduler import ResilientScheduler
 from scrapy_resilience.selectors import Registry, registry
+from scrapy_resilience.settings import Config
+from scrapy_resilience.settings_checks import check_values
 from scrapy_resilience.spidermiddlewares.deadletters import DeadLettersMiddleware
 from scrapy_resilience.spidermiddlewares.drift import DriftMiddleware
 from scrapy_resilience.spidermiddlewares.start import StartMiddleware
@@ -656,11 +658,12 @@ def test_with_another_scheduler_its_queues_are_its_own():
         ("CONFIDENCE_WEIGHTS", {"luck": 1}),
     ],
 )
-def test_what_is_wrong_within_a_setting_is_refused_before_there_is_a_job(name, value):
+def test_what_is_wrong_within_a_setting_is_found_before_there_is_a_job(name, value):
     """A finished job that begins anew is put aside by the time that a component is made."""
-    error = refusal({f"RESILIENCE_{name}": value})
+    settings = Settings({f"RESILIENCE_{name}": value})
 
-    assert f"RESILIENCE_{name}" in str(error)
+    with pytest.raises(ConfigurationError, match=f"RESILIENCE_{name}"):
+        check_values(settings, Config.from_settings(settings))
 
 
 def test_a_wrong_setting_is_logged_in_one_line(caplog):

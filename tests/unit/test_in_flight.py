@@ -822,3 +822,28 @@ def test_what_ended_before_the_downloader_frees_its_slot(run):
     assert cached in run.in_flight.under_way
     assert run.in_flight.vacate({})
     assert busy(run) == (0, 0)
+
+
+def test_a_slot_counts_what_a_task_of_a_callback_still_downloads(run):
+    """The engine is through with the request, and the downloader is not."""
+    run.push()
+    request = hand_out(run)
+    run.in_flight.reached(request, "a")
+    done = run.in_flight.collect(set())
+    before = busy(run)
+    run.in_flight.left(request)
+
+    assert (done, before, busy(run)) == (1, (1, 0), (0, 0))
+
+
+def test_a_request_that_counts_twice_leaves_twice(run):
+    """As one of the scheduler's, and as one that bypasses it."""
+    run.push()
+    request = Request()
+    run.in_flight.reached(request, "b")
+    row, lane, slot = run.frontier.pop(0.0)
+    run.in_flight.handed_out(request, row, lane=lane, slot=slot)
+    before = busy(run)
+    run.in_flight.left(request)
+
+    assert (before, busy(run)) == ((1, 1), (0, 0))

@@ -73,7 +73,16 @@ def check_harmless(text):
         ("https://h/?a[b][password]=x1", "https://h/?a[b][password]=***"),
         ("s3://k:se/cret@bucket/a", "s3://***@bucket/a"),
         ("http://me:pw#x@h/a", "http://***@h/a"),
-        ("http://h:8080/@me http://h:80?a=b@c", "http://h:8080/@me http://h:80?a=b@c"),
+        ("https://h/?token[]=x1&user[password][]=x2", "https://h/?token[]=***&user[password][]=***"),
+        *[
+            (harmless, harmless)
+            for harmless in (
+                "http://h:8080/@me http://h:80?a=b@c",
+                "file:///C:/dir/icon@2x.png",
+                "http://h:/x@y",
+                "https://h/?token=&page=2",
+            )
+        ],
         ("{'Authorization': 'Basic eDE='}", "{'Authorization': ***"),
         ("Cookie: a=x1; b=x2\nnext", "Cookie: ***\nnext"),
         ("a cookie jar", "a cookie jar"),

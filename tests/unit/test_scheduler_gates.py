@@ -12,7 +12,7 @@ from scrapy.utils.test import get_crawler
 from scrapy_resilience import scheduler as module
 from scrapy_resilience.core.breaker import Outcome
 from scrapy_resilience.frontier.handed_out import HandedOutRequest
-from scrapy_resilience.gates import held_requests as holding
+from scrapy_resilience.gates import held_requests
 from scrapy_resilience.gates.gatekeeper import gatekeeper_of
 from scrapy_resilience.gates.trials import RETRIES
 from scrapy_resilience.scheduler import ResilientScheduler
@@ -41,7 +41,7 @@ def scheduler(monkeypatch):
     monkeypatch.setattr(module, "hooks_of", lambda _: SimpleNamespace(arriving=set()))
     monkeypatch.setattr(module, "follow_items", lambda _: None)
     closed = []
-    monkeypatch.setattr(holding, "close_spider", lambda _, reason: closed.append(reason))
+    monkeypatch.setattr(held_requests, "close_spider", lambda _, reason: closed.append(reason))
     crawler = get_crawler(Spider, {"CONCURRENT_REQUESTS": 4})
     crawler.spider = crawler._create_spider("shop")
     crawler.engine = SimpleNamespace(
@@ -153,3 +153,15 @@ def test_what_a_callback_makes_of_the_meta_of_a_retry_is_no_retry(scheduler, mon
     assert child.meta == {"page": 2}
     assert scheduler.frontier.waiting("a.test") == 1
     assert scheduler.frontier.waiting("a.test" + RETRIES) == 1
+
+
+def test_the_same_object_again(scheduler):
+    """A request that ended before the downloader, and is put in again, costs no place."""
+    request = Request(url("a"), dont_filter=True)
+    for _ in range(20):
+        scheduler.enqueue_request(request)
+        assert scheduler.next_request() is request
+
+    assert scheduler.frontier.busy("a.test") == 1
+    assert len(scheduler._gates._tickets) == 1
+    assert scheduler._gates.gates.gate("a.test", 0.0).under_way == 1

@@ -280,9 +280,10 @@ def test_a_value_of_ours_that_its_owner_can_not_read_is_damage(store, register):
     assert told == [it.value]
 
 
-def test_an_entry_of_a_map_that_is_no_pair_is_damage(store):
+@pytest.mark.parametrize("entry", [5, [["a"], 5]], ids=["no pair", "a key that can't be one"])
+def test_an_entry_of_a_map_that_is_no_pair_is_damage(store, entry):
     """A map is stored as pairs of a key and a value."""
-    state = stored(store, OWN + "x/a", 5)
+    state = stored(store, OWN + "x/a", entry)
 
     with pytest.raises(DamagedError, match=r"resilience\.x is damaged"):
         state.register_map(OWN + "x", dict, dict)
