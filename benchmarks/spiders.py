@@ -468,7 +468,8 @@ class Redirected(Shop):
 
     def look(self) -> None:
         stats: Any = self.crawler.stats
-        tickets = set(gatekeeper_of(self.crawler)._tickets)  # noqa: SLF001 - kept, is the question
+        keeper = gatekeeper_of(self.crawler)
+        tickets = set(keeper._tickets)  # noqa: SLF001 - what is kept is the question
         stats.max_value("bench/strays", len(tickets - under_way(self.crawler.engine)))
         if self.seen == self.pages // 10:
             self.memory = resident_bytes()
