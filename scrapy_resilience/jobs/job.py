@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
 
 from scrapy.exceptions import NotConfigured
+from scrapy.settings import SETTINGS_PRIORITIES
 from scrapy.utils.misc import load_object
 
 from scrapy_resilience import _clock
@@ -371,11 +372,18 @@ def _is_early(crawler: Crawler) -> bool:
 
 
 def _will_run_jobs(crawler: Crawler) -> bool:
-    addons = crawler.settings.getdict("ADDONS")
+    """As far as the settings tell before the add-on has seen them."""
+    settings = crawler.settings
+    try:
+        config = Config.from_settings(settings)
+    except ConfigurationError:
+        return False  # the crawl is refused later, in one line
+    addons = settings.getdict("ADDONS")
     plugged = (load_object(addon) for addon, order in addons.items() if order is not None)
-    enabled = Config.from_settings(crawler.settings).enabled
-    ours = enabled and any(getattr(addon, "runs_jobs", False) for addon in plugged)
-    return bool(crawler.settings["JOBDIR"]) and owns_job() and (ours or _runs_jobs(crawler))
+    is_free = (settings.getpriority("SCHEDULER") or 0) <= SETTINGS_PRIORITIES["addon"]
+    ours = config.enabled and config.scheduler_enabled and is_free
+    ours = ours and any(getattr(addon, "runs_jobs", False) for addon in plugged)
+    return bool(settings["JOBDIR"]) and owns_job() and (ours or _runs_jobs(crawler))
 
 
 def register_state(
@@ -389,7 +397,8 @@ def register_state(
     *save* is called in the event loop at each commit; *restore* at once, with the value of
     the last run, when there is one. Call it in ``from_crawler`` or at ``spider_opened``. A
     spider is made before the job is open: what its ``from_crawler`` registers is restored
-    before ``start()`` runs. Returns False, and does nothing, without a JOBDIR.
+    before ``start()`` runs. Returns False, and does nothing, without a JOBDIR or with another
+    scheduler than ours.
     """
     if name.startswith(OWN):
         raise ValueError(f"names that begin with {OWN!r} are taken: {name!r}")

@@ -53,6 +53,28 @@ def test_without_a_job_nothing_is_kept(tmp_path):
     assert crawl.run().out == "RUN [0] False\n"
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"SCHEDULER": "scrapy.core.scheduler.Scheduler"},
+        {"RESILIENCE_SCHEDULER_ENABLED": False},
+        {"RESILIENCE_ENABLED": False},
+    ],
+)
+def test_with_another_scheduler_nothing_is_kept(tmp_path, settings):
+    """A spider is told so, though the job would be opened later."""
+    crawl = Crawl(tmp_path, EARLY, FEEDS={}, **settings)
+
+    assert crawl.run().out == "RUN [0] False\n"
+
+
+def test_a_wrong_setting_before_the_job_is_open(tmp_path):
+    """It is the add-on that refuses it, in one line."""
+    crawl = Crawl(tmp_path, EARLY, RESILIENCE_ALLOW_PICKLE="maybe")
+
+    crawl.run().check_refused("RESILIENCE_ALLOW_PICKLE='maybe'")
+
+
 def test_a_component_asks_before_anybody_else(tmp_path):
     """The job is where it will be, also when it was put together by hand."""
     crawl = Crawl(
