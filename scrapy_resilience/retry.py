@@ -197,6 +197,7 @@ class _Retries:
         if not (on_retry is None or callable(on_retry)):
             raise ConfigurationError(f"on_retry={on_retry!r}: use a function.")
         _check_seconds("timeout", timeout)
+        _check_seconds("max_delay", max_delay)
         if max_delay is not None:
             base = min(chosen.base, max_delay)
             chosen = replace(chosen, base=base, max_delay=max_delay)

@@ -548,6 +548,7 @@ def test_in_tests_nothing_waits(kind):
         {"timeout": 0},
         {"timeout": "5"},
         {"timeout": True},
+        {"max_delay": "5"},
         {"wait": 5},
         {"wait": asks},
         {"on_result": asks},
