@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import Field, field
-from math import inf, isfinite
+from math import inf
 from typing import Any, Final, get_args, get_origin
 
 from scrapy_resilience.core.masking import HIDDEN, mask_value
@@ -119,6 +119,12 @@ def _number(name: str, kind: type, bounds: Mapping[str, Any], raw: Any, shown: s
     if kind is int and isinstance(raw, float) and raw != value:
         raise problem
     low = -inf if minimum is None else minimum
-    if not (isfinite(value) and low <= value <= (inf if maximum is None else maximum)):
+    if not low <= value <= (inf if maximum is None else maximum):  # nor is NaN
         raise problem
+    if kind is float and value > _MOST:
+        raise ConfigurationError(f"{name}={shown}: use a number of at most {_MOST:g}.")
     return value
+
+
+_MOST: Final = 1e9
+"""Seconds: 32 years. From ten times as many on no thread can wait."""

@@ -134,6 +134,10 @@ _BAD = [
     ("RESILIENCE_PROFILE", 5, ", ".join(PROFILES)),
     (INTERVAL, 0, "a number of at least 0.01"),
     (INTERVAL, 10**400, "a number of at least 0.01"),
+    *(
+        ("RESILIENCE_SHUTDOWN_TIMEOUT", raw, "a number of at most 1e+09")
+        for raw in ("inf", 1e10, "1e300")  # no thread can wait as long
+    ),
     ("RESILIENCE_CHECKPOINT_MAX_CHANGES", "0", "a whole number of at least 1"),
     ("RESILIENCE_CONCURRENT_ITEMS", 0, "a whole number of at least 1"),
     ("RESILIENCE_SNAPSHOT_RETENTION", 0, "a whole number of at least 1"),
