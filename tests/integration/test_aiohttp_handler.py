@@ -48,7 +48,7 @@ class Oddities(StreamRequestHandler):
         headers = {"Content_Length": len(body), "Content_Type": "text/html", **headers}
         lines = [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
         head = "\r\n".join([f"HTTP/1.1 {status}", *lines, "Connection: close", "", ""])
-        self.wfile.write(head.encode() + body)
+        self.wfile.write(head.encode("latin-1") + body)
 
     def answer_redirects(self, *_):
         self.say("", "302 Found", Location="/redirected")
@@ -83,6 +83,12 @@ class Oddities(StreamRequestHandler):
 
     def answer_sick_first(self, first, _):
         self.say("", "503 Sick" if first else "200 OK")
+
+    def answer_latin(self, *_):
+        self.say("", X_City="K\xf6ln")
+
+    def answer_second_length(self, *_):
+        self.say("", content_length=0)
 
     def answer_large(self, *_):
         self.say("x" * LARGE)
@@ -255,3 +261,23 @@ def test_a_stop_that_cuts_what_is_under_way(tmp_path):
         job.run()
 
     assert {"well", "silent-first"} <= {item["sku"] for item in job.items()}
+
+
+def test_what_differs(tmp_path):
+    """URLs are rewritten, and some answers are taken by Scrapy's own only."""
+    asked, given_up = {}, {}
+    for handler in HANDLERS:
+        with serving() as server:
+            job = odd_crawl(tmp_path / handler, server, handler)
+            job.configure(PAGES=["%7Ea?b=%2F", "latin", "second-length"])
+            job.run()
+            letters = json.loads(job.run("resilience", "deadletters", "job", "--json").out)
+        asked[handler] = {path for path in server.asked if path.endswith(("?b=%2F", "?b=/"))}
+        pages = {each["url"].rpartition("/")[2]: each["attempts"] for each in letters}
+        given_up[handler] = {page: pages.get(page) for page in ("latin", "second-length")}
+
+    assert asked == {"scrapy": {"/%7Ea?b=%2F"}, "aiohttp": {"/~a?b=/"}}
+    assert given_up == {
+        "scrapy": {"latin": None, "second-length": None},
+        "aiohttp": {"latin": 1, "second-length": 3},
+    }
