@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from scrapy.downloadermiddlewares.cookies import CookiesMiddleware
@@ -40,8 +39,8 @@ from scrapy_resilience.scheduler import ResilientScheduler
 from scrapy_resilience.scheduling.concurrent_items import lower_concurrent_items
 from scrapy_resilience.scheduling.scrapy_settings import check_settings
 from scrapy_resilience.selectors import registry
-from scrapy_resilience.settings import PREFIX, Config, misspelled
-from scrapy_resilience.settings_checks import check_values
+from scrapy_resilience.settings import Config, misspelled
+from scrapy_resilience.settings_checks import check_selectors_dir, check_values
 from scrapy_resilience.settings_sources import apply_layers
 from scrapy_resilience.spidermiddlewares.deadletters import DeadLettersMiddleware
 from scrapy_resilience.spidermiddlewares.drift import DriftMiddleware
@@ -97,7 +96,8 @@ class ResilienceAddon:
             config = Config.from_settings(settings)
             expand_jobdir(self.crawler)
             if config.enabled:
-                _use_selectors(config.selectors_dir)
+                check_selectors_dir(config.selectors_dir)
+                registry.use(config.selectors_dir)
                 check_before(self.crawler, partial(check_values, settings, config))
                 self._update(settings, config)
         except ConfigurationError as error:
@@ -149,12 +149,6 @@ class ResilienceAddon:
         _default(settings, "EXTENSIONS", Shutdown, 0)
         if config.snapshot_enabled:
             _default(settings, "EXTENSIONS", Snapshots, 0)
-
-
-def _use_selectors(folder: str) -> None:
-    if Path(folder).is_file():
-        raise ConfigurationError(f"{PREFIX}SELECTORS_DIR={folder!r} is a file: use a folder.")
-    registry.use(folder)
 
 
 def _plug_gates(settings: BaseSettings, config: Config) -> None:

@@ -6,9 +6,11 @@ to learn that one is wrong: it is open then, and a finished one may have been pu
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scrapy_resilience.downloadermiddlewares.injection import injections
+from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.gates.domains import Domains
 from scrapy_resilience.gates.judge import Judge
 from scrapy_resilience.gates.policies import PolicyChooser
@@ -22,11 +24,12 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.settings import Config
 
-__all__ = ["check_values"]
+__all__ = ["check_selectors_dir", "check_values"]
 
 
 def check_values(settings: BaseSettings, config: Config) -> None:
     """Raises :exc:`ConfigurationError`, or :exc:`MissingLibraryError`, as a component would."""
+    check_selectors_dir(config.selectors_dir)
     Domains(settings, config)
     Judge(config)
     PolicyChooser(config, settings)
@@ -35,3 +38,10 @@ def check_values(settings: BaseSettings, config: Config) -> None:
     normalize_rules(config)
     key_function(config)
     calculator(config)
+
+
+def check_selectors_dir(folder: str) -> None:
+    """Raises :exc:`ConfigurationError` for a file."""
+    if Path(folder).is_file():
+        setting = f"RESILIENCE_SELECTORS_DIR={folder!r}"
+        raise ConfigurationError(f"{setting} is a file: use a folder.")

@@ -170,7 +170,10 @@ class Command(ScrapyCommand):
         return rows, table([("setting", "value", "from"), *cells])
 
     def _selectors(self, *args: str) -> tuple[Any, str]:
+        from scrapy_resilience.settings_checks import check_selectors_dir  # noqa: PLC0415 - all
+
         folder = Config.from_settings(self._layered()).selectors_dir
+        check_selectors_dir(folder)
         done = run_selectors(folder, list(args), force=self._force) or _misuse("selectors")
         wrong = {"test": "failures", "list": "problem"}.get(args[0])
         if wrong and any(row[wrong] for row in done[0]):

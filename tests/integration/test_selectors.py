@@ -252,6 +252,7 @@ def test_command_regressions(project, tmp_path):
         (["add", "nothing.toml"], 1, "can't be read"),
         (["rollback", "amazon_product"], 1, "is the oldest version"),
         (["add", "shelf.toml", "-s", "RESILIENCE_SELECTORS_DIR="], 1, "set RESILIENCE_SEL"),
+        (["list", "-s", "RESILIENCE_SELECTORS_DIR=shelf.toml"], 1, "is a file: use a folder"),
         (["diff", "amazon_product"], 2, "selectors diff <set>"),
         (["frob"], 2, "selectors diff <set>"),
         ([], 2, "use one of:"),
