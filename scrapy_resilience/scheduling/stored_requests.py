@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from scrapy import Request
 
 from scrapy_resilience._log import get_logger
-from scrapy_resilience.exceptions import ResilienceError
-from scrapy_resilience.frontier.codec import IncompleteError, UnserializableError
+from scrapy_resilience.exceptions import CheckpointError, ResilienceError
+from scrapy_resilience.frontier.codec import IncompleteError, UnserializableError, edit_request
 from scrapy_resilience.names import STAT_UNREADABLE
 
 if TYPE_CHECKING:
@@ -79,9 +80,17 @@ class StoredRequests:
             self._stats.inc_value(STAT_UNREADABLE)
             self.is_any_unreadable = True
             logger.error(  # noqa: TRY400 - one line
-                "A stored request can't run, it stays in the job: %s", error
+                "A stored request can't run, it stays in the job: %s", _named(row.data, error)
             )
             return None
+
+
+def _named(data: bytes, error: Exception) -> str:
+    """With the request's URL, which is read without a pickle or a class of the project."""
+    urls: list[str] = []
+    with suppress(CheckpointError):
+        edit_request(data, lambda plain: urls.append(plain["url"]))
+    return ": ".join([*(url for url in urls if url not in str(error)), str(error)])
 
 
 def _another(request: Request) -> Request:

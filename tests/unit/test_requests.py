@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+from types import SimpleNamespace
+
 import pytest
 from scrapy import Request
 from scrapy.http.request import NO_CALLBACK
+from scrapy.utils.test import get_crawler
 
+from scrapy_resilience.frontier.codec import RequestCodec, ValueCodec
 from scrapy_resilience.scheduling.requests import WrongMeta, is_robots, pop_delay
+from scrapy_resilience.scheduling.stored_requests import StoredRequests
 
 URL = "http://a.test/"
 
@@ -56,3 +62,24 @@ def test_wrong_values_without_end(caplog):
 def test_a_robots_txt_that_scrapy_asks_for(url, meta, expected):
     """It is nobody's page, wherever a site keeps it."""
     assert is_robots(Request(url, callback=NO_CALLBACK, meta=meta)) is expected
+
+
+@pytest.mark.parametrize("meta", [{"share": Fraction(1, 2)}, {"shares": {Fraction(1, 2): [1]}}])
+def test_a_request_that_can_not_run_is_named(caplog, meta):
+    """The log says which one it is, also where its pickles are not read."""
+    crawler = get_crawler()
+    spider = crawler._create_spider("shop")
+    url = "http://a.test/1?token=secret"
+    data = RequestCodec(spider, ValueCodec()).encode(Request(url, meta=meta))
+    careful = RequestCodec(spider, ValueCodec(allow_pickle=False))
+    crawler.stats = SimpleNamespace(inc_value=lambda _: None)
+    stored = StoredRequests(crawler, careful, lambda _: False, durable=True)
+
+    for bytes_ in (data, b"\xc1"):
+        assert stored.request(SimpleNamespace(data=bytes_)) is None
+
+    first, second = caplog.messages
+    assert "http://a.test/1?token=" in first
+    assert first.endswith("RESILIENCE_ALLOW_PICKLE is off")
+    assert "secret" not in first
+    assert "can't be read" in second
