@@ -10,6 +10,7 @@ from scrapy_resilience._log import get_logger
 from scrapy_resilience.core.retry import RetryPolicy, policies_from
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.names import META_RETRY_POLICY
+from scrapy_resilience.scheduling.requests import WrongMeta
 
 if TYPE_CHECKING:
     from scrapy import Request
@@ -44,6 +45,7 @@ class PolicyChooser:
         self._known = policies_from(config.retry_policies, "RESILIENCE_RETRY_POLICIES")
         self._default = self._named(config.retry_policy, _SETTING)
         self._warned: set[str] = set()
+        self._wrong_meta = WrongMeta()
         is_named = bool(settings.getpriority(_SETTING))
         retries = self._default.attempts - 1 if is_named else None
         if _decides("RETRY_TIMES", settings):
@@ -59,7 +61,10 @@ class PolicyChooser:
         if name is not None:
             choice = self._by_name(name)
         limit = request.meta.get("max_retry_times")
-        return choice if limit is None else choice._replace(retries=limit)
+        is_number = isinstance(limit, (int, float))
+        if not (limit is None or is_number):
+            self._wrong_meta.tell("max_retry_times", request, "a whole number", limit)
+        return choice._replace(retries=limit) if is_number else choice
 
     def _by_name(self, name: Any) -> Choice:
         try:

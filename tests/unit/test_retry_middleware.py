@@ -329,6 +329,18 @@ def test_max_retry_times(bench):
         )
 
 
+def test_a_wrong_max_retry_times(bench, caplog):
+    """It is told of once and ignored: the failure itself reaches the errback, no TypeError."""
+    b = bench(RETRY_TIMES=1)
+
+    for _ in range(2):
+        assert isinstance(b.answer(503, tried(0, meta={"max_retry_times": "x"})), Request)
+        assert b.answer(503, tried(1, meta={"max_retry_times": "x"})).status == 503
+
+    told = [line for line in caplog.messages if line.startswith("max_retry_times='x' of ")]
+    assert len(told) == 1
+
+
 def test_attributes_that_are_set_on_the_middleware(bench):
     """As in stock, max_retry_times and the two lists may be set on the object itself."""
     b = bench()
