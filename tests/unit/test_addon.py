@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 
 import pytest
 from scrapy import Spider
@@ -514,6 +515,25 @@ def test_a_file_is_no_folder_of_selectors(tmp_path):
 
     with pytest.raises(ConfigurationError, match=r"SELECTORS_DIR=.* is a file: use a folder"):
         applied({"RESILIENCE_SELECTORS_DIR": str(path)})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("RETRY_ENABLED", "perhaps", "True or False"),
+        ("RETRY_TIMES", "often", "a whole number"),
+        ("RETRY_PRIORITY_ADJUST", "low", "a whole number"),
+        ("RETRY_HTTP_CODES", "5xx", "a list of statuses"),
+        ("RETRY_HTTP_CODES", 503, "a list of statuses"),
+        ("RETRY_EXCEPTIONS", "shop.Error", "a list of exceptions, or their import paths"),
+        ("RETRY_EXCEPTIONS", [5], "a list of exceptions, or their import paths"),
+    ],
+)
+def test_a_wrong_retry_setting_of_scrapy(name, value, wanted):
+    """It is refused as ours are, before the job is open."""
+    refusal = rf"^{name}={re.escape(repr(value))}: use {wanted}\.$"
+    with pytest.raises(ConfigurationError, match=refusal):
+        applied({name: value})
 
 
 # --- JOBDIR ------------------------------------------------------------------------------
