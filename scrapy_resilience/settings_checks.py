@@ -7,9 +7,7 @@ to learn that one is wrong: it is open then, and a finished one may have been pu
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
-
-from scrapy.utils.misc import load_object
+from typing import TYPE_CHECKING
 
 from scrapy_resilience.downloadermiddlewares.injection import injections
 from scrapy_resilience.exceptions import ConfigurationError
@@ -20,10 +18,9 @@ from scrapy_resilience.handlers import FailureHandlers
 from scrapy_resilience.pipelines.confidence import calculator
 from scrapy_resilience.pipelines.normalize import normalize_rules
 from scrapy_resilience.pipelines.unique import key_function
+from scrapy_resilience.scheduling.scrapy_settings import check_retries
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from scrapy.settings import BaseSettings
 
     from scrapy_resilience.settings import Config
@@ -34,7 +31,7 @@ __all__ = ["check_selectors_dir", "check_values"]
 def check_values(settings: BaseSettings, config: Config) -> None:
     """Raises :exc:`ConfigurationError`, or :exc:`MissingLibraryError`, as a component would."""
     check_selectors_dir(config.selectors_dir)
-    _check_scrapys_retries(settings)
+    check_retries(settings)
     Domains(settings, config)
     Judge(config)
     PolicyChooser(config, settings)
@@ -50,34 +47,3 @@ def check_selectors_dir(folder: str) -> None:
     if Path(folder).is_file():
         setting = f"RESILIENCE_SELECTORS_DIR={folder!r}"
         raise ConfigurationError(f"{setting} is a file: use a folder.")
-
-
-def _check_scrapys_retries(settings: BaseSettings) -> None:
-    """Scrapy's own, which we read before it does."""
-    for name in _RETRIES:
-        _check_scrapys(settings, name)
-
-
-def _check_scrapys(settings: BaseSettings, name: str) -> None:
-    read, wanted = _RETRIES[name]
-    try:
-        read(settings, name)
-    except (ImportError, NameError, TypeError, ValueError):
-        raise ConfigurationError(f"{name}={settings[name]!r}: use {wanted}.") from None
-
-
-def _codes(settings: BaseSettings, name: str) -> list[int]:
-    return [int(code) for code in settings.getlist(name)]
-
-
-def _exceptions(settings: BaseSettings, name: str) -> list[Any]:
-    return [load_object(each) for each in settings.getlist(name)]
-
-
-_RETRIES: Final[dict[str, tuple[Callable[[BaseSettings, str], Any], str]]] = {
-    "RETRY_ENABLED": (lambda settings, name: settings.getbool(name), "True or False"),
-    "RETRY_TIMES": (lambda settings, name: settings.getint(name), "a whole number"),
-    "RETRY_PRIORITY_ADJUST": (lambda settings, name: settings.getint(name), "a whole number"),
-    "RETRY_HTTP_CODES": (_codes, "a list of statuses"),
-    "RETRY_EXCEPTIONS": (_exceptions, "a list of exceptions, or their import paths"),
-}

@@ -32,6 +32,7 @@ from scrapy_resilience.gates.outcomes import BAD_PAGES
 from scrapy_resilience.gates.policies import PolicyChooser
 from scrapy_resilience.gates.waiting import RetryThrottle
 from scrapy_resilience.handlers import handlers_of
+from scrapy_resilience.scheduling.scrapy_settings import check_retries
 from scrapy_resilience.settings import Config
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
     """
 
     def __init__(self, crawler: Crawler) -> None:
+        check_retries(crawler.settings)
         super().__init__(crawler.settings)
         self._given = {name: copy(getattr(self, name)) for name in _BY_HAND}
         config = Config.from_settings(crawler.settings)

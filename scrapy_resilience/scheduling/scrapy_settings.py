@@ -16,13 +16,15 @@ from scrapy_resilience.scheduling.requests import request_key
 from scrapy_resilience.scheduling.slots import slot_name
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from scrapy.settings import BaseSettings
 
     from scrapy_resilience.frontier.codec import ValueCodec
     from scrapy_resilience.frontier.lanes import Frontier
     from scrapy_resilience.jobs.scrapy_jobdir import ScrapyJobdir
 
-__all__ = ["check_settings", "order_of", "take_over"]
+__all__ = ["check_retries", "check_settings", "order_of", "take_over"]
 
 _ASYNCIO_REACTOR: Final = "twisted.internet.asyncioreactor.AsyncioSelectorReactor"
 
@@ -80,6 +82,37 @@ def _load(settings: BaseSettings, name: str) -> Any:
         return load_object(settings[name])
     except (ImportError, NameError, TypeError, ValueError) as error:
         raise ConfigurationError(f"{name}={settings[name]!r}: {error}.") from None
+
+
+def check_retries(settings: BaseSettings) -> None:
+    """Raises :exc:`ConfigurationError` for a wrong ``RETRY_*``, of which Scrapy says less."""
+    for name in _RETRIES:
+        _check_retry(settings, name)
+
+
+def _check_retry(settings: BaseSettings, name: str) -> None:
+    read, wanted = _RETRIES[name]
+    try:
+        read(settings, name)
+    except (ImportError, NameError, TypeError, ValueError):
+        raise ConfigurationError(f"{name}={settings[name]!r}: use {wanted}.") from None
+
+
+def _codes(settings: BaseSettings, name: str) -> list[int]:
+    return [int(code) for code in settings.getlist(name)]
+
+
+def _exceptions(settings: BaseSettings, name: str) -> list[Any]:
+    return [load_object(each) for each in settings.getlist(name)]
+
+
+_RETRIES: Final[dict[str, tuple[Callable[[BaseSettings, str], Any], str]]] = {
+    "RETRY_ENABLED": (lambda settings, name: settings.getbool(name), "True or False"),
+    "RETRY_TIMES": (lambda settings, name: settings.getint(name), "a whole number"),
+    "RETRY_PRIORITY_ADJUST": (lambda settings, name: settings.getint(name), "a whole number"),
+    "RETRY_HTTP_CODES": (_codes, "a list of statuses"),
+    "RETRY_EXCEPTIONS": (_exceptions, "a list of exceptions, or their import paths"),
+}
 
 
 def take_over(

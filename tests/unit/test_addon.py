@@ -20,6 +20,7 @@ from scrapy.extensions.spiderstate import SpiderState
 from scrapy.settings import SETTINGS_PRIORITIES, Settings
 from scrapy.spidermiddlewares.httperror import HttpErrorMiddleware
 from scrapy.utils.misc import load_object
+from scrapy.utils.test import get_crawler
 
 from scrapy_resilience import addon as addon_module
 from scrapy_resilience._scrapy import download_handlers
@@ -530,10 +531,14 @@ def test_a_file_is_no_folder_of_selectors(tmp_path):
     ],
 )
 def test_a_wrong_retry_setting_of_scrapy(name, value, wanted):
-    """It is refused as ours are, before the job is open."""
+    """It is refused as ours are, before the job is open, and where there is none."""
     refusal = rf"^{name}={re.escape(repr(value))}: use {wanted}\.$"
+    settings = Settings({name: value})
+
     with pytest.raises(ConfigurationError, match=refusal):
-        applied({name: value})
+        check_values(settings, Config.from_settings(settings))
+    with pytest.raises(ConfigurationError, match=refusal):
+        ClassifiedRetryMiddleware.from_crawler(get_crawler(BooksSpider, {name: value}))
 
 
 # --- JOBDIR ------------------------------------------------------------------------------
