@@ -295,8 +295,8 @@ FAILING = """
         return failing_call
 
     os.write = failing(os.write, OSError(errno.EIO, "Input/output error"))
-    store = sqlite.SQLiteStore
-    store._write = failing(store._write, sqlite3.OperationalError("disk I/O error"))
+    sick = sqlite3.OperationalError("disk I/O error")
+    sqlite.write_changes = failing(sqlite.write_changes, sick)
 """
 
 
@@ -350,17 +350,17 @@ ORDER = """
         with Path("order").open("a") as file:
             file.write(text + chr(10))
 
-    fsync, write = os.fsync, sqlite.SQLiteStore._write
+    fsync, write = os.fsync, sqlite.write_changes
 
     def logging_fsync(fd):
         log("sync " + Path(os.readlink(f"/proc/self/fd/{fd}")).name)
         fsync(fd)
 
-    def logging_write(self, writer, changes):
+    def logging_write(writer, changes):
         log("commit %d" % writer.execute("PRAGMA synchronous").fetchone())
-        write(self, writer, changes)
+        write(writer, changes)
 
-    os.fsync, sqlite.SQLiteStore._write = logging_fsync, logging_write
+    os.fsync, sqlite.write_changes = logging_fsync, logging_write
 """
 
 
