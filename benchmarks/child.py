@@ -6,7 +6,6 @@ import asyncio
 import json
 import mmap
 import resource
-import socket
 import sqlite3
 import struct
 from functools import cache
@@ -16,6 +15,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from aiohttp.resolver import ThreadedResolver
 from scrapy import signals
 from scrapy.exceptions import NotConfigured
 from scrapy.http import HtmlResponse, Response
@@ -44,7 +44,7 @@ class Report:
             soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         if crawler.settings["RESILIENCE_DOWNLOAD_HANDLER"] == "aiohttp":
-            socket.getaddrinfo = _local_names(socket.getaddrinfo)
+            _resolve_locally()
         crawler.signals.connect(self.write, signals.engine_stopped)
 
     @classmethod
@@ -59,14 +59,14 @@ class Report:
         Path(REPORT).write_text(json.dumps(stats, default=str), encoding="utf-8")
 
 
-def _local_names(resolve: Any) -> Any:
-    """What LoopbackResolver does, for what does not use Twisted."""
+def _resolve_locally() -> None:
+    """What LoopbackResolver does, for aiohttp; uvloop does not ask the socket module."""
+    resolve = ThreadedResolver.resolve
 
-    def getaddrinfo(host: Any, *args: Any, **options: Any) -> Any:
-        local = isinstance(host, str) and is_local(host)
-        return resolve("127.0.0.1" if local else host, *args, **options)
+    async def local(self: Any, host: str, *args: Any, **options: Any) -> Any:
+        return await resolve(self, "127.0.0.1" if is_local(host) else host, *args, **options)
 
-    return getaddrinfo
+    ThreadedResolver.resolve = local  # type: ignore[method-assign]
 
 
 class InFlight:
