@@ -557,11 +557,10 @@ POOL = """
     class Shop(Base):
         async def parse(self, response):
             if not hasattr(self, "pool"):
-                self.pool = ProcessPoolExecutor(2, multiprocessing.get_context("fork"))
-                for _ in range(2):
-                    pid = await asyncio.get_running_loop().run_in_executor(self.pool, os.getpid)
-                    with Path("workers").open("a") as file:
-                        print(pid, file=file)
+                self.pool = ProcessPoolExecutor(1, multiprocessing.get_context("fork"))
+                loop = asyncio.get_running_loop()
+                pid = await loop.run_in_executor(self.pool, os.getpid)
+                Path("workers").write_text(str(pid))
             for output in super().parse(response):
                 yield output
 
