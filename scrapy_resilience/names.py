@@ -36,6 +36,9 @@ META_RETRY_POLICY: Final = "resilience_retry_policy"
 META_RETRY_NON_IDEMPOTENT: Final = "resilience_retry_non_idempotent"
 """Whether a POST or PATCH is retried as other requests are."""
 
+META_TRACE_ID: Final = "resilience_trace_id"
+"""The id by which everything about a request is found again; set when it is sent."""
+
 # Components of the user ---------------------------------------------------------
 STORAGE_REPLACES: Final = "resilience_replaces"
 """Attribute of a storage: True when storing a feed once more leaves it there once."""
