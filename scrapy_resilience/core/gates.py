@@ -250,6 +250,14 @@ class Gates:
             reasons.append((inf, "too many domains on probation"))
         return max(reasons)[1] if reasons else ""
 
+    def asked_rate(self, domain: str) -> float | None:
+        """Requests a second that *domain* itself asks for, or bears, where that is known."""
+        gate = self._gates.get(domain)
+        if gate is None:
+            return None
+        rates = (gate.asked and gate.asked.per_second, gate.pace and gate.pace.rate)
+        return min((rate for rate in rates if rate), default=None)
+
     def waiting(self) -> list[str]:
         """The domains for which something waits. Looks at all of them."""
         return [domain for domain, gate in self._gates.items() if gate.lanes]
