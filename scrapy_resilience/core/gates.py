@@ -38,7 +38,7 @@ from scrapy_resilience.core.ratelimit import Rate, TokenBucket
 from scrapy_resilience.core.retry import RetryChances
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 __all__ = ["GateConfig", "Gates"]
 
@@ -250,13 +250,15 @@ class Gates:
             reasons.append((inf, "too many domains on probation"))
         return max(reasons)[1] if reasons else ""
 
-    def asked_rate(self, domain: str) -> float | None:
-        """Requests a second that *domain* itself asks for, or bears, where that is known."""
-        gate = self._gates.get(domain)
-        if gate is None:
-            return None
-        rates = (gate.asked and gate.asked.per_second, gate.pace and gate.pace.rate)
-        return min((rate for rate in rates if rate), default=None)
+    def known(self, domain: str) -> Gate | None:
+        """The gate of *domain*, if there is one."""
+        return self._gates.get(domain)
+
+    def notable(self) -> Iterator[Gate]:
+        """The gates of which a checkpoint has, or will have, something to tell."""
+        for domain in self._stored | self._changed_since.keys():
+            if (gate := self._gates.get(domain)) is not None:
+                yield gate
 
     def waiting(self) -> list[str]:
         """The domains for which something waits. Looks at all of them."""

@@ -14,6 +14,7 @@ import msgspec
 from scrapy import signals
 
 from scrapy_resilience import _clock
+from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.engine import is_closing
 from scrapy_resilience.checkpoint.state import OWN
 from scrapy_resilience.core.accounting import (
@@ -44,6 +45,8 @@ __all__ = ["STATE", "Accountant", "accounting_of", "stored_accounting"]
 STATE: Final = OWN + "accounting"
 _INTERVAL: Final = 0.5
 
+logger = get_logger(__name__)
+
 
 class _Stored(msgspec.Struct):
     seconds: float
@@ -57,23 +60,29 @@ class Accountant:
         self._crawler = crawler
         self._keeper = gatekeeper_of(crawler)
         self._spans = Spans()
+        self._slots: SlotCauses | None = None
         self._meter: LoopMeter | None = None
         self._timer: Timer | None = None
         self._last = 0.0
-        self._slots = SlotCauses(crawler, self._keeper)
-        job = job_of(crawler)
-        if job is not None:
-            job.state.register(STATE, self._spans.job.dump, self._restore)
         crawler.signals.connect(self._begin, signals.spider_opened)
         crawler.signals.connect(self._end, signals.spider_closed)
 
-    def _restore(self, saved: Any) -> None:
-        self._spans.job.merge(_sum_of(saved))
-
     def _begin(self) -> None:
+        """The job is open: whatever refuses it has had its say."""
+        job = job_of(self._crawler)
+        if job is not None:
+            job.state.register(STATE, self._spans.job.dump, self._restore)
+        barrier = None if job is None else job.barrier
+        self._slots = SlotCauses(self._crawler, self._keeper, barrier)
         self._meter = LoopMeter()
         self._last = _clock.monotonic()
         self._timer = _clock.call_later(_INTERVAL, self._tick)
+
+    def _restore(self, saved: Any) -> None:
+        try:
+            self._spans.job.merge(_sum_of(saved))
+        except msgspec.ValidationError as error:  # no crawl ends for it
+            logger.warning("The time accounting of earlier runs can't be read: %s", error)
 
     def _end(self) -> None:
         if self._timer is not None:
@@ -93,6 +102,7 @@ class Accountant:
     def sample(self) -> None:
         """Note what the seconds since the last sample were spent on."""
         assert self._meter is not None
+        assert self._slots is not None
         now = _clock.monotonic()
         seconds, self._last = now - self._last, now
         use = self._meter.take(_INTERVAL)
@@ -118,14 +128,15 @@ class Accountant:
 
     def _rate(self, reason: str, domain: str) -> str:
         """How fast *domain* is asked where that is the reason to wait."""
-        if reason == "rate limit":
-            rate = self._keeper.domains.rate(domain)
-            return _shown_rate(rate.per_second) if rate is not None else ""
         if reason == PACED:
             slot = getattr(self._crawler.engine.downloader, "slots", {}).get(domain)
             return _shown_rate(1 / slot.delay) if slot is not None and slot.delay else ""
-        found = self._keeper.gates.asked_rate(domain)
-        return _shown_rate(found) if found is not None else ""
+        gate = self._keeper.gates.known(domain)
+        if gate is None:
+            return ""
+        limits = (gate.bucket and gate.bucket.per_second, gate.pace and gate.pace.rate)
+        rate = limits[reason not in {"rate limit", "robots.txt"}]
+        return _shown_rate(rate) if rate else ""
 
 
 def accounting_of(minute: Sum, hour: Sum, job: Sum, sentence: str = "") -> Accounting:

@@ -23,13 +23,13 @@ from scrapy_resilience.core.accounting import (
     spread,
 )
 from scrapy_resilience.core.masking import shown
-from scrapy_resilience.jobs.job import job_of
 from scrapy_resilience.scheduler import ResilientScheduler
 from scrapy_resilience.scheduling.slots import slot_name
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
 
+    from scrapy_resilience.checkpoint.barrier import Barrier
     from scrapy_resilience.frontier.lane import Lane
     from scrapy_resilience.frontier.lanes import Frontier
     from scrapy_resilience.gates.gatekeeper import Gatekeeper
@@ -45,9 +45,10 @@ _LONG: Final = 100
 class SlotCauses:
     """Of one crawl. With another scheduler than ours it sees what the downloader does."""
 
-    def __init__(self, crawler: Crawler, keeper: Gatekeeper) -> None:
+    def __init__(self, crawler: Crawler, keeper: Gatekeeper, barrier: Barrier | None) -> None:
         self._crawler = crawler
         self._keeper = keeper
+        self._barrier = barrier
         self._held: list[Lane] = []
         self._at = 0
 
@@ -80,26 +81,30 @@ class SlotCauses:
         return found
 
     def _free(self, use: SlotUse, free: float, now: float) -> dict[Key, float]:
-        scheduler = self._scheduler()
-        if scheduler and scheduler.committer and scheduler.committer.intake.up:
+        scheduler = self._crawler.engine.scheduler
+        ours = scheduler if isinstance(scheduler, ResilientScheduler) else None
+        if ours is not None and ours.committer is not None and ours.committer.intake.up:
             return {Key(COMMIT): free}
         if is_full_of_responses(self._crawler.engine):
             return {Key(CALLBACKS): free}
-        wanted = self._wanted(scheduler.frontier, use, now) if scheduler else {}
-        return spread(free, wanted, self._rest(use, wanted))
+        if ours is None:
+            return spread(free, {}, self._rest(use, is_ready=False, is_wanted=False))
+        wanted = self._wanted(ours.frontier, use, now)
+        is_ready = ours.frontier.has_ready
+        return spread(free, wanted, self._rest(use, is_ready=is_ready, is_wanted=bool(wanted)))
 
-    def _rest(self, use: SlotUse, wanted: dict[Key, float]) -> Key | None:
+    def _rest(self, use: SlotUse, *, is_ready: bool, is_wanted: bool) -> Key | None:
         """What slots wait for that no request which waits would fill."""
-        engine, scheduler = self._crawler.engine, self._scheduler()
+        engine = self._crawler.engine
         if self._is_barrier_up():
             return Key(COMMIT)
         if not is_idle(engine):
             return Key(CALLBACKS)
-        if scheduler and scheduler.frontier.has_ready:
-            return None if wanted else Key(PROCESSOR, HAND_OUT)
+        if is_ready:
+            return None if is_wanted else Key(PROCESSOR, HAND_OUT)
         if is_starting(engine):
             return Key(FRONTIER, START)
-        return Key(FRONTIER) if use.active or not wanted else None
+        return Key(FRONTIER) if use.active or not is_wanted else None
 
     def _wanted(self, frontier: Frontier, use: SlotUse, now: float) -> dict[Key, float]:
         """How many slots waiting requests would fill, by what they wait for."""
@@ -128,13 +133,8 @@ class SlotCauses:
         lanes = self._held[begin : self._at]
         return lanes, len(self._held) / len(lanes) if lanes else 0.0
 
-    def _scheduler(self) -> ResilientScheduler | None:
-        scheduler = self._crawler.engine.scheduler
-        return scheduler if isinstance(scheduler, ResilientScheduler) else None
-
     def _is_barrier_up(self) -> bool:
-        job = job_of(self._crawler)
-        return job is not None and job.barrier.up
+        return self._barrier is not None and self._barrier.up
 
 
 @lru_cache(1024)
