@@ -542,7 +542,7 @@ class Busy(Listed):
         if new == "open" and not self.opened_at:
             self.opened_at = time.monotonic()
 
-    def closed(self) -> None:
+    def closed(self, reason: str) -> None:
         stats: Any = self.crawler.stats
         now = time.monotonic()
         accounting = observer_of(self.crawler).view().accounting
