@@ -7,6 +7,7 @@ import gc
 import resource
 import time
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from zlib import crc32
@@ -513,14 +514,20 @@ class Listed(Spider):
         yield {"url": response.url}
 
 
+_LOOKS = 500
+
+
 class Busy(Listed):
     """Each callback computes for *busy* seconds; the stats have why the crawl was no faster."""
 
     name = "busy"
 
-    def __init__(self, *args: str, busy: str = "0", **kwargs: str) -> None:
+    def __init__(
+        self, *args: str, busy: str = "0", look_after: str = "0", **kwargs: str
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.busy = float(busy)
+        self.look_after = float(look_after)
         self.more = 0.0
         """Seconds for which callbacks did not compute, because others had the processor."""
         self.opened_at = 0.0
@@ -528,8 +535,23 @@ class Busy(Listed):
     async def start(self) -> AsyncIterator[Any]:
         self.used = time.thread_time()
         self.crawler.signals.connect(self.breaker_changed, breaker_changed)
+        if self.look_after:
+            asyncio.get_running_loop().call_later(self.look_after, self.look)
         async for request in super().start():
             yield request
+
+    def look(self) -> None:
+        """What a sample costs now."""
+        accountant = observer_of(self.crawler).accounting
+        assert accountant is not None
+        took = []
+        for _ in range(_LOOKS):
+            began = time.perf_counter()
+            accountant.sample()
+            took.append(time.perf_counter() - began)
+        stats: Any = self.crawler.stats
+        stats.set_value("bench/sample_seconds", median(took))
+        stats.set_value("bench/sample_seconds_max", max(took))
 
     def parse(self, response: Response, **options: Any) -> Iterator[dict[str, str]]:
         began, used = time.perf_counter(), time.thread_time()

@@ -57,6 +57,8 @@ PACED: Final = "download delay"
 _MOST: Final = 64
 """Keys of one sum, beyond which the lightest ones lose their domain."""
 _KEPT: Final = 32
+_TINY: Final = 1e-12
+"""Of the heaviest weight of a sample: what is less is nothing."""
 _DOMAINS: Final = 3
 _SPAN: Final = 60
 
@@ -105,7 +107,8 @@ class Sum:
 
     def add(self, seconds: float, weights: Mapping[Key, float]) -> None:
         """Count a sample; one without time or weights is none."""
-        heavy = {key: weight for key, weight in weights.items() if weight > 0}
+        least = _TINY * max(weights.values(), default=0.0)
+        heavy = {key: weight for key, weight in weights.items() if weight > least >= 0}
         total = sum(heavy.values())
         if not (seconds > 0 and isfinite(seconds) and total > 0 and isfinite(total)):
             return

@@ -96,7 +96,7 @@ class SlotCauses:
     def _rest(self, use: SlotUse, *, is_ready: bool, is_wanted: bool) -> Key | None:
         """What slots wait for that no request which waits would fill."""
         engine = self._crawler.engine
-        if self._is_barrier_up():
+        if self._is_barrier_up() and use.others:  # responses that it holds
             return Key(COMMIT)
         if not is_idle(engine):
             return Key(CALLBACKS)
