@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -28,8 +29,10 @@ from scrapy_resilience.extensions.feedcover import cover_feeds
 from scrapy_resilience.extensions.observe import Observe
 from scrapy_resilience.extensions.shutdown import Shutdown
 from scrapy_resilience.extensions.snapshots import Snapshots
+from scrapy_resilience.extensions.terminal import Terminal
 from scrapy_resilience.extensions.tracing import Traces
 from scrapy_resilience.jobs.job import check_before, expand_jobdir
+from scrapy_resilience.observe.terminal import shows_lines
 from scrapy_resilience.pipelines.confidence import (
     ConfidencePipeline,
     DoubtfulItems,
@@ -173,6 +176,8 @@ def _plug_observers(settings: BaseSettings, config: Config) -> None:
     _default(settings, "EXTENSIONS", Observe, 0)
     if config.traces != "off":
         _default(settings, "EXTENSIONS", Traces, 0)
+    if config.terminal and shows_lines(sys.stderr):
+        _default(settings, "EXTENSIONS", Terminal, 0)
 
 
 def _plug_pipelines(settings: BaseSettings, config: Config) -> None:

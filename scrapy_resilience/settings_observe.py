@@ -67,3 +67,8 @@ class ObserveConfig:
     # --- errors, events and history ---
     # --- page and report ---
     # --- terminal ---
+    terminal: bool = setting(
+        True,
+        "Show the progress at the foot of the terminal, when the crawl has one. Needs the "
+        "extra `terminal`.",
+    )
