@@ -132,7 +132,7 @@ class Command(ScrapyCommand):
         return None
 
     def _token(self) -> str:
-        """Of a project whose settings are wrong none: its jobs can be looked at all the same."""
+        """None of a project whose settings are wrong: its jobs can be seen all the same."""
         assert self.settings is not None
         try:
             apply_layers(self.settings)
