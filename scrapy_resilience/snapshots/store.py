@@ -22,7 +22,7 @@ import msgspec
 
 from scrapy_resilience.exceptions import DamagedError, SnapshotError, SnapshotKeyError
 from scrapy_resilience.files.ownership import is_own, open_own
-from scrapy_resilience.frontier.sqlite import SCHEMA
+from scrapy_resilience.frontier.schema import SCHEMA
 from scrapy_resilience.snapshots.copying import copy_store, scratch_file
 from scrapy_resilience.snapshots.places import open_place, sync_folder
 from scrapy_resilience.snapshots.sealing import MAX_DETAILS, Reader, blocks_of, write
