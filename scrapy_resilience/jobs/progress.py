@@ -10,7 +10,7 @@ from scrapy_resilience.checkpoint.state import OWN, TOTALS
 from scrapy_resilience.exceptions import CheckpointError
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.jobs.jobmeta import JobMeta
-from scrapy_resilience.snapshots.store import About
+from scrapy_resilience.snapshots.about import About
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
