@@ -55,6 +55,7 @@ _LATENCY: Final = "download_latency"
 _PROXY: Final = "proxy"
 """Scrapy's meta key."""
 _SAYS_NOTHING: Final = frozenset({Outcome.IGNORED, Outcome.CANCELLED})
+_HALF_OPEN: Final = State.HALF_OPEN  # a member costs more to look up
 _LOOK: Final = 0.5
 """Seconds between two looks at whether a stop is over."""
 _COMMIT_WITHIN: Final = 0.1
@@ -174,10 +175,10 @@ class Gatekeeper:
         until = self.gates.ready_at(
             domain, now, heed_breaker=action == "hold", is_retry=is_retry
         )
-        if until <= now and action == "hold" and self.gates.is_half_open(domain):
-            gate = self.gates.gate(domain, now)
-            if self._trials is not None and not self._trials.has_turn(lane, gate):
-                until = inf
+        if until <= now and action == "hold":
+            gate = self.gates.known(domain)
+            if gate.breaker.state is _HALF_OPEN and self._trials is not None:
+                until = until if self._trials.has_turn(lane, gate) else inf
         if until > now:
             gate = self.gates.gate(domain, now)
             gate.wait(lane)
@@ -187,7 +188,7 @@ class Gatekeeper:
 
     def is_given_up(self, lane: str) -> bool:
         """Whether requests of *lane* are given up when their turn comes."""
-        return self.gates.is_given_up(self._split(lane)[0])
+        return self.gates.known(self._split(lane)[0]).given_up
 
     def handed_out(self, request: Request, lane: str, now: float) -> None:
         ticket = self.gates.acquire(self._split(lane)[0], now, is_retry=is_of_retries(lane))
@@ -238,6 +239,10 @@ class Gatekeeper:
     def domain(self, request: Request) -> str:
         """As text that the store can hold, too."""
         return self.domains.of(request)
+
+    def known(self, request: Request) -> Gate:
+        """What is known of the domain of *request*, to be read only."""
+        return self.gates.known(self.domain(request))
 
     def open_action(self, request: Request) -> str:
         """``"hold"`` or ``"fail"``: what becomes of a request while its breaker is open."""
@@ -365,14 +370,14 @@ class Gatekeeper:
         """
         if isinstance(result, Exception) and self.probes.was_cut_short(request):
             return False
-        domain = self.domain(request)
+        gate = self.known(request)
         if not verdict.counts_against_domain or self.is_failed_by_proxy(request):
             return True
-        if not self._holds(request) or (limited and self.gates.is_closed(domain)):
+        if not self._holds(request) or (limited and gate.lets_through):
             return True
         if self._outcomes.is_about_the_page(request, result, verdict):
             return True
-        return self.gates.costs_a_try(domain, request.meta.get(names.META_ANSWERS_BEFORE))
+        return gate.costs_a_try(request.meta.get(names.META_ANSWERS_BEFORE))
 
     def _holds(self, request: Request) -> bool:
         return (
@@ -381,22 +386,6 @@ class Gatekeeper:
             and self.is_scheduled(request)
             and self.open_action(request) == "hold"
         )
-
-    def answers(self, request: Request) -> int:
-        """How often the domain of *request* has answered in this run."""
-        return self.gates.answers(self.domain(request))
-
-    def tries(self, request: Request) -> int:
-        """How often *request* is worth trying, by what retries of its domain have brought."""
-        return self.gates.tries(self.domain(request))
-
-    def answers_lately(self, request: Request) -> bool:
-        """Whether the domain of *request* is up, as far as is known."""
-        return self.gates.answers_lately(self.domain(request), _clock.monotonic())
-
-    def mostly_throttles(self, request: Request) -> bool:
-        """Whether the domain of *request* throttles more than half of its requests."""
-        return self.gates.mostly_throttles(self.domain(request))
 
     def hold(self, request: Request, seconds: float, reason: str) -> None:
         """Nobody asks the domain of *request* for *seconds*."""

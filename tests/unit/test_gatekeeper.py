@@ -285,7 +285,7 @@ def test_a_failure_of_the_domain_costs_no_try(holding):
     assert not costs(keeper, DownloadTimeoutError())
     answer(keeper)
     assert costs(keeper, page(503))
-    before = keeper.answers(Request(URL))
+    before = keeper.known(Request(URL)).answers
     assert not costs(keeper, page(503), resilience_answers_before=before)
     answer(keeper, "http://b.test/")
     assert not costs(keeper, page(503), resilience_answers_before=before)
@@ -372,4 +372,4 @@ def test_what_ended_unheard_gives_its_ticket_back(meta, answers):
 
     assert keeper.ticket(request) is None
     assert keeper.ticket(busy) is not None
-    assert keeper.answers(request) == answers
+    assert keeper.known(request).answers == answers
