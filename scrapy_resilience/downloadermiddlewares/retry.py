@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from copy import copy
 from dataclasses import dataclass
-from random import random
 from typing import TYPE_CHECKING, Any, Final
 
 from scrapy import signals
@@ -21,7 +20,7 @@ from scrapy_resilience._scrapy.refusals import Refusing
 from scrapy_resilience.components import refuse_both
 from scrapy_resilience.core.classify import exception_text
 from scrapy_resilience.core.failures import BLOCKED, PERMANENT, THROTTLED
-from scrapy_resilience.core.retry import MOST_TRIES, RetryBudgets, fast_backoff
+from scrapy_resilience.core.retry import RetryBudgets
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.exceptions import (
     MaxRetriesExceededError,
@@ -30,6 +29,7 @@ from scrapy_resilience.exceptions import (
 from scrapy_resilience.gates.gatekeeper import gatekeeper_of
 from scrapy_resilience.gates.outcomes import BAD_PAGES
 from scrapy_resilience.gates.policies import PolicyChooser
+from scrapy_resilience.gates.tries import Tries
 from scrapy_resilience.gates.waiting import RetryThrottle
 from scrapy_resilience.handlers import handlers_of
 from scrapy_resilience.scheduling.scrapy_settings import check_retries
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.core.classify import Verdict
     from scrapy_resilience.core.retry import RetryPolicy
-    from scrapy_resilience.gates.policies import Choice
     from scrapy_resilience.handlers import Answer
 
 __all__ = ["BannedError", "ClassifiedRetryMiddleware", "DroppedError"]
@@ -92,6 +91,7 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
         self._handlers = handlers_of(crawler)
         self._handlers.load(config.failure_handlers)
         self._handlers.timeout = config.handler_timeout
+        self._tries = Tries(self._keeper)
         self._keeper.decided = self._handlers
         self._keeper.probes.active = True
         self._letters = letters_of(crawler)
@@ -172,7 +172,7 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
         choice = self._policies.of(request, self.crawler.spider, own)
         verdict = choice.policy.refine(verdict)
         attempts = request.meta.get("retry_times", 0) + 1
-        counts = self._keeper.costs_a_try(
+        counts = self._tries.costs_one(
             request, outcome, verdict, limited=choice.retries is not None
         )
         return _Failure(
@@ -181,9 +181,9 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
             verdict=verdict,
             attempts=attempts,
             counts=counts,
-            retries=self._retries(request, choice, verdict) if counts else _NO_LIMIT,
+            retries=self._tries.retries(request, choice, verdict) if counts else _NO_LIMIT,
             delay=max(
-                self._backoff(request, choice, verdict, attempts), verdict.retry_after or 0
+                self._tries.delay(request, choice, verdict, attempts), verdict.retry_after or 0
             ),
             policy=choice.policy,
         )
@@ -195,24 +195,6 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
     def _is_changed(self, name: str) -> bool:
         """Whether somebody has set an attribute of Scrapy's middleware on this object."""
         return bool(getattr(self, name) != self._given[name])
-
-    def _retries(self, request: Request, choice: Choice, verdict: Verdict) -> int:
-        if choice.retries is not None:
-            return choice.retries
-        if self._keeper.is_failed_by_proxy(request):
-            return MOST_TRIES - 1  # another proxy may do
-        if verdict.failure_class == BLOCKED:
-            return choice.policy.attempts - 1
-        return self._keeper.known(request).tries - 1
-
-    def _backoff(
-        self, request: Request, choice: Choice, verdict: Verdict, attempts: int
-    ) -> float:
-        """Short while the domain answers others, unless somebody has chosen a policy."""
-        is_up = self._keeper.known(request).answers_lately(_clock.monotonic())
-        if is_up and verdict.failure_class != BLOCKED and not choice.is_named:
-            return fast_backoff(attempts, random)
-        return choice.policy.delay(attempts, random, verdict.failure_class)
 
     def _pause(self, failure: _Failure) -> None:
         """Leave the whole domain alone, not this request only, where it means that."""
@@ -325,7 +307,7 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
 
     def _adjust(self, request: Request) -> int:
         """A lane of their own says when retries go, not a lower priority."""
-        has_lane = self._keeper.retry_lanes and not self._queue.waits_here(request)
+        has_lane = self._keeper.lanes.has_retries and not self._queue.waits_here(request)
         return 0 if has_lane else self.priority_adjust
 
     def _wait_for_budget(self, failure: _Failure) -> None:

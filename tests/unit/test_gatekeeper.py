@@ -15,6 +15,7 @@ from scrapy.utils.test import get_crawler
 
 from scrapy_resilience.core.breaker import Outcome
 from scrapy_resilience.gates.gatekeeper import Gatekeeper
+from scrapy_resilience.gates.tries import Tries
 
 URL = "http://a.test/page"
 
@@ -267,7 +268,7 @@ def holding(fake_clock):  # noqa: ARG001 - it goes by it
 def costs(keeper, result, **meta):
     """Whether a failure costs a page a try."""
     request = Request(URL, meta=meta)
-    return keeper.costs_a_try(request, result, keeper.judge(request, result))
+    return Tries(keeper).costs_one(request, result, keeper.judge(request, result))
 
 
 def answer(keeper, url="http://a.test/other"):
@@ -311,7 +312,7 @@ def test_a_failure_of_a_proxy_costs_a_try(holding):
     request = Request(URL)
     keeper.blame_proxy(request)
 
-    assert keeper.costs_a_try(request, page(503), keeper.judge(request, page(503)))
+    assert Tries(keeper).costs_one(request, page(503), keeper.judge(request, page(503)))
 
 
 def test_where_nobody_holds_requests_each_try_counts(holding):
