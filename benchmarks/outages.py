@@ -43,7 +43,7 @@ from scrapy_resilience.core.retry import RetryBudgets, RetryPolicy, fast_backoff
 from scrapy_resilience.frontier.lane import Order
 from scrapy_resilience.frontier.lanes import Frontier
 from scrapy_resilience.frontier.store import MemoryStore
-from scrapy_resilience.gates.lanes import RETRIES, is_of_retries
+from scrapy_resilience.gates.lane_names import RETRIES, is_of_retries
 from scrapy_resilience.gates.trials import Trials
 
 if TYPE_CHECKING:

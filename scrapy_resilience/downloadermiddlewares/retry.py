@@ -307,7 +307,7 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
 
     def _adjust(self, request: Request) -> int:
         """A lane of their own says when retries go, not a lower priority."""
-        has_lane = self._keeper.lanes.has_retries and not self._queue.waits_here(request)
+        has_lane = self._keeper.lane_names.has_retries and not self._queue.waits_here(request)
         return 0 if has_lane else self.priority_adjust
 
     def _wait_for_budget(self, failure: _Failure) -> None:

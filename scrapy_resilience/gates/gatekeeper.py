@@ -22,7 +22,7 @@ from scrapy_resilience.core.breaker import Event, Outcome, State
 from scrapy_resilience.core.gates import GateConfig, Gates
 from scrapy_resilience.gates.announcing import announce
 from scrapy_resilience.gates.domains import Domains
-from scrapy_resilience.gates.lanes import RETRIES, Lanes, is_of_retries
+from scrapy_resilience.gates.lane_names import RETRIES, LaneNames, is_of_retries
 from scrapy_resilience.gates.outcomes import Outcomes, can_be_asked_again, is_overloaded
 from scrapy_resilience.gates.probes import Probes
 from scrapy_resilience.gates.trials import Trials
@@ -80,8 +80,8 @@ class Gatekeeper:
         self.domains = Domains(crawler.settings, self.config)
         self.domain = self.domains.of
         self.open_action = self.domains.open_action
-        self.lanes = Lanes(crawler.settings, self.domains)
-        self.lane = self.lanes.of
+        self.lane_names = LaneNames(crawler.settings, self.domains)
+        self.lane = self.lane_names.of
         self._outcomes = Outcomes(crawler, self.config)
         self.handled = self._outcomes.handled
         self.judge = self._outcomes.judge
@@ -96,7 +96,7 @@ class Gatekeeper:
         self.scheduler: Asking | None = None
         self._trials: Trials | None = None
         self.given_up: dict[str, Gate] = {}
-        """Lanes whose requests are to be given up, and the gates that say so."""
+        """LaneNames whose requests are to be given up, and the gates that say so."""
         self.waiting: set[Request] = set()
         """Those that wait in the process, for their turn or for the cut of a stop."""
         self.stopping = False
@@ -136,7 +136,7 @@ class Gatekeeper:
 
     def ready_at(self, lane: str, now: float) -> float:
         """When the next request of *lane* may go: see :meth:`.Gates.ready_at`."""
-        domain, action = self.lanes.split(lane)
+        domain, action = self.lane_names.split(lane)
         is_retry = is_of_retries(lane)
         until = self.gates.ready_at(
             domain, now, heed_breaker=action == "hold", is_retry=is_retry
@@ -154,11 +154,11 @@ class Gatekeeper:
 
     def is_given_up(self, lane: str) -> bool:
         """Whether requests of *lane* are given up when their turn comes."""
-        return self.gates.known(self.lanes.split(lane)[0]).given_up
+        return self.gates.known(self.lane_names.split(lane)[0]).given_up
 
     def handed_out(self, request: Request, lane: str, now: float) -> None:
         ticket = self.gates.acquire(
-            self.lanes.split(lane)[0], now, is_retry=is_of_retries(lane)
+            self.lane_names.split(lane)[0], now, is_retry=is_of_retries(lane)
         )
         if _PROXY in request.meta:
             self._with_own_proxy.add(request)

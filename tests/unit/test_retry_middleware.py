@@ -265,7 +265,7 @@ def test_dont_retry(bench):
 def test_priority_adjust(bench):
     """RETRY_PRIORITY_ADJUST of the user and the meta key keep their meaning."""
     assert bench(RETRY_PRIORITY_ADJUST=-7).answer(503).priority == -7
-    assert not bench(RETRY_PRIORITY_ADJUST=-7).gates.lanes.has_retries
+    assert not bench(RETRY_PRIORITY_ADJUST=-7).gates.lane_names.has_retries
     assert bench(ours=False).answer(503).priority == -1
     assert bench().answer(503, Request(URL, meta={"priority_adjust": 3})).priority == 3
 

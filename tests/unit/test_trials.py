@@ -12,13 +12,13 @@ from scrapy.http import Response
 from scrapy.utils.test import get_crawler
 
 from scrapy_resilience.core.breaker import State
-from scrapy_resilience.gates import lanes, trials
+from scrapy_resilience.gates import lane_names, trials
 from scrapy_resilience.gates.gatekeeper import Gatekeeper
 
 A = "a.test"
 URL = "http://a.test/page"
 KNOWN = "http://a.test/known"
-RETRIES = A + lanes.RETRIES
+RETRIES = A + lane_names.RETRIES
 FAILED = Response(URL, status=503)
 
 

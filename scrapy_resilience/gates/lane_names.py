@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.gates.domains import Domains
 
-__all__ = ["RETRIES", "Lanes", "is_of_retries"]
+__all__ = ["RETRIES", "LaneNames", "is_of_retries"]
 
 RETRIES: Final = "\tretry"
 """What the name of a lane of retries ends in."""
@@ -32,7 +32,7 @@ def is_of_retries(lane: str) -> bool:
     return lane.endswith(RETRIES)
 
 
-class Lanes:
+class LaneNames:
     """The names of lanes, and what they mean."""
 
     def __init__(self, settings: BaseSettings, domains: Domains) -> None:
