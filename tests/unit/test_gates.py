@@ -924,3 +924,18 @@ class GatesMachine(RuleBasedStateMachine):
 
 GatesMachine.TestCase.settings = settings(stateful_step_count=40)
 TestGates = GatesMachine.TestCase
+
+
+def test_a_domain_that_nobody_has_asked():
+    """To read what is known of it keeps nothing: it is taken to be well."""
+    gates = make()
+    gate = gates.known("new.test")
+
+    assert (gate.answers, gate.given_up, gate.under_way) == (0, False, 0)
+    assert not gate.mostly_throttles
+    assert gate.lets_through
+    assert gate.answers_lately(1e9)
+    assert gates.why("new.test", 0.0) == ""
+    assert "new.test" not in gates
+    assert gates.known("new.test") is gate
+    assert gates.gate("new.test", 0.0) is gates.known("new.test") is not gate
