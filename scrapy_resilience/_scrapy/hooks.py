@@ -84,7 +84,7 @@ class Hooks:
         self.is_scheduled: Callable[[Request], bool] | None = None
         self.identify: Callable[[Request], object] | None = None
         """Called with each request before it is downloaded."""
-        self.context: Callable[[Request, str], AbstractContextManager[None]] | None = None
+        self.context: Callable[[Request, str], AbstractContextManager[Any]] | None = None
         """``context(request, component)`` while something is done for a request, by a
         ``"download"`` (with its middlewares), a ``"callback"``, an ``"errback"`` or, for what
         they put out, a ``"pipeline"``."""

@@ -9,8 +9,8 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 __all__ = [
-    "HIDDEN", "counted", "is_secret", "lines", "mask", "mask_each", "mask_uri", "mask_value", "message_of",
-    "printable", "shown",
+    "HIDDEN", "counted", "is_secret", "lines", "mask", "mask_each", "mask_uri", "mask_value",
+    "message_of", "printable", "shown",
 ]  # fmt: skip
 
 HIDDEN: Final = "***"
@@ -75,9 +75,7 @@ def mask(text: str) -> str:
 
 def _may_name_secret(folded: str) -> bool:
     """False where no name of a secret is in a text in lower case, nor one in percent signs."""
-    return (
-        not folded.isascii() or "%" in folded or any(map(folded.__contains__, _STEMS))
-    )
+    return not folded.isascii() or "%" in folded or any(map(folded.__contains__, _STEMS))
 
 
 def _mask_parameters(text: str) -> str:

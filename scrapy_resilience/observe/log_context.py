@@ -1,13 +1,14 @@
-"""For which request a line is logged: a context variable, which each task has its own copy of."""
+"""For which request a line is logged: a context variable, of which each task has a copy."""
 
 from __future__ import annotations
 
 from contextvars import ContextVar
+from os import urandom
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from scrapy_resilience.core.masking import mask
-from scrapy_resilience.names import SCRAPY_REDIRECT_TIMES, SCRAPY_RETRY_TIMES
+from scrapy_resilience.names import META_REQUEST_ID
 from scrapy_resilience.observe.trace_ids import trace_id_of
 
 if TYPE_CHECKING:
@@ -17,12 +18,17 @@ if TYPE_CHECKING:
     from scrapy import Request
     from typing_extensions import Self
 
-__all__ = ["FIELDS", "LogContext", "clear", "current", "leave", "of_request", "update"]
+__all__ = [
+    "FIELDS", "LogContext", "clear", "current", "is_wanted", "leave", "of_request", "update",
+    "want",
+]  # fmt: skip
 
 FIELDS: Final = ("trace_id", "request_id", "user_id", "component", "url")
 """What a context has; anything else that is set is an extra field of the line."""
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
-_ID_DIGITS: Final = 16
+_ID_BYTES: Final = 8
+_FRESH: Final = frozenset({"download", "callback", "errback"})
+"""Begun by the engine, in the context of whatever has ended before."""
 
 
 class LogContext:
@@ -75,10 +81,9 @@ class LogContext:
         request = self._request
         if request is None:
             return {"component": self.component}
-        trace_id = trace_id_of(request)
         return {
-            "trace_id": trace_id or None,
-            "request_id": f"{trace_id[:_ID_DIGITS]}-{_tries(request)}" if trace_id else None,
+            "trace_id": trace_id_of(request) or None,
+            "request_id": request.meta.get(META_REQUEST_ID),
             "component": self.component,
             "url": mask(request.url),
         }
@@ -87,20 +92,19 @@ class LogContext:
         return LogContext(self._request, self.component, self.owner, told, self.crawled)
 
 
-def _tries(request: Request) -> int:
-    """How often it was sent, this time included: retries and redirects count."""
-    times = (request.meta.get(key, 0) for key in (SCRAPY_RETRY_TIMES, SCRAPY_REDIRECT_TIMES))
-    return 1 + sum(number for number in times if isinstance(number, int))
-
-
 _context: ContextVar[LogContext | None] = ContextVar("scrapy_resilience_log", default=None)
 current: Final[Callable[[], LogContext | None]] = _context.get
 """The context of whoever calls; None where nobody has set one."""
 
 
 def of_request(request: Request, component: str, owner: object) -> LogContext:
-    """What a crawl does for *request*; its pipelines know what its callback has set."""
-    if component == "download" or component == "callback":
+    """What a crawl does for *request*; its pipelines know what its callback has set.
+
+    A download is another try, and has an id of its own.
+    """
+    if component == "download":
+        request.meta[META_REQUEST_ID] = urandom(_ID_BYTES).hex()
+    if component in _FRESH:
         return LogContext(request, component, owner)
     found = current()
     told = found.told if found is not None and found.owner is owner else _NOTHING
@@ -123,3 +127,17 @@ def clear() -> None:
 def leave() -> None:
     """What begins in this context is done for no request: a timer may carry one on."""
     _context.set(None)
+
+
+_wanted = False
+
+
+def want() -> None:
+    """Have the crawls that begin from now on say for which request they do something."""
+    global _wanted  # noqa: PLW0603 - of the process, as its log handlers are
+    _wanted = True
+
+
+def is_wanted() -> bool:
+    """Whether :func:`want` was called in this process."""
+    return _wanted
