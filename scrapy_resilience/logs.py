@@ -76,7 +76,6 @@ def setup_logging(
     made = None
     if log_dir:
         folder = Path(log_dir).expanduser().resolve()
-        _take_away()  # two handlers must not write to the same file
         made = LogFiles(
             folder, files, JsonFormatter(), level=number, most=max_bytes, days=retention
         )

@@ -27,18 +27,16 @@ FIELDS: Final = ("trace_id", "request_id", "user_id", "component", "url")
 """What a context has; anything else that is set is an extra field of the line."""
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 _ID_BYTES: Final = 8
-_FRESH: Final = frozenset({"download", "callback", "errback"})
-"""Begun by the engine, in the context of whatever has ended before."""
+_OF_A_PAGE: Final = frozenset({"callback", "errback"})
 
 
 class LogContext:
     """``with context:`` is what is done in it. *told* goes before what *request* says.
 
-    *owner* is whoever made it, None outside of a crawl; *crawled* is what :func:`clear` goes
-    back to.
+    *owner* is whoever made it, None outside of a crawl.
     """
 
-    __slots__ = ("_known", "_request", "_token", "component", "crawled", "owner", "told")
+    __slots__ = ("_known", "_request", "_token", "component", "owner", "told")
 
     def __init__(
         self,
@@ -46,13 +44,11 @@ class LogContext:
         component: str | None = None,
         owner: object = None,
         told: Mapping[str, Any] = _NOTHING,
-        crawled: LogContext | None = None,
     ) -> None:
         self._request = request
         self.component = component
         self.owner = owner
         self.told = told
-        self.crawled = self if crawled is None and request is not None else crawled
         self._known: tuple[Any, ...] | None = None
         self._token: Token[LogContext | None] | None = None
 
@@ -89,7 +85,11 @@ class LogContext:
         }
 
     def with_told(self, told: Mapping[str, Any]) -> LogContext:
-        return LogContext(self._request, self.component, self.owner, told, self.crawled)
+        return LogContext(self._request, self.component, self.owner, told)
+
+    def forget(self) -> None:
+        """What is told has changed."""
+        self._known = None
 
 
 _context: ContextVar[LogContext | None] = ContextVar("scrapy_resilience_log", default=None)
@@ -104,24 +104,36 @@ def of_request(request: Request, component: str, owner: object) -> LogContext:
     """
     if component == "download":
         request.meta[META_REQUEST_ID] = urandom(_ID_BYTES).hex()
-    if component in _FRESH:
-        return LogContext(request, component, owner)
+    if component != "pipeline":  # begun by the engine, in the context of what has ended before
+        return LogContext(request, component, owner, {})
     found = current()
     told = found.told if found is not None and found.owner is owner else _NOTHING
-    return LogContext(request, component, owner, told)
+    return LogContext(request, component, owner, dict(told) if told else _NOTHING)
 
 
 def update(told: Mapping[str, Any]) -> None:
-    """Add to what is told from here on, in this task and in what it begins."""
+    """Add to what is told from here on, in this task and in what it begins.
+
+    What a callback adds is told in all tasks of its page: items may be in others.
+    """
     found = current() or LogContext()
-    _context.set(found.with_told({**found.told, **told}))
+    if found.component in _OF_A_PAGE and isinstance(found.told, dict):
+        found.told.update(told)
+        found.forget()
+    else:
+        _context.set(found.with_told({**found.told, **told}))
 
 
 def clear() -> None:
     """Forget what :func:`update` has added, and not what the crawl knows."""
     found = current()
-    if found is not None:
-        _context.set(found.crawled)
+    if found is None:
+        return
+    if found.component in _OF_A_PAGE and isinstance(found.told, dict):
+        found.told.clear()
+        found.forget()
+    else:
+        _context.set(found.with_told({}) if found.owner is not None else None)
 
 
 def leave() -> None:

@@ -44,6 +44,14 @@ def record(msg="hello", *args, exc_info=None, **extra):
     )
 
 
+def raised(text):
+    """What a handler of an exception is given."""
+    try:
+        raise ValueError(text)  # noqa: TRY301 - to have a traceback
+    except ValueError:
+        return sys.exc_info()
+
+
 def line(*args, formatter=None, **kwargs):
     """What comes of a record, decoded; it is one line that a terminal may show."""
     text = (formatter or JsonFormatter()).format(record(*args, **kwargs))
@@ -82,7 +90,7 @@ def test_the_time():
 
 
 def test_extra_fields():
-    """They follow the message; what has a key of its own goes there, and none is overwritten."""
+    """They follow the message; what has a key goes there, and none is overwritten."""
     found = line(duration_ms=2.5, user_id=3, sku="A", level="mine", _own=1)
 
     assert list(found) == [*KEYS, "sku", "extra_level"]
@@ -185,10 +193,7 @@ def test_a_record_that_is_none():
 
 def test_an_exception():
     """Its traceback is a field, without secrets and bounded."""
-    try:
-        raise ValueError(EVIL + "x" * 1_000_000)
-    except ValueError:
-        found = line(exc_info=sys.exc_info())
+    found = line(exc_info=raised(EVIL + "x" * 1_000_000))
 
     assert list(found) == [*KEYS, "exception"]
     assert found["exception"].startswith("Traceback (most recent call last)")
@@ -228,10 +233,7 @@ def test_a_pretty_line():
 
 def test_a_pretty_hostile_line():
     """A terminal obeys nothing of it but our colours."""
-    try:
-        raise ValueError(EVIL)
-    except ValueError:
-        made = record(EVIL, exc_info=sys.exc_info(), note=EVIL)
+    made = record(EVIL, exc_info=raised(EVIL), note=EVIL)
     plain, coloured = (
         PrettyFormatter(colours=colours).format(made) for colours in (False, True)
     )
