@@ -37,11 +37,10 @@ def lines(caplog):
 
 def run(coroutine):
     """The result of a coroutine that waits for turns of the loop only."""
-    while True:
-        try:
+    with pytest.raises(StopIteration) as over:
+        while True:
             coroutine.send(None)
-        except StopIteration as over:
-            return over.value
+    return over.value.value
 
 
 # --- setup_logging ----------------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 from scrapy import Request
 
 from scrapy_resilience.names import META_REQUEST_ID, META_TRACE_ID
-from scrapy_resilience.observe.log_context import current, leave, of_request, update
+from scrapy_resilience.observe.log_context import FIELDS, current, leave, of_request, update
 from scrapy_resilience.observe.trace_ids import TraceIds, give_trace_id, trace_id_of
 from scrapy_resilience.scheduling.requests import forget_parent
 
@@ -80,9 +80,7 @@ def test_a_child_does_not_inherit_it():
 
 def values():
     """What a line that is logged now would have."""
-    return dict(
-        zip(("trace_id", "request_id", "user_id", "component", "url"), current().values())
-    )
+    return dict(zip(FIELDS, current().values(), strict=True))
 
 
 def test_what_a_crawl_does_for_a_request():
