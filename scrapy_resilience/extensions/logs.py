@@ -138,7 +138,7 @@ class Logs:
     def _opened(self) -> None:
         hooks = hooks_of(self.crawler.engine)
         hooks.identify = give_trace_id
-        hooks.context = partial(log_context.of_request, owner=self.crawler)
+        hooks.surround(partial(log_context.of_request, owner=self.crawler))
 
     def _stopped(self) -> None:
         _end_logs(self.crawler)

@@ -37,10 +37,13 @@ def lines(caplog):
 
 def run(coroutine):
     """The result of a coroutine that waits for turns of the loop only."""
-    with pytest.raises(StopIteration) as over:
-        while True:
-            coroutine.send(None)
-    return over.value.value
+    found = []
+
+    def turns():
+        found.append((yield from coroutine.__await__()))
+
+    list(turns())
+    return found[0]
 
 
 # --- setup_logging ----------------------------------------------------------------
