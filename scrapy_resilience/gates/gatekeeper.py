@@ -162,6 +162,17 @@ class Gatekeeper:
                 self.given_up[lane] = gate
         return until
 
+    def why(self, lane: str, now: float) -> tuple[str, str]:
+        """The domain of a lane that is held, and what it waits for, in words."""
+        domain, _ = self._split(lane)
+        reason = self.gates.why(domain, now)
+        if not reason:  # it waits for requests of others
+            reason = "circuit breaker tries another request"
+            return domain, "too many retries" if is_of_retries(lane) else reason
+        if reason == "rate limit" and self.gates.gate(domain, now).asked is not None:
+            reason = "robots.txt"
+        return domain, reason
+
     def is_given_up(self, lane: str) -> bool:
         """Whether requests of *lane* are given up when their turn comes."""
         return self.gates.known(self.lane_names.split(lane)[0]).given_up

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from scrapy_resilience.core.gate import Gate
     from scrapy_resilience.frontier.lanes import Frontier
     from scrapy_resilience.gates.gatekeeper import Asking
+    from scrapy_resilience.observe.accounting import Accountant
 
 __all__ = ["Observer", "observer_of"]
 
@@ -89,6 +90,7 @@ class Observer:
         self._stats: Any = crawler.stats
         self._known_scheduler: Asking | None = None
         self._view: tuple[float, View] | None = None
+        self.accounting: Accountant | None = None
         self._changed_settings = {
             row["name"]: row["value"]
             for row in describe(crawler.settings)
@@ -170,6 +172,8 @@ class Observer:
         view.items = self._items(totals)
         view.checkpoint = self._checkpoint(stats)
         view.resources = Resources()
+        if self.accounting is not None:
+            view.accounting = self.accounting.view()
         view.job.sentence = sentence(view)
         return view
 
