@@ -9,6 +9,7 @@ from scrapy.exceptions import NotConfigured
 
 from scrapy_resilience import _clock
 from scrapy_resilience.observe.observer import observer_of
+from scrapy_resilience.observe.recorder import Recorder
 from scrapy_resilience.settings import Config
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Observe:
 
     def __init__(self, crawler: Crawler) -> None:
         self.observer = observer_of(crawler)
+        self.observer.listen(Recorder(crawler))
         self._timer: Timer | None = None
         crawler.signals.connect(self._tick, signals.engine_started)
         crawler.signals.connect(self._stopped, signals.engine_stopped)

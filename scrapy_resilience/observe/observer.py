@@ -8,9 +8,12 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Final
 from weakref import ReferenceType, WeakKeyDictionary, ref
 
+import msgspec
+
 from scrapy_resilience import _clock, names, signals
 from scrapy_resilience._scrapy.engine import engine_of, is_closing
 from scrapy_resilience.core.breaker import State
+from scrapy_resilience.core.history import Sample as HistorySample
 from scrapy_resilience.core.masking import shown
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.files.layout import STORE
@@ -26,7 +29,9 @@ from scrapy_resilience.observe.from_stats import (
     traffic_of,
     unread_of,
 )
+from scrapy_resilience.observe.journal import Journal
 from scrapy_resilience.observe.rates import Rates, Sample
+from scrapy_resilience.observe.record import Record
 from scrapy_resilience.observe.sentences import sentence
 from scrapy_resilience.observe.traffic import TrafficCounts
 from scrapy_resilience.observe.view import (
@@ -52,6 +57,11 @@ if TYPE_CHECKING:
     from scrapy_resilience.core.gate import Gate
     from scrapy_resilience.frontier.lanes import Frontier
     from scrapy_resilience.gates.gatekeeper import Asking
+    from scrapy_resilience.observe.errors import ErrorGroups
+    from scrapy_resilience.observe.events import EventLog
+    from scrapy_resilience.observe.history import CrawlHistory
+    from scrapy_resilience.observe.recorder import Recorder
+    from scrapy_resilience.observe.view import Severity
 
 __all__ = ["Observer", "observer_of"]
 
@@ -77,6 +87,9 @@ class Observer:
         self.config = Config.from_settings(crawler.settings)
         self.counts = TrafficCounts()
         self.rates = Rates()
+        self.record = Record(Journal())
+        """In memory until :meth:`listen` brings what the job has kept."""
+        self._recorder: Recorder | None = None
         self.started = _clock.wall()
         self._began = _clock.monotonic()
         self._keeper = gatekeeper_of(crawler)
@@ -92,6 +105,37 @@ class Observer:
         self._critical = frozenset(self.config.critical_domains)
         crawler.signals.connect(self._breaker_changed, signals.breaker_changed)
         self._keeper.on_settled = self._settled
+
+    def listen(self, recorder: Recorder) -> None:
+        """What is written down from now on, the extension says."""
+        self._recorder, self.record = recorder, recorder.record
+
+    @property
+    def journal(self) -> Journal:
+        return self.record.journal
+
+    @property
+    def errors(self) -> ErrorGroups:
+        return self.record.errors
+
+    @property
+    def events(self) -> EventLog:
+        return self.record.events
+
+    @property
+    def history(self) -> CrawlHistory:
+        return self.record.history
+
+    @property
+    def given_up(self) -> int:
+        """Requests of this run that have come to no callback."""
+        return 0 if self._recorder is None else self._recorder.given_up
+
+    def event(
+        self, kind: str, text: str, *, severity: Severity = "info", domain: str = ""
+    ) -> None:
+        """Write down that something has happened: *text* is one sentence."""
+        self.record.events.event(kind, text, severity=severity, domain=domain)
 
     # --- while the crawl runs ---
 
@@ -113,22 +157,41 @@ class Observer:
             self.counts.of(domain).opened += 1
 
     def tick(self) -> None:
-        """Each second: what rates are made of."""
+        """Each second: what rates and the history are made of."""
         stats = self._stats.get_stats()
         pages, items = (
             number(stats, "response_received_count"),
             number(stats, "item_scraped_count"),
         )
-        self.rates.add(Sample(_clock.monotonic(), pages, items, self._pending()))
+        pending = self._pending()
+        self.rates.add(Sample(_clock.monotonic(), pages, items, pending))
+        frontier = self._frontier
+        self.record.history.tick(
+            HistorySample(
+                pages=pages,
+                items=items,
+                errors=self.record.errors.total,
+                retries=number(stats, "retry/count"),
+                bytes=number(stats, "downloader/response_bytes"),
+                pending=pending,
+                held=0 if frontier is None else frontier.held,
+                under_way=self._under_way(),
+                memory=None,
+                loop_lag=None,
+            )
+        )
 
     # --- the view ---
 
-    def view(self) -> View:
-        """The crawl now: computed at most each 0.2 s."""
+    def view(self, *, history: bool = False) -> View:
+        """The crawl now: computed at most each 0.2 s; with *history* on demand."""
         now = _clock.monotonic()
         if self._view is None or now - self._view[0] >= _FRESH:
             self._view = now, self._make(now, _clock.wall())
-        return self._view[1]
+        view = self._view[1]
+        if history:
+            return msgspec.structs.replace(view, history=self.record.history.view())
+        return view
 
     def _make(self, now: float, wall: float) -> View:
         job = job_of(self.crawler)
@@ -144,6 +207,8 @@ class Observer:
         view.breakers = self._breakers()
         view.items = self._items(totals)
         view.checkpoint = self._checkpoint(stats)
+        view.errors = self.record.errors.view()
+        view.events = self.record.events.view()
         view.resources = Resources()
         view.job.sentence = sentence(view)
         return view
