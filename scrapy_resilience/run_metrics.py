@@ -82,7 +82,7 @@ def _counts(crawler: Crawler) -> _Counts:
     fallbacks: Any = stats.get_value(STAT_FALLBACKS, 0)
     return _Counts(
         sum(each.answers for each in counts.domains.values()),
-        observer.given_up,
+        observer.recorder.given_up,
         counts.seconds,
         sum(counts.latencies),
         fallbacks,

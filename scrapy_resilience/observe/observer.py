@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from itertools import islice
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
@@ -29,14 +30,14 @@ from scrapy_resilience.observe.from_stats import (
     traffic_of,
     unread_of,
 )
-from scrapy_resilience.observe.journal import Journal
 from scrapy_resilience.observe.rates import Rates, Sample
-from scrapy_resilience.observe.record import Record
+from scrapy_resilience.observe.recorder import Recorded, Recorder
 from scrapy_resilience.observe.sentences import sentence
 from scrapy_resilience.observe.traffic import TrafficCounts
 from scrapy_resilience.observe.view import (
     Checkpoint,
     DomainView,
+    Drifting,
     Items,
     JobView,
     Progress,
@@ -48,20 +49,16 @@ from scrapy_resilience.settings_sources import describe
 from scrapy_resilience.waits import waits_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from scrapy import Request
     from scrapy.crawler import Crawler
     from scrapy.http import Response
 
+    from scrapy_resilience.core.drift import Alarm
     from scrapy_resilience.core.gate import Gate
     from scrapy_resilience.frontier.lanes import Frontier
     from scrapy_resilience.gates.gatekeeper import Asking
-    from scrapy_resilience.observe.errors import ErrorGroups
-    from scrapy_resilience.observe.events import EventLog
-    from scrapy_resilience.observe.history import CrawlHistory
-    from scrapy_resilience.observe.recorder import Recorder
-    from scrapy_resilience.observe.view import Severity
 
 __all__ = ["Observer", "observer_of"]
 
@@ -70,13 +67,14 @@ _ITEMS: Final = "item_scraped_count"
 """Scrapy's stats."""
 _FRESH: Final = 0.2
 """Seconds for which a view is given again."""
+_ALARMS: Final = 100
 _SHOWN: Final = 1000
 """Domains of a view."""
 _NOTABLE: Final = 2000
 """Domains with something to tell that are looked at for one view."""
 
 
-class Observer:
+class Observer(Recorded):
     """One for each crawler, from :func:`observer_of`.
 
     Whatever else is to be seen fills in an attribute; a part that is not there is left out.
@@ -87,9 +85,7 @@ class Observer:
         self.config = Config.from_settings(crawler.settings)
         self.counts = TrafficCounts()
         self.rates = Rates()
-        self.record = Record(Journal())
-        """In memory until :meth:`listen` brings what the job has kept."""
-        self._recorder: Recorder | None = None
+        super().__init__(Recorder())
         self.started = _clock.wall()
         self._began = _clock.monotonic()
         self._keeper = gatekeeper_of(crawler)
@@ -103,39 +99,12 @@ class Observer:
             if row["origin"] != "default" and row["value"] != row["default"]
         }
         self._critical = frozenset(self.config.critical_domains)
+        self.fill_items: Callable[[Items], None] | None = None
+        """Adds what components know of items beside the stats."""
+        self._drift: deque[Drifting] = deque(maxlen=_ALARMS)
         crawler.signals.connect(self._breaker_changed, signals.breaker_changed)
+        crawler.signals.connect(self._drifted, signals.selector_drift)
         self._keeper.on_settled = self._settled
-
-    def listen(self, recorder: Recorder) -> None:
-        """What is written down from now on, the extension says."""
-        self._recorder, self.record = recorder, recorder.record
-
-    @property
-    def journal(self) -> Journal:
-        return self.record.journal
-
-    @property
-    def errors(self) -> ErrorGroups:
-        return self.record.errors
-
-    @property
-    def events(self) -> EventLog:
-        return self.record.events
-
-    @property
-    def history(self) -> CrawlHistory:
-        return self.record.history
-
-    @property
-    def given_up(self) -> int:
-        """Requests of this run that have come to no callback."""
-        return 0 if self._recorder is None else self._recorder.given_up
-
-    def event(
-        self, kind: str, text: str, *, severity: Severity = "info", domain: str = ""
-    ) -> None:
-        """Write down that something has happened: *text* is one sentence."""
-        self.record.events.event(kind, text, severity=severity, domain=domain)
 
     # --- while the crawl runs ---
 
@@ -156,6 +125,17 @@ class Observer:
         if new == State.OPEN.value:
             self.counts.of(domain).opened += 1
 
+    def _drifted(self, alarm: Alarm) -> None:
+        self._drift.append(
+            Drifting(
+                set=shown(alarm.set),
+                field=shown(alarm.field),
+                domain=shown(alarm.domain),
+                kind=alarm.kind,
+                since=_clock.wall(),
+            )
+        )
+
     def tick(self) -> None:
         """Each second: what rates and the history are made of."""
         stats = self._stats.get_stats()
@@ -166,11 +146,11 @@ class Observer:
         pending = self._pending()
         self.rates.add(Sample(_clock.monotonic(), pages, items, pending))
         frontier = self._frontier
-        self.record.history.tick(
+        self.history.tick(
             HistorySample(
                 pages=pages,
                 items=items,
-                errors=self.record.errors.total,
+                errors=self.errors.total,
                 retries=number(stats, "retry/count"),
                 bytes=number(stats, "downloader/response_bytes"),
                 pending=pending,
@@ -190,7 +170,7 @@ class Observer:
             self._view = now, self._make(now, _clock.wall())
         view = self._view[1]
         if history:
-            return msgspec.structs.replace(view, history=self.record.history.view())
+            return msgspec.structs.replace(view, history=self.history.view())
         return view
 
     def _make(self, now: float, wall: float) -> View:
@@ -207,8 +187,8 @@ class Observer:
         view.breakers = self._breakers()
         view.items = self._items(totals)
         view.checkpoint = self._checkpoint(stats)
-        view.errors = self.record.errors.view()
-        view.events = self.record.events.view()
+        view.errors = self.errors.view()
+        view.events = self.events.view()
         view.resources = Resources()
         view.job.sentence = sentence(view)
         return view
@@ -332,11 +312,15 @@ class Observer:
     # --- the rest ---
 
     def _items(self, totals: Mapping[str, Any]) -> Items:
-        return Items(
+        items = Items(
             coverage=coverage_of(totals),
+            drift=list(self._drift),
             confidence=confidence_of(totals),
             unread=unread_of(totals),
         )
+        if self.fill_items is not None:
+            self.fill_items(items)
+        return items
 
     def _checkpoint(self, stats: Mapping[str, Any]) -> Checkpoint:
         view, job = checkpoint_of(stats), job_of(self.crawler)
