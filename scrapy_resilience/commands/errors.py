@@ -101,7 +101,7 @@ def _told(sample: Sample, file: Path | None) -> str:
     if file is None:
         lines += ["", "no page was kept"]
     else:
-        lines += ["", f"the page is in {file}", _CAUTION]
+        lines += ["", f"the page is in {file}", *([_CAUTION] if sample.is_html else [])]
     return text_of(line for block in lines for line in block.split("\n"))
 
 

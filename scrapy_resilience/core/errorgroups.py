@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["OTHER", "Cause", "Frame", "Group", "Groups", "place_of", "same_for_all"]
 
 OTHER: Final = "other"
-_LONGEST: Final = 300
+_LONGEST: Final = 250
 """Characters of a message that are kept."""
 _READ: Final = 2_000
 """Characters of a message that are looked at."""
@@ -92,7 +92,7 @@ _VALUE: Final = re.compile(
     r"(?:Z|[+-]\d\d:?\d\d)?)"
     r"|(?P<text>\"[^\"\n]*\"|(?<!\w)'[^'\n]*'(?!\w)|`[^`\n]*`|“[^”\n]*”|«[^»\n]*»)"
     r"|(?P<path>(?<![\w.<])(?:[a-z]:[\\/]|~?/|\.{1,2}/)[\w.@%+=,~-]+(?:[\\/][\w.@%+=,~-]+)*)"
-    r"|(?P<hex>\b0x[0-9a-f]+\b|\b(?=[a-f]*\d)[0-9a-f]{8,}\b)"
+    r"|(?P<hex>\b0x[0-9a-f]+\b|\b(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{8,}\b)"
     r"|(?P<number>\d+(?:[.,_]\d+)*)",
     re.IGNORECASE,
 )

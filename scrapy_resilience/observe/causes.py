@@ -33,7 +33,11 @@ Error: TypeAlias = BaseException | Failure | str | None
 
 _FRAMES: Final = 100
 """The innermost calls that are looked at: a recursion has a thousand."""
-_LONGEST_URL: Final = 500
+_SHOWN_FRAMES: Final = 20
+"""Those that are shown: the outer ones are Scrapy's and say nothing."""
+_LONGEST_URL: Final = 300
+_LONGEST_NAME: Final = 100
+_LONGEST_PLACE: Final = 200
 _LONGEST_TRACEBACK: Final = 16_000
 """Characters, as of the next one."""
 _LONGEST_HEADER: Final = 300
@@ -93,7 +97,7 @@ def _traceback_of(error: Error) -> TracebackType | None:
 
 
 def _kind(error: BaseException) -> str:
-    return shown(type(error).__qualname__[:_LONGEST_HEADER])
+    return shown(type(error).__qualname__)[:_LONGEST_NAME]
 
 
 def _message(text: str) -> str:
@@ -111,7 +115,7 @@ def _place(tb: TracebackType | None) -> str:
         )
         for frame, line in deque(walk_tb(tb), maxlen=_FRAMES)
     ]
-    return shown(place_of(frames, sysconfig.get_paths()["stdlib"], _roots()))
+    return shown(place_of(frames, sysconfig.get_paths()["stdlib"], _roots()))[-_LONGEST_PLACE:]
 
 
 @cache
@@ -137,9 +141,13 @@ def _told_of(error: Error) -> str:
     if not isinstance(raised, BaseException):
         return shown((raised or "")[:_READ])
     try:
-        text = "".join(traceback.format_exception(type(raised), raised, tb, limit=-_FRAMES))
+        text = "".join(
+            traceback.format_exception(type(raised), raised, tb, limit=-_SHOWN_FRAMES)
+        )
     except Exception:  # noqa: BLE001 - a class of the user's that can't say what is wrong
-        text = "".join(traceback.format_tb(tb, limit=-_FRAMES)) + type(raised).__qualname__
+        text = (
+            "".join(traceback.format_tb(tb, limit=-_SHOWN_FRAMES)) + type(raised).__qualname__
+        )
     if len(text) > _LONGEST_TRACEBACK:
         half = _LONGEST_TRACEBACK // 2
         # a line that is cut could begin within a secret

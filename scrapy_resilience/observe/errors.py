@@ -11,6 +11,7 @@ from scrapy.utils.httpobj import urlparse_cached
 
 from scrapy_resilience import _clock
 from scrapy_resilience.core.errorgroups import Cause, Group, Groups
+from scrapy_resilience.core.masking import shown
 from scrapy_resilience.observe.causes import cause_of, sample_of, shown_url
 from scrapy_resilience.observe.samples import Sample, Samples
 from scrapy_resilience.observe.trace_ids import trace_id_of
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ErrorGroups"]
 
+_LONGEST: Final = 150
+"""Characters of a domain."""
 _AT_ONCE: Final = 200
 _PER_SECOND: Final = 1.0
 """Samples that may be taken."""
@@ -104,6 +107,7 @@ class ErrorGroups:
         if gone is not None:
             gone.count = 0
             self._unsaved[gone.number] = gone
+            self._told_of.discard(gone.number)
             if self._groups.other is not None:
                 self._unsaved[0] = self._groups.other
             self._journal.later(partial(self._samples.forget, gone.number))
@@ -148,13 +152,14 @@ class ErrorGroups:
         if not self._unsaved:
             return None
         number = next(iter(self._unsaved))
-        group = self._unsaved.pop(number)
-        about = None
-        if number not in self._told_of:
-            self._told_of.add(number)
-            about = _About(*group.cause, group.first, group.url, group.trace_id, group.has_page)
-        domains = group.domains if group.count else {}
-        return _Entry(number, group.count, group.last, domains, about)
+        group = self._unsaved[number]
+        if number in self._told_of or not group.count:
+            del self._unsaved[number]
+            domains = group.domains if group.count else {}
+            return _Entry(number, group.count, group.last, domains, None)
+        self._told_of.add(number)  # two entries, each of which fits into any commit
+        about = _About(*group.cause, group.first, group.url, group.trace_id, group.has_page)
+        return _Entry(number, group.count, group.last, {}, about)
 
     def _restore(self, entries: list[_Entry]) -> None:
         groups = [
@@ -206,7 +211,7 @@ def _domain(request: Request | None) -> str:
     if request is None:
         return ""
     with suppress(ValueError):  # a URL that is none
-        return urlparse_cached(request).hostname or ""
+        return shown((urlparse_cached(request).hostname or "")[:_LONGEST])
     return ""
 
 

@@ -22,6 +22,10 @@ _KEPT: Final = 1000
 _SHOWN: Final = 100
 _LONGEST: Final = 300
 """Characters of a text."""
+_ALONE: Final = frozenset({"run"})
+"""Kinds of which there are never many at once."""
+_SHORT: Final = 100
+"""Characters of a kind, a domain and each text of an entry that has several."""
 _TOGETHER: Final = 1.0
 """Seconds within which events of a kind become one entry."""
 _TOLD: Final = 3
@@ -50,11 +54,11 @@ class EventLog:
         text = shown(text[: 2 * _LONGEST])[:_LONGEST]
         severity = severity if severity in SEVERITIES else "info"
         found = self._open.get((kind, severity))
-        if found is None or not 0 <= now - found.entry.time < _TOGETHER:
+        if found is None or kind in _ALONE or not found.is_at(now):
             self._numbers += 1
             entry = EventView(
-                time=now, kind=kind[:_LONGEST], text=text, severity=severity,
-                domain=domain[:_LONGEST], number=self._numbers,
+                time=now, kind=shown(kind)[:_SHORT], text=text, severity=severity,
+                domain=shown(domain)[:_SHORT], number=self._numbers,
             )  # fmt: skip
             self._kept.append(entry)
             self._open = {key: each for key, each in self._open.items() if each.is_at(now)}
@@ -105,7 +109,7 @@ class _Open:
         else:
             self._more += 1
         more = [f"and {self._more} more"] if self._more else []
-        self.entry.text = "; ".join([*self._texts, *more])
+        self.entry.text = "; ".join([*(text[:_SHORT] for text in self._texts), *more])
         if domain != self.entry.domain:
             self.entry.domain = ""
         return self.entry

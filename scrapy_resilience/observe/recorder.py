@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from scrapy import signals
 from scrapy.http import Response
@@ -46,6 +47,8 @@ class Recorder(Part):
         self.given_up = 0
         """Requests of this run that were given up and have come to no callback."""
         self._run = 1
+        self._known: WeakSet[Request] = WeakSet()
+        """Of which it was told that they are given up: the first reason counts."""
 
     def follow(self, crawler: Crawler) -> None:
         """The settings are complete: go on with what the job has, and listen."""
@@ -125,8 +128,9 @@ class Recorder(Part):
 
     def _given_up(self, request: Request, response: Response | None, told: Told) -> None:
         """Whoever gives a request up must not fail for that."""
-        if told["kind"] in _RAISED:
+        if told["kind"] in _RAISED or request in self._known:
             return
+        self._known.add(request)
         self.given_up += 1
         try:
             self.record.errors.note(
