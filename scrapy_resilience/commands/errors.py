@@ -96,13 +96,13 @@ def _told(sample: Sample, file: Path | None) -> str:
         "answered by": sample.response_url,
         "trace id": sample.trace_id,
     }
-    lines = [table([(name, plain(value)) for name, value in rows.items()])]
-    lines += ["", *sample.traceback.split("\n")]
+    lines = table([(name, plain(value)) for name, value in rows.items()]).split("\n")
+    lines += ["", *(f"  {line}" for line in sample.traceback.split("\n"))]
     if file is None:
         lines += ["", "no page was kept"]
     else:
         lines += ["", f"the page is in {file}", *([_CAUTION] if sample.is_html else [])]
-    return text_of(line for block in lines for line in block.split("\n"))
+    return text_of(lines)
 
 
 _CAUTION: Final = (
@@ -128,7 +128,7 @@ def _write(sample: Sample, number: int, output: str) -> Path:
 def _text(sample: Sample) -> str:
     try:
         return sample.page.decode(sample.encoding, "replace")
-    except LookupError:
+    except (LookupError, ValueError):  # no such encoding
         return sample.page.decode("utf-8", "replace")
 
 

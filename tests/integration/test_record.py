@@ -284,6 +284,22 @@ def test_a_journal_that_is_torn(tmp_path):
     assert run.log.count("was torn or damaged") == 1
 
 
+def test_a_journal_that_is_gone(tmp_path):
+    """The job goes on with an empty one, and nothing else is missing."""
+    with serving(page) as web:
+        crawl = make(tmp_path, web, 30, **SLOW)
+        crawl.run_until(commits=4)
+        (crawl.job / JOURNAL).unlink()
+        run = crawl.run()
+
+    assert run.reason == "finished"
+    assert len(crawl.items()) == 14
+    assert [text for kind, text in happened(crawl) if kind == "run"] == [
+        "Run 2 has begun",
+        "Run 2 ends: finished",
+    ]
+
+
 FULL = """
     import os
     import errno
