@@ -25,6 +25,7 @@ from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.extensions.checkpoint import Checkpoint
 from scrapy_resilience.extensions.coverage import FieldCoverage
 from scrapy_resilience.extensions.feedcover import cover_feeds
+from scrapy_resilience.extensions.metrics import MetricsExport
 from scrapy_resilience.extensions.observe import Observe
 from scrapy_resilience.extensions.shutdown import Shutdown
 from scrapy_resilience.extensions.snapshots import Snapshots
@@ -115,6 +116,7 @@ class ResilienceAddon:
             return
         if config.observe_enabled:
             _default(settings, "EXTENSIONS", Observe, 0)
+            _default(settings, "EXTENSIONS", MetricsExport, 0)
         if config.scheduler_enabled:
             settings.set("SCHEDULER", ResilientScheduler, priority="addon")
         if getattr(load_object(settings["SCHEDULER"]), "runs_jobs", False):

@@ -62,7 +62,11 @@ class DomainLabels:
         found = {domain.name: domain for domain in domains if domain.name in before}
         rows = []
         for name in before:
-            domain = found.get(name) or _left(self._last.get(name) or DomainView(name=name))
+            last = self._last.get(name) or DomainView(name=name)
+            domain = found.get(name) or _left(last)
+            domain.requests = max(
+                domain.requests, last.requests
+            )  # what was cut off is no answer
             self._last[name] = domain
             rows.append(_since(domain, before[name]))
         rest = [domain for domain in domains if domain.name not in before]

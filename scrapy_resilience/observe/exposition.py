@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
 
+from scrapy_resilience.core.metricnames import is_name
 from scrapy_resilience.observe.domain_labels import OTHER, DomainLabels
 from scrapy_resilience.observe.metric_names import (
     DOMAIN_METRICS,
@@ -224,14 +225,17 @@ class Exposition:
     def _family(self, family: Any, taken: Iterable[str]) -> Iterable[str]:
         kind = _KINDS.get(family.type, family.type)
         name = family.name + {"counter": "_total", "info": "_info"}.get(kind, "")
-        if name in taken or name.startswith(PREFIX):
+        if name in taken or name.startswith(PREFIX) or not is_name(name):
             self._left_out += 1
             return
         yield self._new_head(name, kind, family.documentation)
         for sample in family.samples:
-            if not sample.name.endswith("_created"):
-                labels = self._constant
-                if sample.labels:  # its own win
-                    more = {"spider": self._spider, **self._labels, **sample.labels}
-                    labels = labels_text(more)
-                yield f"{sample.name}{{{labels}}} {number_text(sample.value)}\n"
+            if sample.name.endswith("_created"):
+                continue
+            if not all(map(is_name, sample.labels)):
+                self._left_out += 1
+                continue
+            labels = self._constant
+            if sample.labels:  # its own win
+                labels = labels_text({"spider": self._spider, **self._labels, **sample.labels})
+            yield f"{sample.name}{{{labels}}} {number_text(sample.value)}\n"
