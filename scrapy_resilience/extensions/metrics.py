@@ -12,10 +12,10 @@ from scrapy.exceptions import NotConfigured
 
 from scrapy_resilience import _clock, names
 from scrapy_resilience._log import get_logger
-from scrapy_resilience._scrapy.refusals import Refusing
+from scrapy_resilience._scrapy.refusals import fail_quietly
 from scrapy_resilience.checkpoint.state import OWN, checked
 from scrapy_resilience.exceptions import ConfigurationError
-from scrapy_resilience.jobs.job import job_of
+from scrapy_resilience.jobs.job import is_skipped, job_of
 from scrapy_resilience.metrics import enter, leave
 from scrapy_resilience.observe.exporter import exporter_of
 from scrapy_resilience.observe.observer import observer_of
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from scrapy.crawler import Crawler
+    from typing_extensions import Self
 
     from scrapy_resilience._clock import Timer
 
@@ -47,17 +48,14 @@ _LAST: Final = 1.5
 _DOMAINS: Final = OWN + "metric_domains"
 
 
-class MetricsExport(Refusing):
+class MetricsExport:
     """Pushes to a Pushgateway, and writes a textfile, as the settings say.
 
     In threads, one at a time each: while one hangs, the next one is left out. What fails is
     counted, and told once in a row.
     """
 
-    def __init__(self, crawler: Crawler) -> None:
-        config = Config.from_settings(crawler.settings)
-        if not config.observe_enabled:
-            raise NotConfigured
+    def __init__(self, crawler: Crawler, config: Config) -> None:
         self.crawler = crawler
         self._observer = observer_of(crawler)
         self._exporter = exporter_of(crawler)
@@ -65,12 +63,25 @@ class MetricsExport(Refusing):
         self._interval = config.metrics_interval
         self._ways = [*self._gateway(config), *self._textfile(config)]
         self._timer: Timer | None = None
-        if (job := job_of(crawler)) is not None:
-            job.state.register(_DOMAINS, self._exporter.save, self._restore)
         enter(crawler)
         crawler.signals.connect(self._stopped, signals.engine_stopped)
         if self._ways:
             crawler.signals.connect(self._tick, signals.engine_started)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        config = Config.from_settings(crawler.settings)
+        job = job_of(crawler)  # refuses itself what can't run
+        if not config.observe_enabled or is_skipped(crawler):
+            raise NotConfigured
+        try:
+            self = cls(crawler, config)
+        except ConfigurationError as error:
+            fail_quietly(crawler, error)
+            raise
+        if job is not None:
+            job.state.register(_DOMAINS, self._exporter.save, self._restore)
+        return self
 
     def _restore(self, value: Any) -> None:
         self._exporter.restore(checked(value, list[str], "the domains of metrics"))
@@ -125,7 +136,7 @@ class MetricsExport(Refusing):
         leave(self.crawler)
         if not self._ways:
             return
-        text = self._exporter.text(self._observer.view())
+        text = self._exporter.text(self._observer.view(fresh=True))
         begun = [way.begin(text, _LAST, self._done) for way in self._ways]
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(asyncio.gather(*begun), _LAST)

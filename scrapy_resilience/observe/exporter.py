@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from scrapy_resilience.core.metricnames import checked_labels
 from scrapy_resilience.metrics import metrics_of
 from scrapy_resilience.observe.domain_labels import DomainLabels
 from scrapy_resilience.observe.exposition import Exposition
@@ -22,10 +23,14 @@ __all__ = ["Exporter", "exporter_of"]
 
 
 class Exporter:
-    """One for each crawler, from :func:`exporter_of`."""
+    """One for each crawler, from :func:`exporter_of`.
+
+    Raises :exc:`.ConfigurationError` for labels that Prometheus does not allow.
+    """
 
     def __init__(self, crawler: Crawler) -> None:
         config = Config.from_settings(crawler.settings)
+        checked_labels("RESILIENCE_METRICS_LABELS", config.metrics_labels)
         self._metrics = metrics_of(crawler)
         self._labels = {str(key): str(value) for key, value in config.metrics_labels.items()}
         self._most = config.metrics_domains
