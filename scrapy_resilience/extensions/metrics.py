@@ -65,8 +65,7 @@ class MetricsExport:
         self._timer: Timer | None = None
         enter(crawler)
         crawler.signals.connect(self._stopped, signals.engine_stopped)
-        if self._ways:
-            crawler.signals.connect(self._tick, signals.engine_started)
+        crawler.signals.connect(self._started, signals.engine_started)
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -119,6 +118,12 @@ class MetricsExport:
 
     # --- when ---
 
+    def _started(self) -> None:
+        self._observer.renew()
+        self._exporter.begin(self._observer.view())
+        if self._ways:
+            self._tick()
+
     def _tick(self) -> None:
         self._timer = _clock.call_later(self._interval, self._tick)
         text = self._exporter.text(self._observer.view())
@@ -136,7 +141,8 @@ class MetricsExport:
         leave(self.crawler)
         if not self._ways:
             return
-        text = self._exporter.text(self._observer.view(fresh=True))
+        self._observer.renew()
+        text = self._exporter.text(self._observer.view())
         begun = [way.begin(text, _LAST, self._done) for way in self._ways]
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(asyncio.gather(*begun), _LAST)

@@ -36,6 +36,10 @@ class Exporter:
         self._most = config.metrics_domains
         self.restore(())
 
+    def begin(self, view: View) -> None:
+        """A run begins, and counts from here on."""
+        self._exposition.begin(view)
+
     def text(self, view: View, *, openmetrics: bool = False) -> bytes:
         """All metrics of the crawl, the user's included, as they are in *view*."""
         registry: Any = self._metrics.registry if self._metrics.used else None

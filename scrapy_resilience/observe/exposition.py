@@ -61,7 +61,15 @@ class Exposition:
         self._labels = dict(labels or {})
         self._stats = StatNames(frozenset(metric.name for metric in defined()))
         self._heads: dict[tuple[str, bool], str] = {}
+        self._before: dict[str, Any] = {}
+        """What of the counts of the job is not of this run."""
         self._use("")
+
+    def begin(self, view: View) -> None:
+        """A run begins: what *view* counts of earlier ones is not its own."""
+        for metric in (*METRICS, *HISTOGRAMS):
+            if metric.of_job:
+                self._before[metric.short] = metric.read(view)
 
     def write(self, view: View, registry: Any = None, *, openmetrics: bool = False) -> bytes:
         """The text of a view, in UTF-8; *registry* is one of prometheus_client."""
@@ -71,10 +79,16 @@ class Exposition:
         self._left_out = 0
         out: list[str] = []
         for metric in METRICS:
-            out += self._metric(metric, metric.read(view))
+            found: Any = metric.read(view)
+            before = self._before.get(metric.short)
+            out += self._metric(metric, _less(found, before) if before else found)
         out += self._domains(view.domains)
         for histogram in HISTOGRAMS:
-            out += self._histogram(histogram, *histogram.read(view))
+            bounds, counts, total = histogram.read(view)
+            if before := self._before.get(histogram.short):
+                counts = [now - then for now, then in zip(counts, before[1], strict=True)]
+                total -= before[2]
+            out += self._histogram(histogram, bounds, counts, total)
         stats = self._of_stats(view.stats)
         out += (line for lines in stats.values() for line in lines)
         if registry is not None:
@@ -239,3 +253,10 @@ class Exposition:
             if sample.labels:  # its own win
                 labels = labels_text({"spider": self._spider, **self._labels, **sample.labels})
             yield f"{sample.name}{{{labels}}} {number_text(sample.value)}\n"
+
+
+def _less(found: Any, before: Any) -> Any:
+    """A number, or the numbers of labels, without those of before."""
+    if isinstance(found, Mapping):
+        return {name: max(0, number - before.get(name, 0)) for name, number in found.items()}
+    return max(0, found - before)

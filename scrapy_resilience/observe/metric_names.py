@@ -1,5 +1,8 @@
 """Every metric of a crawl: its name, its kind, its meaning, and where in the view it is.
 
+Counters begin at 0 with each run, as Prometheus expects of a process: a job that goes on after
+a kill has lost some of its counts, and would seem to have done all of its work again at once.
+
 Each is exported with the label ``spider``, and those of ``RESILIENCE_METRICS_LABELS``. Units
 are base units: seconds, bytes, shares from 0 to 1. What Scrapy and other components count
 beside that is named by the rule of :mod:`.stat_metrics`.
@@ -38,6 +41,8 @@ class Metric:
     meaning: str
     read: Callable[[View], Number | Labelled | None]
     labels: tuple[str, ...] = ()
+    of_job: bool = False
+    """Whether the view counts all runs: what was there at the start is taken away."""
 
     @property
     def name(self) -> str:
@@ -68,6 +73,7 @@ class Histogram:
     short: str
     meaning: str
     read: Callable[[View], tuple[list[float], list[int], float]]
+    of_job: bool = False
     kind: Kind = "histogram"
     labels: tuple[str, ...] = ()
 
@@ -143,9 +149,9 @@ METRICS: Final = (
            lambda view: int(view.job.incomplete)),
     Metric("waiting_for", "gauge", "Storages, handlers and the like that do not answer.",
            lambda view: len(view.job.waiting_for)),
-    # --- progress, of all runs of the job ---
+    # --- progress ---
     Metric("requests_done_total", "counter", "Requests that are done.",
-           lambda view: view.progress.done),
+           lambda view: view.progress.done, of_job=True),
     Metric("requests_pending", "gauge", "Requests that are not done: the frontier.",
            lambda view: view.progress.pending),
     Metric("requests_in_progress", "gauge", "Requests that are under way.",
@@ -155,43 +161,47 @@ METRICS: Final = (
     Metric("dead_letters", "gauge", "Requests that were given up, and not replayed since.",
            lambda view: view.progress.dead_letters),
     Metric("pages_total", "counter", "Responses that came to the spider.",
-           lambda view: view.progress.pages),
+           lambda view: view.progress.pages, of_job=True),
     Metric("items_total", "counter", "Items that were scraped.",
-           lambda view: view.progress.items),
+           lambda view: view.progress.items, of_job=True),
     Metric("items_dropped_total", "counter", "Items that a pipeline has dropped.",
-           lambda view: view.progress.dropped),
+           lambda view: view.progress.dropped, of_job=True),
     Metric("items_duplicate_total", "counter", "Items that had been scraped before.",
-           lambda view: view.progress.duplicates),
+           lambda view: view.progress.duplicates, of_job=True),
+    Metric("job_requests_done", "gauge", "Requests that are done, of all runs of the job.",
+           lambda view: view.progress.done),
+    Metric("job_pages", "gauge", "The same of pages.", lambda view: view.progress.pages),
+    Metric("job_items", "gauge", "The same of items.", lambda view: view.progress.items),
     Metric("left_seconds", "gauge", "Seconds to the end, at the rate of the last minutes.",
            lambda view: view.progress.seconds_left),
-    # --- traffic, of all runs, retries and redirects included ---
+    # --- traffic, retries and redirects included ---
     Metric("requests_total", "counter", "Requests that were sent.",
-           lambda view: view.traffic.requests),
+           lambda view: view.traffic.requests, of_job=True),
     Metric("request_bytes_total", "counter", "Bytes of requests.",
-           lambda view: view.traffic.request_bytes),
+           lambda view: view.traffic.request_bytes, of_job=True),
     Metric("responses_total", "counter", "Responses that were received.",
-           lambda view: view.traffic.responses),
+           lambda view: view.traffic.responses, of_job=True),
     Metric("response_bytes_total", "counter", "Bytes of responses.",
-           lambda view: view.traffic.response_bytes),
+           lambda view: view.traffic.response_bytes, of_job=True),
     Metric("response_statuses_total", "counter", "Responses by HTTP status.",
-           lambda view: view.traffic.statuses, ("status",)),
+           lambda view: view.traffic.statuses, ("status",), of_job=True),
     Metric("failures_total", "counter", "Tries that failed, by failure class.",
-           lambda view: view.traffic.failures, ("class",)),
+           lambda view: view.traffic.failures, ("class",), of_job=True),
     Metric("exceptions_total", "counter", "Downloads that ended with an exception.",
-           lambda view: view.traffic.exceptions, ("exception",)),
+           lambda view: view.traffic.exceptions, ("exception",), of_job=True),
     Metric("retries_total", "counter", "Requests that were sent again after a failure.",
-           lambda view: view.traffic.retries),
+           lambda view: view.traffic.retries, of_job=True),
     Metric("given_up_total", "counter", "Requests whose retries were used up.",
-           lambda view: view.traffic.given_up),
+           lambda view: view.traffic.given_up, of_job=True),
     # --- domains ---
     Metric("domains_known", "gauge", "Domains that were seen.",
            lambda view: view.domains_known),
     Metric("domains_waiting", "gauge", "Domains that may not be asked now.",
            lambda view: sum(map(bool, [domain.waits_for for domain in view.domains]))),
     Metric("holds_total", "counter", "How often a domain was left alone for a time: a rate "
-           "limit that it has told, a ban, a failure handler. Of this run.",
+           "limit that it has told, a ban, a failure handler.",
            _stat(names.STAT_HOLDS)),
-    Metric("breaker_opened_total", "counter", "How often a breaker has opened in this run.",
+    Metric("breaker_opened_total", "counter", "How often a breaker has opened.",
            _stat(names.STAT_BREAKER_OPENED)),
     Metric("breakers", "gauge", "Domains by the state of their breaker.",
            lambda view: {"open": 0, "half_open": 0, **view.breakers}, ("state",)),
@@ -201,7 +211,7 @@ METRICS: Final = (
     Metric("time_share", "gauge", "What unused download slots waited for, as shares of the "
            "last minute, the last hour and the job.", _shares, ("window", "cause")),
     # --- errors ---
-    Metric("errors_total", "counter", "Errors by class, of all runs.", _errors, ("kind",)),
+    Metric("errors_total", "counter", "Errors by class.", _errors, ("kind",), of_job=True),
     Metric("error_groups", "gauge", "Errors with different causes.",
            lambda view: len(view.errors)),
     # --- items ---
@@ -212,12 +222,12 @@ METRICS: Final = (
            lambda view: [((each.set, each.field, each.domain), 1) for each in view.items.drift],
            ("set", "field", "domain")),
     Metric("unread_values_total", "counter", "Values that no normalizer could read.",
-           lambda view: view.items.unread, ("field",)),
+           lambda view: view.items.unread, ("field",), of_job=True),
     Metric("doubtful_items_total", "counter", "Items with little confidence.",
-           lambda view: view.items.confidence.doubtful),
+           lambda view: view.items.confidence.doubtful, of_job=True),
     Metric("doubtful_items_dropped_total", "counter", "of these, those that were dropped.",
-           lambda view: view.items.confidence.dropped),
-    # --- checkpoints, of this run ---
+           lambda view: view.items.confidence.dropped, of_job=True),
+    # --- checkpoints ---
     Metric("checkpoint_enabled", "gauge", "1 when the crawl makes commits.",
            lambda view: int(view.checkpoint.enabled)),
     Metric("checkpoint_last_commit_timestamp_seconds", "gauge",
@@ -304,14 +314,14 @@ DOMAIN_METRICS: Final = (
 HISTOGRAMS: Final = (
     Histogram(
         "latency_seconds",
-        "Time from a request to its answer, in this run.",
+        "Time from a request to its answer.",
         lambda view: (
             view.traffic.latency.bounds,
             view.traffic.latency.counts,
             view.traffic.latency.total,
         ),
     ),
-    Histogram("confidence", "Confidence scores of items, of all runs.", _confidence),
+    Histogram("confidence", "Confidence scores of items.", _confidence, of_job=True),
 )
 
 LEFT_OUT: Final = Metric(

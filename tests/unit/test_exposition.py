@@ -121,6 +121,20 @@ def test_a_later_text_is_like_the_first(large):
     assert writer.write(large) == first == Exposition().write(large)
 
 
+def test_a_run_counts_from_its_start(large):
+    """What earlier runs of the job have counted is in the gauges of the job only."""
+    writer = Exposition()
+    writer.begin(large)
+    text = writer.write(large)
+
+    assert value(text, "scrapy_resilience_pages_total") == 0
+    assert value(text, "scrapy_resilience_job_pages") == large.progress.pages
+    assert value(text, "scrapy_resilience_failures_total", **{"class": "throttled"}) == 0
+    assert value(text, "scrapy_resilience_confidence_count") == 0
+    assert value(text, "scrapy_resilience_confidence_bucket", le="+Inf") == 0
+    assert value(text, "scrapy_resilience_latency_seconds_count") > 0
+
+
 def test_an_empty_view():
     """A crawl that has not begun has metrics."""
     text = exposition(View())
