@@ -32,8 +32,10 @@ _NAMES = (
     "pacing",
     "outages",
     "redirects",
+    "observe",
     "normalize",
     "drift",
+    "metrics",
 )
 _JSON = Path(__file__).parent / "results" / "latest.json"
 
