@@ -59,8 +59,12 @@ class DomainLabels:
         """The domains that have series, as they are now, and what all others are together."""
         self._give(domains)
         before = self._before
-        found = {domain.name: domain for domain in domains if domain.name in before}
-        rows = []
+        found, rest, rows = {}, [], []
+        for domain in domains:
+            if domain.name in before:
+                found[domain.name] = domain
+            else:
+                rest.append(domain)
         for name in before:
             last = self._last.get(name) or DomainView(name=name)
             domain = found.get(name) or _left(last)
@@ -69,8 +73,7 @@ class DomainLabels:
             )  # what was cut off is no answer
             self._last[name] = domain
             rows.append(_since(domain, before[name]))
-        rest = [domain for domain in domains if domain.name not in before]
-        self._told = {domain.name for domain in rest}
+        self._told = set(map(_NAME, rest))
         rows.append(self._sum(rest))
         return rows
 
@@ -110,6 +113,7 @@ class DomainLabels:
         return DomainView(name=OTHER, **values)
 
 
+_NAME: Final = attrgetter("name")
 _BUSY: Final = attrgetter("requests")
 _NOTHING: Final = (0,) * len(_COUNTERS)
 

@@ -37,6 +37,8 @@ __all__ = ["Exposition", "exposition"]
 
 _MOST: Final = 100
 """Series of one metric, but for those of domains."""
+_KEPT: Final = 10_000
+"""Labels of the user's that are kept as text."""
 _STAT: Final = "A stat of Scrapy or of another component."
 _KINDS: Final = {"stateset": "gauge", "gaugehistogram": "unknown"}
 """What kinds of prometheus_client become that both formats do not have."""
@@ -107,6 +109,7 @@ class Exposition:
         self._rows: dict[str, list[str]] = {}
         """The same of all metrics of a domain."""
         self._row_labels: set[str] = set()
+        self._of_users: dict[tuple[tuple[str, str], ...], str] = {}
         self._of_stat: dict[str, tuple[StatName, str]] = {}
 
     def _head(self, metric: Metric | DomainMetric | Histogram) -> str:
@@ -246,13 +249,23 @@ class Exposition:
         for sample in family.samples:
             if sample.name.endswith("_created"):
                 continue
-            if not all(map(is_name, sample.labels)):
+            labels = self._user_labels(sample.labels)
+            if labels:
+                yield f"{sample.name}{{{labels}}} {number_text(sample.value)}\n"
+            else:
                 self._left_out += 1
-                continue
-            labels = self._constant
-            if sample.labels:  # its own win
-                labels = labels_text({"spider": self._spider, **self._labels, **sample.labels})
-            yield f"{sample.name}{{{labels}}} {number_text(sample.value)}\n"
+
+    def _user_labels(self, labels: Mapping[str, str]) -> str:
+        """With ours, unless they are there already; empty where a name is not valid."""
+        if not labels:
+            return self._constant
+        key = tuple(labels.items())
+        if key not in self._of_users:
+            if len(self._of_users) > _KEPT:
+                self._of_users.clear()
+            more = {"spider": self._spider, **self._labels, **labels}
+            self._of_users[key] = labels_text(more) if all(map(is_name, labels)) else ""
+        return self._of_users[key]
 
 
 def _less(found: Any, before: Any) -> Any:
