@@ -41,6 +41,8 @@ META_RETRY_NON_IDEMPOTENT: Final = "resilience_retry_non_idempotent"
 
 META_TRACE_ID: Final = "resilience_trace_id"
 """The id by which everything about a request is found again; set when it is sent."""
+META_REQUEST_ID: Final = "resilience_request_id"
+"""The id of one try of it, in logs; set at each try, where logs ask for it."""
 
 # Components of the user ---------------------------------------------------------
 STORAGE_REPLACES: Final = "resilience_replaces"
@@ -94,6 +96,7 @@ STAT_INCOMPLETE: Final = "resilience/incomplete"
 STAT_DEAD_LETTERS: Final = "resilience/deadletters/"
 STAT_DRIFT_ALARMS: Final = "resilience/drift/alarms"
 STAT_DRIFT_CHANGES: Final = "resilience/drift/changes"
+STAT_FALLBACKS: Final = "resilience/selectors/fallbacks"
 STAT_COVERAGE_PREFIX: Final = "resilience/coverage/"
 STAT_NORMALIZED: Final = "resilience/normalize/read/"
 STAT_NORMALIZE_FAILED: Final = "resilience/normalize/unread/"
