@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping  # noqa: TC003 - types are read at run time
 from dataclasses import dataclass
+from typing import Any
 
 from scrapy_resilience.settings_values import setting
 
@@ -32,11 +34,30 @@ class ObserveConfig:
         minimum=16,
         secret=True,
     )
+    http_insecure: bool = setting(
+        False, "Listen beyond this machine without a token, too: whoever can connect may look."
+    )
+    http_allowed_hosts: tuple[str, ...] = setting(
+        (),
+        "Names by which the endpoint may be asked without its token, beside localhost and "
+        "addresses: a Host header with another one is refused.",
+    )
     critical_domains: tuple[str, ...] = setting(
         (), "Domains whose open breakers alerts and pages name apart."
     )
     # --- metrics ---
     # --- health ---
+    health_checks: Mapping[str, Any] = setting(
+        dict,
+        "Health checks of your own: name → import path of a function that takes the crawler "
+        "and says how well something is; it may be a coroutine function.",
+    )
+    health_interval: float = setting(
+        10.0, "Seconds for which the answer of a health check is good.", minimum=0.1
+    )
+    health_timeout: float = setting(
+        5.0, "Seconds that a health check may take; then it counts as unhealthy.", minimum=0.1
+    )
     # --- logs ---
     # --- traces ---
     # --- errors, events and history ---

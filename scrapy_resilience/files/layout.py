@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 __all__ = [
+    "ADDRESS",
     "BATCHES",
     "DAMAGED",
     "LOCK",
@@ -23,3 +24,5 @@ BATCHES: Final = "resilience.batches"
 """Which feeds were begun when, and which are let go."""
 WAITING: Final = "resilience.waiting"
 """There while a run waits for something that does not come back; it says for what."""
+ADDRESS: Final = "resilience.http"
+"""There while a run has an endpoint; it says where."""

@@ -11,17 +11,17 @@ them escapes them for the place where they are shown.
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import msgspec
+
+from scrapy_resilience.core.health import Status
 
 __all__ = [
     "Accounting", "Cause", "Checkpoint", "Component", "Confidence", "DomainView", "Drifting",
     "ErrorGroup", "EventView", "FieldCoverage", "Health", "Items", "JobView", "Latency",
     "Progress", "Resources", "Series", "Share", "Status", "Traffic", "View",
 ]  # fmt: skip
-
-Status: TypeAlias = Literal["healthy", "degraded", "unhealthy", "unknown"]
 
 
 class Struct(msgspec.Struct, kw_only=True):
