@@ -24,10 +24,12 @@ from scrapy_resilience.downloadermiddlewares.retry import ClassifiedRetryMiddlew
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.extensions.checkpoint import Checkpoint
 from scrapy_resilience.extensions.coverage import FieldCoverage
+from scrapy_resilience.extensions.endpoint import Endpoint
 from scrapy_resilience.extensions.feedcover import cover_feeds
 from scrapy_resilience.extensions.observe import Observe
 from scrapy_resilience.extensions.shutdown import Shutdown
 from scrapy_resilience.extensions.snapshots import Snapshots
+from scrapy_resilience.extensions.systemd import Systemd
 from scrapy_resilience.jobs.job import check_before, expand_jobdir
 from scrapy_resilience.pipelines.confidence import (
     ConfidencePipeline,
@@ -115,6 +117,9 @@ class ResilienceAddon:
             return
         if config.observe_enabled:
             _default(settings, "EXTENSIONS", Observe, 0)
+            _default(settings, "EXTENSIONS", Systemd, 0)
+            if config.http_enabled:
+                _default(settings, "EXTENSIONS", Endpoint, 1)
         if config.scheduler_enabled:
             settings.set("SCHEDULER", ResilientScheduler, priority="addon")
         if getattr(load_object(settings["SCHEDULER"]), "runs_jobs", False):

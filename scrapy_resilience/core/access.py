@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import binascii
 import hmac
-from base64 import b64decode
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -30,17 +28,11 @@ class Access:
     hosts: Collection[str] = ()
 
     def knows_token(self, authorization: str) -> bool:
-        """Whether the header ``Authorization`` has the token.
-
-        It is a bearer token, or the password of Basic for any name: browsers ask for that.
-        """
+        """Whether the header ``Authorization`` has the token, as a bearer token."""
         scheme, _, value = authorization.strip().partition(" ")
         given = value.strip().encode("utf-8", "surrogateescape")
-        if scheme.lower() == "basic":
-            given = _password(given)
-        elif scheme.lower() != "bearer":
-            return False
-        return bool(self.token) and hmac.compare_digest(given, self.token.encode())
+        same = hmac.compare_digest(given, self.token.encode())
+        return same and bool(self.token) and scheme.lower() == "bearer"
 
     def knows_host(self, host: str) -> bool:
         """Whether the header ``Host`` names this machine: an address, or a name that is known.
@@ -51,13 +43,6 @@ class Access:
         name = _without_port(host.strip().lower()).rstrip(".")
         known = {"", "localhost", *(each.lower().rstrip(".") for each in self.hosts)}
         return name in known or name.endswith(".localhost") or _address(name) is not None
-
-
-def _password(encoded: bytes) -> bytes:
-    try:
-        return b64decode(encoded, validate=True).partition(b":")[2]
-    except binascii.Error:
-        return b""
 
 
 def _without_port(host: str) -> str:

@@ -8,6 +8,7 @@ from scrapy import signals
 from scrapy.exceptions import NotConfigured
 
 from scrapy_resilience import _clock
+from scrapy_resilience.observe.crawl_health import CrawlHealth
 from scrapy_resilience.observe.observer import observer_of
 from scrapy_resilience.settings import Config
 
@@ -28,7 +29,9 @@ class Observe:
 
     def __init__(self, crawler: Crawler) -> None:
         self.observer = observer_of(crawler)
+        self._health = self.observer.health = CrawlHealth(crawler)
         self._timer: Timer | None = None
+        crawler.signals.connect(self._started, signals.engine_started)
         crawler.signals.connect(self._tick, signals.engine_started)
         crawler.signals.connect(self._stopped, signals.engine_stopped)
 
@@ -38,11 +41,15 @@ class Observe:
             raise NotConfigured
         return cls(crawler)
 
+    def _started(self) -> None:
+        self._health.start()
+
     def _tick(self) -> None:
         self.observer.tick()
         self._timer = _clock.call_later(_TICK, self._tick)
 
     def _stopped(self) -> None:
+        self._health.stop()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -35,7 +35,6 @@ from scrapy_resilience.observe.view import (
     Items,
     JobView,
     Progress,
-    Resources,
     View,
 )
 from scrapy_resilience.settings import Config
@@ -52,6 +51,7 @@ if TYPE_CHECKING:
     from scrapy_resilience.core.gate import Gate
     from scrapy_resilience.frontier.lanes import Frontier
     from scrapy_resilience.gates.gatekeeper import Asking
+    from scrapy_resilience.observe.crawl_health import CrawlHealth
 
 __all__ = ["Observer", "observer_of"]
 
@@ -77,6 +77,7 @@ class Observer:
         self.config = Config.from_settings(crawler.settings)
         self.counts = TrafficCounts()
         self.rates = Rates()
+        self.health: CrawlHealth | None = None
         self.started = _clock.wall()
         self._began = _clock.monotonic()
         self._keeper = gatekeeper_of(crawler)
@@ -144,8 +145,11 @@ class Observer:
         view.breakers = self._breakers()
         view.items = self._items(totals)
         view.checkpoint = self._checkpoint(stats)
-        view.resources = Resources()
+        if self.health is not None:
+            view.resources = self.health.resources()
         view.job.sentence = sentence(view)
+        if self.health is not None:
+            view.health = self.health.view(view)
         return view
 
     def _job(self, now: float) -> JobView:
