@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from scrapy_resilience.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
 
 __all__ = ["Access", "check_listening", "is_loopback", "port_range", "url_of"]
 
@@ -73,8 +75,8 @@ def port_range(values: Sequence[int]) -> range:
     single = len(values) == 1
     if not (0 if single else 1) <= first <= last <= _LAST_PORT:
         raise ConfigurationError(
-            f"RESILIENCE_HTTP_PORT={list(values)}: use a port, or the first and the last one of "
-            f"a range, from 1 to {_LAST_PORT}; 0 alone is for any."
+            f"RESILIENCE_HTTP_PORT={list(values)}: use a port, or the first and the last one "
+            f"of a range, from 1 to {_LAST_PORT}; 0 alone is for any."
         )
     return range(first, last + 1)
 

@@ -10,9 +10,11 @@ Liveness is none of this: the process and its event loop are alive when they ans
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, cast, get_args
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = [
     "COMMIT_AGE", "CPU", "DISK", "LOOP_LAG", "MEMORY", "Finding", "Levels", "Status",
@@ -77,7 +79,7 @@ def as_finding(answer: Any) -> Finding:
         return Finding("unhealthy")
     status, detail = answer if _is_pair(answer) else (answer, "")
     if isinstance(status, str) and status in get_args(Status):
-        return Finding(status, str(detail))  # type: ignore[arg-type] - it is one of them
+        return Finding(cast("Status", status), str(detail))
     return Finding("unknown", f"the check answered with {type(answer).__name__}, not a status")
 
 

@@ -8,8 +8,13 @@ from scrapy import signals
 from scrapy.exceptions import NotConfigured
 
 from scrapy_resilience import _clock
+from scrapy_resilience._scrapy.refusals import fail_quietly
+from scrapy_resilience.exceptions import ConfigurationError
+from scrapy_resilience.extensions.coverage import FieldCoverage
 from scrapy_resilience.observe.crawl_health import CrawlHealth
+from scrapy_resilience.observe.item_texts import texts_of
 from scrapy_resilience.observe.observer import observer_of
+from scrapy_resilience.pipelines.confidence import ConfidencePipeline
 from scrapy_resilience.settings import Config
 
 if TYPE_CHECKING:
@@ -17,6 +22,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from scrapy_resilience._clock import Timer
+    from scrapy_resilience.observe.view import Items
 
 __all__ = ["Observe"]
 
@@ -28,8 +34,10 @@ class Observe:
     """What is seen of the crawl: :mod:`scrapy_resilience.observe`."""
 
     def __init__(self, crawler: Crawler) -> None:
+        self.crawler = crawler
         self.observer = observer_of(crawler)
         self._health = self.observer.health = CrawlHealth(crawler)
+        self.observer.fill_items = self._fill_items
         self._timer: Timer | None = None
         crawler.signals.connect(self._started, signals.engine_started)
         crawler.signals.connect(self._tick, signals.engine_started)
@@ -39,10 +47,24 @@ class Observe:
     def from_crawler(cls, crawler: Crawler) -> Self:
         if not Config.from_settings(crawler.settings).observe_enabled:
             raise NotConfigured
-        return cls(crawler)
+        try:
+            return cls(crawler)
+        except ConfigurationError as error:
+            fail_quietly(crawler, error)
+            raise
 
     def _started(self) -> None:
         self._health.start()
+
+    def _fill_items(self, items: Items) -> None:
+        if self.crawler.spider is None:
+            return
+        pipeline = self.crawler.get_item_pipeline(ConfidencePipeline)
+        if pipeline is not None:
+            items.confidence.counts = list(pipeline.histogram)
+        coverage = self.crawler.get_extension(FieldCoverage)
+        if coverage is not None:
+            items.latest = [texts_of(item) for item in coverage.latest]
 
     def _tick(self) -> None:
         self.observer.tick()

@@ -27,7 +27,7 @@ _EACH: Final = 30.0
 class Systemd:
     """Does nothing but where systemd has asked for it (``NOTIFY_SOCKET``).
 
-    The watchdog is told by the event loop: one that is blocked for ``WatchdogSec`` is not alive.
+    The watchdog is told by the event loop: one that is blocked is not alive.
     """
 
     def __init__(self, crawler: Crawler, notifier: Notifier) -> None:

@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import cache, partial
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
 if TYPE_CHECKING:
-    from importlib.resources.abc import Traversable
+    from importlib.abc import Traversable
 
     from scrapy_resilience.observe.view import Component, Health, View
 
-__all__ = ["Answer", "Answers", "Source", "health_json"]
+__all__ = ["Answer", "Answers", "Asked", "Source", "health_json"]
 
 JSON: Final = "application/json"
 _HEALTH_JSON: Final = "application/health+json"
@@ -52,8 +52,16 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-Make: TypeAlias = Callable[[str, bool], "Awaitable[Answer]"]
-"""Of the header Accept, and whether the history is asked for."""
+class Asked(NamedTuple):
+    """What is asked for."""
+
+    path: str
+    accept: str = ""
+    """The header Accept."""
+    history: bool = False
+
+
+Make: TypeAlias = Callable[[Asked], "Awaitable[Answer]"]
 
 
 class Answers:
@@ -72,41 +80,39 @@ class Answers:
         if exposition is not None:
             self._paths["/metrics"] = self._metrics
 
-    async def answer(self, path: str, accept: str, *, history: bool) -> Answer | None:
-        """What *path* has; None where it is not known."""
-        make = self._paths.get(path)
-        if make is not None:
-            return await make(accept, history)
-        return _assets().get(path)
+    async def answer(self, asked: Asked) -> Answer | None:
+        """None for a path that is not known."""
+        make = self._paths.get(asked.path)
+        return _assets().get(asked.path) if make is None else await make(asked)
 
     def is_open(self, path: str) -> bool:
         """Whether no token is asked for: probes have none, and the page asks for it itself."""
         return path in {"/health/live", "/health/ready"} or path in _assets()
 
-    async def _status(self, accept: str, history: bool) -> Answer:  # noqa: ARG002, FBT001
-        view = self._source.view(history=history)
-        return Answer(self._once(f"status {history}", view, _encode))
+    async def _status(self, asked: Asked) -> Answer:
+        view = self._source.view(history=asked.history)
+        return Answer(self._once(f"status {asked.history}", view, _encode))
 
-    async def _metrics(self, accept: str, history: bool) -> Answer:  # noqa: ARG002, FBT001
+    async def _metrics(self, asked: Asked) -> Answer:
         assert self._exposition is not None
-        is_open = "application/openmetrics-text" in accept
+        is_open = "application/openmetrics-text" in asked.accept
         make = partial(self._exposition, openmetrics=is_open)
         body = self._once(f"metrics {is_open}", self._source.view(), make)
         return Answer(body, _OPEN_METRICS if is_open else _METRICS)
 
-    async def _live(self, accept: str, history: bool) -> Answer:  # noqa: ARG002, FBT001
+    async def _live(self, asked: Asked) -> Answer:
         """The process and its event loop are alive: this is an answer."""
-        return _told("healthy", accept, fine=True)
+        return _told("healthy", asked, fine=True)
 
-    async def _ready(self, accept: str, history: bool) -> Answer:  # noqa: ARG002, FBT001
+    async def _ready(self, asked: Asked) -> Answer:
         health = await self._look()
         status = health.status if health.ready else "unhealthy"
-        return _told(status, accept, fine=health.ready)
+        return _told(status, asked, fine=health.ready)
 
-    async def _health(self, accept: str, history: bool) -> Answer:  # noqa: ARG002, FBT001
+    async def _health(self, asked: Asked) -> Answer:
         health = await self._look()
         code = 503 if health.status == "unhealthy" else 200
-        if _HEALTH_JSON in accept:
+        if _HEALTH_JSON in asked.accept:
             return Answer(health_json(health, self._source.view()), _HEALTH_JSON, code)
         return Answer(_encode(health), status=code)
 
@@ -121,10 +127,10 @@ class Answers:
         return known[1]
 
 
-def _told(status: str, accept: str, *, fine: bool) -> Answer:
+def _told(status: str, asked: Asked, *, fine: bool) -> Answer:
     """A word, and no more: who asks has shown no token."""
     code = 200 if fine else 503
-    if _HEALTH_JSON in accept:
+    if _HEALTH_JSON in asked.accept:
         return Answer(_encode({"status": _PASS.get(status, "pass")}), _HEALTH_JSON, code)
     return Answer(_encode({"status": status}), status=code)
 

@@ -54,7 +54,9 @@ class Cgroups:
             top = mount / controller if controllers else mount
             inner = top / path.lstrip("/")
             if ".." not in inner.parts:
-                yield from (each for each in (inner, *inner.parents) if top in (each, *each.parents))
+                yield from (
+                    each for each in (inner, *inner.parents) if top in (each, *each.parents)
+                )
 
 
 def _memory(folder: Path) -> MemoryUse | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 from weakref import ref
 
 from scrapy.utils.misc import load_object
@@ -79,12 +79,12 @@ class CrawlHealth:
 
 
 def _given(function: Callable[[Crawler], Any], crawler: ref[Crawler]) -> Callable[[], Any]:
-    """A function of the user's, with its crawler."""
+    """A function of the user's, with its crawler, which is there while the crawl runs."""
     if not is_async(function):
-        return lambda: function(crawler())  # type: ignore[arg-type] - it runs
+        return lambda: function(cast("Crawler", crawler()))
 
     async def ask() -> Any:
-        return await function(crawler())  # type: ignore[arg-type] - as above
+        return await function(cast("Crawler", crawler()))
 
     return ask
 

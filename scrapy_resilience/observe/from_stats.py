@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
-    "checkpoint_of", "confidence_of", "coverage_of", "number", "plain", "traffic_of", "unread_of",
+    "checkpoint_of", "confidence_of", "coverage_of", "number", "plain", "traffic_of",
+    "unread_of",
 ]  # fmt: skip
 
 _STATUS: Final = "downloader/response_status_count/"

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import partial
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from weakref import WeakKeyDictionary
@@ -91,7 +90,9 @@ class _Checked:
         answer, self._thread = in_thread(self._check, f"resilience-health-{self.name}")
         found = await self._wait(answer, timeout)
         if isawaitable(found):  # of a function that only gives one
-            found = await self._wait(ensure_awaitable(found), timeout - _clock.stopwatch() + began)
+            found = await self._wait(
+                ensure_awaitable(found), timeout - _clock.stopwatch() + began
+            )
         return found
 
     async def _wait(self, work: Awaitable[Any], timeout: float) -> Any:
@@ -234,5 +235,5 @@ def health_of(crawler: Crawler) -> HealthRegistry:
 def register_health_check(
     crawler: Crawler, name: str, check: Check, recover: Check | None = None
 ) -> None:
-    """Have *check* asked as a component of the crawl's health: :meth:`HealthRegistry.register`."""
+    """Have *check* asked for the crawl's health: see :meth:`HealthRegistry.register`."""
     health_of(crawler).register(name, check, recover)

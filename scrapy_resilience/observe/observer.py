@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from itertools import islice
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
@@ -32,6 +33,7 @@ from scrapy_resilience.observe.traffic import TrafficCounts
 from scrapy_resilience.observe.view import (
     Checkpoint,
     DomainView,
+    Drifting,
     Items,
     JobView,
     Progress,
@@ -42,12 +44,13 @@ from scrapy_resilience.settings_sources import describe
 from scrapy_resilience.waits import waits_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from scrapy import Request
     from scrapy.crawler import Crawler
     from scrapy.http import Response
 
+    from scrapy_resilience.core.drift import Alarm
     from scrapy_resilience.core.gate import Gate
     from scrapy_resilience.frontier.lanes import Frontier
     from scrapy_resilience.gates.gatekeeper import Asking
@@ -60,6 +63,7 @@ _ITEMS: Final = "item_scraped_count"
 """Scrapy's stats."""
 _FRESH: Final = 0.2
 """Seconds for which a view is given again."""
+_ALARMS: Final = 100
 _SHOWN: Final = 1000
 """Domains of a view."""
 _NOTABLE: Final = 2000
@@ -91,7 +95,11 @@ class Observer:
             if row["origin"] != "default" and row["value"] != row["default"]
         }
         self._critical = frozenset(self.config.critical_domains)
+        self.fill_items: Callable[[Items], None] | None = None
+        """Adds what components know of items beside the stats."""
+        self._drift: deque[Drifting] = deque(maxlen=_ALARMS)
         crawler.signals.connect(self._breaker_changed, signals.breaker_changed)
+        crawler.signals.connect(self._drifted, signals.selector_drift)
         self._keeper.on_settled = self._settled
 
     # --- while the crawl runs ---
@@ -112,6 +120,17 @@ class Observer:
     def _breaker_changed(self, domain: str, new: str) -> None:
         if new == State.OPEN.value:
             self.counts.of(domain).opened += 1
+
+    def _drifted(self, alarm: Alarm) -> None:
+        self._drift.append(
+            Drifting(
+                set=shown(alarm.set),
+                field=shown(alarm.field),
+                domain=shown(alarm.domain),
+                kind=alarm.kind,
+                since=_clock.wall(),
+            )
+        )
 
     def tick(self) -> None:
         """Each second: what rates are made of."""
@@ -271,11 +290,15 @@ class Observer:
     # --- the rest ---
 
     def _items(self, totals: Mapping[str, Any]) -> Items:
-        return Items(
+        items = Items(
             coverage=coverage_of(totals),
+            drift=list(self._drift),
             confidence=confidence_of(totals),
             unread=unread_of(totals),
         )
+        if self.fill_items is not None:
+            self.fill_items(items)
+        return items
 
     def _checkpoint(self, stats: Mapping[str, Any]) -> Checkpoint:
         view, job = checkpoint_of(stats), job_of(self.crawler)

@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from contextlib import suppress
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -63,7 +64,11 @@ class LoopLag:
 
 
 class ResourceMeter:
-    """Of this process. *folder* is where its job is, *root* where ``/proc`` and ``/sys`` are."""
+    """Of this process.
+
+    :param folder: where its job is
+    :param root: where ``/proc`` and ``/sys`` are
+    """
 
     def __init__(
         self, lag: LoopLag, folder: Path | None = None, root: Path = Path("/")
@@ -124,7 +129,9 @@ class ResourceMeter:
             return self._view.cpu  # of a process that has just begun
         share = (used - self._used) / passed
         allowed = min(self._cgroups.processors() or 1e9, float(_processors()))
-        busy, total = (after - before for after, before in zip(machine, self._machine, strict=True))
+        busy, total = (
+            after - before for after, before in zip(machine, self._machine, strict=True)
+        )
         self.cpu_share = max(share / allowed, busy / total if total > 0 else 0.0)
         self._used, self._began, self._machine = used, now, machine
         return share
@@ -176,7 +183,7 @@ def _processors() -> int:
 @cache
 def _psutil() -> Any:
     try:
-        import psutil  # noqa: PLC0415 - where there is no /proc, and it is installed
+        psutil = import_module("psutil")  # of no project's need, but for other systems
     except ImportError:
         return None
     return psutil.Process()

@@ -17,7 +17,7 @@ from aiohttp import hdrs, web
 from scrapy_resilience import _clock
 from scrapy_resilience._log import get_logger
 from scrapy_resilience.core.access import url_of
-from scrapy_resilience.observe.answers import Answer, Answers, Source
+from scrapy_resilience.observe.answers import Answer, Answers, Asked, Source
 from scrapy_resilience.observe.changes import Changes
 from scrapy_resilience.observe.connections import Connections
 
@@ -50,6 +50,7 @@ _HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
+    "Server": "scrapy_resilience",
 }
 _REFUSALS: Final[dict[int, tuple[str, dict[str, str]]]] = {
     400: ("send one Host header", {}),
@@ -97,17 +98,22 @@ class Server:
 
         None where none is. Raises :exc:`OSError` for another reason not to listen.
         """
-        loop = asyncio.get_running_loop()
         for port in ports:
-            try:
-                found = await loop.create_server(self._connections, host or None, port)
-            except OSError as error:
-                if error.errno != errno.EADDRINUSE:
-                    raise
-            else:
-                self._listening = found
-                return url_of(host, found.sockets[0].getsockname()[1])
+            if await self._bind(host, port):
+                assert self._listening is not None
+                return url_of(host, self._listening.sockets[0].getsockname()[1])
         return None
+
+    async def _bind(self, host: str, port: int) -> bool:
+        """Whether the port was free."""
+        loop = asyncio.get_running_loop()
+        try:
+            self._listening = await loop.create_server(self._connections, host or None, port)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            return False
+        return True
 
     async def close(self) -> None:
         """End within half a second, whoever reads."""
@@ -151,9 +157,11 @@ class Server:
 
     async def _answer(self, request: web.BaseRequest) -> web.Response:
         found = await self._answers.answer(
-            request.path,
-            request.headers.get(hdrs.ACCEPT, ""),
-            history=request.query.get("history") == "1",
+            Asked(
+                request.path,
+                request.headers.get(hdrs.ACCEPT, ""),
+                history=request.query.get("history") == "1",
+            )
         )
         return _refuse(404) if found is None else _response(found)
 
@@ -162,7 +170,7 @@ class Server:
         what = f"{path} {type(error).__name__}"
         if what not in self._told and len(self._told) < _STREAMS:
             self._told.add(what)
-            logger.error("The endpoint can't answer %s: %r", path, error)  # noqa: TRY400
+            logger.error("The endpoint can't answer %s: %r", path, error)
 
     # --- events ---
 
@@ -219,7 +227,9 @@ def _response(answer: Answer) -> web.Response:
 
 def _refuse(status: int) -> web.Response:
     text, headers = _REFUSALS[status]
-    response = _response(Answer(f"{text}\n".encode(), "text/plain; charset=utf-8", status, headers))
+    response = _response(
+        Answer(f"{text}\n".encode(), "text/plain; charset=utf-8", status, headers)
+    )
     if "Connection" in headers:
         response.force_close()
     return response

@@ -31,7 +31,7 @@ class Notifier:
         self.watchdog = watchdog
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.setblocking(False)
+        self._socket.settimeout(0.0)
 
     @classmethod
     def of(cls, environ: Mapping[str, str] = os.environ) -> Notifier | None:
