@@ -42,8 +42,10 @@ class Access:
         A page of another site that has its own name lead here (DNS rebinding) sends that name.
         Without the header it is no browser.
         """
+        if not host.strip():
+            return True
         name = _without_port(host.strip().lower()).rstrip(".")
-        known = {"", "localhost", *(each.lower().rstrip(".") for each in self.hosts)}
+        known = {"localhost", *(each.lower().rstrip(".") for each in self.hosts)}
         return name in known or name.endswith(".localhost") or _address(name) is not None
 
 

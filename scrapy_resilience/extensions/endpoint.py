@@ -11,12 +11,13 @@ from scrapy.exceptions import NotConfigured
 from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.refusals import fail_quietly
 from scrapy_resilience.checkpoint.parts import Part
-from scrapy_resilience.core.access import Access, check_listening, port_range
+from scrapy_resilience.core.access import Access, port_range
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.files.address import forget_address, write_address
 from scrapy_resilience.jobs.job import job_of
 from scrapy_resilience.observe.observer import observer_of
 from scrapy_resilience.settings import Config
+from scrapy_resilience.settings_checks import check_endpoint
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
@@ -39,7 +40,6 @@ class Endpoint(Part):
     def __init__(self, crawler: Crawler) -> None:
         self.config = config = Config.from_settings(crawler.settings)
         self._ports = port_range(config.http_port)
-        check_listening(config.http_host, config.http_token, insecure=config.http_insecure)
         self._source = _Source(crawler)
         self._server: Server | None = None
         self._job = job_of(crawler)
@@ -56,10 +56,11 @@ class Endpoint(Part):
         if not (config.http_enabled and config.observe_enabled):
             raise NotConfigured
         try:
-            return cls(crawler)
+            check_endpoint(config)
         except ConfigurationError as error:
             fail_quietly(crawler, error)
             raise
+        return cls(crawler)
 
     async def _started(self) -> None:
         try:

@@ -11,7 +11,7 @@ from scrapy_resilience import _clock
 from scrapy_resilience._scrapy.refusals import fail_quietly
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.extensions.coverage import FieldCoverage
-from scrapy_resilience.observe.crawl_health import CrawlHealth
+from scrapy_resilience.observe.crawl_health import CrawlHealth, load_checks
 from scrapy_resilience.observe.item_texts import texts_of
 from scrapy_resilience.observe.observer import observer_of
 from scrapy_resilience.pipelines.confidence import ConfidencePipeline
@@ -45,13 +45,15 @@ class Observe:
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
-        if not Config.from_settings(crawler.settings).observe_enabled:
+        config = Config.from_settings(crawler.settings)
+        if not config.observe_enabled:
             raise NotConfigured
         try:
-            return cls(crawler)
+            load_checks(config.health_checks)
         except ConfigurationError as error:
             fail_quietly(crawler, error)
             raise
+        return cls(crawler)
 
     def _started(self) -> None:
         self._health.start()

@@ -142,8 +142,8 @@ class HealthRegistry:
         *recover* is kept for who tries to make it well again. A name that is known is replaced.
         Raises :exc:`TypeError` for what can't be called.
         """
-        for function in (check, recover):
-            if function is not None and not callable(function):
+        for function in (check, recover or check):
+            if not callable(function):
                 raise TypeError(f"{function!r} can't be called: give a function")
         if (before := self._checked.pop(name, None)) is not None:
             _stop(before)

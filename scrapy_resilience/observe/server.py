@@ -197,7 +197,9 @@ class Server:
         """Until the crawl ends: what has changed, each second."""
         known, sent = 0, _clock.monotonic()
         await response.write(b"retry: 2000\n\n")
-        while True:
+        last = False
+        while not last:
+            last = self._closing.is_set()
             now = _clock.monotonic()
             if now - self._taken >= _EACH:
                 self._taken = now
@@ -208,8 +210,6 @@ class Server:
                 await asyncio.wait_for(response.write(message), _SLOW)
                 self._connections.active(request.protocol)
                 known, sent = self._changes.version, now
-            if self._closing.is_set():
-                return
             await self._pause(self._taken + _EACH - now)
 
     async def _pause(self, seconds: float) -> None:
