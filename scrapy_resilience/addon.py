@@ -30,6 +30,7 @@ from scrapy_resilience.extensions.observe import Observe
 from scrapy_resilience.extensions.shutdown import Shutdown
 from scrapy_resilience.extensions.snapshots import Snapshots
 from scrapy_resilience.extensions.systemd import Systemd
+from scrapy_resilience.extensions.tracing import Traces
 from scrapy_resilience.jobs.job import check_before, expand_jobdir
 from scrapy_resilience.pipelines.confidence import (
     ConfidencePipeline,
@@ -116,10 +117,7 @@ class ResilienceAddon:
             _leave_job(settings)
             return
         if config.observe_enabled:
-            _default(settings, "EXTENSIONS", Observe, 0)
-            _default(settings, "EXTENSIONS", Systemd, 0)
-            if config.http_enabled:
-                _default(settings, "EXTENSIONS", Endpoint, 1)
+            _plug_observers(settings, config)
         if config.scheduler_enabled:
             settings.set("SCHEDULER", ResilientScheduler, priority="addon")
         if getattr(load_object(settings["SCHEDULER"]), "runs_jobs", False):
@@ -170,6 +168,16 @@ def _plug_gates(settings: BaseSettings, config: Config) -> None:
         _replace(settings, "DOWNLOADER_MIDDLEWARES", old, new, 550)
     if config.inject:
         _default(settings, "DOWNLOADER_MIDDLEWARES", FailureInjectionMiddleware, 1000)
+
+
+def _plug_observers(settings: BaseSettings, config: Config) -> None:
+    """With any scheduler."""
+    _default(settings, "EXTENSIONS", Observe, 0)
+    _default(settings, "EXTENSIONS", Systemd, 0)
+    if config.http_enabled:
+        _default(settings, "EXTENSIONS", Endpoint, 1)
+    if config.traces != "off":
+        _default(settings, "EXTENSIONS", Traces, 0)
 
 
 def _plug_pipelines(settings: BaseSettings, config: Config) -> None:

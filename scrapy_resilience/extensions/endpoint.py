@@ -107,6 +107,7 @@ class Endpoint(Part):
 
     async def _stopped(self) -> None:
         if self._server is not None:
+            self._source.renew()
             await self._server.close()
         self.url = None
 
@@ -119,6 +120,9 @@ class _Source:
 
     def view(self, *, history: bool = False) -> View:
         return self._observer.view()
+
+    def renew(self) -> None:
+        self._observer.renew()
 
     async def refresh_health(self, wait: float) -> None:
         if self._observer.health is not None:
