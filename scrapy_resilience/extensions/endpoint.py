@@ -107,7 +107,7 @@ class Endpoint(Part):
 
     async def _stopped(self) -> None:
         if self._server is not None:
-            self._source.renew()
+            self._source.observer.view(fresh=True)  # the last one that clients see
             await self._server.close()
         self.url = None
 
@@ -116,17 +116,14 @@ class _Source:
     """The observer, as the server asks it."""
 
     def __init__(self, crawler: Crawler) -> None:
-        self._observer = observer_of(crawler)
+        self.observer = observer_of(crawler)
 
     def view(self, *, history: bool = False) -> View:
-        return self._observer.view()
-
-    def renew(self) -> None:
-        self._observer.renew()
+        return self.observer.view(history=history)
 
     async def refresh_health(self, wait: float) -> None:
-        if self._observer.health is not None:
-            await self._observer.health.refresh(wait)
+        if self.observer.health is not None:
+            await self.observer.health.refresh(wait)
 
 
 def _port(url: str) -> int:

@@ -20,12 +20,11 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.observe.view import Component, Health, View
 
-__all__ = ["Answer", "Answers", "Asked", "Source", "health_json"]
+__all__ = ["Answer", "Answers", "Asked", "Metrics", "Source", "health_json"]
 
 JSON: Final = "application/json"
 _HEALTH_JSON: Final = "application/health+json"
-_METRICS: Final = "text/plain; version=0.0.4; charset=utf-8"
-_OPEN_METRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+_OPEN_METRICS: Final = "application/openmetrics-text"
 _WAIT: Final = 0.5
 """Seconds that an answer waits for health checks: a probe's time-out may be a second."""
 _encode: Final = msgspec.json.Encoder().encode
@@ -62,23 +61,24 @@ class Asked(NamedTuple):
 
 
 Make: TypeAlias = Callable[[Asked], "Awaitable[Answer]"]
+Metrics: TypeAlias = Callable[["View", str], "tuple[bytes, str]"]
+"""Makes the metrics of a view for a header Accept: the text and its content type."""
 
 
 class Answers:
     """All paths but ``/events``."""
 
-    def __init__(self, source: Source, exposition: Callable[..., bytes] | None = None) -> None:
+    def __init__(self, source: Source, metrics: Metrics | None = None) -> None:
         self._source = source
-        self._exposition = exposition
-        self._made: dict[str, tuple[View, bytes]] = {}
+        self._made: dict[str, tuple[View, Answer]] = {}
         self._paths: dict[str, Make] = {
             "/health": self._health,
             "/health/live": self._live,
             "/health/ready": self._ready,
             "/status.json": self._status,
         }
-        if exposition is not None:
-            self._paths["/metrics"] = self._metrics
+        if metrics is not None:
+            self._paths["/metrics"] = partial(self._metrics, metrics)
 
     async def answer(self, asked: Asked) -> Answer | None:
         """None for a path that is not known."""
@@ -91,14 +91,12 @@ class Answers:
 
     async def _status(self, asked: Asked) -> Answer:
         view = self._source.view(history=asked.history)
-        return Answer(self._once(f"status {asked.history}", view, _encode))
+        return self._once(f"status {asked.history}", view, lambda: Answer(_encode(view)))
 
-    async def _metrics(self, asked: Asked) -> Answer:
-        assert self._exposition is not None
-        is_open = "application/openmetrics-text" in asked.accept
-        make = partial(self._exposition, openmetrics=is_open)
-        body = self._once(f"metrics {is_open}", self._source.view(), make)
-        return Answer(body, _OPEN_METRICS if is_open else _METRICS)
+    async def _metrics(self, metrics: Metrics, asked: Asked) -> Answer:
+        view = self._source.view()
+        what = f"metrics {_OPEN_METRICS in asked.accept}"
+        return self._once(what, view, lambda: Answer(*metrics(view, asked.accept)))
 
     async def _live(self, asked: Asked) -> Answer:
         """The process and its event loop are alive: this is an answer."""
@@ -120,10 +118,10 @@ class Answers:
         await self._source.refresh_health(_WAIT)
         return self._source.view().health
 
-    def _once(self, what: str, view: View, make: Callable[[View], bytes]) -> bytes:
+    def _once(self, what: str, view: View, make: Callable[[], Answer]) -> Answer:
         known = self._made.get(what)
         if known is None or known[0] is not view:
-            known = self._made[what] = view, make(view)
+            known = self._made[what] = view, make()
         return known[1]
 
 

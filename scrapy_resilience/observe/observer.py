@@ -149,16 +149,12 @@ class Observer:
 
     # --- the view ---
 
-    def view(self) -> View:
-        """The crawl now: computed at most each 0.2 s."""
+    def view(self, *, history: bool = False, fresh: bool = False) -> View:
+        """The crawl now: computed at most each 0.2 s, unless it is to be *fresh*."""
         now = _clock.monotonic()
-        if self._view is None or now - self._view[0] >= _FRESH:
+        if self._view is None or fresh or now - self._view[0] >= _FRESH:
             self._view = now, self._make(now, _clock.wall())
         return self._view[1]
-
-    def renew(self) -> None:
-        """Something has changed that who looks next must see at once."""
-        self._view = None
 
     def _make(self, now: float, wall: float) -> View:
         job = job_of(self.crawler)

@@ -17,12 +17,12 @@ from aiohttp import hdrs, web
 from scrapy_resilience import _clock
 from scrapy_resilience._log import get_logger
 from scrapy_resilience.core.access import url_of
-from scrapy_resilience.observe.answers import Answer, Answers, Asked, Source
+from scrapy_resilience.observe.answers import Answer, Answers, Asked, Metrics, Source
 from scrapy_resilience.observe.changes import Changes
 from scrapy_resilience.observe.connections import Connections
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from scrapy_resilience.core.access import Access
 
@@ -67,15 +67,13 @@ _REFUSALS: Final[dict[int, tuple[str, dict[str, str]]]] = {
 class Server:
     """Serves *source* to whom *access* lets in.
 
-    :param exposition: makes the metrics of a view
+    :param metrics: makes the metrics of a view
     """
 
-    def __init__(
-        self, source: Source, access: Access, exposition: Callable[..., bytes] | None = None
-    ) -> None:
+    def __init__(self, source: Source, access: Access, metrics: Metrics | None = None) -> None:
         self._source = source
         self._access = access
-        self._answers = Answers(source, exposition)
+        self._answers = Answers(source, metrics)
         self._changes = Changes()
         self._taken = -_EACH
         self._streams = 0

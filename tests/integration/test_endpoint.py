@@ -213,7 +213,7 @@ def test_no_port_at_all(shop, host):
         ({"RESILIENCE_HTTP_PORT": [9412, 9410]}, "RESILIENCE_HTTP_PORT"),
         ({"RESILIENCE_HTTP_PORT": "many"}, "RESILIENCE_HTTP_PORT"),
         ({"RESILIENCE_HEALTH_CHECKS": {"db": "nothing.there"}}, "RESILIENCE_HEALTH_CHECKS"),
-        ({"RESILIENCE_HEALTH_CHECKS": {"db": "spider.__name__"}}, "RESILIENCE_HEALTH_CHECKS"),
+        ({"RESILIENCE_HEALTH_CHECKS": {"db": "spider.__name__"}}, "HEALTH_CHECKS"),
     ],
 )
 @pytest.mark.parametrize("jobdir", ["job", None])

@@ -49,9 +49,9 @@ class Source:
 
 
 @asynccontextmanager
-async def serving(source=None, *, token="", hosts=(), exposition=None):
+async def serving(source=None, *, token="", hosts=(), metrics=None):
     """A server, its URL and a client."""
-    server = Server(source or Source(), Access(token, hosts), exposition)
+    server = Server(source or Source(), Access(token, hosts), metrics)
     url = await server.listen(HOST, [0])
     async with aiohttp.ClientSession(url) as client:
         yield server, client
@@ -126,12 +126,14 @@ def test_the_metrics():
     """In the form that the client asks for, and made once for one view."""
     made = []
 
-    def exposition(view, *, openmetrics):
-        made.append(openmetrics)
-        return b"# EOF\n" if openmetrics else view.job.spider.encode()
+    def metrics(view, accept):
+        made.append(accept)
+        if "openmetrics" in accept:
+            return b"# EOF\n", "application/openmetrics-text; version=1.0.0; charset=utf-8"
+        return view.job.spider.encode(), "text/plain; version=0.0.4; charset=utf-8"
 
     async def scenario():
-        async with serving(exposition=exposition) as (_, client):
+        async with serving(metrics=metrics) as (_, client):
             found = []
             for accept in ("text/plain", "*/*", "application/openmetrics-text; version=1.0.0"):
                 async with client.get("/metrics", headers={"Accept": accept}) as answer:
@@ -145,7 +147,7 @@ def test_the_metrics():
         "application/openmetrics-text; version=1.0.0; charset=utf-8",
         b"# EOF\n",
     )
-    assert made == [False, True]
+    assert made == ["text/plain", "application/openmetrics-text; version=1.0.0"]
 
 
 @pytest.mark.parametrize(
