@@ -120,7 +120,7 @@ class Answers:
 
     def _once(self, what: str, view: View, make: Callable[[], Answer]) -> Answer:
         known = self._made.get(what)
-        if known is None or known[0] is not view:
+        if known is None or (known[0] is not view and known[0].time != view.time):
             known = self._made[what] = view, make()
         return known[1]
 
