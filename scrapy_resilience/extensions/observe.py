@@ -8,10 +8,10 @@ from scrapy import signals
 from scrapy.exceptions import NotConfigured
 
 from scrapy_resilience import _clock
-from scrapy_resilience._scrapy.refusals import fail_quietly
-from scrapy_resilience.exceptions import ConfigurationError
+from scrapy_resilience._scrapy.refusals import Refusing
 from scrapy_resilience.extensions.coverage import FieldCoverage
-from scrapy_resilience.observe.crawl_health import CrawlHealth, load_checks
+from scrapy_resilience.jobs.job import job_of
+from scrapy_resilience.observe.crawl_health import CrawlHealth
 from scrapy_resilience.observe.item_texts import texts_of
 from scrapy_resilience.observe.observer import observer_of
 from scrapy_resilience.pipelines.confidence import ConfidencePipeline
@@ -30,7 +30,7 @@ _TICK: Final = 1.0
 """Seconds between two looks at the counts that rates are made of."""
 
 
-class Observe:
+class Observe(Refusing):
     """What is seen of the crawl: :mod:`scrapy_resilience.observe`."""
 
     def __init__(self, crawler: Crawler) -> None:
@@ -45,15 +45,10 @@ class Observe:
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
-        config = Config.from_settings(crawler.settings)
-        if not config.observe_enabled:
+        if not Config.from_settings(crawler.settings).observe_enabled:
             raise NotConfigured
-        try:
-            load_checks(config.health_checks)
-        except ConfigurationError as error:
-            fail_quietly(crawler, error)
-            raise
-        return cls(crawler)
+        job_of(crawler)  # a refusal of the job is told by who refuses it
+        return super().from_crawler(crawler)
 
     def _started(self) -> None:
         self._health.start()

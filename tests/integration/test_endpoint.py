@@ -212,7 +212,7 @@ def test_no_port_at_all(shop, host):
         ({"RESILIENCE_HTTP_HOST": "::"}, "RESILIENCE_HTTP_TOKEN"),
         ({"RESILIENCE_HTTP_PORT": [9412, 9410]}, "RESILIENCE_HTTP_PORT"),
         ({"RESILIENCE_HTTP_PORT": "many"}, "RESILIENCE_HTTP_PORT"),
-        ({"RESILIENCE_HEALTH_CHECKS": {"db": "nothing.there"}}, "RESILIENCE_HEALTH_CHECKS"),
+        ({"RESILIENCE_HEALTH_CHECKS": {"db": "nothing.there"}}, "HEALTH_CHECKS"),
         ({"RESILIENCE_HEALTH_CHECKS": {"db": "spider.__name__"}}, "HEALTH_CHECKS"),
     ],
 )
@@ -225,7 +225,7 @@ def test_what_is_refused(shop, settings, word, jobdir):
 
 
 def test_a_token(shop):
-        ({"RESILIENCE_HEALTH_CHECKS": {"db": "nothing.there"}}, "HEALTH_CHECKS"),
+    """It may come from the environment; nothing says what it is, and a wrong one is told 401."""
     crawl = shop()
     with running(crawl, env={"RESILIENCE_HTTP_TOKEN": TOKEN}) as (_, url):
         view = done(url, token=TOKEN)
