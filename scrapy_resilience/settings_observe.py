@@ -13,6 +13,9 @@ __all__ = ["ObserveConfig"]
 class ObserveConfig:
     """Metrics, health, logs, traces, pages and reports."""
 
+    observe_enabled: bool = setting(
+        True, "Watch the crawl: without it there is no endpoint, page, report or metric."
+    )
     # --- the endpoint ---
     http_enabled: bool = setting(
         True, "Serve metrics, health and a live page over HTTP, while the crawl runs."

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "being_scraped",
     "close_spider",
+    "engine_of",
     "forget_failed_robots",
     "forget_queued",
     "go_on_closing",
@@ -36,6 +37,11 @@ __all__ = [
 logger = get_logger(__name__)
 
 _POLL: Final = 0.005
+
+
+def engine_of(crawler: Crawler) -> ExecutionEngine | None:
+    """The engine of a crawler; None while it has none yet."""
+    return crawler._engine
 
 
 def under_way(engine: ExecutionEngine) -> set[Request]:

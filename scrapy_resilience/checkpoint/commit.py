@@ -63,6 +63,8 @@ class Committer:
         """Up while no new work should be taken: nobody knows when it can be written."""
         self.abandoned = False
         """Set when nothing more is to be written, whatever is under way."""
+        self.trouble = ""
+        """Why the intake is closed, as far as it is for trouble."""
         self.patience = patience
         self.waits = waits or Waits()
         self._store = store
@@ -133,6 +135,7 @@ class Committer:
         self._stats.inc_value(STAT_WRITE_ERRORS)
         if self._trouble_since is None:
             self._trouble_since = now
+            self.trouble = f"the checkpoint can't be written ({error})"
             self.intake.rise()
             logger.error("The checkpoint can't be written (%s): trying again", error)
         elif now - self._trouble_since >= self.patience:
@@ -142,7 +145,7 @@ class Committer:
         if self._trouble_since is not None:
             seconds = _clock.monotonic() - self._trouble_since
             logger.info("The checkpoint is written again, after %.1f s", seconds)
-            self._trouble_since = None
+            self._trouble_since, self.trouble = None, ""
         if not self.abandoned:
             self.intake.lift()
 

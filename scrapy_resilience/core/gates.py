@@ -38,7 +38,7 @@ from scrapy_resilience.core.ratelimit import Rate, TokenBucket
 from scrapy_resilience.core.retry import RetryChances
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 __all__ = ["GateConfig", "Gates"]
 
@@ -249,6 +249,16 @@ class Gates:
         if gate in self._queue:
             reasons.append((inf, "too many domains on probation"))
         return max(reasons)[1] if reasons else ""
+
+    def known(self, domain: str) -> Gate | None:
+        """The gate of *domain*, if there is one."""
+        return self._gates.get(domain)
+
+    def notable(self) -> Iterator[Gate]:
+        """The gates of which a checkpoint has, or will have, something to tell."""
+        for domain in self._stored | self._changed_since.keys():
+            if (gate := self._gates.get(domain)) is not None:
+                yield gate
 
     def waiting(self) -> list[str]:
         """The domains for which something waits. Looks at all of them."""

@@ -85,6 +85,11 @@ class TokenBucket:
         self._depth = (rate.burst - 1) * self._interval
         self._full_at = self._last = now
 
+    @property
+    def per_second(self) -> float:
+        """How fast it refills."""
+        return 1 / self._interval
+
     def ready_at(self, now: float) -> float:
         """0 when a request may go, else when the next one may."""
         self._follow(now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from itemadapter import ItemAdapter, is_item
@@ -24,6 +25,7 @@ __all__ = ["FieldCoverage"]
 
 _EACH: Final = 100
 """Items between two looks at the stats."""
+_LATEST: Final = 5
 
 
 class FieldCoverage:
@@ -33,6 +35,8 @@ class FieldCoverage:
         self.crawler = crawler
         config = Config.from_settings(crawler.settings)
         self.coverage = Coverage(_fields_of, without=config.confidence_field)
+        self.latest: deque[Any] = deque(maxlen=_LATEST)
+        """The last items that were scraped."""
         self._left = _EACH
         crawler.signals.connect(self._item_scraped, signals.item_scraped)
         crawler.signals.connect(self.publish, signals.spider_closed)
@@ -49,6 +53,7 @@ class FieldCoverage:
 
     def _item_scraped(self, item: Any) -> None:
         self.coverage.add(type(item).__name__, item)
+        self.latest.append(item)
         self._left -= 1
         if not self._left:
             self._left = _EACH

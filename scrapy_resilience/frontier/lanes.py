@@ -286,6 +286,11 @@ class Frontier:
         lane = self._lanes.get(slot)
         return 0 if lane is None else lane.waiting
 
+    def left(self, slot: str) -> int:
+        """How many requests of *slot* wait, delayed ones included."""
+        lane = self._lanes.get(slot)
+        return 0 if lane is None else lane.waiting + lane.delayed
+
     def busy(self, slot: str) -> int:
         return self._lanes[slot].busy if slot in self._lanes else 0
 

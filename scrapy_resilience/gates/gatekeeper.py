@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from scrapy_resilience.frontier.lanes import Frontier
     from scrapy_resilience.jobs.job import Job
 
-__all__ = ["Gatekeeper", "HeldBack", "gatekeeper_of"]
+__all__ = ["Asking", "Gatekeeper", "HeldBack", "gatekeeper_of"]
 
 logger = get_logger(__name__)
 
@@ -81,6 +81,15 @@ class Asking(Protocol):
     def issued(self, request: Request, /) -> bool: ...
 
 
+class OnSettled(Protocol):
+    """Hears what became of each request."""
+
+    def __call__(
+        self, request: Request, result: Response | Exception, *, failed: bool, domain: str
+    ) -> None:
+        """*failed* is whether it counts as a failure of whatever class."""
+
+
 class Gatekeeper:
     """One for each crawler, from :func:`gatekeeper_of`."""
 
@@ -95,6 +104,7 @@ class Gatekeeper:
         self.probes = Probes()
         self.decided: Container[str | None] = ()
         """Failure classes about which somebody else may decide, who settles them then."""
+        self.on_settled: OnSettled | None = None
         self.gates = self._make_gates()
         self.active = False
         """Whether a middleware says what becomes of each request."""
@@ -284,6 +294,9 @@ class Gatekeeper:
         ticket = self._tickets.pop(request, None)
         if ticket is None:
             return
+        if self.on_settled is not None:
+            failed, domain = verdict.failure_class is not None, ticket.gate.domain
+            self.on_settled(request, result, failed=failed, domain=domain)
         outcome = self._outcomes.of(request, result, verdict)
         if decided or self.is_failed_by_proxy(request):
             outcome = Outcome.IGNORED

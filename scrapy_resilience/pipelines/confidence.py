@@ -33,6 +33,7 @@ __all__ = ["ConfidencePipeline", "DoubtfulItems", "TrustedItems", "calculator"]
 logger = get_logger(__name__)
 
 _OK: Final = 200
+_STEPS: Final = 10
 
 
 class ConfidencePipeline:
@@ -47,6 +48,8 @@ class ConfidencePipeline:
         self._usual = UsualPages()
         self._pages: WeakKeyDictionary[Response, dict[str, Any]] = WeakKeyDictionary()
         self._failed: set[type] = set()
+        self.histogram = [0] * _STEPS
+        """Items by confidence, from 0 to 1 in ten steps."""
         self._known = 0
         self._sum = 0.0
 
@@ -122,11 +125,12 @@ class ConfidencePipeline:
             "usual_response_time": self._usual.seconds(domain),
         }
 
-    def _save(self) -> list[float]:
-        return [self._known, self._sum]
+    def _save(self) -> list[Any]:
+        return [self._known, self._sum, self.histogram]
 
     def _restore(self, saved: list[Any]) -> None:
-        self._known, self._sum = saved
+        self._known, self._sum, *rest = saved
+        self.histogram = rest[0] if rest else self.histogram  # a job of before has none
 
     def _report(self, kind: type, error: Exception) -> None:
         """Say once for a class of items that they fail."""
@@ -137,6 +141,7 @@ class ConfidencePipeline:
     def _count(self, found: Confidence) -> None:
         self._known += 1
         self._sum += found.overall
+        self.histogram[min(int(found.overall * _STEPS), _STEPS - 1)] += 1
         self._stats.inc_value(names.STAT_CONFIDENCE + found.extraction_quality)
         self._stats.set_value(names.STAT_CONFIDENCE_MEAN, round(self._sum / self._known, 4))
 

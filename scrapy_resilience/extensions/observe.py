@@ -1,0 +1,64 @@
+"""The Observe extension: keeps the observer of a crawl, and its clock."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from scrapy import signals
+from scrapy.exceptions import NotConfigured
+
+from scrapy_resilience import _clock
+from scrapy_resilience.extensions.coverage import FieldCoverage
+from scrapy_resilience.observe.item_texts import texts_of
+from scrapy_resilience.observe.observer import observer_of
+from scrapy_resilience.pipelines.confidence import ConfidencePipeline
+from scrapy_resilience.settings import Config
+
+if TYPE_CHECKING:
+    from scrapy.crawler import Crawler
+    from typing_extensions import Self
+
+    from scrapy_resilience._clock import Timer
+    from scrapy_resilience.observe.view import Items
+
+__all__ = ["Observe"]
+
+_TICK: Final = 1.0
+"""Seconds between two looks at the counts that rates are made of."""
+
+
+class Observe:
+    """What is seen of the crawl: :mod:`scrapy_resilience.observe`."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        self.crawler = crawler
+        self.observer = observer_of(crawler)
+        self.observer.fill_items = self._fill_items
+        self._timer: Timer | None = None
+        crawler.signals.connect(self._tick, signals.engine_started)
+        crawler.signals.connect(self._stopped, signals.engine_stopped)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        if not Config.from_settings(crawler.settings).observe_enabled:
+            raise NotConfigured
+        return cls(crawler)
+
+    def _fill_items(self, items: Items) -> None:
+        if self.crawler.spider is None:
+            return
+        pipeline = self.crawler.get_item_pipeline(ConfidencePipeline)
+        if pipeline is not None:
+            items.confidence.counts = list(pipeline.histogram)
+        coverage = self.crawler.get_extension(FieldCoverage)
+        if coverage is not None:
+            items.latest = [texts_of(item) for item in coverage.latest]
+
+    def _tick(self) -> None:
+        self.observer.tick()
+        self._timer = _clock.call_later(_TICK, self._tick)
+
+    def _stopped(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
