@@ -26,6 +26,7 @@ from scrapy_resilience.extensions.checkpoint import Checkpoint
 from scrapy_resilience.extensions.coverage import FieldCoverage
 from scrapy_resilience.extensions.feedcover import cover_feeds
 from scrapy_resilience.extensions.observe import Observe
+from scrapy_resilience.extensions.report import Report
 from scrapy_resilience.extensions.shutdown import Shutdown
 from scrapy_resilience.extensions.snapshots import Snapshots
 from scrapy_resilience.jobs.job import check_before, expand_jobdir
@@ -115,6 +116,8 @@ class ResilienceAddon:
             return
         if config.observe_enabled:
             _default(settings, "EXTENSIONS", Observe, 0)
+            if config.report:
+                _default(settings, "EXTENSIONS", Report, 0)
         if config.scheduler_enabled:
             settings.set("SCHEDULER", ResilientScheduler, priority="addon")
         if getattr(load_object(settings["SCHEDULER"]), "runs_jobs", False):

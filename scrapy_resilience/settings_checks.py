@@ -15,6 +15,7 @@ from scrapy_resilience.gates.domains import Domains
 from scrapy_resilience.gates.judge import Judge
 from scrapy_resilience.gates.policies import PolicyChooser
 from scrapy_resilience.handlers import FailureHandlers
+from scrapy_resilience.observe.report import check_place
 from scrapy_resilience.pipelines.confidence import calculator
 from scrapy_resilience.pipelines.normalize import normalize_rules
 from scrapy_resilience.pipelines.unique import key_function
@@ -40,6 +41,8 @@ def check_values(settings: BaseSettings, config: Config) -> None:
     normalize_rules(config)
     key_function(config)
     calculator(config)
+    if config.report:
+        check_place(config.report)
 
 
 def check_selectors_dir(folder: str) -> None:

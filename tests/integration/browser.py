@@ -8,11 +8,11 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import tempfile
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
+from subprocess import DEVNULL
 from typing import Any
 
 import msgspec
@@ -23,6 +23,8 @@ from scrapy_resilience.observe.assets import ASSETS, PAGE, POLICY, asset
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
 _LIMIT = 60.0
 """Seconds for anything; only a browser that hangs comes near."""
+_LOOK = 0.05
+_LOOKS = int(_LIMIT / _LOOK)
 _FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
     "--no-first-run", "--disable-background-networking", "--disable-component-update",
@@ -102,10 +104,11 @@ class Tab:
 
     async def until(self, script: str) -> Any:
         """Wait until *script* is true, and return it."""
-        async with asyncio.timeout(_LIMIT) if hasattr(asyncio, "timeout") else _limit():
-            while not (found := await self.run(script)):
-                await asyncio.sleep(0.05)
-        return found
+        for _ in range(_LOOKS):
+            if found := await self.run(script):
+                return found
+            await asyncio.sleep(_LOOK)
+        raise AssertionError(f"never so: {script}; it said {self.complaints[:3]}")
 
     async def shot(self) -> bytes:
         told = await self.send("Page.captureScreenshot", format="png")
@@ -117,18 +120,12 @@ class Tab:
 
 
 @asynccontextmanager
-async def _limit():
-    """Python 3.10 has no asyncio.timeout: the test's own limit stands in."""
-    yield
-
-
-@asynccontextmanager
 async def browser():
     """A tab of a browser of its own, which is gone with all its processes afterwards."""
     folder = tempfile.mkdtemp(prefix="scrapy-resilience-browser-")
-    process = subprocess.Popen(
-        [CHROMIUM, *_FLAGS, f"--user-data-dir={folder}"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    process = await asyncio.create_subprocess_exec(
+        CHROMIUM, *_FLAGS, f"--user-data-dir={folder}", stdout=DEVNULL, stderr=DEVNULL,
+        start_new_session=True,
     )  # fmt: skip
     try:
         port = await _port(Path(folder) / "DevToolsActivePort", process)
@@ -143,17 +140,21 @@ async def browser():
             await tab.close()
     finally:
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        await process.wait()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _port(file: Path, process: subprocess.Popen) -> int:
-    for _ in range(int(_LIMIT / 0.05)):
-        assert process.poll() is None, "the browser has ended"
-        if file.exists() and (lines := file.read_text("ascii").splitlines()):
+async def _port(file: Path, process: asyncio.subprocess.Process) -> int:
+    for _ in range(_LOOKS):
+        assert process.returncode is None, "the browser has ended"
+        if (lines := _lines(file)) and lines[0].isdigit():
             return int(lines[0])
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(_LOOK)
     raise AssertionError("the browser does not start")
+
+
+def _lines(file: Path) -> list[str]:
+    return file.read_text("ascii").splitlines() if file.exists() else []
 
 
 class Server:
@@ -166,12 +167,12 @@ class Server:
         self.asked: list[str] = []
         self._queues: list[asyncio.Queue] = []
 
-    def tell(self, **parts: Any) -> None:
-        """Change parts of the view, and send them to who listens."""
+    def tell(self, rows: dict[str, Any] | None = None, **parts: Any) -> None:
+        """Change parts of the view, and send them, and *rows* of others, to who listens."""
         for name, value in parts.items():
             setattr(self.view, name, value)
         for queue in self._queues:
-            queue.put_nowait(parts)
+            queue.put_nowait({**parts, "rows": rows} if rows else parts)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         name = request.path.lstrip("/") or PAGE

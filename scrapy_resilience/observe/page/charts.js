@@ -3,8 +3,10 @@
 
 const charts = (() => {
   const CHARTS = {
-    rates: [["pages", "Pages", "--line-1"], ["items", "Items", "--line-2", [5, 4]]],
-    faults: [["failures", "Failures", "--line-3"], ["retries", "Retries", "--line-4", [5, 4]]],
+    rates: [["pages_per_second", "Pages", "--line-1"],
+      ["items_per_second", "Items", "--line-2", [5, 4]]],
+    faults: [["errors_per_second", "Errors", "--line-3"],
+      ["retries_per_second", "Retries", "--line-4", [5, 4]]],
   };
   const ROWS_OF_TABLE = 24;
   const plots = {};

@@ -25,7 +25,7 @@ const domains = (() => {
   let all = false;
 
   function sorted(list) {
-    if (!order.name) return list; // as the crawl gives them: those in trouble first
+    if (!order.name) return [...list].sort(overview.byTrouble);
     const turn = order.down ? -1 : 1;
     return [...list].sort((one, other) => {
       const [left, right] = [one[order.name], other[order.name]];

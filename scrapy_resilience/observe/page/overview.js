@@ -17,6 +17,17 @@ const overview = (() => {
   const inTrouble = (domain) =>
     Boolean(domain.waits_for || domain.given_up || domain.breaker !== "closed");
 
+  // Those that need a look first, then by traffic.
+  const ORDER = [inTrouble, (domain) => domain.critical, (domain) => domain.breaker !== "closed",
+    (domain) => (inTrouble(domain) ? domain.pending : 0), (domain) => domain.requests];
+  function byTrouble(one, other) {
+    for (const by of ORDER) {
+      const difference = Number(by(other)) - Number(by(one));
+      if (difference) return difference;
+    }
+    return 0;
+  }
+
   function stateOf(domain) {
     if (domain.given_up) return { text: "given up", chip: "error" };
     const chip = { open: "error", forced_open: "error", half_open: "warning" }[domain.breaker];
@@ -56,7 +67,7 @@ const overview = (() => {
   }
 
   function trouble(view) {
-    const found = view.domains.filter(inTrouble);
+    const found = view.domains.filter(inTrouble).sort(byTrouble);
     const table = dom.find("trouble");
     dom.fill(table, found.slice(0, FEW), (domain) => domain.name, (domain) => [
       format.text(domain.name) + (domain.critical ? " (critical)" : ""),
@@ -111,5 +122,5 @@ const overview = (() => {
     dom.choice(dom.find("span"), SPANS, span, (value) => { span = value; redraw(); });
   }
 
-  return { start, show, tick, inTrouble, stateOf, nextTry };
+  return { start, show, tick, inTrouble, byTrouble, stateOf, nextTry };
 })();

@@ -62,15 +62,31 @@
     document.body.classList.toggle("stale", Boolean(view));
   }
 
-  // Messages bring parts of the view, each whole: {"progress": {...}, "time": ...}.
-  function take(parts) {
+  // Messages bring parts of the view, each whole: {"progress": {...}, "time": ...}. Of lists
+  // they bring rows: {"rows": {"domains": {"changed": [...], "gone": [names]}}}.
+  function take({ rows = {}, ...parts }) {
     const before = view;
+    for (const [name, some] of Object.entries(rows)) parts[name] = merged(view[name], some, name);
     view = { ...view, ...parts };
     if (parts.history) view.history = longer(before?.history ?? [], parts.history);
     else if (before) lengthen(before);
     format.setClock(view.time);
     hear();
     changed(Object.keys(parts));
+  }
+
+  const KEYS = { domains: (row) => row.name, errors: (row) => row.number, events: (row) => row.number };
+
+  function merged(list, { changed, gone = [] }, name) {
+    if (name === "stats") {
+      const left = Object.entries(list).filter(([key]) => !gone.includes(key));
+      return Object.fromEntries([...left, ...changed]);
+    }
+    const known = new Map(list.map((row) => [KEYS[name](row), row]));
+    for (const row of changed) known.set(KEYS[name](row), row);
+    for (const key of gone) known.delete(key);
+    const found = [...known.values()];
+    return name === "events" ? found.sort((one, other) => other.number - one.number) : found;
   }
 
   // A history that came in pieces: what is newer is put behind what there is.
@@ -93,10 +109,10 @@
     const rate = (count) => Math.max(0, (count(view) - count(before)) / passed);
     const known = {
       time: view.time,
-      pages: rate((one) => one.progress.pages),
-      items: rate((one) => one.progress.items),
-      failures: rate((one) => sum(one.traffic.failures)),
-      retries: rate((one) => one.traffic.retries),
+      pages_per_second: rate((one) => one.progress.pages),
+      items_per_second: rate((one) => one.progress.items),
+      errors_per_second: rate((one) => sum(one.traffic.failures)),
+      retries_per_second: rate((one) => one.traffic.retries),
     };
     finest.rows.push(finest.columns.map((name) => known[name] ?? null));
     finest.rows.shift();
