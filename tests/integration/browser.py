@@ -8,19 +8,23 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
-from contextlib import asynccontextmanager
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
 from itertools import count
 from pathlib import Path
-from subprocess import DEVNULL
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from aiohttp import ClientSession, WSMsgType, web
 
 from scrapy_resilience.observe.assets import ASSETS, PAGE, POLICY, asset
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
 _LIMIT = 60.0
 """Seconds for anything; only a browser that hangs comes near."""
 _LOOK = 0.05
@@ -33,6 +37,12 @@ _FLAGS = (
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
     "--remote-debugging-port=0", "about:blank",
 )  # fmt: skip
+
+
+def run(scenario: Coroutine[Any, Any, Any]) -> Any:
+    """Run it in an event loop of its own, beside the one of the tests."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, scenario).result()
 
 
 class Tab:
@@ -110,6 +120,10 @@ class Tab:
             await asyncio.sleep(_LOOK)
         raise AssertionError(f"never so: {script}; it said {self.complaints[:3]}")
 
+    async def text(self, selector: str) -> str:
+        """What is written in the first element of that kind."""
+        return await self.run(f"document.querySelector({selector!r}).innerText")
+
     async def shot(self) -> bytes:
         told = await self.send("Page.captureScreenshot", format="png")
         return base64.b64decode(told["data"])
@@ -119,37 +133,44 @@ class Tab:
         await self._socket.close()
 
 
-@asynccontextmanager
-async def browser():
-    """A tab of a browser of its own, which is gone with all its processes afterwards."""
+@contextmanager
+def browser(program: str = "chromium"):
+    """The port of a browser, which is gone with all its processes and files afterwards."""
     folder = tempfile.mkdtemp(prefix="scrapy-resilience-browser-")
-    process = await asyncio.create_subprocess_exec(
-        CHROMIUM, *_FLAGS, f"--user-data-dir={folder}", stdout=DEVNULL, stderr=DEVNULL,
-        start_new_session=True,
+    process = subprocess.Popen(
+        [program, *_FLAGS, f"--user-data-dir={folder}"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     try:
-        port = await _port(Path(folder) / "DevToolsActivePort", process)
-        async with ClientSession() as session:
-            async with session.get(f"http://127.0.0.1:{port}/json/list") as answer:
-                found = await answer.json()
-            url = next(each for each in found if each["type"] == "page")["webSocketDebuggerUrl"]
-            tab = Tab(await session.ws_connect(url, max_msg_size=0))
-            for domain in ("Page", "Runtime", "Log", "Network"):
-                await tab.send(f"{domain}.enable")
-            yield tab
-            await tab.close()
+        yield _port(Path(folder) / "DevToolsActivePort", process)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+        process.wait()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _port(file: Path, process: asyncio.subprocess.Process) -> int:
+@asynccontextmanager
+async def new_tab(port: int):
+    """A tab of the browser on *port*."""
+    async with ClientSession(f"http://127.0.0.1:{port}") as session:
+        async with session.put("/json/new?about:blank") as answer:
+            made = await answer.json()
+        tab = Tab(await session.ws_connect(made["webSocketDebuggerUrl"], max_msg_size=0))
+        try:
+            for domain in ("Page", "Runtime", "Log", "Network"):
+                await tab.send(f"{domain}.enable")
+            yield tab
+        finally:
+            await tab.close()
+            await session.get(f"/json/close/{made['id']}")
+
+
+def _port(file: Path, process: subprocess.Popen[bytes]) -> int:
     for _ in range(_LOOKS):
-        assert process.returncode is None, "the browser has ended"
+        assert process.poll() is None, "the browser has ended"
         if (lines := _lines(file)) and lines[0].isdigit():
             return int(lines[0])
-        await asyncio.sleep(_LOOK)
+        time.sleep(_LOOK)
     raise AssertionError("the browser does not start")
 
 

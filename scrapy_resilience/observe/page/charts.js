@@ -156,5 +156,11 @@ const charts = (() => {
     drawAll();
   }
 
-  return { start, show, rebuild };
+  // Of a crawl that is over: the finest history that holds all of it, so far as one does.
+  function choose(given, seconds) {
+    const wide = given.findIndex((series) => spanOf(series) >= seconds);
+    chosen = wide < 0 ? Math.max(given.length - 1, 0) : wide;
+  }
+
+  return { start, show, choose, rebuild };
 })();

@@ -14,8 +14,8 @@ const face = (() => {
     ...Object.entries(details).map(([part, draw]) => [[part], () => draw(view)]),
   ];
 
-  function start() {
-    overview.start(() => view && overview.show(view));
+  function start(wholeJob = false) {
+    overview.start(() => view && overview.show(view), wholeJob);
     domains.start();
     charts.start();
   }

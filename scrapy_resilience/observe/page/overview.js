@@ -95,10 +95,9 @@ const overview = (() => {
   function state(view) {
     const { status, components } = view.health;
     const ill = components.filter((each) => each.status !== "healthy" && each.status !== "unknown");
-    const running = ["running", "closing"].includes(view.job.state);
     const level = { degraded: "warning", unhealthy: "error", healthy: "good" }[status] ?? "plain";
     const ended = view.job.incomplete || view.job.state === "killed" ? "warning" : "good";
-    dom.find("state").dataset.level = running ? level : ended;
+    dom.find("state").dataset.level = isOver(view) ? ended : level;
     const detail = ill.map((each) => `${each.name}: ${each.detail}`).join("; ");
     const parts = [`Health: ${status}`, detail, view.job.incomplete && "incomplete"];
     const waits = view.job.waiting_for.length && `waits for ${view.job.waiting_for.join(", ")}`;
@@ -118,9 +117,13 @@ const overview = (() => {
     for (const part of [state, progress, checkpoint, accounting, trouble]) part(view);
   }
 
-  function start(redraw) {
+  // *wholeJob*: of a crawl that has ended, the last hour says little.
+  function start(redraw, wholeJob = false) {
+    if (wholeJob) span = "job";
     dom.choice(dom.find("span"), SPANS, span, (value) => { span = value; redraw(); });
   }
 
-  return { start, show, tick, inTrouble, byTrouble, stateOf, nextTry };
+  const isOver = (view) => !["running", "closing"].includes(view.job.state);
+
+  return { start, isOver, show, tick, inTrouble, byTrouble, stateOf, nextTry };
 })();

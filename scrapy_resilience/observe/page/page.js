@@ -53,7 +53,7 @@
     const since = heard ? ` since ${format.clock(new Date(heard * 1000))}` : "";
     dom.find("link").dataset.state = "gone";
     dom.setText(dom.find("link"), "Not answering");
-    const ended = view && !["running", "closing"].includes(view.job.state);
+    const ended = view && overview.isOver(view);
     const last = view ? " What is below is what was last known." : "";
     dom.setText(dom.find("gone"), ended
       ? `The crawl has ended (${format.text(view.job.state)}) and does not answer any more.${last}`

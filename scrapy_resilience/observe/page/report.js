@@ -57,7 +57,8 @@
   format.holdClock(view.time);
   dom.find("link").hidden = true;
   domains.showAll();
-  face.start();
+  face.start(overview.isOver(view));
+  if (overview.isOver(view)) charts.choose(view.history, view.job.running_seconds);
   face.show(view);
   compare(view, previous);
   document.title = `Report: ${format.text(view.job.spider)}`;
