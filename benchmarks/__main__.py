@@ -32,6 +32,7 @@ _NAMES = (
     "pacing",
     "outages",
     "redirects",
+    "observe",
     "normalize",
     "drift",
 )

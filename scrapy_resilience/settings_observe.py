@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping  # noqa: TC003 - types are read at run time
 from dataclasses import dataclass
+from typing import Any
 
 from scrapy_resilience.settings_values import setting
 
@@ -42,6 +44,24 @@ class ObserveConfig:
     # --- health ---
     # --- logs ---
     # --- traces ---
+    traces: str = setting(
+        "off",
+        "Where OpenTelemetry's spans go: nowhere, to a receiver by OTLP over HTTP, or to the "
+        "terminal. Needs the extra `otel`.",
+        choices=("off", "otlp", "console"),
+    )
+    traces_endpoint: str = setting(
+        "http://127.0.0.1:4318/v1/traces", "URL of the receiver of spans."
+    )
+    traces_headers: Mapping[str, Any] = setting(
+        dict, "Headers for the receiver, such as a key; set them in the environment.", secret=True
+    )
+    traces_sampled: float = setting(
+        0.05, "Share of the requests whose spans are kept.", minimum=0, maximum=1
+    )
+    traces_propagate: tuple[str, ...] = setting(
+        (), "Domains whose requests carry the trace on, in the header `traceparent`."
+    )
     # --- errors, events and history ---
     # --- page and report ---
     report: str = setting(

@@ -82,6 +82,12 @@ class Hooks:
         """``replacing(new, old)`` while *new* is scheduled, which a middleware has returned
         for *old*: a redirect, a retry, what ``process_request`` puts in its place."""
         self.is_scheduled: Callable[[Request], bool] | None = None
+        self.identify: Callable[[Request], object] | None = None
+        """Called with each request before it is downloaded."""
+        self.context: Callable[[Request, str], AbstractContextManager[None]] | None = None
+        """``context(request, component)`` while something is done for a request, by a
+        ``"download"`` (with its middlewares), a ``"callback"``, an ``"errback"`` or, for what
+        they put out, a ``"pipeline"``."""
         self.bypassing_failed: Callable[[Request, BaseException], None] | None = None
         """Called with a request that failed and of which ``is_scheduled`` is false."""
         self.download_failed: Callable[[Request, BaseException], None] | None = None
@@ -128,7 +134,10 @@ class Hooks:
 
     def _download(self, download: Method, request: Request) -> Any:
         bypasses = self.is_scheduled is not None and not self.is_scheduled(request)
-        answer = download(request)
+        if self.identify is not None:
+            self.identify(request)
+        with nullcontext() if self.context is None else self.context(request, "download"):
+            answer = download(request)  # goes on in this context
         return answer.addErrback(self._bypassing_failed, request) if bypasses else answer
 
     def _bypassing_failed(self, failure: Failure, request: Request) -> Failure:
@@ -160,13 +169,20 @@ class Hooks:
     async def _scrape(self, scrape: Method, result: Any, request: Request) -> None:
         if self.download_failed is not None and isinstance(result, Failure) and result.value:
             self.download_failed(request, result.value)
-        await self.canceller.quietly(scrape(result, request))
+        if self.context is None:
+            await self.canceller.quietly(scrape(result, request))
+            return
+        with self.context(request, "errback" if isinstance(result, Failure) else "callback"):
+            await self.canceller.quietly(scrape(result, request))
 
     async def scrape_response_async(self, scrape: Method, *args: Any) -> Any:
         return await self.canceller.within(scrape(*args))
 
-    async def call_spider_async(self, call: Method, *args: Any) -> Any:
-        return await self.canceller.within(call(*args))
+    async def call_spider_async(self, call: Method, result: Any, request: Request) -> Any:
+        if self.context is None or not isinstance(result, Failure):
+            return await self.canceller.within(call(result, request))
+        with self.context(request, "errback"):  # of a response that a middleware refused, too
+            return await self.canceller.within(call(result, request))
 
     async def handle_spider_output_async(
         self,
@@ -235,7 +251,13 @@ class Hooks:
     # --- items ---
 
     async def start_itemproc_async(self, process: Method, item: Any, *, response: Any) -> None:
-        with self.item_context(response):
+        request = getattr(response, "request", None)
+        with (
+            nullcontext()
+            if self.context is None or request is None
+            else self.context(request, "pipeline"),
+            self.item_context(response),
+        ):
             if self.tracker is None:
                 work = process(item, response=response)
             else:

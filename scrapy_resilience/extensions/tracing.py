@@ -1,0 +1,100 @@
+"""The Traces extension: tells OpenTelemetry what the crawl does."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+from scrapy import signals
+from scrapy.exceptions import NotConfigured
+
+from scrapy_resilience import names
+from scrapy_resilience._log import get_logger
+from scrapy_resilience._scrapy.hooks import hooks_of
+from scrapy_resilience.observe.observer import observer_of
+from scrapy_resilience.observe.tracing import Tracing, make_exporter
+from scrapy_resilience.settings import Config
+from scrapy_resilience.signals import checkpoint_committed, checkpoint_prepare
+from scrapy_resilience.waits import in_thread, let_go
+
+if TYPE_CHECKING:
+    from scrapy import Request
+    from scrapy.crawler import Crawler
+    from scrapy.http import Response
+    from typing_extensions import Self
+
+__all__ = ["Traces"]
+
+logger = get_logger(__name__)
+
+_PATIENCE: Final = 2.0
+"""Seconds for which the end of a crawl waits for the receiver."""
+
+
+class Traces:
+    """One trace for each sampled request, and one for each commit."""
+
+    def __init__(self, crawler: Crawler, config: Config) -> None:
+        self.crawler = crawler
+        self._stats: Any = crawler.stats
+        self._failed = False
+        self._sent = self._lost = 0
+        exporter = make_exporter(config, self._told)
+        self.tracing = Tracing(
+            exporter, sampled=config.traces_sampled, propagate=config.traces_propagate
+        )
+        self._commit: Any = None
+        self._observer = observer_of(crawler)
+        connect = crawler.signals.connect
+        connect(self._opened, signals.spider_opened)
+        connect(self._received, signals.response_received)
+        connect(self._prepare, checkpoint_prepare)
+        connect(self._committed, checkpoint_committed)
+        connect(self._stopped, signals.engine_stopped)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        config = Config.from_settings(crawler.settings)
+        if config.traces == "off":
+            raise NotConfigured
+        return cls(crawler, config)
+
+    def _opened(self) -> None:
+        hooks_of(self.crawler.engine).contexts.append(self.tracing.context)
+        self._observer.hears.append(self._settled)
+
+    def _settled(self, request: Request, failure_class: str, reason: str) -> None:
+        if failure_class:
+            self.tracing.failed(request, failure_class, reason)
+
+    def _received(self, response: Response, request: Request) -> None:
+        self.tracing.answered(request, response.status)
+
+    def _prepare(self) -> None:
+        self._commit = self.tracing.begin("commit")
+
+    def _committed(self) -> None:
+        if self._commit is not None:
+            self.tracing.end(self._commit)
+            self._commit = None
+
+    def _told(self, spans: int, taken: bool) -> None:  # noqa: FBT001 - of a thread
+        if taken:
+            self._sent += spans
+            return
+        self._lost += spans
+        if not self._failed:
+            self._failed = True
+            logger.warning(
+                "The receiver of RESILIENCE_TRACES_ENDPOINT does not take spans: they are lost "
+                "while it does not, and the crawl goes on"
+            )
+
+    async def _stopped(self) -> None:
+        done, thread = in_thread(self.tracing.close, "resilience-traces")
+        try:
+            await asyncio.wait_for(asyncio.shield(done), _PATIENCE)
+        except (TimeoutError, asyncio.TimeoutError):
+            let_go(thread)
+        self._stats.set_value(names.STAT_TRACES_SENT, self._sent)
+        self._stats.set_value(names.STAT_TRACES_LOST, self.tracing.ended - self._sent)
