@@ -29,6 +29,7 @@ from scrapy_resilience.extensions.observe import Observe
 from scrapy_resilience.extensions.report import Report
 from scrapy_resilience.extensions.shutdown import Shutdown
 from scrapy_resilience.extensions.snapshots import Snapshots
+from scrapy_resilience.extensions.tracing import Traces
 from scrapy_resilience.jobs.job import check_before, expand_jobdir
 from scrapy_resilience.pipelines.confidence import (
     ConfidencePipeline,
@@ -115,9 +116,7 @@ class ResilienceAddon:
             _leave_job(settings)
             return
         if config.observe_enabled:
-            _default(settings, "EXTENSIONS", Observe, 0)
-            if config.report:
-                _default(settings, "EXTENSIONS", Report, 0)
+            _plug_observers(settings, config)
         if config.scheduler_enabled:
             settings.set("SCHEDULER", ResilientScheduler, priority="addon")
         if getattr(load_object(settings["SCHEDULER"]), "runs_jobs", False):
@@ -168,6 +167,15 @@ def _plug_gates(settings: BaseSettings, config: Config) -> None:
         _replace(settings, "DOWNLOADER_MIDDLEWARES", old, new, 550)
     if config.inject:
         _default(settings, "DOWNLOADER_MIDDLEWARES", FailureInjectionMiddleware, 1000)
+
+
+def _plug_observers(settings: BaseSettings, config: Config) -> None:
+    """With any scheduler."""
+    _default(settings, "EXTENSIONS", Observe, 0)
+    if config.traces != "off":
+        _default(settings, "EXTENSIONS", Traces, 0)
+    if config.report:
+        _default(settings, "EXTENSIONS", Report, 0)
 
 
 def _plug_pipelines(settings: BaseSettings, config: Config) -> None:

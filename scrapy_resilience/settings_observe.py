@@ -54,7 +54,9 @@ class ObserveConfig:
         "http://127.0.0.1:4318/v1/traces", "URL of the receiver of spans."
     )
     traces_headers: Mapping[str, Any] = setting(
-        dict, "Headers for the receiver, such as a key; set them in the environment.", secret=True
+        dict,
+        "Headers for the receiver, such as a key; set them in the environment.",
+        secret=True,
     )
     traces_sampled: float = setting(
         0.05, "Share of the requests whose spans are kept.", minimum=0, maximum=1

@@ -26,8 +26,8 @@ F = TypeVar("F", bound="Callable[..., Any]")
 def span(name: str, **attributes: Any) -> Iterator[Any]:
     """A span for the time of a ``with`` block; an exception that leaves it makes it an error.
 
-    *attributes* are numbers, booleans, or anything else as text. Gives OpenTelemetry's ``Span``,
-    or None where nothing is traced.
+    *attributes* are numbers, booleans, or anything else as text. Gives OpenTelemetry's
+    ``Span``, or None where nothing is traced.
     """
     tracing = current_tracing()
     if tracing is None:
@@ -46,8 +46,10 @@ def traced(name: str, /) -> Callable[[F], F]: ...
 
 
 def traced(what: Any, /) -> Any:
-    """A span for each call of a function, coroutine function or generator: with its name, or
-    ``@traced("name")``."""
+    """A span for each call of a function or coroutine function.
+
+    It has the function's name, or that of ``@traced("name")``.
+    """
     if isinstance(what, str):
         return lambda function: _traced(function, what)
     return _traced(what, what.__qualname__)

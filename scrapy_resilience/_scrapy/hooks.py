@@ -8,7 +8,7 @@ handed out.
 from __future__ import annotations
 
 import asyncio
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
@@ -24,7 +24,7 @@ from scrapy_resilience._scrapy.engine import is_starting
 from scrapy_resilience._scrapy.private_names import REPLACED, check_engine, find
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
     from contextlib import AbstractContextManager
 
     from scrapy.core.engine import ExecutionEngine
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Hooks", "hooks_of"]
 
 Method: TypeAlias = "Callable[..., Any]"
+Context: TypeAlias = "Callable[[Request, str], AbstractContextManager[None]]"
 
 _ATTRIBUTE: Final = "_scrapy_resilience_hooks"
 _BREATH: Final = 100
@@ -48,6 +49,12 @@ class Tracker(Protocol):
 
     async def item(self, process: Method, item: Any, response: Any) -> None:
         """Give *item* to the pipelines: ``process(item, response=response)``."""
+
+
+@contextmanager
+def _both(outer: Context, inner: Context, request: Request, component: str) -> Iterator[None]:
+    with outer(request, component), inner(request, component):
+        yield
 
 
 def hooks_of(engine: ExecutionEngine) -> Hooks:
@@ -84,7 +91,7 @@ class Hooks:
         self.is_scheduled: Callable[[Request], bool] | None = None
         self.identify: Callable[[Request], object] | None = None
         """Called with each request before it is downloaded."""
-        self.context: Callable[[Request, str], AbstractContextManager[None]] | None = None
+        self.context: Context | None = None
         """``context(request, component)`` while something is done for a request, by a
         ``"download"`` (with its middlewares), a ``"callback"``, an ``"errback"`` or, for what
         they put out, a ``"pipeline"``."""
@@ -104,6 +111,11 @@ class Hooks:
         """Called with an item that is through all pipelines, before it counts as scraped. What
         it raises is what a last pipeline would have raised."""
         self._replace()
+
+    def surround(self, context: Context) -> None:
+        """Enter *context*, too, where :attr:`context` is entered: within those before it."""
+        outer = self.context
+        self.context = context if outer is None else partial(_both, outer, context)
 
     def _replace(self) -> None:
         for path, names in REPLACED.items():

@@ -75,9 +75,7 @@ def mask(text: str) -> str:
 
 def _may_name_secret(folded: str) -> bool:
     """False where no name of a secret is in a text in lower case, nor one in percent signs."""
-    return (
-        not folded.isascii() or "%" in folded or any(map(folded.__contains__, _STEMS))
-    )
+    return not folded.isascii() or "%" in folded or any(map(folded.__contains__, _STEMS))
 
 
 def _mask_parameters(text: str) -> str:

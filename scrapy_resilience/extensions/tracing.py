@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.crawler import Crawler
     from scrapy.http import Response
+    from twisted.python.failure import Failure
     from typing_extensions import Self
+
+    from scrapy_resilience.core.failures import Verdict
 
 __all__ = ["Traces"]
 
@@ -48,9 +51,11 @@ class Traces:
         connect = crawler.signals.connect
         connect(self._opened, signals.spider_opened)
         connect(self._received, signals.response_received)
+        connect(self._raised, signals.spider_error)
+        connect(self._raised, signals.item_error)
         connect(self._prepare, checkpoint_prepare)
         connect(self._committed, checkpoint_committed)
-        connect(self._stopped, signals.engine_stopped)
+        connect(self._closed, signals.spider_closed)
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -60,22 +65,25 @@ class Traces:
         return cls(crawler, config)
 
     def _opened(self) -> None:
-        hooks_of(self.crawler.engine).contexts.append(self.tracing.context)
-        self._observer.hears.append(self._settled)
+        self._observer.on_failure.append(self._failed_try)
+        hooks_of(self.crawler.engine).surround(self.tracing.context)
 
-    def _settled(self, request: Request, failure_class: str, reason: str) -> None:
-        if failure_class:
-            self.tracing.failed(request, failure_class, reason)
+    def _failed_try(self, request: Request, verdict: Verdict) -> None:
+        self.tracing.failed(request, verdict.failure_class or "", verdict.reason)
 
     def _received(self, response: Response, request: Request) -> None:
         self.tracing.answered(request, response.status)
+
+    def _raised(self, failure: Failure) -> None:
+        if failure.value is not None:
+            self.tracing.raised(failure.value)
 
     def _prepare(self) -> None:
         self._commit = self.tracing.begin("commit")
 
     def _committed(self) -> None:
         if self._commit is not None:
-            self.tracing.end(self._commit)
+            self.tracing.finish(self._commit)
             self._commit = None
 
     def _told(self, spans: int, taken: bool) -> None:  # noqa: FBT001 - of a thread
@@ -90,7 +98,7 @@ class Traces:
                 "while it does not, and the crawl goes on"
             )
 
-    async def _stopped(self) -> None:
+    async def _closed(self) -> None:
         done, thread = in_thread(self.tracing.close, "resilience-traces")
         try:
             await asyncio.wait_for(asyncio.shield(done), _PATIENCE)

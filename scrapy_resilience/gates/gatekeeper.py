@@ -85,9 +85,9 @@ class OnSettled(Protocol):
     """Hears what became of each request."""
 
     def __call__(
-        self, request: Request, result: Response | Exception, *, failed: bool, domain: str
+        self, request: Request, result: Response | Exception, verdict: Verdict, domain: str, /
     ) -> None:
-        """*failed* is whether it counts as a failure of whatever class."""
+        """Called before the gates hear of it."""
 
 
 class Gatekeeper:
@@ -295,8 +295,7 @@ class Gatekeeper:
         if ticket is None:
             return
         if self.on_settled is not None:
-            failed, domain = verdict.failure_class is not None, ticket.gate.domain
-            self.on_settled(request, result, failed=failed, domain=domain)
+            self.on_settled(request, result, verdict, ticket.gate.domain)
         outcome = self._outcomes.of(request, result, verdict)
         if decided or self.is_failed_by_proxy(request):
             outcome = Outcome.IGNORED

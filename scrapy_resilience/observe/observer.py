@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from scrapy.http import Response
 
     from scrapy_resilience.core.drift import Alarm
+    from scrapy_resilience.core.failures import Verdict
     from scrapy_resilience.core.gate import Gate
     from scrapy_resilience.frontier.lanes import Frontier
     from scrapy_resilience.gates.gatekeeper import Asking
@@ -94,6 +95,8 @@ class Observer:
             if row["origin"] != "default" and row["value"] != row["default"]
         }
         self._critical = frozenset(self.config.critical_domains)
+        self.on_failure: list[Callable[[Request, Verdict], None]] = []
+        """Called with each try that has failed, and why."""
         self.fill_items: Callable[[Items], None] | None = None
         """Adds what components know of items beside the stats."""
         self._drift: deque[Drifting] = deque(maxlen=_ALARMS)
@@ -104,9 +107,9 @@ class Observer:
     # --- while the crawl runs ---
 
     def _settled(
-        self, request: Request, result: Response | Exception, *, failed: bool, domain: str
+        self, request: Request, result: Response | Exception, verdict: Verdict, domain: str
     ) -> None:
-        meta = request.meta
+        meta, failed = request.meta, verdict.failure_class is not None
         body = getattr(result, "body", None)
         self.counts.settled(
             domain,
@@ -115,6 +118,9 @@ class Observer:
             size=None if body is None else len(body),
             latency=meta.get("download_latency", 0.0),
         )
+        if failed:
+            for tell in self.on_failure:
+                tell(request, verdict)
 
     def _breaker_changed(self, domain: str, new: str) -> None:
         if new == State.OPEN.value:

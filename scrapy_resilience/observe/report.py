@@ -10,8 +10,10 @@ import re
 import tempfile
 from base64 import b64encode
 from contextlib import suppress
+from errno import EINVAL
 from hashlib import sha256
 from pathlib import Path
+from stat import S_ISREG
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -89,6 +91,7 @@ def write_report(path: Path, view: View) -> None:
     Raises :exc:`OSError`.
     """
     content = render_report(view, previous_in(path, view))
+    path = path.resolve()  # a link stays one
     path.parent.mkdir(parents=True, exist_ok=True)
     fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:50]}.")
     try:
@@ -141,14 +144,14 @@ def _summary(view: View) -> View:
 
 def check_place(path: str) -> None:
     """Raises :exc:`ConfigurationError` where no report can be written."""
-    place = Path(path)
-    folder = next(each for each in place.absolute().parents if each.exists())
     try:
-        if place.is_dir():
-            raise IsADirectoryError(f"{path} is a folder")
-        with tempfile.TemporaryFile(dir=folder):
+        place = Path(path).resolve()
+        with suppress(FileNotFoundError):
+            if not S_ISREG(place.stat().st_mode):
+                raise OSError(EINVAL, "it is not a file")  # noqa: TRY301
+        with tempfile.TemporaryFile(dir=next(filter(Path.exists, place.parents))):
             pass
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise ConfigurationError(
             f"RESILIENCE_REPORT={path!r} can't be written: {error}. Use the path of a file"
         ) from error

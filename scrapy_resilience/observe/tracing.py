@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from scrapy.utils.httpobj import urlparse_cached
 
-from scrapy_resilience.core.masking import mask, shown
+from scrapy_resilience.core.masking import mask, mask_value, message_of, shown
 from scrapy_resilience.exceptions import MissingLibraryError
 from scrapy_resilience.observe.trace_ids import trace_id_of
 
@@ -45,6 +45,9 @@ __all__ = ["TRACEPARENT", "Tracing", "current_tracing", "make_exporter"]
 
 TRACEPARENT: Final = "traceparent"
 """The header of W3C's Trace Context."""
+_NAMES: Final = {"pipeline": "item"}
+"""Of spans, where they are not called as what is done."""
+_ERROR: Final = 400
 _OPEN: Final = 10_000
 """Requests whose spans are open; the oldest ends when there are more."""
 _TIMEOUT: Final = 2.0
@@ -55,6 +58,18 @@ _LONGEST: Final = 2000
 """Characters of a URL."""
 _BITS: Final = 56
 """Of the id, the lowest ones, by which a trace is sampled: W3C's level 2 has them random."""
+
+
+class _Request:
+    """A request on its way, through all of its tries."""
+
+    __slots__ = ("failure_class", "resent", "span")
+
+    def __init__(self, span: Span) -> None:
+        self.span = span
+        self.resent = 0
+        self.failure_class = ""
+        """Of the last try that failed."""
 
 
 class Tracing:
@@ -74,7 +89,8 @@ class Tracing:
         self._trace = trace
         self._bound = round(sampled * 2**_BITS)
         self._propagate = frozenset(propagate)
-        self._spans: OrderedDict[str, Span] = OrderedDict()
+        self._open: OrderedDict[str, _Request] = OrderedDict()
+        """Requests that are not through, by trace id."""
         self.ended = 0
         """Spans that were given to the exporter's queue."""
         self._nothing = Context()
@@ -103,28 +119,35 @@ class Tracing:
                 _current.reset(token)
             return
         if component == "download":
-            self._try(request, trace_id)
-            with self._within(self._spans[trace_id]):
+            with self._within(self._try(request, trace_id)):
                 yield
             return
-        parent = self._spans.get(trace_id) or self._begin(request, trace_id)
-        if component != "pipeline":
-            self._end(trace_id)
-        name = "item" if component == "pipeline" else component
-        with self.span(name, parent=parent):
-            yield
+        known = self._open.get(trace_id) or self._begin(request, trace_id)
+        is_last = component != "pipeline" and known.span.is_recording()
+        if is_last:  # what comes now is below it, and after it
+            if component == "errback":
+                known.span.set_attribute("error.type", known.failure_class or "ignored")
+                known.span.set_status(self._trace.StatusCode.ERROR)
+            self.finish(known.span)
+        try:
+            with self.span(_NAMES.get(component, component), parent=known.span):
+                yield
+        finally:
+            if is_last:
+                self._open.pop(trace_id, None)
 
-    def _try(self, request: Request, trace_id: str) -> None:
-        span = self._spans.get(trace_id)
-        if span is None:
-            span = self._begin(request, trace_id)
-        number = _count(request, "retry_times") + _count(request, "redirect_times")
-        if number:
-            span.set_attribute("http.request.resend_count", number)
-        span.add_event("try", {"url.full": _url(request)})
-        self._carry_on(request, span)
+    def _try(self, request: Request, trace_id: str) -> Span:
+        known = self._open.get(trace_id)
+        if known is None:
+            known = self._begin(request, trace_id)
+        else:
+            known.resent += 1
+            known.span.set_attribute("http.request.resend_count", known.resent)
+        known.span.add_event("try", {"url.full": _url(request)})
+        self._carry_on(request, known.span)
+        return known.span
 
-    def _begin(self, request: Request, trace_id: str) -> Span:
+    def _begin(self, request: Request, trace_id: str) -> _Request:
         host, port = _address(request)
         self._ids.next_trace = int(trace_id, 16)
         span = self._tracer.start_span(
@@ -138,41 +161,48 @@ class Tracing:
                 **({"server.port": port} if port else {}),
             },
         )
-        self._spans[trace_id] = span
-        if len(self._spans) > _OPEN:
-            self._end(next(iter(self._spans)))
-        return span
+        known = self._open[trace_id] = _Request(span)
+        if len(self._open) > _OPEN:
+            self.finish(self._open.popitem(last=False)[1].span)
+        return known
 
     def _carry_on(self, request: Request, span: Span) -> None:
         """A redirect may lead to a domain that is not to know of it."""
         if not self._propagate:
             return
         if _address(request)[0] in self._propagate:
-            known = span.get_span_context()
-            value = f"00-{known.trace_id:032x}-{known.span_id:016x}-01"
+            about = span.get_span_context()
+            value = f"00-{about.trace_id:032x}-{about.span_id:016x}-01"
             request.headers[TRACEPARENT] = value
         else:
             request.headers.pop(TRACEPARENT, None)
 
     def answered(self, request: Request, status: int) -> None:
         """A response goes to the spider."""
-        if (span := self._spans.get(trace_id_of(request))) is not None:
-            span.set_attribute("http.response.status_code", status)
+        if (known := self._open.get(trace_id_of(request))) is not None:
+            known.span.set_attribute("http.response.status_code", status)
+            if status >= _ERROR:
+                known.span.set_attribute("error.type", str(status))
+                known.span.set_status(self._trace.StatusCode.ERROR)
 
     def failed(self, request: Request, failure_class: str, reason: str) -> None:
         """A try has failed; the next one may not."""
-        if (span := self._spans.get(trace_id_of(request))) is not None:
+        if (known := self._open.get(trace_id_of(request))) is not None:
+            known.failure_class = failure_class
             about = {"error.type": failure_class, "reason": shown(reason)[:_LONGEST]}
-            span.add_event("failure", about)
+            known.span.add_event("failure", about)
 
-    def given_up(self, request: Request, kind: str) -> None:
-        """The request comes to an error: *kind* is the class of it."""
-        if (span := self._spans.get(trace_id_of(request))) is not None:
-            span.set_attribute("error.type", kind)
-            span.set_status(self._trace.StatusCode.ERROR)
+    def raised(self, error: BaseException) -> None:
+        """A callback or pipeline has raised what Scrapy has caught."""
+        self._blame(self._trace.get_current_span(), error)
 
-    def _end(self, trace_id: str) -> None:
-        if (span := self._spans.pop(trace_id, None)) is not None:
+    def _blame(self, span: Span, error: BaseException) -> None:
+        span.set_attribute("error.type", type(error).__name__)
+        span.set_status(self._trace.StatusCode.ERROR, shown(message_of(error))[:_LONGEST])
+
+    def finish(self, span: Span) -> None:
+        """It has ended; once is enough."""
+        if span.is_recording():
             span.end()
             self.ended += 1
 
@@ -180,7 +210,11 @@ class Tracing:
 
     @contextmanager
     def span(
-        self, name: str, attributes: Mapping[str, Any] | None = None, *, parent: Span | None = None
+        self,
+        name: str,
+        attributes: Mapping[str, Any] | None = None,
+        *,
+        parent: Span | None = None,
     ) -> Iterator[Span]:
         """A span under *parent*, or under the current one; an exception makes it an error."""
         context = None if parent is None else self._trace.set_span_in_context(parent)
@@ -189,36 +223,32 @@ class Tracing:
             try:
                 yield span
             except Exception as error:
-                span.set_attribute("error.type", type(error).__name__)
-                span.set_status(self._trace.StatusCode.ERROR, shown(str(error))[:_LONGEST])
+                self._blame(span, error)
                 raise
             finally:
-                span.end()
-                self.ended += 1
+                self.finish(span)
 
     def begin(self, name: str, attributes: Mapping[str, Any] | None = None) -> Span:
-        """A span of no request, which the caller ends with :meth:`end`."""
+        """A span of no request, which the caller gives to :meth:`finish`."""
         return self._tracer.start_span(
             name, context=self._nothing, attributes=_plain(attributes)
         )
-
-    def end(self, span: Span) -> None:
-        span.end()
-        self.ended += 1
 
     @contextmanager
     def _within(self, span: Span) -> Iterator[None]:
         token = _current.set(self)
         try:
-            with self._trace.use_span(span, record_exception=False, set_status_on_exception=False):
+            with self._trace.use_span(
+                span, record_exception=False, set_status_on_exception=False
+            ):
                 yield
         finally:
             _current.reset(token)
 
     def close(self) -> None:
         """End what is open, and send what waits. Blocks, for some seconds at the worst."""
-        while self._spans:
-            self._end(next(iter(self._spans)))
+        for known in self._open.values():
+            self.finish(known.span)
         self._provider.shutdown()
 
 
@@ -245,7 +275,8 @@ def _provider() -> tuple[TracerProvider, _Ids]:
     class Ids(IdGenerator):
         def __init__(self) -> None:
             self.next_trace = 0
-            self._random = random.Random(os.urandom(16))  # a spider may seed random's own
+            # of its own: a spider may seed the one of the module
+            self._random = random.Random(os.urandom(16))  # noqa: S311 - ids are no secrets
 
         def generate_span_id(self) -> int:
             return self._random.getrandbits(64) or 1
@@ -265,10 +296,10 @@ def _provider() -> tuple[TracerProvider, _Ids]:
 
 
 def make_exporter(config: Config, told: Callable[[int, bool], None]) -> SpanExporter:
-    """What ``RESILIENCE_TRACES`` names; *told* hears of each batch: its size, and whether it
-    was taken.
+    """What ``RESILIENCE_TRACES`` names.
 
-    Raises :exc:`MissingLibraryError` without the extra ``otel``.
+    *told* hears of each batch: how many spans it had, and whether they were taken. Raises
+    :exc:`MissingLibraryError` without the extra ``otel``.
     """
     try:
         from opentelemetry.sdk.trace.export import (  # noqa: PLC0415
@@ -283,7 +314,7 @@ def make_exporter(config: Config, told: Callable[[int, bool], None]) -> SpanExpo
             inner = _otlp(config)
     except ImportError as error:
         raise MissingLibraryError(
-            f'RESILIENCE_TRACES={config.traces!r} needs {error.name}: install the extra with '
+            f"RESILIENCE_TRACES={config.traces!r} needs {error.name}: install the extra with "
             '`pip install "scrapy-resilience[otel]"`.'
         ) from None
 
@@ -329,14 +360,11 @@ def _address(request: Request) -> tuple[str, int | None]:
         return parts.hostname or "", None
 
 
-def _count(request: Request, key: str) -> int:
-    found = request.meta.get(key)
-    return found if isinstance(found, int) else 0
-
-
 def _plain(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
     """What a span can hold; anything else as text, without what is secret in it."""
     return {
-        str(name): value if isinstance(value, (bool, int, float)) else shown(str(value))
+        str(name): value
+        if isinstance(value, (bool, int, float))
+        else shown(str(mask_value(value, str(name))))
         for name, value in (attributes or {}).items()
     }

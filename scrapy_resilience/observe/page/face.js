@@ -22,11 +22,16 @@ const face = (() => {
 
   // *parts*: the names of those that have changed; all without it.
   function show(given, parts = null) {
+    const first = view === null;
+    const began = performance.now();
     view = given;
     dom.find("main").hidden = false;
     for (const [names, draw] of drawn) {
       if (parts === null || names.some((name) => parts.has(name))) draw();
     }
+    performance.clearMeasures("drawn"); // they would be kept for ever
+    performance.measure("drawn", { start: began });
+    if (first) requestAnimationFrame(() => setTimeout(() => performance.mark("usable")));
   }
 
   return { start, show };
