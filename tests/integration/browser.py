@@ -124,8 +124,10 @@ class Tab:
         """What is written in the first element of that kind."""
         return await self.run(f"document.querySelector({selector!r}).innerText")
 
-    async def shot(self) -> bytes:
-        told = await self.send("Page.captureScreenshot", format="png")
+    async def shot(self, width: int, height: int, scale: float = 1.0) -> bytes:
+        """A picture of the upper left part, as PNG."""
+        clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": scale}
+        told = await self.send("Page.captureScreenshot", format="png", clip=clip)
         return base64.b64decode(told["data"])
 
     async def close(self) -> None:

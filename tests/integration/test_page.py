@@ -303,7 +303,7 @@ def test_the_chart_has_a_table(chromium):
     async def scenario():
         async with opened(chromium, Server(crawl())) as tab:
             name = await tab.run("document.querySelector('#rates .plot').ariaLabel")
-            assert name.startswith("Pages: now ")
+            assert name.startswith("Pages: mean ")
             assert f"in the last {duration(600)}" in name
             await tab.run("document.querySelector('#rates .quiet').click()")
             assert await tab.run("document.querySelectorAll('#rates tbody tr').length") == 24

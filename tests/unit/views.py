@@ -309,7 +309,7 @@ def _history(rng: random.Random) -> list[Series]:
 def _row(time: float, rng: random.Random) -> list[float | None]:
     if NOW - 200_000 < time < NOW - 180_000:  # nobody ran it then
         return [time, *([None] * (len(HISTORY) - 1))]
-    pages = 9 + 3 * math.sin(time / 9_000) + rng.uniform(-1.5, 1.5)
+    pages = 7 + 3 * math.sin(time / 9_000) + rng.uniform(-1.5, 1.5)
     failures = max(0.0, rng.uniform(-0.3, 0.6) + (2.5 if NOW - 220 < time < NOW - 120 else 0))
     memory = 520e6 + 60e6 * math.sin(time / 40_000)
     return [

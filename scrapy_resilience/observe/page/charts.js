@@ -40,7 +40,7 @@ const charts = (() => {
       series: [{}, ...CHARTS[name].map(([, label, stroke, dash]) => ({
         label, stroke: color(stroke), dash, width: 1.5, points: { show: false },
         fill: dash ? undefined : `${color(stroke)}22` }))],
-      hooks: { setCursor: [(plot) => legend(name, plot.cursor.idx)] },
+      hooks: { setCursor: [(plot) => legend(name, plot.cursor.idx ?? null)] },
     };
   }
 
@@ -85,24 +85,25 @@ const charts = (() => {
     parts.plot = new uPlot(options(name, parts.box), parts.data, parts.box);
   }
 
-  function legend(name, at) {
+  // What the pointer is at; without one the mean and the peak of all.
+  function legend(name, at = null) {
     const { data, legend: line, box } = plots[name];
-    const last = data[0].length - 1;
     const said = CHARTS[name].map(([, label], number) => {
       const values = data[number + 1].filter((value) => value !== null);
       const mean = values.reduce((sum, value) => sum + value, 0) / (values.length || 1);
-      const value = format.rate(data[number + 1][at ?? last]);
-      return { label, value, rest: `mean ${format.rate(mean)}, highest ${format.rate(Math.max(...values, 0))}` };
+      const most = `highest ${format.rate(Math.max(...values, 0))}`;
+      if (at !== null) return { said: `${label} `, value: format.rate(data[number + 1][at]), rest: "" };
+      return { said: `${label}: mean `, value: format.rate(values.length ? mean : null), rest: `, ${most}` };
     });
     const over = `in the last ${format.duration(spanOf(history[chosen]))}`;
-    const when = at === null || at === undefined ? over : `at ${format.shortTime(data[0][at])}`;
-    line.replaceChildren(...said.map(({ label, value, rest }, number) => dom.make("span", {},
+    const when = at === null ? over : `at ${format.shortTime(data[0][at])}`;
+    line.replaceChildren(...said.map((part, number) => dom.make("span", {},
       dom.make("i", { className: `swatch s${CHARTS[name][number][2].slice(-1)}` }),
-      `${label} `, dom.make("b", { textContent: value }), ` ${rest}`)),
+      part.said, dom.make("b", { textContent: part.value }), part.rest)),
     dom.make("span", { className: "when", textContent: when }));
     if (at === null) {
       box.setAttribute("aria-label",
-        said.map(({ label, value, rest }) => `${label}: now ${value}, ${rest}`).join("; ") + `; ${over}`);
+        said.map((part) => part.said + part.value + part.rest).join("; ") + `; ${over}`);
     }
   }
 
