@@ -9,6 +9,7 @@ const charts = (() => {
       ["retries_per_second", "Retries", "--line-4", [5, 4]]],
   };
   const ROWS_OF_TABLE = 24;
+  const SPANS = { 1: "10 min", 15: "6 h", 300: "7 days" }; // what a full history holds, by its seconds
   const plots = {};
   let history = [];
   let chosen = 0;
@@ -51,6 +52,7 @@ const charts = (() => {
   function build(name) {
     const card = dom.find(name);
     const parts = { legend: dom.make("p", { className: "legend" }),
+      none: dom.make("p", { className: "empty", textContent: "Nothing is known yet" }),
       box: dom.make("div", { className: "plot" }),
       table: dom.make("div", { className: "plot scroll", hidden: true, tabIndex: 0 }) };
     parts.box.setAttribute("role", "img");
@@ -65,7 +67,7 @@ const charts = (() => {
       draw(name);
     });
     card.querySelector(".head").append(toggle);
-    card.append(parts.legend, parts.box, parts.table);
+    card.append(parts.none, parts.legend, parts.box, parts.table);
     plots[name] = parts;
     new ResizeObserver(() => resize(parts)).observe(parts.box);
   }
@@ -77,7 +79,8 @@ const charts = (() => {
   function draw(name) {
     const parts = plots[name];
     const series = history[chosen];
-    if (!series) return;
+    parts.none.hidden = Boolean(series?.rows.length);
+    if (!parts.none.hidden) return;
     parts.data = [column(series, "time"), ...CHARTS[name].map(([key]) => column(series, key))];
     legend(name, null);
     if (!parts.table.hidden) return parts.table.replaceChildren(tableOf(name));
@@ -148,7 +151,7 @@ const charts = (() => {
     history = given;
     chosen = Math.min(chosen, Math.max(history.length - 1, 0));
     const group = dom.find("range");
-    const labels = history.map((series, at) => [at, format.duration(spanOf(series))]);
+    const labels = history.map((series, at) => [at, SPANS[series.seconds] ?? format.duration(spanOf(series))]);
     const names = labels.map(([, label]) => label).join();
     if (group.dataset.names !== names) {
       group.dataset.names = names;

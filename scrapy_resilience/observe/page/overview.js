@@ -50,6 +50,7 @@ const overview = (() => {
       if (each.share >= 0.1) part.textContent = format.share(each.share);
       return part;
     }));
+    dom.find("stack").hidden = !shares.length;
     dom.find("causes").replaceChildren(...shares.map(line));
     if (!shares.length) {
       dom.find("causes").append(dom.make("li", { className: "empty", textContent: "Not measured yet" }));

@@ -6,6 +6,7 @@
   const QUIET = 20; // seconds without a word after which a stream is taken for dead
   const POLL = 2; // seconds between two questions where there is no stream
   const AGAIN = [1, 2, 5, 10]; // seconds before another try
+  const FINEST = 600; // rows of the finest history
   const REFRESH = 60; // seconds between two readings of the longer histories
 
   let view = null;
@@ -53,10 +54,10 @@
     const since = heard ? ` since ${format.clock(new Date(heard * 1000))}` : "";
     dom.find("link").dataset.state = "gone";
     dom.setText(dom.find("link"), "Not answering");
-    const ended = view && overview.isOver(view);
     const last = view ? " What is below is what was last known." : "";
-    dom.setText(dom.find("gone"), ended
-      ? `The crawl has ended (${format.text(view.job.state)}) and does not answer any more.${last}`
+    const closed = view && (overview.isOver(view) || view.job.state === "closing");
+    dom.setText(dom.find("gone"), closed
+      ? `The crawl has ended: it was closing, and is not answering${since}.${last}`
       : `The crawl is not answering${since}. It has ended, is busy, or cannot be reached.${last}`);
     dom.find("gone").hidden = false;
     document.body.classList.toggle("stale", Boolean(view));
@@ -115,7 +116,7 @@
       retries_per_second: rate((one) => one.traffic.retries),
     };
     finest.rows.push(finest.columns.map((name) => known[name] ?? null));
-    finest.rows.shift();
+    if (finest.rows.length > FINEST) finest.rows.shift();
     changed(["history"]);
   }
 
