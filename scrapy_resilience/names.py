@@ -38,6 +38,8 @@ META_RETRY_NON_IDEMPOTENT: Final = "resilience_retry_non_idempotent"
 
 META_TRACE_ID: Final = "resilience_trace_id"
 """The id by which everything about a request is found again; set when it is sent."""
+META_REQUEST_ID: Final = "resilience_request_id"
+"""The id of one try of it, in logs; set at each try, where logs ask for it."""
 
 # Components of the user ---------------------------------------------------------
 STORAGE_REPLACES: Final = "resilience_replaces"

@@ -43,6 +43,29 @@ class ObserveConfig:
     # --- metrics ---
     # --- health ---
     # --- logs ---
+    log_json: bool = setting(
+        False, "Write Scrapy's own log, on the terminal or in LOG_FILE, as lines of JSON."
+    )
+    log_pretty: bool = setting(
+        False, "Write Scrapy's own log on a terminal in short lines for people, with colours."
+    )
+    log_dir: str = setting(
+        "",
+        "Folder of log files that rotate, with lines of JSON, beside Scrapy's own log; empty "
+        "for none.",
+    )
+    log_files: tuple[str, ...] = setting(
+        (),
+        "Names of loggers that have a file of their own, too, in RESILIENCE_LOG_DIR.",
+    )
+    log_max_bytes: int = setting(
+        100_000_000,
+        "Size at which a log file is put aside, as it is each midnight (UTC).",
+        minimum=1_000,
+    )
+    log_retention: int = setting(
+        30, "Days that log files are kept which were put aside.", minimum=1, maximum=36_500
+    )
     # --- traces ---
     traces: str = setting(
         "off",

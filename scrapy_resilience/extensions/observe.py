@@ -8,6 +8,7 @@ from scrapy import signals
 from scrapy.exceptions import NotConfigured
 
 from scrapy_resilience import _clock
+from scrapy_resilience._scrapy.refusals import Refusing
 from scrapy_resilience.extensions.coverage import FieldCoverage
 from scrapy_resilience.observe.item_texts import texts_of
 from scrapy_resilience.observe.observer import observer_of
@@ -27,7 +28,7 @@ _TICK: Final = 1.0
 """Seconds between two looks at the counts that rates are made of."""
 
 
-class Observe:
+class Observe(Refusing):
     """What is seen of the crawl: :mod:`scrapy_resilience.observe`."""
 
     def __init__(self, crawler: Crawler) -> None:
@@ -42,7 +43,7 @@ class Observe:
     def from_crawler(cls, crawler: Crawler) -> Self:
         if not Config.from_settings(crawler.settings).observe_enabled:
             raise NotConfigured
-        return cls(crawler)
+        return super().from_crawler(crawler)
 
     def _fill_items(self, items: Items) -> None:
         if self.crawler.spider is None:

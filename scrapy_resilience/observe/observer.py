@@ -16,7 +16,7 @@ from scrapy_resilience.core.masking import shown
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.files.layout import STORE
 from scrapy_resilience.gates.gatekeeper import gatekeeper_of
-from scrapy_resilience.gates.trials import RETRIES
+from scrapy_resilience.gates.lane_names import RETRIES
 from scrapy_resilience.jobs.job import job_of
 from scrapy_resilience.observe.from_stats import (
     checkpoint_of,
@@ -253,7 +253,7 @@ class Observer:
         )
         return told + list(islice(rest, _SHOWN - len(told)))
 
-    def _domain(self, name: str, gate: Gate | None, now: float, wall: float) -> DomainView:
+    def _domain(self, name: str, gate: Gate, now: float, wall: float) -> DomainView:
         counts = self.counts.domains.get(name)
         view = DomainView(name=name, critical=name in self._critical)
         if counts is not None:
@@ -263,8 +263,6 @@ class Observer:
         frontier = self._frontier
         if frontier is not None:
             view.pending = frontier.left(name) + frontier.left(name + RETRIES)
-        if gate is None:
-            return view
         view.under_way = gate.under_way
         view.requests += gate.under_way
         view.breaker = gate.breaker.state.value
