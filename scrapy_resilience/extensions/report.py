@@ -17,6 +17,7 @@ from scrapy_resilience.checkpoint.parts import Part
 from scrapy_resilience.jobs.job import job_of
 from scrapy_resilience.jobs.jobdir import filled
 from scrapy_resilience.observe.observer import observer_of
+from scrapy_resilience.observe.previous import previous_view
 from scrapy_resilience.observe.report import write_report
 from scrapy_resilience.observe.sentences import sentence
 from scrapy_resilience.settings import Config
@@ -66,7 +67,7 @@ class Report(Part):
         try:
             view = self._last_view()
             done, thread = in_thread(
-                partial(write_report, self.path, view), "resilience-report"
+                partial(_write, self.path, view), "resilience-report"
             )
             await asyncio.wait({done}, timeout=_PATIENCE)
             if not done.done():
@@ -87,3 +88,7 @@ class Report(Part):
         view = replace(view, job=job)
         job.sentence = sentence(view)
         return view
+
+
+def _write(path: Path, view: View) -> None:
+    write_report(path, view, previous_view(path, view))

@@ -1,7 +1,4 @@
-"""The report of a crawl: the page with its view in it, as one file that needs no other.
-
-It compares with the job of the same spider before: that of the report whose place it takes.
-"""
+"""The report of a crawl: the page with its view in it, as one file that needs no other."""
 
 from __future__ import annotations
 
@@ -17,16 +14,15 @@ from stat import S_ISREG
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from msgspec.structs import replace
 
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.observe.assets import PAGE, asset
-from scrapy_resilience.observe.view import Items, View
+from scrapy_resilience.observe.view import View  # noqa: TC001 - msgspec reads it
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["check_place", "previous_in", "render_report", "write_report"]
+__all__ = ["ReportData", "check_place", "data_in", "render_report", "write_report"]
 
 _LIVE: Final = "page.js"
 _STYLE: Final = re.compile(r'<link rel="stylesheet" href="([^"]+)">\n')
@@ -43,7 +39,7 @@ _LARGEST: Final = 20_000_000
 """Bytes of a report that is read again."""
 
 
-class _Data(msgspec.Struct):
+class ReportData(msgspec.Struct):
     """What is in a report."""
 
     view: View
@@ -60,7 +56,7 @@ def render_report(view: View, previous: View | None = None) -> bytes:
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         f"<style>{style}</style>\n"
     )
-    data = _as_json(_Data(view, previous))
+    data = _as_json(ReportData(view, previous))
     tail = (
         f'<script type="application/json" id="data">{data}</script>\n'
         f"<script>{script}</script>\n</body>"
@@ -80,17 +76,17 @@ def _digest(text: str) -> str:
     return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
 
 
-def _as_json(data: _Data) -> str:
+def _as_json(data: ReportData) -> str:
     """JSON in which no element can begin or end, and no comment."""
     return msgspec.json.encode(data).decode().replace("<", "\\u003c")
 
 
-def write_report(path: Path, view: View) -> None:
+def write_report(path: Path, view: View, previous: View | None = None) -> None:
     """Write the report of *view* to *path*: all of it or, after an error, nothing.
 
     Raises :exc:`OSError`.
     """
-    content = render_report(view, previous_in(path, view))
+    content = render_report(view, previous)
     path = path.resolve()  # a link stays one
     path.parent.mkdir(parents=True, exist_ok=True)
     fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:50]}.")
@@ -115,31 +111,15 @@ def _mode(path: Path) -> int:
         return 0o600
 
 
-def previous_in(path: Path, view: View) -> View | None:
-    """The job of the same spider before, as the report in *path* has it, without its lists.
-
-    When that report is of this very job, from an earlier run, it is the one with which that
-    was compared.
-    """
+def data_in(path: Path) -> ReportData | None:
+    """What the report in *path* holds; None for any other file."""
     try:
         if path.stat().st_size > _LARGEST:
             return None
         found = _DATA.search(path.read_bytes())
-        data = msgspec.json.decode(found[1], type=_Data) if found else None
-    except (OSError, msgspec.DecodeError):
+        return msgspec.json.decode(found[1], type=ReportData) if found else None
+    except (OSError, ValueError, msgspec.DecodeError):
         return None
-    if data is None or data.view.job.spider != view.job.spider:
-        return None
-    is_this = bool(view.job.path) and data.view.job.ident == view.job.ident
-    return data.previous if is_this else _summary(data.view)
-
-
-def _summary(view: View) -> View:
-    """What a comparison needs."""
-    items = Items(coverage=view.items.coverage, confidence=view.items.confidence)
-    return replace(
-        view, items=items, domains=[], errors=[], events=[], history=[], settings={}, stats={}
-    )
 
 
 def check_place(path: str) -> None:

@@ -16,11 +16,11 @@ from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.observe.assets import ASSETS, POLICY, asset
 from scrapy_resilience.observe.report import (
     check_place,
-    previous_in,
+    data_in,
     render_report,
     write_report,
 )
-from scrapy_resilience.observe.view import JobView, View
+from scrapy_resilience.observe.view import View
 
 
 @pytest.fixture(scope="module")
@@ -69,41 +69,17 @@ def test_its_policy_allows_its_own_script_and_style(text):
     assert "default-src 'none'" in policy
 
 
-def test_a_previous_job_is_that_of_the_report_before(tmp_path, view):
-    """Of the same spider; its lists are left out."""
-    path = tmp_path / "report.html"
-    assert previous_in(path, view) is None
-    write_report(path, view)
-    now = View(job=JobView(spider="shops", ident="another", path="there"))
-    before = previous_in(path, now)
-    assert before.progress == view.progress
-    assert before.items.coverage == view.items.coverage
-    assert before.domains == before.history == []
-    assert previous_in(path, View(job=JobView(spider="other"))) is None
-
-
-def test_a_resumed_job_is_compared_with_the_one_before(tmp_path):
-    """Not with its own first run, whose counts are in its own."""
-    path = tmp_path / "report.html"
-    first, second = (View(job=JobView(spider="s", ident=ident, path="p")) for ident in "ab")
-    first.progress.items = 7
-    write_report(path, first)
-    write_report(path, second)
-    write_report(path, second)
-    assert previous_in(path, second).progress.items == 7
-
-
 @pytest.mark.parametrize(
     "content",
     [b"", b"\xff\x00", b'<script type="application/json" id="data">{"view": 3}</script>'],
 )
-def test_what_is_no_report_is_no_previous_job(tmp_path, view, content):
+def test_what_is_no_report_holds_nothing(tmp_path, view, content):
     """A file that says something else is written over."""
     path = tmp_path / "report.html"
     path.write_bytes(content)
-    assert previous_in(path, view) is None
+    assert data_in(path) is None
     write_report(path, view)
-    assert data_of(path.read_text("utf-8"))["previous"] is None
+    assert data_in(path).view == view
 
 
 def test_it_is_for_the_user_alone(tmp_path, view):
