@@ -16,6 +16,7 @@ from scrapy.utils.misc import load_object
 
 from scrapy_resilience.commands.breakers import show_breakers
 from scrapy_resilience.commands.deadletters import list_letters
+from scrapy_resilience.commands.errors import list_errors, open_error
 from scrapy_resilience.commands.feeds import show_feeds
 from scrapy_resilience.commands.replay import replay
 from scrapy_resilience.commands.selectors import run_selectors
@@ -70,7 +71,15 @@ class Command(ScrapyCommand):
             "--output",
             default="",
             metavar="FILE",
-            help="deadletters: write JSON Lines to a file, or CSV with --csv or to FILE.csv",
+            help="deadletters: write JSON Lines to a file, or CSV with --csv or to FILE.csv; "
+            "errors --open: the file to write",
+        )
+        parser.add_argument(
+            "--open",
+            dest="number",
+            type=int,
+            metavar="NUMBER",
+            help="errors: show the first error of a group, and write its page to a file",
         )
         which = {"domain": "", "class": "", "kind": f": {', '.join(KINDS)}"}
         for name, values in which.items():
@@ -98,6 +107,7 @@ class Command(ScrapyCommand):
             "restore": (self._restore, {1, 2}),
             "deadletters": (self._deadletters, {1}),
             "replay": (self._replay, {1}),
+            "errors": (self._errors, {1}),
             "breakers": (self._breakers, {1, 3}),
             "feeds": (self._feeds, range(1, 5)),
             "config": (self._config, {0}),
@@ -142,6 +152,12 @@ class Command(ScrapyCommand):
 
     def _replay(self, path: str) -> tuple[Any, str]:
         return replay(path, self._wanted())
+
+    def _errors(self, path: str) -> tuple[Any, str]:
+        number = self._opts.number
+        if number is None:
+            return list_errors(path)
+        return open_error(path, number, self._opts.output)
 
     def _breakers(self, path: str, action: str = "list", domain: str = "") -> tuple[Any, str]:
         return show_breakers(path, action, domain) or _misuse("breakers")

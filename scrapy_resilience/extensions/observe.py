@@ -10,6 +10,7 @@ from scrapy.exceptions import NotConfigured
 from scrapy_resilience import _clock
 from scrapy_resilience._scrapy.refusals import Refusing
 from scrapy_resilience.extensions.coverage import FieldCoverage
+from scrapy_resilience.observe.accounting import Accountant
 from scrapy_resilience.observe.item_texts import texts_of
 from scrapy_resilience.observe.observer import observer_of
 from scrapy_resilience.pipelines.confidence import ConfidencePipeline
@@ -34,6 +35,8 @@ class Observe(Refusing):
     def __init__(self, crawler: Crawler) -> None:
         self.crawler = crawler
         self.observer = observer_of(crawler)
+        self.observer.accounting = Accountant(crawler)
+        self.observer.recorder.follow(crawler)
         self.observer.fill_items = self._fill_items
         self._timer: Timer | None = None
         crawler.signals.connect(self._tick, signals.engine_started)

@@ -18,10 +18,11 @@ import msgspec
 __all__ = [
     "Accounting", "Cause", "Checkpoint", "Component", "Confidence", "DomainView", "Drifting",
     "ErrorGroup", "EventView", "FieldCoverage", "Health", "Items", "JobView", "Latency",
-    "Progress", "Resources", "Series", "Share", "Status", "Traffic", "View",
+    "Progress", "Resources", "Series", "Severity", "Share", "Status", "Traffic", "View",
 ]  # fmt: skip
 
 Status: TypeAlias = Literal["healthy", "degraded", "unhealthy", "unknown"]
+Severity: TypeAlias = Literal["info", "warning", "error"]
 
 
 class Struct(msgspec.Struct, kw_only=True):
@@ -289,7 +290,7 @@ class EventView(Struct):
     kind: str
     """Such as ``breaker``, ``hold``, ``snapshot``, ``commit``, ``drift``, ``run``."""
     text: str
-    severity: Literal["info", "warning", "error"] = "info"
+    severity: Severity = "info"
     domain: str = ""
     number: int = 0
     """Grows by one with each event of a job."""
