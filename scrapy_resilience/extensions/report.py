@@ -80,7 +80,7 @@ class Report(Part):
             logger.info("Report: %s", self.path)
 
     def _last_view(self) -> View:
-        view = self._observer.view()
+        view = self._observer.view(history=True)
         state = "finished" if self._reason == "finished" else "stopped"
         if self._job is not None:
             state = self._job.meta.state(running=False)

@@ -100,8 +100,6 @@
     });
   }
 
-  const sum = (counts) => Object.values(counts).reduce((all, one) => all + one, 0);
-
   // Between two readings of the history its finest part goes on with what the counts say.
   function lengthen(before) {
     const finest = view.history[0];
@@ -112,7 +110,7 @@
       time: view.time,
       pages_per_second: rate((one) => one.progress.pages),
       items_per_second: rate((one) => one.progress.items),
-      errors_per_second: rate((one) => sum(one.traffic.failures)),
+      errors_per_second: rate((one) => one.errors.reduce((sum, group) => sum + group.count, 0)),
       retries_per_second: rate((one) => one.traffic.retries),
     };
     finest.rows.push(finest.columns.map((name) => known[name] ?? null));
