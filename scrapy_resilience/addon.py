@@ -29,6 +29,7 @@ from scrapy_resilience.extensions.feedcover import cover_feeds
 from scrapy_resilience.extensions.logs import Logs, begin_logs, format_of
 from scrapy_resilience.extensions.metrics import MetricsExport
 from scrapy_resilience.extensions.observe import Observe
+from scrapy_resilience.extensions.report import Report
 from scrapy_resilience.extensions.shutdown import Shutdown
 from scrapy_resilience.extensions.snapshots import Snapshots
 from scrapy_resilience.extensions.systemd import Systemd
@@ -196,6 +197,8 @@ def _plug_observers(settings: BaseSettings, config: Config) -> None:
         _default(settings, "EXTENSIONS", Endpoint, 1)
     if config.traces != "off":
         _default(settings, "EXTENSIONS", Traces, 0)
+    if config.report:
+        _default(settings, "EXTENSIONS", Report, 0)
 
 
 def _plug_pipelines(settings: BaseSettings, config: Config) -> None:

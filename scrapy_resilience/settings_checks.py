@@ -19,6 +19,7 @@ from scrapy_resilience.gates.policies import PolicyChooser
 from scrapy_resilience.handlers import FailureHandlers
 from scrapy_resilience.observe.crawl_health import load_checks
 from scrapy_resilience.observe.pushgateway import group_url
+from scrapy_resilience.observe.report import check_place
 from scrapy_resilience.observe.textfile import check_textfile, textfile_path
 from scrapy_resilience.pipelines.confidence import calculator
 from scrapy_resilience.pipelines.normalize import normalize_rules
@@ -48,6 +49,8 @@ def check_values(settings: BaseSettings, config: Config) -> None:
     check_metrics(config)
     check_endpoint(config)
     load_checks(config.health_checks)
+    if config.report:
+        check_place(config.report)
 
 
 def check_endpoint(config: Config) -> None:

@@ -133,4 +133,9 @@ class ObserveConfig:
     )
     # --- errors, events and history ---
     # --- page and report ---
+    report: str = setting(
+        "",
+        "File of an HTML report that is written when the crawl closes; `%(spider)s`, "
+        "`%(date)s` and `%(time)s` stand for what they do in `JOBDIR`.",
+    )
     # --- terminal ---
