@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from scrapy import signals
@@ -107,7 +108,8 @@ class Endpoint(Part):
 
     async def _stopped(self) -> None:
         if self._server is not None:
-            self._source.observer.view(fresh=True)  # the last one that clients see
+            with suppress(Exception):  # which those who ask are told
+                self._source.observer.view(fresh=True)  # the last one
             await self._server.close()
         self.url = None
 
