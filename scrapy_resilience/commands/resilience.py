@@ -146,7 +146,7 @@ class Command(ScrapyCommand):
         return None
 
     def _token(self) -> str:
-        """None for a project whose settings are wrong: its jobs can be looked at all the same."""
+        """Empty where settings are wrong: the jobs can be looked at all the same."""
         assert self.settings is not None
         try:
             apply_layers(self.settings)
