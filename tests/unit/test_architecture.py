@@ -133,6 +133,7 @@ _REAL_TIME = {
     "files.lock": "waits for another process",
     "extensions.checkpoint": "polls what the event loop does",
     "extensions.shutdown": "the deadline of the process, as checkpoint.exit_watchdog has it",
+    "observe.log_calls": "for use outside of a crawl",
     "retry": "for use outside of a crawl: sleep is an argument",
     "snapshots.verification": "a thread that rests as long as it has worked",
     "snapshots.store": "the clock is an argument",
