@@ -25,10 +25,13 @@ from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.extensions.checkpoint import Checkpoint
 from scrapy_resilience.extensions.coverage import FieldCoverage
 from scrapy_resilience.extensions.feedcover import cover_feeds
+from scrapy_resilience.extensions.logs import Logs, begin_logs, format_of
 from scrapy_resilience.extensions.observe import Observe
 from scrapy_resilience.extensions.shutdown import Shutdown
 from scrapy_resilience.extensions.snapshots import Snapshots
+from scrapy_resilience.extensions.tracing import Traces
 from scrapy_resilience.jobs.job import check_before, expand_jobdir
+from scrapy_resilience.observe.scrapy_stream import expect_format
 from scrapy_resilience.pipelines.confidence import (
     ConfidencePipeline,
     DoubtfulItems,
@@ -56,6 +59,8 @@ __all__ = ["ResilienceAddon"]
 
 logger = get_logger(__name__)
 
+_CRAWLING: Final = {"crawl", "runspider", None}
+"""Commands that run crawls; scripts have none."""
 _CACHE_STORAGE: Final = "scrapy_resilience.extensions.httpcache.AtomicCacheStorage"
 
 
@@ -76,16 +81,22 @@ class ResilienceAddon:
 
     @classmethod
     def update_pre_crawler_settings(cls, settings: BaseSettings) -> None:
-        """uvloop, which must be known before the event loop is made."""
-        if running_command() not in {"crawl", "runspider"} or not _has_uvloop():
-            return  # a script may have made its event loop already
+        """What is needed before there is a crawler: the event loop, and the log's format."""
+        command = running_command()
+        if command not in _CRAWLING:
+            return
         layered = settings.copy()
         try:
             apply_layers(layered)
             config = Config.from_settings(layered)
         except ConfigurationError:
             return  # the crawl is refused later, when there is a log
-        if config.enabled and config.uvloop_enabled:
+        if not config.enabled:
+            return
+        if (make := format_of(config)) is not None:
+            expect_format(make)
+        if config.uvloop_enabled and command is not None and _has_uvloop():
+            # a script may have made its event loop already
             settings.set("ASYNCIO_EVENT_LOOP", "uvloop.Loop", priority="addon")
 
     def update_settings(self, settings: BaseSettings) -> None:
@@ -97,6 +108,7 @@ class ResilienceAddon:
             config = Config.from_settings(settings)
             expand_jobdir(self.crawler)
             if config.enabled:
+                self._begin_logs(settings, config)
                 check_selectors_dir(config.selectors_dir)
                 registry.use(config.selectors_dir)
                 check_before(self.crawler, partial(check_values, settings, config))
@@ -104,6 +116,11 @@ class ResilienceAddon:
         except ConfigurationError as error:
             fail_quietly(self.crawler, error)
             raise
+
+    def _begin_logs(self, settings: BaseSettings, config: Config) -> None:
+        """First, so that what is logged about other settings is there."""
+        if owns_job() and begin_logs(self.crawler, settings, config):
+            _default(settings, "EXTENSIONS", Logs, 0)
 
     def _update(self, settings: BaseSettings, config: Config) -> None:
         if config.download_handler == "aiohttp":
@@ -114,7 +131,7 @@ class ResilienceAddon:
             _leave_job(settings)
             return
         if config.observe_enabled:
-            _default(settings, "EXTENSIONS", Observe, 0)
+            _plug_observers(settings, config)
         if config.scheduler_enabled:
             settings.set("SCHEDULER", ResilientScheduler, priority="addon")
         if getattr(load_object(settings["SCHEDULER"]), "runs_jobs", False):
@@ -165,6 +182,13 @@ def _plug_gates(settings: BaseSettings, config: Config) -> None:
         _replace(settings, "DOWNLOADER_MIDDLEWARES", old, new, 550)
     if config.inject:
         _default(settings, "DOWNLOADER_MIDDLEWARES", FailureInjectionMiddleware, 1000)
+
+
+def _plug_observers(settings: BaseSettings, config: Config) -> None:
+    """With any scheduler."""
+    _default(settings, "EXTENSIONS", Observe, 0)
+    if config.traces != "off":
+        _default(settings, "EXTENSIONS", Traces, 0)
 
 
 def _plug_pipelines(settings: BaseSettings, config: Config) -> None:

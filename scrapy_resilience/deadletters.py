@@ -20,6 +20,7 @@ from scrapy_resilience.names import (
     STAT_DEAD_LETTERS,
     STAT_INCOMPLETE,
 )
+from scrapy_resilience.observe.trace_ids import trace_id_of
 from scrapy_resilience.scheduling.requests import host_of, is_robots
 from scrapy_resilience.settings import Config
 
@@ -117,7 +118,8 @@ class Letters:
         if self.sent is not None and request not in self.sent:
             told["attempts"] = before
         told.setdefault("first", request.meta.get(META_FAILED_AT))
-        about = _about(request.url, urlparse_cached(request).hostname or "", told)
+        domain = urlparse_cached(request).hostname or ""
+        about = _about(request.url, domain, told, trace_id_of(request))
         if self._in_flight is not None:
             told_of = _plain.encode(about.row())
             if self._in_flight.give_up(request, told_of, self._encoded, anew=anew):
@@ -170,8 +172,9 @@ class Letters:
             self._stats.set_value(STAT_INCOMPLETE, self.count)
 
 
-def _about(url: str, domain: str, told: Told) -> About:
-    return About.make(url=url, domain=domain, now=_clock.wall(), **told)
+def _about(url: str, domain: str, told: Told, trace_id: str = "") -> About:
+    now = _clock.wall()
+    return About.make(url=url, domain=domain, now=now, trace_id=trace_id, **told)
 
 
 _letters: WeakKeyDictionary[Crawler, Letters] = WeakKeyDictionary()

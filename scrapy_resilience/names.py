@@ -38,6 +38,8 @@ META_RETRY_NON_IDEMPOTENT: Final = "resilience_retry_non_idempotent"
 
 META_TRACE_ID: Final = "resilience_trace_id"
 """The id by which everything about a request is found again; set when it is sent."""
+META_REQUEST_ID: Final = "resilience_request_id"
+"""The id of one try of it, in logs; set at each try, where logs ask for it."""
 
 # Components of the user ---------------------------------------------------------
 STORAGE_REPLACES: Final = "resilience_replaces"
@@ -117,4 +119,6 @@ STAT_RETRY_PACED: Final = "resilience/retry/paced"
 STAT_RETRY_UNSAFE: Final = "resilience/retry/not_repeatable"
 STAT_HANDLER_ERRORS: Final = "resilience/handlers/errors"
 STAT_INJECTED: Final = "resilience/injected"
+STAT_TRACES_SENT: Final = "resilience/traces/sent"
+STAT_TRACES_LOST: Final = "resilience/traces/lost"
 STAT_TOTAL_PREFIX: Final = "resilience/total/"

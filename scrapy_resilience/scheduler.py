@@ -32,13 +32,15 @@ from scrapy_resilience.frontier.store import MemoryStore, Row
 from scrapy_resilience.gates.gatekeeper import Gatekeeper, gatekeeper_of
 from scrapy_resilience.gates.held_requests import HeldRequests, WakeTimer
 from scrapy_resilience.jobs.job import is_skipped, job_of
+from scrapy_resilience.observe import log_context
+from scrapy_resilience.observe.trace_ids import TraceIds, give_trace_id
 from scrapy_resilience.scheduling.concurrent_items import ConcurrentItems
 from scrapy_resilience.scheduling.duplicates import UNREADABLE, Duplicates
 from scrapy_resilience.scheduling.item_context import follow_items
 from scrapy_resilience.scheduling.output_sources import OutputTracker, forget_source
 from scrapy_resilience.scheduling.requests import (
     WrongMeta,
-    forget_failures,
+    forget_parent,
     is_redirected,
     pop_delay,
     request_key,
@@ -91,6 +93,9 @@ class ResilientScheduler(Refusing, BaseScheduler):
         check_settings(crawler.settings)
         self.job = job_of(crawler)
         self._duplicates = Duplicates(crawler)
+        self._trace_ids = TraceIds(
+            self.job.meta.ident if self.job else "", by_content=self._duplicates.by_content
+        )
         self._stats: Any = crawler.stats
         self._letters = letters_of(crawler)
         self._inc = self._stats.inc_value  # looking it up costs more than calling it
@@ -158,6 +163,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
         self._hooks = hooks_of(self.crawler.engine)
         self._hooks.tracker = self.outputs
         self._hooks.replacing = self._replacing
+        self._hooks.identify = give_trace_id
         self._hooks.refused = partial(self._inc, names.STAT_REQUESTS_REFUSED)
         reached, left = signals.request_reached_downloader, signals.request_left_downloader
         self.crawler.signals.connect(self._reached, reached)
@@ -236,7 +242,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
             return True  # its parent is not done: the next run makes it again
         parent = self.outputs.maker() if replaced is None else None
         if parent is not None:
-            forget_failures(request)
+            forget_parent(request)
         start_key = self.starts.key_of(request) if self.starts is not None else None
         fingerprint = self._duplicates.fingerprint(request)
         if self._is_duplicate(request, fingerprint, replaced):
@@ -298,6 +304,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
         if self.committer is not None and self.committer.intake.up:
             return None
         forget_source()
+        log_context.leave()
         now = _clock.monotonic()
         try:
             self._give_up()
@@ -366,6 +373,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
         except Exception:
             self.frontier.vacate(slot)
             raise
+        self._trace_ids.give(request, row.number)
         if self._gates is not None:
             self._gates.handed_out(request, lane, now)
         kind = "disk" if isinstance(row.data, bytes) else "memory"

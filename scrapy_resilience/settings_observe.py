@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping  # noqa: TC003 - types are read at run time
 from dataclasses import dataclass
+from typing import Any
 
 from scrapy_resilience.settings_values import setting
 
@@ -41,7 +43,50 @@ class ObserveConfig:
     # --- metrics ---
     # --- health ---
     # --- logs ---
+    log_json: bool = setting(
+        False, "Write Scrapy's own log, on the terminal or in LOG_FILE, as lines of JSON."
+    )
+    log_pretty: bool = setting(
+        False, "Write Scrapy's own log on a terminal in short lines for people, with colours."
+    )
+    log_dir: str = setting(
+        "",
+        "Folder of log files that rotate, with lines of JSON, beside Scrapy's own log; empty "
+        "for none.",
+    )
+    log_files: tuple[str, ...] = setting(
+        (),
+        "Names of loggers that have a file of their own, too, in RESILIENCE_LOG_DIR.",
+    )
+    log_max_bytes: int = setting(
+        100_000_000,
+        "Size at which a log file is put aside, as it is each midnight (UTC).",
+        minimum=1_000,
+    )
+    log_retention: int = setting(
+        30, "Days that log files are kept which were put aside.", minimum=1, maximum=36_500
+    )
     # --- traces ---
+    traces: str = setting(
+        "off",
+        "Where OpenTelemetry's spans go: nowhere, to a receiver by OTLP over HTTP, or to the "
+        "terminal. Needs the extra `otel`.",
+        choices=("off", "otlp", "console"),
+    )
+    traces_endpoint: str = setting(
+        "http://127.0.0.1:4318/v1/traces", "URL of the receiver of spans."
+    )
+    traces_headers: Mapping[str, Any] = setting(
+        dict,
+        "Headers for the receiver, such as a key; set them in the environment.",
+        secret=True,
+    )
+    traces_sampled: float = setting(
+        0.05, "Share of the requests whose spans are kept.", minimum=0, maximum=1
+    )
+    traces_propagate: tuple[str, ...] = setting(
+        (), "Domains whose requests carry the trace on, in the header `traceparent`."
+    )
     # --- errors, events and history ---
     # --- page and report ---
     # --- terminal ---

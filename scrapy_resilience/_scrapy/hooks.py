@@ -8,7 +8,7 @@ handed out.
 from __future__ import annotations
 
 import asyncio
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
@@ -24,7 +24,7 @@ from scrapy_resilience._scrapy.engine import is_starting
 from scrapy_resilience._scrapy.private_names import REPLACED, check_engine, find
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
     from contextlib import AbstractContextManager
 
     from scrapy.core.engine import ExecutionEngine
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Hooks", "hooks_of"]
 
 Method: TypeAlias = "Callable[..., Any]"
+Context: TypeAlias = "Callable[[Request, str], AbstractContextManager[Any]]"
 
 _ATTRIBUTE: Final = "_scrapy_resilience_hooks"
 _BREATH: Final = 100
@@ -48,6 +49,12 @@ class Tracker(Protocol):
 
     async def item(self, process: Method, item: Any, response: Any) -> None:
         """Give *item* to the pipelines: ``process(item, response=response)``."""
+
+
+@contextmanager
+def _both(outer: Context, inner: Context, request: Request, component: str) -> Iterator[None]:
+    with outer(request, component), inner(request, component):
+        yield
 
 
 def hooks_of(engine: ExecutionEngine) -> Hooks:
@@ -82,6 +89,12 @@ class Hooks:
         """``replacing(new, old)`` while *new* is scheduled, which a middleware has returned
         for *old*: a redirect, a retry, what ``process_request`` puts in its place."""
         self.is_scheduled: Callable[[Request], bool] | None = None
+        self.identify: Callable[[Request], object] | None = None
+        """Called with each request before it is downloaded."""
+        self.context: Context | None = None
+        """``context(request, component)`` while something is done for a request, by a
+        ``"download"`` (with its middlewares), a ``"callback"``, an ``"errback"`` or, for what
+        they put out, a ``"pipeline"``."""
         self.bypassing_failed: Callable[[Request, BaseException], None] | None = None
         """Called with a request that failed and of which ``is_scheduled`` is false."""
         self.download_failed: Callable[[Request, BaseException], None] | None = None
@@ -98,6 +111,11 @@ class Hooks:
         """Called with an item that is through all pipelines, before it counts as scraped. What
         it raises is what a last pipeline would have raised."""
         self._replace()
+
+    def surround(self, context: Context) -> None:
+        """Enter *context*, too, where :attr:`context` is entered: within those before it."""
+        outer = self.context
+        self.context = context if outer is None else partial(_both, outer, context)
 
     def _replace(self) -> None:
         for path, names in REPLACED.items():
@@ -128,7 +146,10 @@ class Hooks:
 
     def _download(self, download: Method, request: Request) -> Any:
         bypasses = self.is_scheduled is not None and not self.is_scheduled(request)
-        answer = download(request)
+        if self.identify is not None:
+            self.identify(request)
+        with nullcontext() if self.context is None else self.context(request, "download"):
+            answer = download(request)  # goes on in this context
         return answer.addErrback(self._bypassing_failed, request) if bypasses else answer
 
     def _bypassing_failed(self, failure: Failure, request: Request) -> Failure:
@@ -160,13 +181,20 @@ class Hooks:
     async def _scrape(self, scrape: Method, result: Any, request: Request) -> None:
         if self.download_failed is not None and isinstance(result, Failure) and result.value:
             self.download_failed(request, result.value)
-        await self.canceller.quietly(scrape(result, request))
+        if self.context is None:
+            await self.canceller.quietly(scrape(result, request))
+            return
+        with self.context(request, "errback" if isinstance(result, Failure) else "callback"):
+            await self.canceller.quietly(scrape(result, request))
 
     async def scrape_response_async(self, scrape: Method, *args: Any) -> Any:
         return await self.canceller.within(scrape(*args))
 
-    async def call_spider_async(self, call: Method, *args: Any) -> Any:
-        return await self.canceller.within(call(*args))
+    async def call_spider_async(self, call: Method, result: Any, request: Request) -> Any:
+        if self.context is None or not isinstance(result, Failure):
+            return await self.canceller.within(call(result, request))
+        with self.context(request, "errback"):  # of a response that a middleware refused, too
+            return await self.canceller.within(call(result, request))
 
     async def handle_spider_output_async(
         self,
@@ -235,7 +263,13 @@ class Hooks:
     # --- items ---
 
     async def start_itemproc_async(self, process: Method, item: Any, *, response: Any) -> None:
-        with self.item_context(response):
+        request = getattr(response, "request", None)
+        with (
+            nullcontext()
+            if self.context is None or request is None
+            else self.context(request, "pipeline"),
+            self.item_context(response),
+        ):
             if self.tracker is None:
                 work = process(item, response=response)
             else:

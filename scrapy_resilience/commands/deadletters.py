@@ -32,7 +32,9 @@ __all__ = ["about", "list_letters", "pages"]
 
 _PAGE: Final = 1000
 _COLUMNS: Final = tuple(About.load({}).row())
-_SHOWN: Final = ("kind", "class", "attempts", "status", "last", "url", "reason", "exception")
+_SHOWN: Final = (
+    "kind", "class", "attempts", "status", "last", "trace_id", "url", "reason", "exception",
+)  # fmt: skip
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 

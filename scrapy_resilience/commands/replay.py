@@ -16,7 +16,7 @@ from scrapy_resilience.exceptions import CheckpointError
 from scrapy_resilience.frontier.codec import edit_request
 from scrapy_resilience.frontier.lanes import Frontier
 from scrapy_resilience.jobs.jobmeta import JobMeta
-from scrapy_resilience.names import ATTEMPT_STATE, META_UNCACHED
+from scrapy_resilience.names import ATTEMPT_STATE, META_TRACE_ID, META_UNCACHED
 from scrapy_resilience.scheduling.requests import host_of
 from scrapy_resilience.scheduling.slots import slot_name
 
@@ -70,6 +70,8 @@ def _push(letter: Letter, frontier: Frontier) -> Row | None:
         meta = request.setdefault("meta", {})
         for key in ATTEMPT_STATE:
             meta.pop(key, None)
+        if trace_id := about(letter).trace_id:
+            meta[META_TRACE_ID] = trace_id
         if _was_download(about(letter)) and not meta.get("dont_cache", False):
             meta["dont_cache"] = meta[META_UNCACHED] = True
         found.update(request)

@@ -49,6 +49,8 @@ class About:
     exception: str | None
     first: float
     last: float
+    trace_id: str = ""
+    """By which everything about the request is found; empty where it was never sent."""
 
     @classmethod
     def make(
@@ -64,6 +66,7 @@ class About:
         status: int | None = None,
         exception: BaseException | str | None = None,
         first: float | None = None,
+        trace_id: str = "",
     ) -> About:
         """Without credentials, and short. Raises :exc:`ValueError` for an unknown *kind*."""
         if kind not in KINDS:
@@ -80,6 +83,7 @@ class About:
             exception=None if told is None else mask(told)[:_LONGEST],
             first=now if first is None else first,
             last=now,
+            trace_id=trace_id,
         )
 
     @classmethod
@@ -96,6 +100,7 @@ class About:
             exception=_one_of((str,), stored.get("exception")),
             first=_one_of((int, float), stored.get("first")) or 0.0,
             last=_one_of((int, float), stored.get("last")) or 0.0,
+            trace_id=str(stored.get("trace_id", "")),
         )
 
     def row(self) -> dict[str, Any]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import unquote
 
 __all__ = [
-    "HIDDEN", "counted", "lines", "mask", "mask_each", "mask_uri", "mask_value", "message_of",
-    "printable", "shown",
+    "HIDDEN", "counted", "is_secret", "lines", "mask", "mask_each", "mask_uri", "mask_value",
+    "message_of", "printable", "shown",
 ]  # fmt: skip
 
 HIDDEN: Final = "***"
@@ -27,7 +28,7 @@ _SECRETS: Final = (
     r"|xsrf)[-_]?token|token"
     r"|(?:proxy[-_])?authorization|(?:set[-_])?cookies?|encryption_key"
 )
-_PARAMETER: Final = re.compile(r"(?<=[?&;#])([^=?&;#\t\r\n\"'<>]{1,200})=")
+_PARAMETER: Final = re.compile(r"[?&;#]([^=?&;#\t\r\n\"'<>]{1,200})=")
 _VALUE: Final = re.compile(r"[^&;#\s\"'<>]+")
 _SECRET_PARAMETER: Final = re.compile(  # such as user[password], too
     rf"(?:[^.\[]+[.\[])*(?:{_SECRETS}|jwt|pass|pwd|(?:j|php)?sess(?:ion)?[-_]?id|sid|sig)"
@@ -39,28 +40,81 @@ _HEADER: Final = re.compile(
     re.IGNORECASE,
 )
 _NAME: Final = re.compile(_SECRETS, re.IGNORECASE)
+_STEMS: Final = (
+    "author", "cook", "credential", "jwt", "key", "pass", "pwd", "secret", "sess", "sid", "sig",
+    "token",
+)  # fmt: skip
+"""One of them is in each name above."""
+_LONGEST_NAME: Final = 200
+_NAMED: Final = re.compile(r"(['\"])([\w -]{2,100})\1\s*:\s*")
+_NAMED_VALUE: Final = re.compile(
+    r"b?'(?:[^'\\]|\\.)*'?|b?\"(?:[^\"\\]|\\.)*\"?|[^\s,}\]]+", re.DOTALL
+)
 
 
 def mask(text: str) -> str:
     """*text* without the credentials of the URLs and headers in it.
 
     Those are what stands before the host of a URL, parameters of a query or a fragment that
-    are named like a password, a token or a session, and the values of Authorization and Cookie.
+    are named like a password, a token or a session, the values of Authorization and Cookie, and
+    those of settings with such names, as Python and JSON write them.
     """
-    text = _mask_parameters(_USERINFO.sub(f"{HIDDEN}@", text))
-    return _HEADER.sub(rf"\1\2 {HIDDEN}", text)
+    if "@" in text:  # each of these looks first: most lines of a log have nothing to hide
+        text = _USERINFO.sub(f"{HIDDEN}@", text)
+    folded = text.lower()
+    parameters, named = "=" in text, "':" in text or '":' in text
+    if (parameters or named) and _may_name_secret(folded):
+        if parameters:
+            text = _mask_parameters(text)
+        if named:
+            text = _mask_named(text)
+    if "author" in folded or "cook" in folded or "x-ap" in folded:  # no i: it has dots, or none
+        text = _HEADER.sub(rf"\1\2 {HIDDEN}", text)
+    return text
+
+
+def _may_name_secret(folded: str) -> bool:
+    """False where no name of a secret is in a text in lower case, nor one in percent signs."""
+    return not folded.isascii() or "%" in folded or any(map(folded.__contains__, _STEMS))
 
 
 def _mask_parameters(text: str) -> str:
     """*text* without the values of what is in a query or a fragment and named like a secret."""
     parts, end = [], 0
     for found in _PARAMETER.finditer(text):
-        if found.start() < end or not _SECRET_PARAMETER.fullmatch(unquote(found[1])):
+        if found.start(1) < end or not _is_secret_parameter(found[1]):
             continue
         if value := _VALUE.match(text, found.end()):
             parts += [text[end : found.end()], HIDDEN]
             end = value.end()
     return "".join([*parts, text[end:]])
+
+
+def _mask_named(text: str) -> str:
+    """*text* without the values of ``'a_secret': 'its value'``."""
+    parts, end = [], 0
+    for found in _NAMED.finditer(text):
+        if found.start() < end or not is_secret(found[2]):
+            continue
+        if value := _NAMED_VALUE.match(text, found.end()):
+            parts += [text[end : found.end()], f"{found[1]}{HIDDEN}{found[1]}"]
+            end = value.end()
+    return "".join([*parts, text[end:]])
+
+
+@lru_cache(1024)
+def _is_secret_parameter(name: str) -> bool:
+    return _SECRET_PARAMETER.fullmatch(unquote(name)) is not None
+
+
+def is_secret(name: str) -> bool:
+    """Whether a setting or a field of this name holds a secret."""
+    return _is_secret(name[:_LONGEST_NAME])
+
+
+@lru_cache(1024)
+def _is_secret(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None
 
 
 def mask_each(data: Any) -> Any:
@@ -91,7 +145,7 @@ _CONTAINERS: Final = {list, tuple, set, frozenset}  # a named tuple is made of a
 
 def mask_value(value: Any, name: str = "") -> Any:
     """A setting, without what is secret in it; *name* is that of a part of it."""
-    if _NAME.fullmatch(name) and value:
+    if is_secret(name) and value:
         return HIDDEN
     if isinstance(value, str):
         return mask_uri(value)

@@ -8,7 +8,9 @@ from scrapy import signals
 from scrapy.exceptions import NotConfigured
 
 from scrapy_resilience import _clock
+from scrapy_resilience._scrapy.refusals import Refusing
 from scrapy_resilience.extensions.coverage import FieldCoverage
+from scrapy_resilience.observe.accounting import Accountant
 from scrapy_resilience.observe.item_texts import texts_of
 from scrapy_resilience.observe.observer import observer_of
 from scrapy_resilience.pipelines.confidence import ConfidencePipeline
@@ -27,13 +29,14 @@ _TICK: Final = 1.0
 """Seconds between two looks at the counts that rates are made of."""
 
 
-class Observe:
+class Observe(Refusing):
     """What is seen of the crawl: :mod:`scrapy_resilience.observe`."""
 
     def __init__(self, crawler: Crawler) -> None:
         self.crawler = crawler
         self.observer = observer_of(crawler)
         self.observer.recorder.follow(crawler)
+        self.observer.accounting = Accountant(crawler)
         self.observer.fill_items = self._fill_items
         self._timer: Timer | None = None
         crawler.signals.connect(self._tick, signals.engine_started)
@@ -43,7 +46,7 @@ class Observe:
     def from_crawler(cls, crawler: Crawler) -> Self:
         if not Config.from_settings(crawler.settings).observe_enabled:
             raise NotConfigured
-        return cls(crawler)
+        return super().from_crawler(crawler)
 
     def _fill_items(self, items: Items) -> None:
         if self.crawler.spider is None:

@@ -19,7 +19,7 @@ from scrapy_resilience.core.masking import shown
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.files.layout import STORE
 from scrapy_resilience.gates.gatekeeper import gatekeeper_of
-from scrapy_resilience.gates.trials import RETRIES
+from scrapy_resilience.gates.lane_names import RETRIES
 from scrapy_resilience.jobs.job import job_of
 from scrapy_resilience.observe.from_stats import (
     checkpoint_of,
@@ -56,9 +56,11 @@ if TYPE_CHECKING:
     from scrapy.http import Response
 
     from scrapy_resilience.core.drift import Alarm
+    from scrapy_resilience.core.failures import Verdict
     from scrapy_resilience.core.gate import Gate
     from scrapy_resilience.frontier.lanes import Frontier
     from scrapy_resilience.gates.gatekeeper import Asking
+    from scrapy_resilience.observe.accounting import Accountant
 
 __all__ = ["Observer", "observer_of"]
 
@@ -93,12 +95,15 @@ class Observer(Recorded):
         self._stats: Any = crawler.stats
         self._known_scheduler: Asking | None = None
         self._view: tuple[float, View] | None = None
+        self.accounting: Accountant | None = None
         self._changed_settings = {
             row["name"]: row["value"]
             for row in describe(crawler.settings)
             if row["origin"] != "default" and row["value"] != row["default"]
         }
         self._critical = frozenset(self.config.critical_domains)
+        self.on_failure: list[Callable[[Request, Verdict], None]] = []
+        """Called with each try that has failed, and why."""
         self.fill_items: Callable[[Items], None] | None = None
         """Adds what components know of items beside the stats."""
         self._drift: deque[Drifting] = deque(maxlen=_ALARMS)
@@ -109,9 +114,9 @@ class Observer(Recorded):
     # --- while the crawl runs ---
 
     def _settled(
-        self, request: Request, result: Response | Exception, *, failed: bool, domain: str
+        self, request: Request, result: Response | Exception, verdict: Verdict, domain: str
     ) -> None:
-        meta = request.meta
+        meta, failed = request.meta, verdict.failure_class is not None
         body = getattr(result, "body", None)
         self.counts.settled(
             domain,
@@ -120,6 +125,9 @@ class Observer(Recorded):
             size=None if body is None else len(body),
             latency=meta.get("download_latency", 0.0),
         )
+        if failed:
+            for tell in self.on_failure:
+                tell(request, verdict)
 
     def _breaker_changed(self, domain: str, new: str) -> None:
         if new == State.OPEN.value:
@@ -190,6 +198,8 @@ class Observer(Recorded):
         view.errors = self.errors.view()
         view.events = self.events.view()
         view.resources = Resources()
+        if self.accounting is not None:
+            view.accounting = self.accounting.view()
         view.job.sentence = sentence(view)
         return view
 
@@ -273,7 +283,7 @@ class Observer(Recorded):
         )
         return told + list(islice(rest, _SHOWN - len(told)))
 
-    def _domain(self, name: str, gate: Gate | None, now: float, wall: float) -> DomainView:
+    def _domain(self, name: str, gate: Gate, now: float, wall: float) -> DomainView:
         counts = self.counts.domains.get(name)
         view = DomainView(name=name, critical=name in self._critical)
         if counts is not None:
@@ -283,8 +293,6 @@ class Observer(Recorded):
         frontier = self._frontier
         if frontier is not None:
             view.pending = frontier.left(name) + frontier.left(name + RETRIES)
-        if gate is None:
-            return view
         view.under_way = gate.under_way
         view.requests += gate.under_way
         view.breaker = gate.breaker.state.value

@@ -3,7 +3,7 @@
 It follows the request through retries, redirects, resumes, callbacks and items, and stands in
 logs, traces, dead letters and error groups. It has the form of a trace id of W3C's Trace
 Context: 32 hexadecimal digits. A request of a job gets the same one after a kill, because it
-is made of the job and of the number of the request's row.
+is made of the job and of what tells the request from all others in it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from scrapy_resilience.names import META_TRACE_ID
 if TYPE_CHECKING:
     from scrapy import Request
 
-__all__ = ["give_trace_id", "trace_id_of"]
+__all__ = ["TraceIds", "give_trace_id", "trace_id_of"]
 
 _BYTES: Final = 16
 
@@ -35,3 +35,26 @@ def give_trace_id(request: Request, seed: bytes = b"") -> str:
         digest = blake2b(seed, digest_size=_BYTES).digest() if seed else os.urandom(_BYTES)
         found = request.meta[META_TRACE_ID] = digest.hex()
     return found
+
+
+class TraceIds:
+    """The ids of the requests that a scheduler hands out.
+
+    *job* names the job; without one, no other crawl has the same ids. *by_content*: whether the
+    filter of duplicates lets each method, URL and body pass once. Such a request is known by
+    them in every run, even when its number was lost at a kill because no commit had it; any
+    other one is known by its number, too.
+    """
+
+    def __init__(self, job: str = "", *, by_content: bool = False) -> None:
+        self._seed = job.encode() or os.urandom(_BYTES)
+        self._by_content = by_content
+
+    def give(self, request: Request, number: int) -> None:
+        """*number* is that of the request's row in the frontier."""
+        if META_TRACE_ID in request.meta:
+            return
+        told = f"{request.method} {request.url}"
+        if request.dont_filter or not self._by_content:
+            told = f"{number} {told}"
+        give_trace_id(request, b"\n".join((self._seed, told.encode(), request.body)))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from scrapy.dupefilters import BaseDupeFilter, RFPDupeFilter
 from scrapy.utils.misc import build_from_crawler, load_object
+from scrapy.utils.request import RequestFingerprinter as _Fingerprinter
 
 from scrapy_resilience.exceptions import DamagedError
 
@@ -60,6 +61,10 @@ class Duplicates:
         self._filter = _filter_of(crawler)
         self._remembers = only_fingerprints(type(self._filter))
         self._own = self._remembers and "request_fingerprint" in _overridden(type(self._filter))
+        self.by_content = (
+            self._remembers and not self._own and type(self._fingerprinter) is _Fingerprinter
+        )
+        """Whether requests of one method, URL and body are the same, as Scrapy has it."""
         self.is_own = not self._remembers and type(self._filter) is not BaseDupeFilter
         """Whether the filter is the user's: what it says holds for redirects, too."""
 

@@ -17,6 +17,8 @@ from scrapy_resilience.names import (
     META_ANSWERS_BEFORE,
     META_DELAY,
     META_FAILED_AT,
+    META_REQUEST_ID,
+    META_TRACE_ID,
     PREFIX_OF_META,
     SCRAPY_REDIRECT_TIMES,
 )
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "WrongMeta",
-    "forget_failures",
+    "forget_parent",
     "host_of",
     "is_redirected",
     "is_robots",
@@ -78,9 +80,9 @@ def pop_delay(request: Request, wrong: WrongMeta) -> float:
     return 0.0
 
 
-def forget_failures(request: Request) -> None:
-    """Those of the page with whose meta a callback has made *request*: it is not a retry."""
-    for key in (META_FAILED_AT, META_ANSWERS_BEFORE):
+def forget_parent(request: Request) -> None:
+    """The failures and ids of the page with whose meta a callback has made *request*."""
+    for key in (META_FAILED_AT, META_ANSWERS_BEFORE, META_TRACE_ID, META_REQUEST_ID):
         request.meta.pop(key, None)
 
 

@@ -21,6 +21,8 @@ class Web:
         self.answer = answer
         self.asked = []
         self.counts = Counter()
+        self.headers = {}
+        """Of the last request, by host."""
         web = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -28,6 +30,7 @@ class Web:
 
             def do_GET(self):
                 host = self.headers["Host"].partition(":")[0]
+                web.headers[host] = dict(self.headers)
                 path = urlsplit(self.path).path  # a client of a proxy sends the whole URL
                 status, headers, body = web.visit(host, path)
                 self.send_response(status)

@@ -329,6 +329,13 @@ def test_commands_print_in_one_place_only():
 def test_all_loggers_are_ours():
     """What escapes what is logged is _log.py, and nobody logs without it."""
     theirs = {"_log.py", "refusals.py", "watching.py"}  # Scrapy's and Twisted's own, too
+    theirs |= {
+        "logs.py",
+        "jsonlog.py",
+        "log_calls.py",
+        "logfiles.py",
+        "scrapy_stream.py",
+    }  # users'
     report(
         f"{module.relative_to(PACKAGE)}:{line}: {function}()"
         for module in sorted(PACKAGE.rglob("*.py"))

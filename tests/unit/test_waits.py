@@ -389,13 +389,16 @@ WAITS = {
         OURS: "self._again, self._handlers.ask, self._obey",
         BYPASS: "self._queue.delay",
     },
-    "extensions/checkpoint.py": {
+    "checkpoint/timer.py": {
         COMMIT: (
             "async with self._committer.lock, commit, self._commit, self._try_commit, "
             "self._task"
         ),
         BARRIER: "self._align",
         TURN: "asyncio.sleep, asyncio.wait_for",
+    },
+    "extensions/checkpoint.py": {
+        COMMIT: "self._timer.end",
         "a thread of ours that is told to stop": "asyncio.to_thread",
     },
     "extensions/feedexport.py": {
