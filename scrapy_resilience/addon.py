@@ -26,6 +26,7 @@ from scrapy_resilience.extensions.checkpoint import Checkpoint
 from scrapy_resilience.extensions.coverage import FieldCoverage
 from scrapy_resilience.extensions.feedcover import cover_feeds
 from scrapy_resilience.extensions.logs import Logs, begin_logs, format_of
+from scrapy_resilience.extensions.metrics import MetricsExport
 from scrapy_resilience.extensions.observe import Observe
 from scrapy_resilience.extensions.shutdown import Shutdown
 from scrapy_resilience.extensions.snapshots import Snapshots
@@ -187,6 +188,7 @@ def _plug_gates(settings: BaseSettings, config: Config) -> None:
 def _plug_observers(settings: BaseSettings, config: Config) -> None:
     """With any scheduler."""
     _default(settings, "EXTENSIONS", Observe, 0)
+    _default(settings, "EXTENSIONS", MetricsExport, 0)
     if config.traces != "off":
         _default(settings, "EXTENSIONS", Traces, 0)
 

@@ -35,8 +35,8 @@ class Observe(Refusing):
     def __init__(self, crawler: Crawler) -> None:
         self.crawler = crawler
         self.observer = observer_of(crawler)
-        self.observer.recorder.follow(crawler)
         self.observer.accounting = Accountant(crawler)
+        self.observer.recorder.follow(crawler)
         self.observer.fill_items = self._fill_items
         self._timer: Timer | None = None
         crawler.signals.connect(self._tick, signals.engine_started)

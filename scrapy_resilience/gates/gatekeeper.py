@@ -15,7 +15,7 @@ from weakref import ReferenceType, WeakKeyDictionary, WeakSet, ref
 
 from scrapy.exceptions import IgnoreRequest
 
-from scrapy_resilience import _clock, names
+from scrapy_resilience import _clock, names, signals
 from scrapy_resilience._scrapy.engine import is_closing, take_back, wake
 from scrapy_resilience.checkpoint.state import GATES
 from scrapy_resilience.core.breaker import Event, Outcome, State
@@ -164,12 +164,12 @@ class Gatekeeper:
 
     def why(self, lane: str, now: float) -> tuple[str, str]:
         """The domain of a lane that is held, and what it waits for, in words."""
-        domain, _ = self._split(lane)
+        domain, _ = self.lane_names.split(lane)
         reason = self.gates.why(domain, now)
         if not reason:  # it waits for requests of others
             reason = "circuit breaker tries another request"
             return domain, "too many retries" if is_of_retries(lane) else reason
-        if reason == "rate limit" and self.gates.gate(domain, now).asked is not None:
+        if reason == "rate limit" and self.gates.known(domain).asked is not None:
             reason = "robots.txt"
         return domain, reason
 

@@ -181,6 +181,10 @@ class Observer(Recorded):
             return msgspec.structs.replace(view, history=self.history.view())
         return view
 
+    def renew(self) -> None:
+        """Something has changed that who looks next must see at once."""
+        self._view = None
+
     def _make(self, now: float, wall: float) -> View:
         job = job_of(self.crawler)
         stats = self._stats.get_stats()
