@@ -36,6 +36,7 @@ _NAMES = (
     "page",
     "normalize",
     "drift",
+    "metrics",
     "why",
 )
 _JSON = Path(__file__).parent / "results" / "latest.json"

@@ -18,6 +18,7 @@ from scrapy_resilience.commands.breakers import show_breakers
 from scrapy_resilience.commands.deadletters import list_letters
 from scrapy_resilience.commands.errors import list_errors, open_error
 from scrapy_resilience.commands.feeds import show_feeds
+from scrapy_resilience.commands.operations import write_files
 from scrapy_resilience.commands.replay import replay
 from scrapy_resilience.commands.selectors import run_selectors
 from scrapy_resilience.commands.snapshots import list_snapshots, restore_snapshot
@@ -97,7 +98,9 @@ class Command(ScrapyCommand):
             help="folder or URL of the snapshots, in place of RESILIENCE_SNAPSHOT_DIR",
         )
         parser.add_argument(
-            "--force", action="store_true", help="add selectors that are worse on fixtures"
+            "--force",
+            action="store_true",
+            help="add selectors that are worse on fixtures; operations: replace files",
         )
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
@@ -112,6 +115,7 @@ class Command(ScrapyCommand):
             "feeds": (self._feeds, range(1, 5)),
             "config": (self._config, {0}),
             "selectors": (self._selectors, range(1, 5)),
+            "operations": (self._operations, {1}),
         }
         name, *rest = args or [""]
         if name not in commands or len(rest) not in commands[name][1]:
@@ -195,6 +199,9 @@ class Command(ScrapyCommand):
         if wrong and any(row[wrong] for row in done[0]):
             self.exitcode = 1
         return done
+
+    def _operations(self, folder: str) -> tuple[Any, str]:
+        return write_files(folder, force=self._force)
 
     def _layered(self) -> BaseSettings:
         assert self.settings is not None

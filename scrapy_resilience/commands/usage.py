@@ -23,6 +23,7 @@ _WAYS: Final = (
     ("feeds <jobdir> forget <feed>", "take a feed out of the job"),
     ("feeds <jobdir> relink <feed> <file>", "say where a feed was moved to"),
     ("config", "each setting, its value and where it came from"),
+    ("operations <folder>", "write alert rules, a dashboard, probes, a systemd unit"),
     ("selectors list", "the sets of selectors"),
     ("selectors show <set> [<version>]", "a version, the active one by default"),
     ("selectors test [<set> [<version>]]", "replay the fixtures"),

@@ -15,13 +15,14 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from scrapy_resilience.core.health import Status
+
 __all__ = [
     "Accounting", "Cause", "Checkpoint", "Component", "Confidence", "DomainView", "Drifting",
     "ErrorGroup", "EventView", "FieldCoverage", "Health", "Items", "JobView", "Latency",
     "Progress", "Resources", "Series", "Severity", "Share", "Status", "Traffic", "View",
 ]  # fmt: skip
 
-Status: TypeAlias = Literal["healthy", "degraded", "unhealthy", "unknown"]
 Severity: TypeAlias = Literal["info", "warning", "error"]
 
 
