@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -33,9 +34,11 @@ from scrapy_resilience.extensions.report import Report
 from scrapy_resilience.extensions.shutdown import Shutdown
 from scrapy_resilience.extensions.snapshots import Snapshots
 from scrapy_resilience.extensions.systemd import Systemd
+from scrapy_resilience.extensions.terminal import Terminal
 from scrapy_resilience.extensions.tracing import Traces
 from scrapy_resilience.jobs.job import check_before, expand_jobdir
 from scrapy_resilience.observe.scrapy_stream import expect_format
+from scrapy_resilience.observe.terminal import shows_lines
 from scrapy_resilience.pipelines.confidence import (
     ConfidencePipeline,
     DoubtfulItems,
@@ -199,6 +202,8 @@ def _plug_observers(settings: BaseSettings, config: Config) -> None:
         _default(settings, "EXTENSIONS", Traces, 0)
     if config.report:
         _default(settings, "EXTENSIONS", Report, 0)
+    if config.terminal and shows_lines(sys.stderr):
+        _default(settings, "EXTENSIONS", Terminal, 0)
 
 
 def _plug_pipelines(settings: BaseSettings, config: Config) -> None:

@@ -51,6 +51,8 @@ def check_values(settings: BaseSettings, config: Config) -> None:
     check_metrics(config)
     check_endpoint(config)
     load_checks(config.health_checks)
+    if config.report:
+        check_place(config.report)
 
 
 def check_endpoint(config: Config) -> None:

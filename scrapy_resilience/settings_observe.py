@@ -139,3 +139,8 @@ class ObserveConfig:
         "`%(date)s` and `%(time)s` stand for what they do in `JOBDIR`.",
     )
     # --- terminal ---
+    terminal: bool = setting(
+        True,
+        "Show the progress at the foot of the terminal, when the crawl has one. Needs the "
+        "extra `terminal`.",
+    )

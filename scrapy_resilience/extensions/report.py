@@ -66,9 +66,7 @@ class Report(Part):
         """Everything is counted."""
         try:
             view = self._last_view()
-            done, thread = in_thread(
-                partial(_write, self.path, view), "resilience-report"
-            )
+            done, thread = in_thread(partial(_write, self.path, view), "resilience-report")
             await asyncio.wait({done}, timeout=_PATIENCE)
             if not done.done():
                 let_go(thread)

@@ -182,6 +182,10 @@ class Server:
                 await self._send_updates(request, response)
         except asyncio.TimeoutError:  # it reads too slowly
             self._connections.leave(request.protocol)
+        except ConnectionError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the stream ends, the crawl goes on
+            self._tell(request.path, error)
         finally:
             self._streams -= 1
         return response

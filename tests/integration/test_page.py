@@ -20,7 +20,8 @@ pytestmark = pytest.mark.integration
 AXE = Path(__file__).parent / "axe" / "axe.min.js"
 WIDTHS = (360, 1366, 3840)
 TOKEN = "a token of a test"  # noqa: S105 - nothing is behind it
-READY = """document.readyState === "complete" && document.getElementById("main")?.hidden === false
+READY = """document.readyState === "complete"
+    && document.getElementById("main")?.hidden === false
     && document.querySelectorAll("canvas").length === 2"""
 
 

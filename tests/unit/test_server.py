@@ -414,6 +414,22 @@ def test_events(monkeypatch):
     assert second == {"time": 1.0}
 
 
+def test_a_view_that_fails_ends_a_stream(monkeypatch, caplog):
+    """Its client sees an end, and comes again; the log has one line."""
+    monkeypatch.setattr(module, "_EACH", 0.02)
+    source = Source()
+
+    async def scenario():
+        async with serving(source) as (_, client), client.get("/events") as answer:
+            await messages(answer, 1)
+            source.error = KeyError("gate")
+            return await answer.content.read()
+
+    assert run(scenario()).strip() == b""
+    errors = [record.getMessage() for record in caplog.records if record.levelno >= 30]
+    assert errors == ["The endpoint can't answer /events: KeyError('gate')"]
+
+
 def test_nothing_new_for_long(monkeypatch):
     """A comment says that the crawl is there."""
     monkeypatch.setattr(module, "_EACH", 0.01)
