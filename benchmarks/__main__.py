@@ -33,8 +33,10 @@ _NAMES = (
     "outages",
     "redirects",
     "observe",
+    "page",
     "normalize",
     "drift",
+    "metrics",
     "why",
 )
 _JSON = Path(__file__).parent / "results" / "latest.json"

@@ -25,13 +25,19 @@ from scrapy_resilience.downloadermiddlewares.retry import ClassifiedRetryMiddlew
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.extensions.checkpoint import Checkpoint
 from scrapy_resilience.extensions.coverage import FieldCoverage
+from scrapy_resilience.extensions.endpoint import Endpoint
 from scrapy_resilience.extensions.feedcover import cover_feeds
+from scrapy_resilience.extensions.logs import Logs, begin_logs, format_of
+from scrapy_resilience.extensions.metrics import MetricsExport
 from scrapy_resilience.extensions.observe import Observe
+from scrapy_resilience.extensions.report import Report
 from scrapy_resilience.extensions.shutdown import Shutdown
 from scrapy_resilience.extensions.snapshots import Snapshots
+from scrapy_resilience.extensions.systemd import Systemd
 from scrapy_resilience.extensions.terminal import Terminal
 from scrapy_resilience.extensions.tracing import Traces
 from scrapy_resilience.jobs.job import check_before, expand_jobdir
+from scrapy_resilience.observe.scrapy_stream import expect_format
 from scrapy_resilience.observe.terminal import shows_lines
 from scrapy_resilience.pipelines.confidence import (
     ConfidencePipeline,
@@ -60,6 +66,8 @@ __all__ = ["ResilienceAddon"]
 
 logger = get_logger(__name__)
 
+_CRAWLING: Final = {"crawl", "runspider", None}
+"""Commands that run crawls; scripts have none."""
 _CACHE_STORAGE: Final = "scrapy_resilience.extensions.httpcache.AtomicCacheStorage"
 
 
@@ -80,16 +88,22 @@ class ResilienceAddon:
 
     @classmethod
     def update_pre_crawler_settings(cls, settings: BaseSettings) -> None:
-        """uvloop, which must be known before the event loop is made."""
-        if running_command() not in {"crawl", "runspider"} or not _has_uvloop():
-            return  # a script may have made its event loop already
+        """What is needed before there is a crawler: the event loop, and the log's format."""
+        command = running_command()
+        if command not in _CRAWLING:
+            return
         layered = settings.copy()
         try:
             apply_layers(layered)
             config = Config.from_settings(layered)
         except ConfigurationError:
             return  # the crawl is refused later, when there is a log
-        if config.enabled and config.uvloop_enabled:
+        if not config.enabled:
+            return
+        if (make := format_of(config)) is not None:
+            expect_format(make)
+        if config.uvloop_enabled and command is not None and _has_uvloop():
+            # a script may have made its event loop already
             settings.set("ASYNCIO_EVENT_LOOP", "uvloop.Loop", priority="addon")
 
     def update_settings(self, settings: BaseSettings) -> None:
@@ -101,6 +115,7 @@ class ResilienceAddon:
             config = Config.from_settings(settings)
             expand_jobdir(self.crawler)
             if config.enabled:
+                self._begin_logs(settings, config)
                 check_selectors_dir(config.selectors_dir)
                 registry.use(config.selectors_dir)
                 check_before(self.crawler, partial(check_values, settings, config))
@@ -108,6 +123,11 @@ class ResilienceAddon:
         except ConfigurationError as error:
             fail_quietly(self.crawler, error)
             raise
+
+    def _begin_logs(self, settings: BaseSettings, config: Config) -> None:
+        """First, so that what is logged about other settings is there."""
+        if owns_job() and begin_logs(self.crawler, settings, config):
+            _default(settings, "EXTENSIONS", Logs, 0)
 
     def _update(self, settings: BaseSettings, config: Config) -> None:
         if config.download_handler == "aiohttp":
@@ -174,8 +194,14 @@ def _plug_gates(settings: BaseSettings, config: Config) -> None:
 def _plug_observers(settings: BaseSettings, config: Config) -> None:
     """With any scheduler."""
     _default(settings, "EXTENSIONS", Observe, 0)
+    _default(settings, "EXTENSIONS", MetricsExport, 0)
+    _default(settings, "EXTENSIONS", Systemd, 0)
+    if config.http_enabled:
+        _default(settings, "EXTENSIONS", Endpoint, 1)
     if config.traces != "off":
         _default(settings, "EXTENSIONS", Traces, 0)
+    if config.report:
+        _default(settings, "EXTENSIONS", Report, 0)
     if config.terminal and shows_lines(sys.stderr):
         _default(settings, "EXTENSIONS", Terminal, 0)
 

@@ -30,7 +30,7 @@ PROFILES: Final[dict[str, dict[str, Any]]] = {
     "default": {},
     "production": _PRODUCTION,
     "staging": _STAGING,
-    "development": _DEVELOPMENT,
-    "testing": _DEVELOPMENT,
+    "development": {**_DEVELOPMENT, "log_pretty": True},
+    "testing": {**_DEVELOPMENT, "http_enabled": False},
 }
 """What a profile changes, by field name. The rows grow with the features they tune."""

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Hooks", "hooks_of"]
 
 Method: TypeAlias = "Callable[..., Any]"
-Context: TypeAlias = "Callable[[Request, str], AbstractContextManager[None]]"
+Context: TypeAlias = "Callable[[Request, str], AbstractContextManager[Any]]"
 
 _ATTRIBUTE: Final = "_scrapy_resilience_hooks"
 _BREATH: Final = 100

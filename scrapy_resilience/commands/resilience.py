@@ -15,8 +15,11 @@ from scrapy.utils.misc import load_object
 
 from scrapy_resilience.commands.breakers import show_breakers
 from scrapy_resilience.commands.deadletters import list_letters
+from scrapy_resilience.commands.errors import list_errors, open_error
 from scrapy_resilience.commands.feeds import show_feeds
+from scrapy_resilience.commands.operations import write_files
 from scrapy_resilience.commands.replay import replay
+from scrapy_resilience.commands.report import make_report
 from scrapy_resilience.commands.selectors import run_selectors
 from scrapy_resilience.commands.snapshots import list_snapshots, restore_snapshot
 from scrapy_resilience.commands.tables import (
@@ -67,7 +70,15 @@ class Command(ScrapyCommand):
             "--output",
             default="",
             metavar="FILE",
-            help="deadletters: write JSON Lines to a file, or CSV with --csv or to FILE.csv",
+            help="deadletters: write JSON Lines to a file, or CSV with --csv or to FILE.csv; "
+            "errors --open: the file to write",
+        )
+        parser.add_argument(
+            "--open",
+            dest="number",
+            type=int,
+            metavar="NUMBER",
+            help="errors: show the first error of a group, and write its page to a file",
         )
         which = {"domain": "", "class": "", "kind": f": {', '.join(KINDS)}"}
         for name, values in which.items():
@@ -88,7 +99,9 @@ class Command(ScrapyCommand):
             "--watch", action="store_true", help="status: show it for as long as it runs"
         )
         parser.add_argument(
-            "--force", action="store_true", help="add selectors that are worse on fixtures"
+            "--force",
+            action="store_true",
+            help="add selectors that are worse on fixtures; operations: replace files",
         )
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
@@ -98,10 +111,13 @@ class Command(ScrapyCommand):
             "restore": (self._restore, {1, 2}),
             "deadletters": (self._deadletters, {1}),
             "replay": (self._replay, {1}),
+            "report": (self._report, {1, 2}),
+            "errors": (self._errors, {1}),
             "breakers": (self._breakers, {1, 3}),
             "feeds": (self._feeds, range(1, 5)),
             "config": (self._config, {0}),
             "selectors": (self._selectors, range(1, 5)),
+            "operations": (self._operations, {1}),
         }
         name, *rest = args or [""]
         if name not in commands or len(rest) not in commands[name][1]:
@@ -131,8 +147,11 @@ class Command(ScrapyCommand):
         watch(path, token)
         return None
 
+    def _report(self, path: str, file: str = "") -> tuple[Any, str]:
+        return make_report(path, file, self._token())
+
     def _token(self) -> str:
-        """None of a project whose settings are wrong: its jobs can be seen all the same."""
+        """Empty where settings are wrong: the jobs can be looked at all the same."""
         assert self.settings is not None
         try:
             apply_layers(self.settings)
@@ -155,6 +174,12 @@ class Command(ScrapyCommand):
 
     def _replay(self, path: str) -> tuple[Any, str]:
         return replay(path, self._wanted())
+
+    def _errors(self, path: str) -> tuple[Any, str]:
+        number = self._opts.number
+        if number is None:
+            return list_errors(path)
+        return open_error(path, number, self._opts.output)
 
     def _breakers(self, path: str, action: str = "list", domain: str = "") -> tuple[Any, str]:
         return show_breakers(path, action, domain) or _misuse("breakers")
@@ -192,6 +217,9 @@ class Command(ScrapyCommand):
         if wrong and any(row[wrong] for row in done[0]):
             self.exitcode = 1
         return done
+
+    def _operations(self, folder: str) -> tuple[Any, str]:
+        return write_files(folder, force=self._force)
 
     def _layered(self) -> BaseSettings:
         assert self.settings is not None

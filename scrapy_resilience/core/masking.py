@@ -9,8 +9,8 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 __all__ = [
-    "HIDDEN", "counted", "is_secret", "lines", "mask", "mask_each", "mask_uri", "mask_value", "message_of",
-    "printable", "shown",
+    "HIDDEN", "counted", "is_secret", "lines", "mask", "mask_each", "mask_uri", "mask_value",
+    "message_of", "printable", "shown",
 ]  # fmt: skip
 
 HIDDEN: Final = "***"

@@ -132,8 +132,6 @@ class Accountant:
             slot = getattr(self._crawler.engine.downloader, "slots", {}).get(domain)
             return _shown_rate(1 / slot.delay) if slot is not None and slot.delay else ""
         gate = self._keeper.gates.known(domain)
-        if gate is None:
-            return ""
         limits = (gate.bucket and gate.bucket.per_second, gate.pace and gate.pace.rate)
         rate = limits[reason not in {"rate limit", "robots.txt"}]
         return _shown_rate(rate) if rate else ""

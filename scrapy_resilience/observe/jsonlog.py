@@ -24,7 +24,9 @@ _NO_CONTEXT: Final = (None,) * len(FIELDS)
 _MOST_BYTES: Final = 8 * LONGEST
 """Of a line: extra fields that make it longer are left out."""
 _STANDARD: Final = len(vars(logging.makeLogRecord({})))
-_RESERVED: Final = {*vars(logging.makeLogRecord({})), "message", "asctime", "spider"}
+_RESERVED: Final = {*vars(logging.makeLogRecord({})), "message", "asctime", "spider", "crawler"}
+_OF_THE_RECORD: Final = {*FIELDS, "duration_ms"}
+"""Keys that a record may set for itself, by ``extra=``."""
 _RISKY: Final = re.compile(
     "[\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\U000e0000-\U000e0fff]"
@@ -54,6 +56,7 @@ class _Line(Struct):
     stack_info: str | UnsetType = UNSET
 
 
+_ALWAYS: Final = _Line.__struct_fields__[: -len(_Line.__struct_defaults__)]
 _KEYS: Final = frozenset(_Line.__struct_fields__)
 
 
@@ -151,11 +154,7 @@ class JsonFormatter(BaseJsonFormatter):
             "logger_name": record.name,
             "message": told + str(plain_value(record.msg)),
         }
-        return self._encode({**dict.fromkeys(_Line.__struct_fields__), **plain_value(found)})
-
-
-_OF_THE_RECORD: Final = {*FIELDS, "duration_ms"}
-"""What a record may set for itself, by ``extra=``."""
+        return self._encode({**dict.fromkeys(_ALWAYS), **plain_value(found)})
 
 
 def message_of(record: logging.LogRecord) -> str:
@@ -179,12 +178,13 @@ def extra_of(record: logging.LogRecord, context: LogContext | None) -> dict[str,
     attributes = vars(record)
     if len(attributes) > _STANDARD:
         for name in islice(attributes, _STANDARD, None):
-            if name not in _RESERVED:
+            if name not in _RESERVED and not str(name).startswith("_"):
                 found[str(name)] = attributes[name]
-    return {name: plain_value(value, name) for name, value in found.items()} if found else found
+    return {text_of(name): plain_value(value, name) for name, value in found.items()}
 
 
 def traceback_of(record: logging.LogRecord) -> str | None:
+    """What was raised, and where; None where nothing was."""
     if not (record.exc_info and record.exc_info[0]):
         return text_of(record.exc_text) if record.exc_text else None
     return text_of(record.exc_text or _plain.formatException(record.exc_info))

@@ -31,7 +31,7 @@ class _NoRedirects(HTTPRedirectHandler):
 _open: Final = build_opener(ProxyHandler({}), _NoRedirects).open
 
 
-def live_view(path: Path, token: str = "") -> View | None:
+def live_view(path: Path, token: str = "", *, history: bool = False) -> View | None:
     """What the process says that runs the job in *path*.
 
     None when nobody runs it, it has no endpoint, or that does not answer within two seconds or
@@ -42,7 +42,8 @@ def live_view(path: Path, token: str = "") -> View | None:
         return None
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     with suppress(OSError, ValueError, HTTPException, msgspec.MsgspecError):
-        request = Request(f"{url}status.json", headers=headers)  # noqa: S310 - http only
+        asked = "status.json?history=1" if history else "status.json"
+        request = Request(f"{url}{asked}", headers=headers)  # noqa: S310 - http only
         with _open(request, timeout=_TIMEOUT) as answer:
             return msgspec.json.decode(answer.read(_LARGEST), type=View)
     return None

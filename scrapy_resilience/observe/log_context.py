@@ -1,13 +1,14 @@
-"""For which request a line is logged: a context variable, which each task has its own copy of."""
+"""For which request a line is logged: a context variable, of which each task has a copy."""
 
 from __future__ import annotations
 
 from contextvars import ContextVar
+from os import urandom
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from scrapy_resilience.core.masking import mask
-from scrapy_resilience.names import SCRAPY_REDIRECT_TIMES, SCRAPY_RETRY_TIMES
+from scrapy_resilience.names import META_REQUEST_ID
+from scrapy_resilience.observe.plain_values import plain_value
 from scrapy_resilience.observe.trace_ids import trace_id_of
 
 if TYPE_CHECKING:
@@ -17,22 +18,25 @@ if TYPE_CHECKING:
     from scrapy import Request
     from typing_extensions import Self
 
-__all__ = ["FIELDS", "LogContext", "clear", "current", "leave", "of_request", "update"]
+__all__ = [
+    "FIELDS", "LogContext", "clear", "current", "is_wanted", "leave", "of_request", "update",
+    "want",
+]  # fmt: skip
 
 FIELDS: Final = ("trace_id", "request_id", "user_id", "component", "url")
 """What a context has; anything else that is set is an extra field of the line."""
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
-_ID_DIGITS: Final = 16
+_ID_BYTES: Final = 8
+_OF_A_PAGE: Final = frozenset({"callback", "errback"})
 
 
 class LogContext:
     """``with context:`` is what is done in it. *told* goes before what *request* says.
 
-    *owner* is whoever made it, None outside of a crawl; *crawled* is what :func:`clear` goes
-    back to.
+    *owner* is whoever made it, None outside of a crawl.
     """
 
-    __slots__ = ("_known", "_request", "_token", "component", "crawled", "owner", "told")
+    __slots__ = ("_known", "_request", "_token", "component", "owner", "told")
 
     def __init__(
         self,
@@ -40,13 +44,11 @@ class LogContext:
         component: str | None = None,
         owner: object = None,
         told: Mapping[str, Any] = _NOTHING,
-        crawled: LogContext | None = None,
     ) -> None:
         self._request = request
         self.component = component
         self.owner = owner
         self.told = told
-        self.crawled = self if crawled is None and request is not None else crawled
         self._known: tuple[Any, ...] | None = None
         self._token: Token[LogContext | None] | None = None
 
@@ -62,7 +64,7 @@ class LogContext:
         """Those of :data:`FIELDS`: worked out when the first line is logged."""
         if self._known is None:
             found = {**self._of_request(), **self.told}
-            self._known = tuple(found.get(name) for name in FIELDS)
+            self._known = tuple(plain_value(found.get(name)) for name in FIELDS)
         return self._known
 
     def extra(self) -> Mapping[str, Any]:
@@ -75,22 +77,19 @@ class LogContext:
         request = self._request
         if request is None:
             return {"component": self.component}
-        trace_id = trace_id_of(request)
         return {
-            "trace_id": trace_id or None,
-            "request_id": f"{trace_id[:_ID_DIGITS]}-{_tries(request)}" if trace_id else None,
+            "trace_id": trace_id_of(request) or None,
+            "request_id": request.meta.get(META_REQUEST_ID),
             "component": self.component,
-            "url": mask(request.url),
+            "url": request.url,
         }
 
     def with_told(self, told: Mapping[str, Any]) -> LogContext:
-        return LogContext(self._request, self.component, self.owner, told, self.crawled)
+        return LogContext(self._request, self.component, self.owner, told)
 
-
-def _tries(request: Request) -> int:
-    """How often it was sent, this time included: retries and redirects count."""
-    times = (request.meta.get(key, 0) for key in (SCRAPY_RETRY_TIMES, SCRAPY_REDIRECT_TIMES))
-    return 1 + sum(number for number in times if isinstance(number, int))
+    def forget(self) -> None:
+        """What is told has changed."""
+        self._known = None
 
 
 _context: ContextVar[LogContext | None] = ContextVar("scrapy_resilience_log", default=None)
@@ -99,27 +98,58 @@ current: Final[Callable[[], LogContext | None]] = _context.get
 
 
 def of_request(request: Request, component: str, owner: object) -> LogContext:
-    """What a crawl does for *request*; its pipelines know what its callback has set."""
-    if component == "download" or component == "callback":
-        return LogContext(request, component, owner)
+    """What a crawl does for *request*; its pipelines know what its callback has set.
+
+    A download is another try, and has an id of its own.
+    """
+    if component == "download":
+        request.meta[META_REQUEST_ID] = urandom(_ID_BYTES).hex()
+    if component != "pipeline":  # begun by the engine, in the context of what has ended before
+        return LogContext(request, component, owner, {})
     found = current()
     told = found.told if found is not None and found.owner is owner else _NOTHING
-    return LogContext(request, component, owner, told)
+    return LogContext(request, component, owner, dict(told) if told else _NOTHING)
 
 
 def update(told: Mapping[str, Any]) -> None:
-    """Add to what is told from here on, in this task and in what it begins."""
+    """Add to what is told from here on, in this task and in what it begins.
+
+    What a callback adds is told in all tasks of its page: items may be in others.
+    """
     found = current() or LogContext()
-    _context.set(found.with_told({**found.told, **told}))
+    if found.component in _OF_A_PAGE and isinstance(found.told, dict):
+        found.told.update(told)
+        found.forget()
+    else:
+        _context.set(found.with_told({**found.told, **told}))
 
 
 def clear() -> None:
     """Forget what :func:`update` has added, and not what the crawl knows."""
     found = current()
-    if found is not None:
-        _context.set(found.crawled)
+    if found is None:
+        return
+    if found.component in _OF_A_PAGE and isinstance(found.told, dict):
+        found.told.clear()
+        found.forget()
+    else:
+        _context.set(found.with_told({}) if found.owner is not None else None)
 
 
 def leave() -> None:
     """What begins in this context is done for no request: a timer may carry one on."""
     _context.set(None)
+
+
+_wanted = False
+
+
+def want() -> None:
+    """Have the crawls that begin from now on say for which request they do something."""
+    global _wanted  # noqa: PLW0603 - of the process, as its log handlers are
+    _wanted = True
+
+
+def is_wanted() -> bool:
+    """Whether :func:`want` was called in this process."""
+    return _wanted

@@ -22,7 +22,7 @@ from scrapy_resilience.files.layout import LOCK, STORE, WAITING
 from scrapy_resilience.files.lock import is_locked
 from scrapy_resilience.files.ownership import check_jobdir
 from scrapy_resilience.frontier.codec import ValueCodec
-from scrapy_resilience.gates.trials import RETRIES
+from scrapy_resilience.gates.lane_names import RETRIES
 from scrapy_resilience.jobs.jobmeta import JobMeta
 from scrapy_resilience.jobs.progress import RUNNING
 from scrapy_resilience.jobs.watermark import open_current
@@ -36,6 +36,7 @@ from scrapy_resilience.observe.from_stats import (
     traffic_of,
     unread_of,
 )
+from scrapy_resilience.observe.record import stored_record
 from scrapy_resilience.observe.sentences import sentence
 from scrapy_resilience.observe.view import (
     Checkpoint,
@@ -85,6 +86,9 @@ def offline_view(path: Path) -> View:
     view.items = _items(totals, _load(state, OWN + "confidence"))
     view.checkpoint = _checkpoint(path, meta, totals)
     view.accounting = _told(stored_accounting, _load(state, STATE), stored_accounting(None))
+    record = stored_record(path, meta.ident, meta.commits)
+    view.errors, view.events = record.errors.view(), record.events.view()
+    view.history = record.history.view()
     view.job.sentence = _sentence(view)
     return view
 

@@ -41,18 +41,13 @@ def plain_value(value: Any, name: str = "", depth: int = 0) -> Any:
     Anything else than numbers, texts, lists and tables is shown as its ``str()``. Never raises
     an :exc:`Exception`.
     """
-    if value is None or isinstance(value, bool):
+    kind = type(value)
+    if value is None or kind is bool:
         return value
     if name and is_secret(name):
         return HIDDEN
-    if type(value) is str:
-        return text_of(value)
-    if isinstance(value, int):
-        return int(value) if -_BIGGEST <= value < _BIGGEST else _shown(value)
-    if isinstance(value, float):
-        return float(value)
-    if isinstance(value, str):
-        return text_of(str.__str__(value))
+    if kind is float or (kind is int and -_BIGGEST <= value < _BIGGEST):
+        return value
     if isinstance(value, (Mapping, list, tuple, set, frozenset)) and depth < _DEEPEST:
         try:
             return _container(value, depth + 1)
@@ -75,9 +70,9 @@ def _key(key: Any) -> str:
 def _shown(value: Any) -> str:
     try:
         if isinstance(value, (bytes, bytearray)):
-            return text_of(bytes(value[:LONGEST]).decode("utf-8", "backslashreplace"))
-        if isinstance(value, BaseException):
-            return text_of(f"{type(value).__name__}: {value}")
+            value = bytes(value).decode("utf-8", "backslashreplace")
+        elif isinstance(value, BaseException):
+            value = f"{type(value).__name__}: {value}"
         return text_of(str(value))
     except Exception:  # noqa: BLE001 - of the user's class
         return f"<{type(value).__name__} that can't be shown>"

@@ -17,6 +17,7 @@ from scrapy_resilience.names import (
     META_ANSWERS_BEFORE,
     META_DELAY,
     META_FAILED_AT,
+    META_REQUEST_ID,
     META_TRACE_ID,
     PREFIX_OF_META,
     SCRAPY_REDIRECT_TIMES,
@@ -80,8 +81,8 @@ def pop_delay(request: Request, wrong: WrongMeta) -> float:
 
 
 def forget_parent(request: Request) -> None:
-    """The failures and the id of the page with whose meta a callback has made *request*."""
-    for key in (META_FAILED_AT, META_ANSWERS_BEFORE, META_TRACE_ID):
+    """The failures and ids of the page with whose meta a callback has made *request*."""
+    for key in (META_FAILED_AT, META_ANSWERS_BEFORE, META_TRACE_ID, META_REQUEST_ID):
         request.meta.pop(key, None)
 
 

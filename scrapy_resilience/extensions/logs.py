@@ -1,0 +1,146 @@
+"""The Logs extension: JSON in Scrapy's log, log files, and whose request each line is about."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary, finalize
+
+from scrapy import signals
+from scrapy.exceptions import NotConfigured
+
+from scrapy_resilience._log import get_logger
+from scrapy_resilience._scrapy.hooks import hooks_of
+from scrapy_resilience.observe import log_context
+from scrapy_resilience.observe.jsonlog import JsonFormatter
+from scrapy_resilience.observe.log_formats import json_for, pretty_for
+from scrapy_resilience.observe.logfiles import LogFiles
+from scrapy_resilience.observe.scrapy_stream import (
+    keep_format,
+    keep_scrapys_format,
+    leave_format,
+)
+from scrapy_resilience.observe.trace_ids import give_trace_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scrapy.crawler import Crawler
+    from scrapy.settings import BaseSettings
+    from typing_extensions import Self
+
+    from scrapy_resilience.settings import Config
+
+__all__ = ["Logs", "begin_logs", "format_of"]
+
+logger = get_logger(__name__)
+
+
+class _Folder:
+    """Log files, and the crawls of this process that write to them."""
+
+    def __init__(self, path: Path, settings: BaseSettings, config: Config) -> None:
+        self.crawlers: WeakKeyDictionary[Crawler, None] = WeakKeyDictionary()
+        self.files = LogFiles(
+            path,
+            config.log_files,
+            JsonFormatter(),
+            level=level_of(settings["LOG_LEVEL"]),
+            most=config.log_max_bytes,
+            days=config.log_retention,
+            only=self._concerns,
+        )
+
+    def _concerns(self, record: logging.LogRecord) -> bool:
+        """Whether a line is of one of its crawls; one of nobody's is of all."""
+        owner = getattr(getattr(record, "spider", None), "crawler", None)
+        owner = owner or getattr(record, "crawler", None)
+        if owner is None and (context := log_context.current()) is not None:
+            owner = context.owner
+        return owner is None or owner in self.crawlers
+
+
+_folders: dict[Path, _Folder] = {}
+_folder_of: WeakKeyDictionary[Crawler, Path] = WeakKeyDictionary()
+_wanting: WeakKeyDictionary[Crawler, None] = WeakKeyDictionary()
+"""Crawls whose lines are to say which request they are about."""
+
+
+def begin_logs(crawler: Crawler, settings: BaseSettings, config: Config) -> bool:
+    """What the settings ask for; whether that is anything.
+
+    Raises :exc:`ConfigurationError` when the log folder can't be written.
+    """
+    if config.log_dir:
+        _join_folder(Path(config.log_dir).expanduser().resolve(), crawler, settings, config)
+    make = format_of(config)
+    if make is None:
+        keep_scrapys_format()
+    elif not keep_format(crawler, make) and config.log_json and settings.getbool("LOG_ENABLED"):
+        logger.warning(
+            "RESILIENCE_LOG_JSON changes Scrapy's own log handler, and this process has none: "
+            "call scrapy_resilience.logs.setup_logging()"
+        )
+    if make is not None or config.log_dir or log_context.is_wanted():
+        _wanting[crawler] = None
+    return crawler in _wanting
+
+
+def format_of(config: Config) -> Callable[[logging.Handler], logging.Formatter | None] | None:
+    """What Scrapy's own log is to look like; None for as it does."""
+    if config.log_json:
+        return json_for
+    return pretty_for if config.log_pretty else None
+
+
+def _join_folder(path: Path, crawler: Crawler, settings: BaseSettings, config: Config) -> None:
+    if path not in _folders:
+        _folders[path] = _Folder(path, settings, config)
+    _folders[path].crawlers[crawler] = None
+    _folder_of[crawler] = path
+    finalize(crawler, _close_unused).atexit = False  # one that was refused never ends
+
+
+def _end_logs(crawler: Crawler) -> None:
+    leave_format(crawler)
+    if (path := _folder_of.pop(crawler, None)) is not None:
+        _folders[path].crawlers.pop(crawler)
+        _close_unused()
+
+
+def _close_unused() -> None:
+    for path, folder in [*_folders.items()]:
+        if not folder.crawlers:
+            del _folders[path]
+            folder.files.close()
+
+
+def level_of(level: Any) -> int:
+    """A level by its name or number, as Scrapy's LOG_LEVEL has it."""
+    found = logging.getLevelName(level) if isinstance(level, str) else level
+    return found if isinstance(found, int) else int(str(level))
+
+
+class Logs:
+    """Lines that are logged while something is done for a request have its trace id."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        self.crawler = crawler
+        crawler.signals.connect(self._opened, signals.spider_opened)
+        crawler.signals.connect(self._stopped, signals.engine_stopped)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        if crawler not in _wanting:
+            raise NotConfigured
+        return cls(crawler)
+
+    def _opened(self) -> None:
+        hooks = hooks_of(self.crawler.engine)
+        hooks.identify = give_trace_id
+        hooks.surround(partial(log_context.of_request, owner=self.crawler))
+
+    def _stopped(self) -> None:
+        _end_logs(self.crawler)
