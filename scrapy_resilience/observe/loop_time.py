@@ -107,8 +107,11 @@ class LoopMeter:
         if passed <= 0:
             return Use(0.0, 0.0, 0.0)
         if self._idle is None:
-            late = passed - expected
-            idle = min(expected, passed) if late > _LATE else passed - computed - queued
+            if passed - expected > _LATE:
+                idle = min(expected, passed)
+            else:  # a loop that is seldom ready waits while it would wait for events
+                queued *= min((computed + queued) / passed, 1.0)
+                idle = passed - computed - queued
         busy = min(max(passed - idle, computed), passed)
         computing = min(computed, busy)
         rest = busy - computing
