@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from crawls import HERE, PAGES, SICK, Crawl
+from crawls import HERE, PAGES, SICK, Crawl, wait_until
 from terminals import terminal
 
 pytestmark = [
@@ -191,6 +191,25 @@ def test_watching_a_job_that_runs(job):
     assert "finished" in shown.screen.text
     assert "12 pages" in shown.screen.text
     assert sum(FOOT in line for line in shown.screen.lines) == 1
+
+
+def test_watching_through_the_endpoint(job):
+    """With the token: figures of the moment, which no commit has."""
+    made = job(
+        500,
+        RESILIENCE_HTTP_PORT=0,
+        RESILIENCE_HTTP_TOKEN="a-secret-of-this-test",  # noqa: S106
+        RESILIENCE_CHECKPOINT_INTERVAL=3600,
+    )
+    with made.process() as crawling:
+        wait_until(lambda: made.path("job/resilience.http").exists())
+        with on_terminal(made, *WATCH) as shown:
+            shown.wait_for("% of the last ")
+            shown.process.send_signal(signal.SIGINT)
+            assert shown.end() == 0
+        assert crawling.poll() is None
+    assert "RESILIENCE_RATE_LIMITS" in shown.screen.text
+    assert "a-secret" not in shown.raw + made.last().log
 
 
 def test_a_watch_is_ended(job):
