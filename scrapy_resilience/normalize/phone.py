@@ -30,13 +30,22 @@ _NORTH_AMERICAN: Final = re.compile(
 )
 """``(212) 555-0123``, ``1-800-FLOWERS``: hardly anybody else groups digits like this."""
 
+_DAY: Final = r"(?:0?[1-9]|[12]\d|3[01])\.(?:0?[1-9]|1[0-2])"
 _OTHER_THING: Final = re.compile(
     r"(?<!\d)(?:19|20)\d\d([-/.])[01]?\d\1[0-3]?\d(?!\d)"  # 2024-01-15
     r"|(?<!\d)[0-3]?\d([-/.])[0-3]?\d\2(?:19|20)\d\d(?!\d)"  # 15.01.2024
     r"|(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?!\.?\d)"  # 192.168.100.200, but not 01.42.68.53.00
     r"|[$€£¥₹%]|\d(?:,\d{3})+(?!\d)|^\d*\.\d\d?$"
+    rf"|(?<![\d.]){_DAY}\.?\s?-\s?{_DAY}(?!\d)"  # 15.01. - 17.02.
+    r"|(?<![\d/])(?:0?[1-9]|1[0-2])/(?:19|20)\d\d(?![\d/])"  # 01/2024
+    r"|\+1\s?1\d{10}(?!\d)"
 )
-"""Dates, addresses of computers and amounts, which phonenumbers reads as numbers."""
+"""Dates, addresses of computers and amounts, which phonenumbers reads as numbers; and American
+ones with a 1 too many, which it leaves out."""
+_SHORT_DAY: Final = re.compile(rf"(?<![\d.]){_DAY}\.\d\d(?!\.?\d)")
+"""``15.01.24``, where nobody writes numbers so."""
+_PAIRS: Final = "NC"
+"""Where they do: New Caledonia."""
 _ACCOUNT: Final = re.compile(r"\b[A-Z]{2}\d\d(?: ?[A-Z\d]{4}){3}")
 """An IBAN, as ``DE89 3704 0044 0532 0130 00``."""
 _HOURS: Final = re.compile(r"(?<![\d:])\d{1,2}:\d\d(?![\d:])")
@@ -105,7 +114,8 @@ def normalize_phone(
     if not _DIGIT.search(line):
         return None
     letters = not line.isascii() or _has_letters(line)
-    if _OTHER_THING.search(line) or (letters and _ACCOUNT.search(line)):
+    hint = region.strip().upper() if region else region_of(domain)
+    if _is_other_thing(line, hint, letters=letters):
         return None
     if ":" in line:
         line = _HOURS.sub(" ", line)
@@ -113,7 +123,6 @@ def normalize_phone(
         line = _SPELLED_OUT.sub(_without_digits, line) if "(" in line else line
         line = _EXTENSION.sub(r" ext. \1", line)
     phonenumbers = library("phonenumbers")
-    hint = region.strip().upper() if region else region_of(domain)
     found = _first_number(phonenumbers, line, hint, letters=letters)
     if found is None:
         return None
@@ -125,6 +134,13 @@ def normalize_phone(
         "extension": number.extension or None,
         "country": _country(phonenumbers, number, hint, country),
     }
+
+
+def _is_other_thing(line: str, hint: str | None, *, letters: bool) -> bool:
+    """Tell whether a line has a date, an amount, an account or an address of a computer."""
+    if _OTHER_THING.search(line) or (letters and _ACCOUNT.search(line)):
+        return True
+    return hint != _PAIRS and "+" not in line and bool(_SHORT_DAY.search(line))
 
 
 def region_of(domain: str | None) -> str | None:
@@ -152,18 +168,34 @@ def _first_number(
             line = "+" + line.removeprefix("00")
     whole = _whole(phonenumbers, line, hint, letters=letters)
     if whole is not None and not (letters and _is_spelled(whole.number, line)):
-        return whole
+        return _with_code(phonenumbers, line, hint, whole) if hint else whole
     found = phonenumbers.PhoneNumberMatcher(line, hint, leniency=phonenumbers.Leniency.POSSIBLE)
     numbers = [
-        (not each.raw_string.startswith("+"), number)
+        ((number.country is None, not each.raw_string.startswith("+")), number)
         for each in found
         if not _is_cut(line, each.start, each.end)
         and (number := _judged(phonenumbers, each.number))
     ]
     if whole is not None:
-        numbers = [each for each in (*numbers, (True, whole)) if each[1].country]
+        numbers = [each for each in (*numbers, ((False, True), whole)) if each[1].country]
     # with its country's code it is not a postal code
     return min(numbers, key=itemgetter(0))[1] if numbers else None
+
+
+def _with_code(
+    phonenumbers: ModuleType, line: str, hint: str, whole: _Number
+) -> _Number | None:
+    """Return a national number, or what it is when it begins with the code of its country.
+
+    That is a group of its own; where there are no groups, both are as likely, and it is None.
+    """
+    code = str(whole.number.country_code)
+    if not (line.startswith(code) and str(whole.number.national_number).startswith(code)):
+        return whole
+    other = _whole(phonenumbers, f"+{line}", hint, letters=False)
+    if other is None or other.country is None:
+        return whole
+    return None if line[len(code)].isdigit() else other
 
 
 def _is_cut(line: str, start: int, end: int) -> bool:
