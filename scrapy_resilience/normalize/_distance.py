@@ -124,6 +124,10 @@ def _unit(words: str, units: dict[str, str]) -> str:
     return ""
 
 
+_MORE_DAYS: Final = {"pl": {"dziś": 0}, "ja": {"きのう": 1}, "el": {"εχθές": 1}}
+"""Words that the CLDR lacks."""
+
+
 class _Names(NamedTuple):
     """The units by what a language writes, and its words for days."""
 
@@ -140,7 +144,7 @@ def _names(language: str) -> _Names:
         {name: unit for unit, names in entry.get(part, {}).items() for name in names.split("|")}
         for part in ("ago", "in", "units")
     )
-    return _Names(ago, ahead, units, entry.get("days", {}))
+    return _Names(ago, ahead, units, entry.get("days", {}) | _MORE_DAYS.get(language, {}))
 
 
 @cache
