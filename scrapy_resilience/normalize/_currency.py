@@ -25,7 +25,7 @@ _ALIASES = {
     "BHD": "BD",
     "BGN": "лв",
     "BTC": "BTC XBT ₿",
-    "CAD": "Can$ CDN$ Cdn$",
+    "CAD": "Can$ CDN$ Cdn$ CDN",
     "CHF": "Fr. Fr SFr SFr. sFr. Franken",
     "CNY": "RMB 人民币 元 yuan",
     "COP": "Col$",
@@ -36,7 +36,7 @@ _ALIASES = {
     "GBP": "pound pounds Pounds stg",
     "GEL": "ლარი ლ lari",
     "GHS": "₵",
-    "HUF": "ft forint",
+    "HUF": "forint",
     "IDR": "Rp.",
     "GYD": "GY$ G$",
     "ILS": "NIS nis שח ש״ח",
@@ -121,8 +121,8 @@ ENGLISH = {"ALL", "CUP", "TOP"}
 """Codes that are words too: currencies only after a number."""
 
 
-_INITIAL = re.compile(r"\.\w")
-"""Behind a letter that is not a symbol: ``P.A.``."""
+_INITIAL = re.compile(r"\.?[^\W\d_]\.|\.\w")
+"""Behind a letter that is not a symbol: ``P.A.``, ``p.h.``."""
 
 
 class Meaning(NamedTuple):
@@ -219,7 +219,9 @@ class Symbols(NamedTuple):
             if symbol in self.meanings:
                 after = text[length : length + 1]
                 if not (after and _letter(after) and _letter(symbol[-1])) and not (
-                    length == 1 and _letter(symbol) and _INITIAL.match(text, 1)
+                    len(symbol.rstrip(".")) == 1
+                    and _letter(symbol[0])
+                    and _INITIAL.match(text, length)
                 ):
                     return symbol
         return None
@@ -323,6 +325,8 @@ def symbols(locale: str | None) -> Symbols:
     home = next((entry["currency"] for entry in reversed(entries) if "currency" in entry), None)
     if home in meanings["р"].all:
         meanings |= {latin: meanings[own] for latin, own in _LOOK_ALIKE.items()}
+    if home == "HUF":  # elsewhere feet
+        meanings["ft"] = meanings["Ft"]
     for symbol, meaning in meanings.items():
         if home in meaning.all:
             meanings[symbol] = meaning._replace(default=home)

@@ -38,7 +38,7 @@ _INNER: Final = frozenset(
 
 _OF_THE_NAME: Final = re.compile(r"(?i:company|corporation), ")
 _WITHOUT_COMPANY: Final = frozenset({"inc", "incorporated", "llc", "lp"})
-"""Before these, behind a comma, *Company* is a word of the name: ``Ford Motor Company, LLC``."""
+"""Before these and a comma, *Company* is of the name: ``Ford Motor Company, LLC``."""
 
 _AND: Final = re.compile(r"[&+]$|\b(?:and|und|et|y|og|och|и)$", re.IGNORECASE)
 _CO: Final = frozenset({"co", "company"})

@@ -227,10 +227,22 @@ def _is_range(text: str, number: Number, after: Number) -> bool:
 
 
 def _range(reader: Reader, low: Number, high: Number, symbol: str, label: str | None) -> _Offer:
-    if low.power == 0:  # $50-60k
-        low = low._replace(power=high.power)
-    high = reader.valued(high._replace(negative=False), high.symbol or symbol)
-    return _Offer(reader.valued(low, symbol), high, label)
+    high = high._replace(negative=False)
+    low, high = _valued_range(reader, low, high, symbol, high.symbol or symbol)
+    return _Offer(low, high, label)
+
+
+def _valued_range(
+    reader: Reader, low: Number, high: Number, one: str | None, other: str | None
+) -> tuple[Number, Number]:
+    """Both ends with their amounts; a power of ten may stand at one of them: ``$50-60k``."""
+    ends = reader.valued(low, one), reader.valued(high, other)
+    power = max(low.power, high.power)
+    if low.power == high.power or (low.power and high.power):
+        return ends
+    same = [end._replace(power=power) for end in (low, high)]
+    shared = reader.valued(same[0], one), reader.valued(same[1], other)
+    return shared if _rises(shared[0].amount, shared[1].amount) else ends
 
 
 # --- the one that counts ---------------------------------------------------------------
@@ -356,7 +368,8 @@ def _quantity(text: str, price: Number, numbers: list[Number]) -> int | None:
 
 _EACH = re.compile(
     r"^\s*(?:/|per\b|pro\b|je\b|par\b|por\b|al?\b)\s*(?:each|ea|piece|pcs?|units?|item|stück|stk?"
-    r"|pièce|unité|unidad|ud|pezzo|pz|stuk|sztuk[aęi]|szt|шт|個|件|个|개)\.?\s*$",
+    r"|pièce|unité|unidad|ud|pezzo|pz|stuk|sztuk[aęi]|szt|шт|個|件|个|개)\.?\s*$"
+    r"|^\s*(?:hourly|daily|weekly|monthly|yearly|annually)\s*$",
     re.IGNORECASE,
 )
 _TAX = re.compile(
@@ -390,7 +403,8 @@ def _bare_range(reader: Reader, number: Number, others: list[Number]) -> Found:
     """Two numbers are a range of prices only when the currency is known."""
     if not reader.hint or len(others) > 1 or not _is_range(reader.text, number, others[0]):
         return None
-    low, high = (reader.valued(one._replace(negative=False), None) for one in (number, *others))
+    ends = [one._replace(negative=False) for one in (number, *others)]
+    low, high = _valued_range(reader, ends[0], ends[1], None, None)
     if not _rises(low.amount, high.amount):
         return None
     return {"amount": low.amount, "currency": reader.hint, "amount_max": high.amount}
