@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
@@ -15,7 +16,6 @@ from benchmarks.reports_cases import Case
 from benchmarks.reports_tables import given, tables, values
 
 if TYPE_CHECKING:
-    from collections import Counter
     from collections.abc import Iterator
 
 __all__ = ["dates", "distances"]
@@ -129,7 +129,7 @@ def distances(source: str, skipped: Counter[str]) -> Iterator[Case]:
         row = values(call, fields)
         if row is None:
             skipped["not literal"] += 1
-        elif re.search(r"\d", row["date_string"]) and not _has_direction(row["date_string"]):
+        elif not _has_direction(row["date_string"]):
             skipped["no direction"] += 1
         elif row["ago"].get("years", 0) > now.year - _FIRST:
             skipped["years"] += 1
@@ -154,21 +154,43 @@ def _now(source: str) -> datetime:
 
 
 def _has_direction(text: str) -> bool:
-    """Whether a word for the past is in a text, as the CLDR has it in any language."""
+    """Whether a distance has a word for the past, as the CLDR has it in any language."""
     line = text.casefold()
+    if not re.search(r"\d", line):  # a word such as yesterday
+        return True
     words = {*re.split(r"[\d\s,.]+", line)}
-    return any(word in words or (word >= _UNSPACED and word in line) for word in _directions())
+    found = any(word in words or (word >= _UNSPACED and word in line) for word in _directions())
+    return found and not _SUM.match(line)
+
+
+_SUM: Final = re.compile(r"-|now\b")
+"""``now - 2 hours``."""
 
 
 @cache
 def _directions() -> frozenset[str]:
-    """Words of the patterns for the past that are in none for the future, in any language."""
-    names = localedata.locale_identifiers()
-    past, future = ({word for name in names for word in _words(name, key)} for key in _KEYS)
-    return frozenset(past - future - {""})
+    """Words that more languages have for the past alone than for the future, or in a unit."""
+    past: Counter[str] = Counter()
+    others: Counter[str] = Counter()
+    for name in localedata.locale_identifiers():
+        if "_" not in name:
+            behind, ahead = _words(name, "past"), _words(name, "future")
+            past.update(behind - ahead)
+            others.update(ahead | _units(name))
+    return frozenset(word for word in past if word and past[word] > others[word])
 
 
-_KEYS: Final = ("past", "future")
+def _units(name: str) -> set[str]:
+    """The names of units alone."""
+    units = Locale.parse(name)._data.get("unit_patterns", {})  # noqa: SLF001
+    patterns = (
+        text
+        for unit, widths in units.items()
+        if unit.startswith("duration-")
+        for forms in widths.values()
+        for text in forms.values()
+    )
+    return {word for text in patterns for word in text.casefold().split() if word != "{0}"}
 
 
 def _words(name: str, key: str) -> set[str]:

@@ -92,6 +92,9 @@ _MINOR = {"¢": "$", "p": "£"}
 _LOOK_ALIKE = {"p": "р", "p.": "р.", "P": "Р", "P.": "Р."}
 """Pence in Latin letters, roubles in Cyrillic ones: 336 p. is written with either."""
 
+_OTHERS = ("تومان", "تومن", "toman", "tomans", "Toman")
+"""Units that are no currencies of ISO 4217: ten rials."""
+
 _COUNTRIES = {
     "CAN": "CAD", "USA": "USD", "AUS": "AUD", "MEX": "MXN", "NZL": "NZD", "ARG": "ARS",
     "COL": "COP", "CHL": "CLP", "HKG": "HKD", "SGP": "SGD", "TWN": "TWD", "URY": "UYU",
@@ -175,6 +178,13 @@ class Symbols(NamedTuple):
             found = Meaning(codes[0], frozenset(codes)) if len(codes) == 1 else None
         return found or CLASH
 
+    def hinted(self, hint: str) -> str | None:
+        """The currency of what a page has for it: a symbol, or a text with one code."""
+        if meaning := self.meanings.get(hint.strip()):
+            return meaning.default
+        codes = {*_CODE.findall(hint)} & {*cldr()["codes"]} - ENGLISH
+        return codes.pop() if len(codes) == 1 else None
+
     def second(self, text: str, *, before: bool) -> str | None:
         """The code or sign that *text* ends or begins with, beside another."""
         if not text or text.isspace():
@@ -229,6 +239,7 @@ class Symbols(NamedTuple):
 
 _COMPOUND_BEFORE = re.compile(rf"(?<![A-Za-z])[A-Z]{{1,3}}[{_SIGNS}]$")
 _COMPOUND_BEHIND = re.compile(rf"[A-Za-z]{{1,4}}[{_SIGNS}]")
+_CODE = re.compile(r"(?<![^\W_])[A-Z]{3}(?![^\W_])")
 _CODE_BEFORE = re.compile(r"(?<![A-Za-z])[A-Z]{3}$")
 _CODE_BEHIND = re.compile(r"^[A-Z]{3}(?![A-Za-z])")
 _LABELS = {
@@ -313,6 +324,7 @@ def _everywhere() -> dict[str, Meaning]:
             meanings[name] = meaning
     for minor, whole in _MINOR.items():
         meanings[minor] = meanings[whole]._replace(minor=True)
+    meanings |= dict.fromkeys(_OTHERS, Meaning(None, frozenset()))
     return {**meanings, "p.": CLASH}
 
 

@@ -140,8 +140,7 @@ class Reader:
         self.known = symbols(locale)
         self.decimal_sign = decimal_sign(locale)
         self._language = locale[:2].lower() if locale else ""
-        meaning = self.known.meanings.get(currency.strip()) if currency else None
-        self.hint = meaning.default if meaning else None
+        self.hint = self.known.hinted(currency) if currency else None
 
     def simple(self) -> dict[str, Any] | None:
         """The result for one number with one symbol: what most pages have."""

@@ -56,13 +56,17 @@ _FORMS: Final = (
 )
 
 
+_NOON_WORD: Final = re.compile(r"(?<=\d),?(?: at)? noon$", re.IGNORECASE)
+
+
 def find_clock(text: str, languages: Sequence[str]) -> Clock | None:
     """The time of a text in plain form; ``None`` when it has none.
 
     Raises ValueError for a time that no clock shows, and one that may be another.
     """
     if not _MAY_HAVE.search(text):
-        return None
+        noon = _NOON_WORD.search(text)
+        return noon and Clock(dt.time(_NOON), None, text[: noon.start()])
     found = next((found for form in _FORMS if (found := form.search(text))), None)
     if found is None:
         return None

@@ -504,3 +504,39 @@ def test_a_date_that_the_order_contradicts():
     """It is marked, where the year has two digits."""
     assert read("12/13/10", order="DMY")["ambiguous"]
     assert iso("12/13/2010", order="DMY") == "2010-12-13"
+
+
+@pytest.mark.parametrize(
+    ("text", "locale"),
+    [
+        ("2 saat əvvəl 5 dəqiqə əvvəl", "az"),
+        ("prije 2 sata prije 5 minuta", "hr"),
+        ("2 hours ago 5 minutes ago", None),
+        ("před 2 hodinami 5 minutami", "cs"),
+    ],
+)
+def test_the_word_for_ago_at_each_unit(text, locale):
+    """It says no more than one."""
+    assert iso(text, locale=locale, now=NOW) == "2024-03-31T09:55:00+00:00"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "around 2 hours ago", "approximately 2 hours ago", "vor ca. 2 Stunden",
+        "vor ungefähr 2 Stunden", "hace aproximadamente 2 horas", "hace unas 2 horas",
+        "hace alrededor de 2 horas", "ongeveer 2 uur geleden", "około 2 godzin temu",
+        "för cirka 2 timmar sedan", "ca. 2 timer siden", "约 2 小时前", "약 2시간 전",
+        "asi před 2 hodinami", "noin 2 tuntia sitten", "около 2 часов назад",
+        "il y a environ 2 heures", "circa 2 ore fa", "há cerca de 2 horas", "প্রায় 2 ঘন্টা আগে",
+    ],
+)  # fmt: skip
+def test_about_so_long_ago(text):
+    """It is as long ago as the text says."""
+    assert iso(text, now=NOW) == "2024-03-31T10:00:00+00:00"
+
+
+@pytest.mark.parametrize("text", ["15 Jan 2024 at noon", "January 15, 2024, noon"])
+def test_noon(text):
+    """It is a time."""
+    assert iso(text) == "2024-01-15T12:00:00+00:00"

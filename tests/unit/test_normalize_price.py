@@ -432,3 +432,22 @@ def test_feet_are_no_forints():
 def test_a_dash_before_a_price(text):
     """With a space behind, it may be a bullet or a minus."""
     assert read(text) is None
+
+
+def test_a_unit_that_is_no_currency_of_iso_4217():
+    """The amount is read, and no currency is said."""
+    assert read("157,000 تومان") == {"amount": 157_000, "currency": None}
+
+
+@pytest.mark.parametrize(
+    ("hint", "currency"),
+    [
+        ("DKK/stk", "DKK"),
+        ("Pris NOK 899,00", "NOK"),
+        ("ALL OFFERS", None),
+        ("EUR or USD", None),
+    ],
+)
+def test_a_code_within_a_hint(hint, currency):
+    """What a page has for the currency may be more than its code; one of two is none."""
+    assert read("899,00", currency=hint) == {"amount": 899, "currency": currency}
