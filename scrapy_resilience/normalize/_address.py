@@ -97,7 +97,9 @@ def without_remarks(line: str) -> str:
     """A line without footnotes, *remote* and the like, and with countries in one piece."""
     if "[" in line:
         line = _FOOTNOTE.sub("", line)
-    line, count = _NO_PLACE.subn(" ", _NEAR.sub("", line))
+    if near := _NEAR.match(line):
+        line = line[near.end() :]
+    line, count = _NO_PLACE.subn(" ", line)
     if count:
         line = _DANGLING.sub("", line)
     if "(" in line or " - " in line or "–" in line:
@@ -161,8 +163,10 @@ def _behind_street(part: str, following: str) -> str | None:
 
 def street_and_state(part: str) -> tuple[str, str] | None:
     """Cut ``301 N LEONA GARDEN CITY MI``, where no comma does."""
+    if not part[0].isdigit():
+        return None
     head, _, code = part.rpartition(" ")
-    if part[0].isdigit() and head.count(" ") > 1 and len(code) in {2, 3}:
+    if head.count(" ") > 1 and len(code) in {2, 3}:
         states = of_code(code.casefold()).states
         if any(state.country in _ENGLISH for state in states):
             return head, code
@@ -178,7 +182,7 @@ _NUMBERED: Final = re.compile(r"^\D+\s\d+\s?[a-z]?\s+(?=[^\W\d])")
 
 def without_number(part: str) -> str:
     """The city of ``Ackermannstr. 12a Frankfurt am Main``, or all of *part*."""
-    found = _NUMBERED.match(part)
+    found = _NUMBERED.match(part) if _DIGIT.search(part) else None
     return part[found.end() :] if found and cities_of(part[found.end() :]) else part
 
 
@@ -194,6 +198,8 @@ def ends_with_city(part: str, country: str, group: str | None) -> bool:
 
 def with_country(line: str) -> str:
     """A line that ends with a postal code of one country, with that country."""
+    if not _DIGIT.search(line):
+        return line
     if found := _ZIP.search(line):
         if found[2].startswith(_ZIPS.get(found[1], "x")):
             return f"{line}, United States"

@@ -97,6 +97,7 @@ _NAMED = re.compile(
     r"(?:([^\W\d_]{3,})\.? (\d{1,2}),? (\d{4})|(\d{1,2})\.? ([^\W\d_]{3,})\.?,? (\d{4}))"
 )
 _NUMERIC = re.compile(r"(\d{1,4})(\. ?|[/\- ])(\d{1,2})\2(\d{1,4})(\.?)")
+_SPACED = re.compile(r"(?:19|20)\d\d [01]\d [0-3]\d")
 _ELIDED = re.compile(r"(?<!\w)['’](?=\d\d(?!\d))")
 _BASIC = re.compile(r"(\d{4})(\d\d)(\d\d)")
 _WEEK = re.compile(r"(\d{4})-?W(\d\d)-?([1-7])")
@@ -170,7 +171,7 @@ def _full(year: str) -> int:
 
 def _numeric(text: str, hints: Hints) -> Day | None:
     found = _NUMERIC.search(text)
-    if found is None or (found[2] == " " and not hints.order):  # any three numbers
+    if found is None or (found[2] == " " and not _may_be_spaced(text, hints)):
         return None
     if not only_words(f"{text[: found.start()]} {text[found.end() :]}", hints):
         return None
@@ -186,6 +187,11 @@ def _numeric(text: str, hints: Hints) -> Day | None:
     if len(three) == 2 and (hints.order or hints.locale_order) == "YMD":
         return _ordered(parts, "YMD")
     return _either(parts, sign.strip(), hints)
+
+
+def _may_be_spaced(text: str, hints: Hints) -> bool:
+    """Whether three numbers with spaces may be a date; without a hint they are any three."""
+    return bool(hints.order or (hints.locale_order and _SPACED.fullmatch(text)))
 
 
 def _is_thai(hints: Hints) -> bool:

@@ -30,22 +30,22 @@ _NORTH_AMERICAN: Final = re.compile(
 )
 """``(212) 555-0123``, ``1-800-FLOWERS``: hardly anybody else groups digits like this."""
 
-_DAY: Final = r"(?:0?[1-9]|[12]\d|3[01])\.(?:0?[1-9]|1[0-2])"
 _OTHER_THING: Final = re.compile(
     r"(?<!\d)(?:19|20)\d\d([-/.])[01]?\d\1[0-3]?\d(?!\d)"  # 2024-01-15
     r"|(?<!\d)[0-3]?\d([-/.])[0-3]?\d\2(?:19|20)\d\d(?!\d)"  # 15.01.2024
     r"|(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?!\.?\d)"  # 192.168.100.200, but not 01.42.68.53.00
     r"|[$€£¥₹%]|\d(?:,\d{3})+(?!\d)|^\d*\.\d\d?$"
-    rf"|(?<![\d.]){_DAY}\.?\s?-\s?{_DAY}(?!\d)"  # 15.01. - 17.02.
-    r"|(?<![\d/])(?:0?[1-9]|1[0-2])/(?:19|20)\d\d(?![\d/])"  # 01/2024
-    r"|\+1\s?1\d{10}(?!\d)"
 )
-"""Dates, addresses of computers and amounts, which phonenumbers reads as numbers; and American
-ones with a 1 too many, which it leaves out."""
-_SHORT_DAY: Final = re.compile(rf"(?<![\d.]){_DAY}\.\d\d(?!\.?\d)")
-"""``15.01.24``, where nobody writes numbers so."""
+"""Dates, addresses of computers and amounts, which phonenumbers reads as numbers."""
+_DAY: Final = r"(?:0?[1-9]|[12]\d|3[01])\.(?:0?[1-9]|1[0-2])"
+_DAYS: Final = re.compile(rf"(?<![\d.]){_DAY}(?:\.\d\d(?!\.?\d)|\.?\s?-\s?{_DAY}(?!\d))")
+"""``15.01.24`` and ``15.01. - 17.02.``, where nobody writes numbers so."""
+_MONTHS: Final = re.compile(r"(?<![\d/])(?:0?[1-9]|1[0-2])/(?:19|20)\d\d(?![\d/])")
+"""``01/2024``."""
+_ONE_TOO_MANY: Final = re.compile(r"\+1\s?1\d{10}(?!\d)")
+"""An American number with a 1 that phonenumbers leaves out."""
 _PAIRS: Final = "NC"
-"""Where they do: New Caledonia."""
+"""Where somebody does: New Caledonia."""
 _ACCOUNT: Final = re.compile(r"\b[A-Z]{2}\d\d(?: ?[A-Z\d]{4}){3}")
 """An IBAN, as ``DE89 3704 0044 0532 0130 00``."""
 _HOURS: Final = re.compile(r"(?<![\d:])\d{1,2}:\d\d(?![\d:])")
@@ -140,7 +140,11 @@ def _is_other_thing(line: str, hint: str | None, *, letters: bool) -> bool:
     """Tell whether a line has a date, an amount, an account or an address of a computer."""
     if _OTHER_THING.search(line) or (letters and _ACCOUNT.search(line)):
         return True
-    return hint != _PAIRS and "+" not in line and bool(_SHORT_DAY.search(line))
+    if "+" in line:
+        return bool(_ONE_TOO_MANY.search(line))
+    if "/" in line and _MONTHS.search(line):
+        return True
+    return "." in line and hint != _PAIRS and bool(_DAYS.search(line))
 
 
 def region_of(domain: str | None) -> str | None:

@@ -48,15 +48,19 @@ _NOT_SAID: Final = re.compile(
     r"|\b(?:found|recommend\w*|off|rabatt|discount)\b"
     rf"|^\d\s?{_STAR}\s\d{{1,3}}\s?%$"
     rf"|\d\s?(?:[-–—]|to|or|bis|oder|ou|à|и|или)\s?\d(?:[.,]\d)?\s?-?{_STAR}"
-    rf"|^{_OF}\s?\d{{1,3}}\s?-?{_STAR}?\W*$|^\d{{1,3}}{_UNIT}\s?{_OUT_OF}\W*$"
 )
 """An amount, something negative, ``8 of 10 people``, ``20% off``, ``5 star 67%`` of a chart,
-``3 to 5 stars``, ``out of 5 stars`` alone."""
+``3 to 5 stars``."""
+_ONLY_MAX: Final = re.compile(
+    rf"{_OF}\s?\d{{1,3}}\s?-?{_STAR}?\W*$|\d{{1,3}}{_UNIT}\s?{_OUT_OF}\W*$"
+)
+"""``out of 5 stars`` alone."""
 
 _HALF: Final = re.compile(
     rf"(?<=\d)(\s?-?{_STAR})?\s(?:and a half|et demie?|y media|e mezz[oa]|e meia)\b"
     r"|(?<=\d)[\s-]1/2(?!\d)"
 )
+_MAY_HALVE: Final = re.compile(r"half|1/2|demi|media|mezz|meia")
 _THREE: Final = re.compile(r"\d{1,2}[.,]\d{3}")
 """Decimals, or a thousand."""
 
@@ -119,9 +123,10 @@ def normalize_rating(text: str, *, max: float | None = None) -> dict[str, Any] |
     rating is None, and so is a rating above its maximum.
     """
     line = " ".join(plain(text[:_LONGEST].translate(_FRACTIONS)).casefold().split())
-    if not _MAY_BE.search(line) or _NOT_SAID.search(line):
+    if not _MAY_BE.search(line) or _NOT_SAID.search(line) or _ONLY_MAX.match(line):
         return None
-    line = _HALF.sub(r".5\1", line)
+    if _MAY_HALVE.search(line):
+        line = _HALF.sub(r".5\1", line)
     found, line = _out_of(line)
     count, line = _count(line)
     value, scale = found or _stars(line) or _alone(line, max) or (None, None)

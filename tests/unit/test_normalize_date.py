@@ -540,3 +540,11 @@ def test_about_so_long_ago(text):
 def test_noon(text):
     """It is a time."""
     assert iso(text) == "2024-01-15T12:00:00+00:00"
+
+
+def test_spaces_between_numbers():
+    """With a locale, a year, a month and a day of two digits, and nothing else, are a date."""
+    assert iso("2024 01 15", locale="en-GB") == "2024-01-15"
+    assert read("2024 1 15", locale="en-GB") is None
+    assert read("15 01 2024", locale="en-GB") is None
+    assert read("2024 01 15") is None
