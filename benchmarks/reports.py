@@ -55,8 +55,9 @@ def run(options: Options) -> Outcome:
     """Run the benchmark."""
     outcome = Outcome("strings of public reports, and of others' tests")
     skipped: Counter[str] = Counter()
-    judged = [judge(case) for case in own_cases()]
-    _rows(outcome, "public reports", judged)
+    own = [judge(case) for case in own_cases()]
+    judged = [*own]
+    _rows(outcome, "public reports", own)
     for name in _TABLES:
         try:
             cases = {(case.text, str(case.hints)): case for case in _cases(name, skipped)}
@@ -66,7 +67,7 @@ def run(options: Options) -> Outcome:
         found = [judge(case) for case in cases.values()]
         _rows(outcome, f"{name} {version(name)}", found)
         judged += found
-    _bars(outcome, judged)
+    _bars(outcome, {"public reports": own, "all sources": judged})
     outcome.notes += [f"left out, {skipped[rule]}: {RULES[rule]}" for rule in RULES]
     if options.verbose:
         outcome.notes += [_line(each) for each in judged if each.outcome == WRONG]
@@ -108,9 +109,8 @@ def _row(source: str, kind: str, judged: list[Judged]) -> Row:
     }
 
 
-def _bars(outcome: Outcome, judged: list[Judged]) -> None:
-    own = [each for each in judged if "/" in each.case.source or "_" in each.case.source]
-    for name, found in (("public reports", own), ("all sources", judged)):
+def _bars(outcome: Outcome, sources: dict[str, list[Judged]]) -> None:
+    for name, found in sources.items():
         read, wrong = read_share(found), wrong_share(found)
         outcome.bar(f"{name}, read, at least {READ:.0%}", f"{read:.2%}", met=read >= READ)
         text = f"{name}, silently wrong, at most {SILENT:.1%}"

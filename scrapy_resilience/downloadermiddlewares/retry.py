@@ -32,6 +32,7 @@ from scrapy_resilience.gates.outcomes import BAD_PAGES
 from scrapy_resilience.gates.policies import PolicyChooser
 from scrapy_resilience.gates.waiting import RetryThrottle
 from scrapy_resilience.handlers import handlers_of
+from scrapy_resilience.scheduling.requests import is_robots
 from scrapy_resilience.scheduling.scrapy_settings import check_retries
 from scrapy_resilience.settings import Config
 
@@ -172,7 +173,7 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
         choice = self._policies.of(request, self.crawler.spider, own)
         verdict = choice.policy.refine(verdict)
         attempts = request.meta.get("retry_times", 0) + 1
-        counts = self._gates.costs_a_try(
+        counts = is_robots(request) or self._gates.costs_a_try(
             request, outcome, verdict, limited=choice.retries is not None
         )
         return _Failure(
@@ -199,6 +200,8 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
     def _retries(self, request: Request, choice: Choice, verdict: Verdict) -> int:
         if choice.retries is not None:
             return choice.retries
+        if is_robots(request):
+            return self.max_retry_times  # pages wait for it, and go on without it
         if self._gates.is_failed_by_proxy(request):
             return MOST_TRIES - 1  # another proxy may do
         if verdict.failure_class == BLOCKED:
@@ -210,7 +213,7 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
     ) -> float:
         """Short while the domain answers others, unless somebody has chosen a policy."""
         is_up = verdict.failure_class != BLOCKED and self._gates.answers_lately(request)
-        if is_up and not choice.is_named:
+        if is_up and not choice.is_named and not is_robots(request):
             return fast_backoff(attempts, random)
         return choice.policy.delay(attempts, random, verdict.failure_class)
 
