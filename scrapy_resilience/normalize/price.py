@@ -50,10 +50,11 @@ def normalize_price(
 ) -> dict[str, Any] | None:
     """Read a price: ``"$1,234.56"`` → ``{"amount": 1234.56, "currency": "USD", "raw": …}``.
 
-    *currency* is a code or symbol from elsewhere, or a text with one code: it settles what ``$`` or ``kr`` means, and
-    stands in where the text names none. *locale* (``de-CH``) settles those too, and whether
-    ``1.234`` is a thousand; ``und`` is that of machines, with decimal points only. What is
-    not known counts as not given, as both often come from the page.
+    *currency* is a code or symbol from elsewhere, or a text with one code: it settles what
+    ``$`` or ``kr`` means, and stands in where the text names none. *locale* (``de-CH``)
+    settles those too, and whether ``1.234`` is a thousand; ``und`` is that of machines, with
+    decimal points only. What is not known counts as not given, as both often come from the
+    page.
 
     Two marks at one amount (``$10 CAD``) must agree, or the result is ``None``.
 
