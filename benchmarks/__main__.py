@@ -35,6 +35,7 @@ _NAMES = (
     "observe",
     "normalize",
     "drift",
+    "logs",
 )
 _JSON = Path(__file__).parent / "results" / "latest.json"
 
