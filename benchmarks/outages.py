@@ -43,7 +43,8 @@ from scrapy_resilience.core.retry import RetryBudgets, RetryPolicy, fast_backoff
 from scrapy_resilience.frontier.lane import Order
 from scrapy_resilience.frontier.lanes import Frontier
 from scrapy_resilience.frontier.store import MemoryStore
-from scrapy_resilience.gates.trials import RETRIES, Trials, is_of_retries
+from scrapy_resilience.gates.lane_names import RETRIES, is_of_retries
+from scrapy_resilience.gates.trials import Trials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -293,9 +294,9 @@ class Simulation:
     def _failed(self, page: Page, ticket: Ticket) -> None:
         host, gates = page.host, self.gates
         about_the_page = page.number in self.kind.hosts[host].bad  # it says 500, not 503
-        counts = about_the_page or gates.costs_a_try(host, page.answers_before)
-        attempt, tries = page.times + 1, gates.tries(host)
-        if gates.answers_lately(host, self.now):
+        counts = about_the_page or gates.known(host).costs_a_try(page.answers_before)
+        attempt, tries = page.times + 1, gates.known(host).tries
+        if gates.known(host).answers_lately(self.now):
             delay = fast_backoff(attempt, self.rng.random)
         else:
             delay = _DELAYS.delay(attempt, self.rng.random)
@@ -303,11 +304,11 @@ class Simulation:
         if counts and attempt >= tries:
             self._lose(page)
             return
-        page.answers_before = gates.answers(host)
+        page.answers_before = gates.known(host).answers
         page.times += counts
         if counts:
             delay = max(delay, min(self.budgets.retry(host, self.now), _DELAYS.max_delay))
-        self._push(page, 0.0 if gates.is_given_up(host) else delay)
+        self._push(page, 0.0 if gates.known(host).given_up else delay)
 
     def _start(self, host: str, number: int) -> None:
         self._pages += 1
@@ -339,7 +340,7 @@ class Simulation:
         is_retry = is_of_retries(lane)
         until = self.gates.ready_at(host, now, is_retry=is_retry)
         gate = self.gates.gate(host, now)
-        if until <= now and self.gates.is_half_open(host):
+        if until <= now and self.gates.known(host).breaker.state is State.HALF_OPEN:
             until = now if self._trials.has_turn(lane, gate) else inf
         if until > now:
             gate.wait(lane)

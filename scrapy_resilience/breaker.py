@@ -12,14 +12,13 @@ import inspect
 import random
 import time
 from contextvars import ContextVar
-from enum import Enum
 from threading import RLock
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
 
-from scrapy_resilience._log import get_logger
+from scrapy_resilience.breaker_events import BreakerEvent, EventKind, Listeners
 from scrapy_resilience.callables import ErrorFilter, check_function, is_async
-from scrapy_resilience.core.breaker import Breaker, Event, Outcome, State
+from scrapy_resilience.core.breaker import Breaker, Outcome, State
 from scrapy_resilience.core.breakerconfig import BreakerConfig
 from scrapy_resilience.core.classify import exception_text
 from scrapy_resilience.exceptions import CircuitOpenError, ConfigurationError
@@ -42,41 +41,7 @@ __all__ = [
     "get_breaker",
 ]
 
-logger = get_logger(__name__)
-
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
-
-
-class EventKind(Enum):
-    """What a listener is told of."""
-
-    TRANSITION = "transition"
-    SUCCESS = "success"
-    FAILURE = "failure"
-    IGNORED = "ignored"
-    CANCELLED = "cancelled"
-    REFUSED = "refused"
-
-
-class BreakerEvent(NamedTuple):
-    """One event of a :class:`CircuitBreaker`.
-
-    :param kind: what happened
-    :param breaker: the breaker's name
-    :param duration: the seconds that the call took; 0.0 when there was none
-    :param error: what the call has raised, None when nothing
-    :param old: the state before a transition, else None
-    :param new: the state after it, else None
-    :param reason: the cause of a transition, such as ``failure rate`` or ``reset``, else empty
-    """
-
-    kind: EventKind
-    breaker: str
-    duration: float = 0.0
-    error: BaseException | None = None
-    old: State | None = None
-    new: State | None = None
-    reason: str = ""
 
 
 _KINDS = {
@@ -143,10 +108,9 @@ class CircuitBreaker:
         self._fallback = fallback
         self._last = ""
         self._clock = clock
-        self._listeners: tuple[Callable[[BreakerEvent], object], ...] = ()
-        self._transitions: list[BreakerEvent] = []
         self._lock = RLock()  # not Lock: a signal handler may come in while we hold it
-        self._core = Breaker(self.config, rng, self._note)
+        self._listeners = Listeners(name, self._lock)
+        self._core = Breaker(self.config, rng, self._listeners.note)
         _registry[name] = self
 
     def __repr__(self) -> str:
@@ -222,9 +186,9 @@ class CircuitBreaker:
             wait = self._core.retry_after(now) if permit is None else None
         if permit is None:
             refusal = CircuitOpenError(self.name, wait, self._last)
-            self._tell(EventKind.REFUSED, error=refusal)
+            self._listeners.tell(EventKind.REFUSED, error=refusal)
             raise refusal
-        self._tell()
+        self._listeners.tell()
         return permit, now
 
     def _covers(self, since: float) -> bool:
@@ -241,7 +205,7 @@ class CircuitBreaker:
             if error is not None and outcome is Outcome.FAILURE:
                 self._last = exception_text(error)
             self._core.record(permit, outcome, now, duration, 0.0, failure)
-        self._tell(_KINDS[outcome], duration=duration, error=error)
+        self._listeners.tell(_KINDS[outcome], duration=duration, error=error)
 
     def _outcome(self, error: BaseException | None) -> Outcome:
         if error is None:
@@ -261,7 +225,7 @@ class CircuitBreaker:
         with self._lock:
             self._core.ready_at(self._clock())
             state = self._core.state
-        self._tell()
+        self._listeners.tell()
         return state
 
     @property
@@ -269,7 +233,7 @@ class CircuitBreaker:
         """The seconds that it stays open, None when it is not open."""
         with self._lock:
             wait = self._core.retry_after(self._clock())
-        self._tell()
+        self._listeners.tell()
         return wait
 
     @property
@@ -307,7 +271,7 @@ class CircuitBreaker:
     def _by_hand(self, change: Callable[[], None]) -> None:
         with self._lock:
             change()
-        self._tell()
+        self._listeners.tell()
 
     # --- listeners ------------------------------------------------------------------
 
@@ -317,38 +281,7 @@ class CircuitBreaker:
         It is called after the fact and without a lock, so it may use the breaker. What it
         raises is logged.
         """
-        with self._lock:
-            self._listeners = (*self._listeners, listener)
-
-        def unsubscribe() -> None:
-            with self._lock:
-                self._listeners = tuple(
-                    other for other in self._listeners if other is not listener
-                )
-
-        return unsubscribe
-
-    def _note(self, old: State, new: State, reason: Event) -> None:
-        """Keep a transition until the lock is free."""
-        event = BreakerEvent(EventKind.TRANSITION, self.name, old=old, new=new)
-        self._transitions.append(event._replace(reason=reason.value))
-
-    def _tell(self, kind: EventKind | None = None, **details: Any) -> None:
-        if not (self._listeners or self._transitions):
-            return
-        with self._lock:
-            transitions, self._transitions = self._transitions, []
-        if kind is not None:
-            transitions.insert(0, BreakerEvent(kind, self.name, **details))
-        for event in transitions:
-            for listener in self._listeners:
-                self._call(listener, event)
-
-    def _call(self, listener: Callable[[BreakerEvent], object], event: BreakerEvent) -> None:
-        try:
-            listener(event)
-        except Exception:
-            logger.exception("A listener of circuit breaker %r failed", self.name)
+        return self._listeners.add(listener)
 
 
 class _Call:

@@ -13,7 +13,7 @@ import asyncio
 import inspect
 import random as random_module
 import time
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Final, NoReturn, overload
 
@@ -162,58 +162,36 @@ def set_testing(testing: bool, *, attempts: int = 1) -> None:  # noqa: FBT001 - 
 _FINAL: Final = (CircuitOpenError, PermanentFailureError, MaxRetriesExceededError)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Retries:
     policy: RetryPolicy
-    on: ErrorFilter
-    on_result: Callable[[Any], Any] | None
-    on_retry: Callable[[int, Exception | None, float], Any] | None
-    wait: Callable[[Exception], float | None] | None
-    max_delay: float | None
-    timeout: float | None
-    reraise: bool
-    sleep: Callable[[float], Any] | None
-    clock: Callable[[], float]
-    random: Callable[[], float]
+    _: KW_ONLY
+    on: Any = Exception
+    on_result: Callable[[Any], Any] | None = None
+    on_retry: Callable[[int, Exception | None, float], Any] | None = None
+    wait: Callable[[Exception], float | None] | None = None
+    max_delay: float | None = None
+    timeout: float | None = None
+    reraise: bool = False
+    sleep: Callable[[float], Any] | None = None
+    clock: Callable[[], float] = time.monotonic
+    random: Callable[[], float] = random_module.random
+
+    def __post_init__(self) -> None:
+        _check_functions(on_result=self.on_result, wait=self.wait)
+        if not (self.on_retry is None or callable(self.on_retry)):
+            raise ConfigurationError(f"on_retry={self.on_retry!r}: use a function.")
+        _check_seconds("timeout", self.timeout)
+        _check_seconds("max_delay", self.max_delay)
+        self.on = ErrorFilter(self.on, "on")
+        if self.max_delay is not None:
+            base = min(self.policy.base, self.max_delay)
+            self.policy = replace(self.policy, base=base, max_delay=self.max_delay)
 
     @classmethod
-    def of(
-        cls,
-        policy: RetryPolicy | str,
-        *,
-        on: Any = Exception,
-        on_result: Callable[[Any], Any] | None = None,
-        on_retry: Callable[[int, Exception | None, float], Any] | None = None,
-        wait: Callable[[Exception], float | None] | None = None,
-        max_delay: float | None = None,
-        timeout: float | None = None,
-        reraise: bool = False,
-        sleep: Callable[[float], Any] | None = None,
-        clock: Callable[[], float] = time.monotonic,
-        random: Callable[[], float] = random_module.random,
-    ) -> _Retries:
+    def of(cls, policy: RetryPolicy | str, **options: Any) -> _Retries:
         chosen = policy if isinstance(policy, RetryPolicy) else _policy_named(policy)
-        _check_functions(on_result=on_result, wait=wait)
-        if not (on_retry is None or callable(on_retry)):
-            raise ConfigurationError(f"on_retry={on_retry!r}: use a function.")
-        _check_seconds("timeout", timeout)
-        _check_seconds("max_delay", max_delay)
-        if max_delay is not None:
-            base = min(chosen.base, max_delay)
-            chosen = replace(chosen, base=base, max_delay=max_delay)
-        return cls(
-            chosen,
-            ErrorFilter(on, "on"),
-            on_result,
-            on_retry,
-            wait,
-            max_delay,
-            timeout,
-            reraise,
-            sleep,
-            clock,
-            random,
-        )
+        return cls(chosen, **options)
 
     def run(self, fn: Callable[[], Any], named: Any) -> Any:
         course = _Course(self, getattr(named, "__qualname__", repr(named)))
@@ -307,7 +285,7 @@ class _Course:
         return None if tell is None else tell(self.attempt - 1, self._error, delay)
 
     def _is_wanted(self, error: Exception) -> bool:
-        on = self._retries.on
+        on: ErrorFilter = self._retries.on
         if isinstance(error, _FINAL):
             named = tuple(each for each in on.classes if issubclass(each, _FINAL))
             return isinstance(error, named)

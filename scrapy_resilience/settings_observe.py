@@ -37,11 +37,55 @@ class ObserveConfig:
         minimum=16,
         secret=True,
     )
+    http_insecure: bool = setting(
+        False, "Listen beyond this machine without a token, too: whoever can connect may look."
+    )
+    http_allowed_hosts: tuple[str, ...] = setting(
+        (),
+        "Names by which the endpoint may be asked without its token, beside localhost and "
+        "addresses: a Host header with another one is refused.",
+    )
     critical_domains: tuple[str, ...] = setting(
         (), "Domains whose open breakers alerts and pages name apart."
     )
     # --- metrics ---
+    metrics_domains: int = setting(
+        50,
+        "Domains that have metrics of their own; all others are `other` together.",
+        minimum=0,
+    )
+    metrics_labels: Mapping[str, Any] = setting(
+        dict, "Labels of each metric, beside `spider`, and their values."
+    )
+    metrics_textfile: str = setting(
+        "",
+        "File for node_exporter's textfile collector, written while the crawl runs and at its "
+        "end; `%(spider)s` is the spider's name.",
+    )
+    metrics_interval: float = setting(
+        15.0,
+        "Seconds between two pushes to the Pushgateway, and between two textfiles.",
+        minimum=0.1,
+    )
+    pushgateway_url: str = setting(
+        "", "Address of a Prometheus Pushgateway, such as `http://127.0.0.1:9091`."
+    )
+    pushgateway_job: str = setting("scrapy", "The label `job` of what is pushed.", minimum=1)
+    pushgateway_instance: str = setting(
+        "", "The label `instance` of what is pushed; by default the host and the JOBDIR."
+    )
     # --- health ---
+    health_checks: Mapping[str, Any] = setting(
+        dict,
+        "Health checks of your own: name → import path of a function that takes the crawler "
+        "and says how well something is; it may be a coroutine function.",
+    )
+    health_interval: float = setting(
+        10.0, "Seconds for which the answer of a health check is good.", minimum=0.1
+    )
+    health_timeout: float = setting(
+        5.0, "Seconds that a health check may take; then it counts as unhealthy.", minimum=0.1
+    )
     # --- logs ---
     log_json: bool = setting(
         False, "Write Scrapy's own log, on the terminal or in LOG_FILE, as lines of JSON."
@@ -89,4 +133,14 @@ class ObserveConfig:
     )
     # --- errors, events and history ---
     # --- page and report ---
+    report: str = setting(
+        "",
+        "File of an HTML report that is written when the crawl closes; `%(spider)s`, "
+        "`%(date)s` and `%(time)s` stand for what they do in `JOBDIR`.",
+    )
     # --- terminal ---
+    terminal: bool = setting(
+        True,
+        "Show the progress at the foot of the terminal, when the crawl has one. Needs the "
+        "extra `terminal`.",
+    )

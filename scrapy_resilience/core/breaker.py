@@ -3,12 +3,6 @@
 A breaker stands before something that may be sick, such as a domain. It counts how calls end,
 refuses calls when too many fail, and lets a few through later on, to see.
 
-States
-    *Closed* admits every call and counts. *Open* refuses until a time. *Half-open* admits a
-    few trials, one at a time by default, and waits for what they say. *Forced open*,
-    *disabled* and *metrics only* are set by hand; nothing but a hand ends them. Disabled
-    admits and does not count, metrics only admits and counts.
-
 Opening
     A breaker guards against a domain that is *down*: to refuse calls to one that is flaky, and
     still answers, gains nothing. So a closed breaker opens after a run of failures that is
@@ -24,14 +18,6 @@ How long
     the reopenings in a row. With ``first_trial=0`` as classical breakers do it:
     ``recovery_timeout`` · 2ⁿ, at most ``max_recovery_timeout``.
 
-Half-open
-    A trial that fails, or is slow, opens again. ``success_threshold`` successes close. A trial
-    that is throttled (429) proves neither: the breaker stays open for as long as the answer
-    asks, and that is not a reopening. A trial that is ignored or cancelled gives its place to
-    another one. One without an outcome after ``trial_timeout`` ends the round as a failure;
-    should it succeed later on, the other side is up: that closes, too, where slow calls do not
-    count.
-
 Eras
     A permit names the era in which it was given, and each transition begins a new one. An
     outcome of an earlier era is dropped: a call that was admitted before the breaker opened
@@ -42,17 +28,18 @@ Time
     There is no timer. Open turns half-open when somebody asks, which is also when a late
     trial is noticed. A clock that goes back never makes a wait longer than it was.
 
-The table below is all there is; a pair that it does not have changes nothing.
+States and transitions are those of :mod:`.breakerstates`, trials those of :mod:`.halfopen`.
 Listeners are called when a transition is complete, so they may use the breaker.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
-from enum import Enum
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
+from scrapy_resilience.core.breakerstates import TRANSITIONS, Event, Outcome, State
+from scrapy_resilience.core.halfopen import Round
 from scrapy_resilience.core.usual_share import UsualShare
 from scrapy_resilience.core.window import Counts, Window
 
@@ -64,70 +51,6 @@ if TYPE_CHECKING:
 __all__ = ["TRANSITIONS", "Breaker", "Event", "Outcome", "State"]
 
 
-class State(Enum):
-    """What a breaker does with calls."""
-
-    CLOSED = "closed"
-    OPEN = "open"
-    HALF_OPEN = "half_open"
-    FORCED_OPEN = "forced_open"
-    DISABLED = "disabled"
-    METRICS_ONLY = "metrics_only"
-
-
-class Event(Enum):
-    """Why a breaker changes its state."""
-
-    FAILURES_IN_A_ROW = "failures in a row"
-    FAILURE_RATE = "failure rate"
-    SLOW_CALL_RATE = "slow call rate"
-    RECOVERY_DUE = "recovery due"
-    TRIALS_PASSED = "trials passed"
-    TRIAL_FAILED = "trial failed"
-    TRIAL_THROTTLED = "trial throttled"
-    TRIAL_LATE = "trial late"
-    LATE_TRIAL_PASSED = "late trial passed"
-    FORCE_OPEN = "force open"
-    DISABLE = "disable"
-    METRICS_ONLY = "metrics only"
-    RESET = "reset"
-
-
-class Outcome(Enum):
-    """How a call ended."""
-
-    SUCCESS = "success"
-    FAILURE = "failure"
-    THROTTLED = "throttled"
-    """It was told to come later (429): the other side is well, and busy."""
-    IGNORED = "ignored"
-    """It says nothing about the other side."""
-    CANCELLED = "cancelled"
-    """It was given up on this side."""
-
-
-_BY_HAND: Final = {
-    Event.FORCE_OPEN: State.FORCED_OPEN,
-    Event.DISABLE: State.DISABLED,
-    Event.METRICS_ONLY: State.METRICS_ONLY,
-}
-
-TRANSITIONS: Final[Mapping[tuple[State, Event], State]] = {
-    (State.CLOSED, Event.FAILURES_IN_A_ROW): State.OPEN,
-    (State.CLOSED, Event.FAILURE_RATE): State.OPEN,
-    (State.CLOSED, Event.SLOW_CALL_RATE): State.OPEN,
-    (State.OPEN, Event.RECOVERY_DUE): State.HALF_OPEN,
-    (State.HALF_OPEN, Event.TRIALS_PASSED): State.CLOSED,
-    (State.HALF_OPEN, Event.TRIAL_FAILED): State.OPEN,
-    (State.HALF_OPEN, Event.TRIAL_THROTTLED): State.OPEN,
-    (State.HALF_OPEN, Event.TRIAL_LATE): State.OPEN,
-    (State.OPEN, Event.LATE_TRIAL_PASSED): State.CLOSED,
-    (State.HALF_OPEN, Event.LATE_TRIAL_PASSED): State.CLOSED,
-    **{(old, event): new for event, new in _BY_HAND.items() for old in State if old != new},
-    **{(old, Event.RESET): State.CLOSED for old in State},
-}
-"""(state, event) → the next state."""
-
 _TEXT_MAX: Final = 200
 
 # An enum's member costs several times as much to look up as a global.
@@ -135,28 +58,6 @@ _CLOSED: Final = State.CLOSED
 _DISABLED: Final = State.DISABLED
 _SUCCESS: Final = Outcome.SUCCESS
 _FAILURE: Final = Outcome.FAILURE
-
-
-class _Round:
-    """The trials of one half-open state."""
-
-    __slots__ = ("admitted", "passed", "under_way")
-
-    def __init__(self) -> None:
-        self.admitted = 0
-        self.passed = 0
-        self.under_way: dict[int, float] = {}  # permit → when it was given
-
-    def has_room(self, config: BreakerConfig) -> bool:
-        return (
-            self.admitted < config.half_open_max
-            and len(self.under_way) < config.half_open_concurrent
-        )
-
-    def is_late(self, now: float, timeout: float) -> bool:
-        for permit, since in self.under_way.items():
-            self.under_way[permit] = min(since, now)  # the clock may have gone back
-        return any(now - since >= timeout for since in self.under_way.values())
 
 
 class Breaker:
@@ -197,7 +98,7 @@ class Breaker:
         self._well = 0  # successes, counted until the first failure
         self._usual: UsualShare | None = None  # made by the first failure
         self._window: Window | None = None  # made by the first call that counts
-        self._round: _Round | None = None  # while half-open
+        self._round: Round | None = None  # while half-open
 
     # --- calls ----------------------------------------------------------------------
 
@@ -215,7 +116,7 @@ class Breaker:
             return 0.0
         self._refresh(now)
         if self._round is not None:
-            return 0.0 if self._round.has_room(self.config) else inf
+            return 0.0 if self._round.has_room() else inf
         return self.opened_until
 
     def acquire(self, now: float) -> int | None:
@@ -230,8 +131,7 @@ class Breaker:
             return self._era
         self._era += 2
         permit = self._era + 1
-        self._round.admitted += 1
-        self._round.under_way[permit] = now
+        self._round.admit(permit, now)
         return permit
 
     def record(  # noqa: PLR0917 - one call for each response: keywords cost time
@@ -260,8 +160,10 @@ class Breaker:
         if failed:
             self.last_failure = failure[:_TEXT_MAX]
         if self._round is not None:
-            bad = failed or (slow and outcome is _SUCCESS)
-            self._end_trial(permit, _FAILURE if bad else outcome, now, retry_after)
+            event = self._round.end(permit, outcome, slow=slow)
+            if event is not None:
+                asked = min(retry_after, self.config.max_recovery_timeout)
+                self._fire(event, now, asked if asked > 0 else self._open_time)
         else:
             if self._out:
                 self._out -= 1
@@ -309,22 +211,6 @@ class Breaker:
             return True
         return self._failed >= self._usual.implausible_run
 
-    def _end_trial(self, permit: int, outcome: Outcome, now: float, retry_after: float) -> None:
-        trials = self._round
-        assert trials is not None
-        del trials.under_way[permit]
-        if outcome is _FAILURE:
-            self._fire(Event.TRIAL_FAILED, now)
-        elif outcome is _SUCCESS:
-            trials.passed += 1
-            if trials.passed >= self.config.success_threshold:
-                self._fire(Event.TRIALS_PASSED, now)
-        elif outcome is Outcome.THROTTLED:
-            asked = min(retry_after, self.config.max_recovery_timeout)
-            self._fire(Event.TRIAL_THROTTLED, now, asked if asked > 0 else self._open_time)
-        else:
-            trials.admitted -= 1
-
     # --- by hand --------------------------------------------------------------------
 
     def force_open(self) -> None:
@@ -352,9 +238,7 @@ class Breaker:
 
     def round_ends_at(self) -> float:
         """When the trial that is under way is late, ``math.inf`` when there is none."""
-        if self._round is None or not self._round.under_way:
-            return inf
-        return min(self._round.under_way.values()) + self.config.trial_timeout
+        return inf if self._round is None else self._round.ends_at()
 
     def counts(self, now: float) -> Counts:
         """The calls in the window, the failed and the slow ones among them."""
@@ -377,11 +261,12 @@ class Breaker:
             self.opened_until = min(self.opened_until, now + self._open_time)
             if self.opened_until <= now:
                 self._fire(Event.RECOVERY_DUE, now)
-        elif self._round is not None and self._round.is_late(now, self.config.trial_timeout):
+        elif self._round is not None and self._round.is_late(now):
             self._late = next(iter(self._round.under_way))
             self._fire(Event.TRIAL_LATE, now)
 
     def _fire(self, event: Event, now: float, open_time: float = 0.0) -> None:
+        """Change the state; *open_time* is for how long a trial that is throttled opens it."""
         old = self.state
         new = TRANSITIONS.get((old, event))
         if new is None:
@@ -392,7 +277,7 @@ class Breaker:
             self.opened_until = inf if new is State.FORCED_OPEN else 0.0
         if new is _CLOSED:
             self._close(event)
-        self._round = _Round() if new is State.HALF_OPEN else None
+        self._round = Round(self.config) if new is State.HALF_OPEN else None
         self._window = None
         self._out = self._failed = 0
         self._era += 2

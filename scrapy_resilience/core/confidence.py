@@ -139,6 +139,9 @@ class ConfidenceCalculator:
             "structured_data": _structured_data(structured_data),
             "speed": _speed(response_time, usual_response_time),
         }
+        return self._weigh(scored, len(names or ()))
+
+    def _weigh(self, scored: Mapping[str, _Scored], source_count: int) -> Confidence:
         factors = {name: score for name, (score, _) in scored.items() if score is not None}
         warnings = [warning for _, warning in scored.values() if warning]
         overall = self._mean(factors)
@@ -147,7 +150,7 @@ class ConfidenceCalculator:
         return Confidence(
             overall=overall or 0.0,
             extraction_quality=_quality(overall or 0.0),
-            source_count=len(names or ()),
+            source_count=source_count,
             factors=factors,
             warnings=warnings,
         )

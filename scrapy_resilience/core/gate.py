@@ -9,28 +9,35 @@ It combines
   some seconds without an answer (TCP's first time-out is the model, RFC 6298); one whose first
   answer was a failure gets one at a time until it succeeds.
 
+It is *given up* when it has failed for too long (``give_up_after``, by whether it has ever
+answered), or after too many reopenings in a row. A failure costs a page one of its tries only
+when the domain has answered somebody since that page's last failure: an outage costs each page
+one.
+
 What domains have in common is in :mod:`.gates`.
 """
 
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict, cast
 
 from scrapy_resilience.core.breaker import Breaker, Event, State
+from scrapy_resilience.core.pace import Pace
+from scrapy_resilience.core.ratelimit import TokenBucket
+from scrapy_resilience.core.retry import RetryChances
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from scrapy_resilience.core.pace import Pace
-    from scrapy_resilience.core.ratelimit import Rate, TokenBucket
-    from scrapy_resilience.core.retry import RetryChances
+    from scrapy_resilience.core.ratelimit import Rate
 
     OnChange = Callable[["Gate", State, State, Event], None]
 
-__all__ = ["ON_TRIAL", "Gate", "Patience", "SavedGate", "Ticket"]
+__all__ = ["ON_TRIAL", "REFUSING", "Gate", "Patience", "SavedGate", "Ticket"]
 
 ON_TRIAL: Final = frozenset({State.OPEN, State.HALF_OPEN})
+REFUSING: Final = ON_TRIAL | {State.FORCED_OPEN}
 _LATELY: Final = 30.0
 """Seconds for which a domain that has answered is taken to be up."""
 
@@ -113,6 +120,7 @@ class Gate:
         self.known_page = ""
         """The URL of a page that was answered; its user sets it."""
         self.answers = 0
+        """How often it has answered in this run."""
         self.answered_at = -inf
         self.chances: RetryChances | None = None
         """Of its retries, when there were any."""
@@ -187,6 +195,11 @@ class Gate:
         return until
 
     @property
+    def lets_through(self) -> bool:
+        """Whether its breaker refuses nothing."""
+        return self.breaker.state not in REFUSING
+
+    @property
     def is_starting(self) -> bool:
         """Whether its first answer has not come yet."""
         return self.under_way > 0 and not (self.proven or self.failed)
@@ -210,6 +223,29 @@ class Gate:
         if self.pace is not None:
             self.pace.take(now)
 
+    def hold(self, seconds: float, reason: str, now: float) -> bool:
+        """Nobody asks it for *seconds*. False when it is held for longer already."""
+        if now + seconds <= self.held_until:
+            return False
+        self.held_until, self.held_for, self.hold_reason = now + seconds, seconds, reason
+        return True
+
+    def limit(self, rate: Rate, now: float) -> None:
+        """It asks for this rate: its slowest holds. A request under way counts."""
+        if self.asked is not None and self.asked.per_second <= rate.per_second:
+            return
+        self.asked = rate
+        self.bucket = TokenBucket(rate, now)
+        if self.under_way:
+            self.bucket.take(now)
+
+    def reset(self, now: float) -> None:
+        """Forget its failures, and what it has asked for."""
+        self.held_until, self.pace = 0.0, None
+        self.failed = self.given_up = False
+        self.known_since, self.chances = now, None
+        self.breaker.reset(now)
+
     def changed(self, old: State, new: State, event: Event) -> None:
         """The breaker has another state."""
         self._on_change(self, old, new, event)
@@ -219,6 +255,35 @@ class Gate:
         buckets = (self.bucket, self.pace)
         return any(each is not None and each.ready_at(now) > now for each in buckets)
 
+    def lose_patience(self, patience: Patience) -> bool:
+        """Whether it is given up as it opens; else a last trial comes before that."""
+        breaker = self.breaker
+        limit = patience.answered if breaker.answered else patience.never_answered
+        failing = self.failing_for(breaker.opened_at)
+        if failing >= limit or 0 <= patience.trips <= breaker.trips:
+            self.given_up = True
+            return True
+        breaker.wait_no_longer(breaker.opened_at + limit - failing)
+        return False
+
+    def costs_a_try(self, answers: int | None) -> bool:
+        """Whether a failure costs a page one of its tries.
+
+        *answers* is what :attr:`answers` was when the page failed before, None for the first
+        time.
+        """
+        return self.answers > 0 and self.answers != answers
+
+    @property
+    def tries(self) -> int:
+        """How often a page is worth trying."""
+        return (self.chances or RetryChances()).tries
+
+    @property
+    def mostly_throttles(self) -> bool:
+        """Whether most of the latest answers were pushbacks."""
+        return self.pace is not None and self.pace.mostly_pushback
+
     def answers_lately(self, now: float) -> bool:
         """Whether it is up, as far as is known: one that is new is taken to be."""
         return now - max(self.answered_at, self.known_since) < _LATELY
@@ -227,3 +292,27 @@ class Gate:
         """Seconds for which no request of it has succeeded, as far as it was asked."""
         since = self.breaker.failing_since if self.breaker.answered else self.known_since
         return max(now - max(since, self.held_until), 0.0)
+
+    # --- across runs ---
+
+    def dump(self, now: float, wall: float) -> SavedGate | None:
+        """What :meth:`restore` needs beside the breaker, None when there is nothing to know."""
+        data = cast("SavedGate", self.breaker.dump(now, wall) or {})
+        if self.held_until > now:
+            data["held_until"] = wall + self.held_until - now
+            data["held_for"] = self.held_for
+            data["hold_reason"] = self.hold_reason
+        if self.pace is not None and self.pace.rate is not None:
+            data["pace"] = self.pace.dump()
+        return data or None
+
+    def restore(self, data: SavedGate, now: float, wall: float) -> None:
+        """Go on with what :meth:`dump` gave; the breaker has done so."""
+        self.failed = self.breaker.state in ON_TRIAL
+        if "held_until" in data:
+            # a clock that was set back must not turn a minute into a year
+            wait = min(data["held_until"] - wall, data["held_for"])
+            self.held_until, self.held_for = now + max(wait, 0.0), data["held_for"]
+            self.hold_reason = data["hold_reason"]
+        if "pace" in data:
+            self.pace = Pace.load(data["pace"], now)

@@ -7,17 +7,7 @@ answer and it gets another one, and while its breaker is not closed. Domains on 
 :attr:`GateConfig.probation_slots` requests under way together, so that a hundred dead hosts
 leave room for a healthy one; who finds no room waits in a queue. When nobody else has work,
 :meth:`Gates.excuse` lets the next one through. Where that many domains wait for their first
-answer, the first request of another one is a *probe*: it has :attr:`GateConfig.slow_start`
-seconds, and all the time of its downloader when it is tried again, on probation. When some
-domains in a row have not answered, the next ones have a quarter, and then a twentieth
-of it (:data:`_SHARES`), so that one that is well is found behind hundreds that are not. A look
-as short as that says nothing against a domain: its next one is four times as long, and on
-probation only while others answer.
-
-A domain is *given up* when it has failed for too long (``give_up_after``, by whether it has
-ever answered), or after too many reopenings in a row. A failure costs a page one of its tries
-only when the domain has answered somebody since that page's last failure
-(:meth:`Gates.costs_a_try`): an outage costs each page one.
+answer, the first request of another one is a *probe* (:mod:`.probes`).
 
 Nothing here knows Scrapy or a clock: *now* is an argument, in seconds of a clock that never
 goes back, *wall* the time of day.
@@ -28,12 +18,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from scrapy_resilience.core.breaker import Breaker, Event, Outcome, State
 from scrapy_resilience.core.breakerconfig import BreakerConfig
-from scrapy_resilience.core.gate import ON_TRIAL, Gate, Patience, SavedGate, Ticket
+from scrapy_resilience.core.gate import REFUSING, Gate, Patience, SavedGate, Ticket
 from scrapy_resilience.core.pace import Pace
+from scrapy_resilience.core.probes import ANSWERS, ProbeTimes
 from scrapy_resilience.core.ratelimit import Rate, TokenBucket
 from scrapy_resilience.core.retry import RetryChances
 
@@ -43,19 +34,11 @@ if TYPE_CHECKING:
 __all__ = ["GateConfig", "Gates"]
 
 _HALF_OPEN: Final = State.HALF_OPEN
-_NOT_CLOSED: Final = ON_TRIAL | {State.FORCED_OPEN}
 _SUCCESS: Final = Outcome.SUCCESS  # a member costs several times as much to look up
-_ANSWERS: Final = frozenset({Outcome.SUCCESS, Outcome.FAILURE, Outcome.THROTTLED})
 _LOOKED_AT: Final = 16
 """Gates that one eviction looks at."""
 _BUSY: Final = 3.0
 """Seconds for which an answer says that there is work for the places of a crawl."""
-_SHARES: Final = ((8, 0.05), (2, 0.25), (0, 1.0))
-"""After so many domains in a row without an answer, a probe has this share of a slow start."""
-_MOST_OF_IT: Final = 0.9
-"""Of its time, from which on a failure is that it had no more."""
-_LOOKS: Final = 3
-"""After as many short looks a probe has all of a slow start again."""
 
 
 @dataclass(frozen=True)
@@ -105,17 +88,16 @@ class Gates:
         self._gates: OrderedDict[str, Gate] = OrderedDict()
         self._changed_since: dict[str, Gate] = {}
         self._stored: set[str] = set()
+        self._probes = ProbeTimes(config.slow_start)
         self._queue: OrderedDict[Gate, None] = OrderedDict()
         self._on_probation = 0
         self._starting = 0
         self._starting_until = 0.0
         self._answered_at = -inf
-        self._lag = 1.0
-        """How many times their time probes took lately: more than once when we are busy."""
-        self._silent = 0
-        """Domains in a row whose first request had no answer."""
         self._retrying = 0
         self._retry_queue: OrderedDict[Gate, None] = OrderedDict()
+        self._unknown = Gate("", self.breaker_changed, inf)
+        self._unknown.breaker = Breaker(BreakerConfig(), rng)
         self.successes = 0
 
     def __len__(self) -> int:
@@ -204,55 +186,24 @@ class Gates:
         ticket = Ticket(gate, permit, now, probation, is_retry)
         if starts:
             if self._starting >= self.config.probation_slots:
-                ticket.probe = self._time_of_probe(gate)
+                ticket.probe = self._probes.seconds(gate)
             self._starting += 1
             ticket.starts = True
         elif gate.breaker.state is _HALF_OPEN:
             gate.trial = ticket
         return ticket
 
-    def _time_of_probe(self, gate: Gate) -> float:
-        share = next(share for least, share in _SHARES if self._silent >= least)
-        share *= 4.0 ** min(gate.looks, _LOOKS) * self._lag
-        return self.config.slow_start * min(share, 1.0)
-
-    def is_closed(self, domain: str) -> bool:
-        """Whether the breaker of *domain* lets everything through."""
-        gate = self._gates.get(domain)
-        return gate is None or gate.breaker.state not in _NOT_CLOSED
-
-    def is_half_open(self, domain: str) -> bool:
-        """Whether the next request of *domain* is a trial."""
-        gate = self._gates.get(domain)
-        return gate is not None and gate.breaker.state is _HALF_OPEN
-
     def has(self, gate: Gate) -> bool:
         """Whether *gate* is one of these."""
         return self._gates.get(gate.domain) is gate
 
-    def is_given_up(self, domain: str) -> bool:
-        """Whether *domain* has failed for too long, and not succeeded since."""
-        gate = self._gates.get(domain)
-        return gate is not None and gate.given_up
-
-    def is_under_way(self, domain: str) -> bool:
-        """Whether *domain* has a request under way."""
-        gate = self._gates.get(domain)
-        return gate is not None and gate.under_way > 0
-
     def why(self, domain: str, now: float) -> str:
         """The reason that lasts longest, in words; empty when there is none."""
-        gate = self._gates.get(domain)
-        if gate is None:
-            return ""
+        gate = self.known(domain)
         reasons = gate.reasons(now, self.config.slow_start)
         if gate in self._queue:
             reasons.append((inf, "too many domains on probation"))
         return max(reasons)[1] if reasons else ""
-
-    def known(self, domain: str) -> Gate | None:
-        """The gate of *domain*, if there is one."""
-        return self._gates.get(domain)
 
     def notable(self) -> Iterator[Gate]:
         """The gates of which a checkpoint has, or will have, something to tell."""
@@ -264,14 +215,20 @@ class Gates:
         """The domains for which something waits. Looks at all of them."""
         return [domain for domain, gate in self._gates.items() if gate.lanes]
 
+    def known(self, domain: str) -> Gate:
+        """What is known of *domain*, to be read only: where that is nothing, it is not kept."""
+        return self._gates.get(domain, self._unknown)
+
     def gate(self, domain: str, now: float) -> Gate:
+        """The gate of *domain*, which is made when there is none."""
         gate = self._gates.get(domain)
         if gate is None:
             if len(self._gates) >= self.config.max_gates:
                 self._evict(now)
             gate = self._gates[domain] = Gate(domain, self.breaker_changed, now)
             gate.breaker = self._breaker(gate, {}, now, 0.0)
-            self._limit(gate, self._limit_of(domain), now)
+            rate = self._limit_of(domain)
+            gate.bucket = TokenBucket(rate, now) if rate is not None else None
         return gate
 
     def _breaker(self, gate: Gate, data: SavedGate, now: float, wall: float) -> Breaker:
@@ -316,8 +273,8 @@ class Gates:
         gate.under_way -= 1
         self._leave(ticket)
         if ticket.starts:
-            outcome = self._look(ticket, outcome, now, cut_short=cut_short)
-        on_trial = gate.breaker.state in _NOT_CLOSED
+            outcome = self._probes.ended(ticket, outcome, now, cut_short=cut_short)
+        on_trial = gate.breaker.state in REFUSING
         if ticket.permit is not None:
             gate.breaker.record(ticket.permit, outcome, now, duration, retry_after, failure)
         if outcome is _SUCCESS:
@@ -325,30 +282,29 @@ class Gates:
         elif outcome is Outcome.FAILURE:
             gate.failed = True
             self._mark(gate)
-        if outcome in _ANSWERS:
-            if ticket.is_retry and not on_trial:  # an outage says nothing of retries
-                gate.chances = gate.chances or RetryChances()
-                gate.chances.add(succeeded=outcome is _SUCCESS)
-            is_pushback = pushback or outcome is Outcome.THROTTLED
-            self._follow(ticket, outcome, now, pushback=is_pushback)
+        if outcome in ANSWERS:
+            self._answered(ticket, outcome, now, pushback=pushback, on_trial=on_trial)
         if gate.lanes:
             self._on_free(gate)
 
-    def _look(
-        self, ticket: Ticket, outcome: Outcome, now: float, *, cut_short: bool
-    ) -> Outcome:
-        """What a first request has shown: nothing where it had no time to be answered."""
-        least = _MOST_OF_IT * (ticket.probe or self.config.slow_start)
-        if outcome is Outcome.FAILURE and (passed := now - ticket.sent_at) >= least:
-            self._silent += 1
-            if ticket.probe:
-                self._lag = max(self._lag + 0.2 * (passed / ticket.probe - self._lag), 1.0)
-            if cut_short and ticket.probe < self.config.slow_start:
-                ticket.gate.looks += 1
-                return Outcome.CANCELLED
-        elif outcome in _ANSWERS:
-            self._silent = 0
-        return outcome
+    def _answered(
+        self, ticket: Ticket, outcome: Outcome, now: float, *, pushback: bool, on_trial: bool
+    ) -> None:
+        gate, throttled = ticket.gate, outcome is Outcome.THROTTLED
+        if ticket.is_retry and not on_trial:  # an outage says nothing of retries
+            gate.chances = gate.chances or RetryChances()
+            gate.chances.add(succeeded=outcome is _SUCCESS)
+        if gate.pace is None:
+            # The first 503 of a page begins none: more often it means anything else.
+            begins = throttled or (pushback and ticket.is_retry)
+            if not (begins and gate.answers and self.config.adaptive):
+                return
+            gate.pace = Pace(ticket.sent_at)  # not at a first answer: one has no rate
+        pushback = pushback or throttled
+        if gate.pace.answered(ticket.sent_at, now, pushback=pushback):
+            self._mark(gate)
+        elif not pushback and gate.pace.idle(now):
+            gate.pace = None
 
     def _leave(self, ticket: Ticket) -> None:
         if ticket.gate.trial is ticket:
@@ -383,23 +339,6 @@ class Gates:
         if gate.domain in self._stored:
             self._mark(gate)
 
-    def _follow(self, ticket: Ticket, outcome: Outcome, now: float, *, pushback: bool) -> None:
-        """Let the pace follow an answer.
-
-        The first 503 of a page begins none: more often it means anything else. Nor does the
-        first answer of a domain: one request has no rate.
-        """
-        gate = ticket.gate
-        if gate.pace is None:
-            means_it = outcome is Outcome.THROTTLED or ticket.is_retry
-            if not (pushback and means_it and gate.answers and self.config.adaptive):
-                return
-            gate.pace = Pace(ticket.sent_at)
-        if gate.pace.answered(ticket.sent_at, now, pushback=pushback):
-            self._mark(gate)
-        elif not pushback and gate.pace.idle(now):
-            gate.pace = None
-
     def breaker_changed(self, gate: Gate, old: State, new: State, event: Event) -> None:
         """Called by the gate."""
         self._mark(gate)
@@ -408,8 +347,9 @@ class Gates:
         if new is State.OPEN:
             gate.proven = False
         self._on_change(gate, old, new, event)
-        if new is State.OPEN and event is not Event.TRIAL_THROTTLED:
-            self._lose_patience(gate)
+        failed = new is State.OPEN and event is not Event.TRIAL_THROTTLED
+        if failed and gate.lose_patience(self._patience_of(gate.domain)):
+            self._on_give_up(gate)
 
     def _excuse_late(self, trial: Ticket) -> None:
         """Others need the place of a trial that hangs."""
@@ -417,58 +357,14 @@ class Gates:
             trial.probation = False
             self._make_room()
 
-    def _lose_patience(self, gate: Gate) -> None:
-        """Give a domain up, or see to it that a last trial comes before that."""
-        breaker, patience = gate.breaker, self._patience_of(gate.domain)
-        limit = patience.answered if breaker.answered else patience.never_answered
-        failing = gate.failing_for(breaker.opened_at)
-        if failing >= limit or 0 <= patience.trips <= breaker.trips:
-            gate.given_up = True
-            self._on_give_up(gate)
-        else:
-            breaker.wait_no_longer(breaker.opened_at + limit - failing)
-
-    # --- retries ---
-
-    def costs_a_try(self, domain: str, answers: int | None) -> bool:
-        """Whether a failure costs a page one of its tries.
-
-        *answers* is what :meth:`answers` gave when the page failed before, None for the first
-        time. It costs when the domain has answered somebody since, in this run.
-        """
-        found = self.answers(domain)
-        return found > 0 and found != answers
-
-    def answers(self, domain: str) -> int:
-        """How often *domain* has answered in this run."""
-        gate = self._gates.get(domain)
-        return 0 if gate is None else gate.answers
-
-    def tries(self, domain: str) -> int:
-        """How often a page of *domain* is worth trying."""
-        gate = self._gates.get(domain)
-        return (RetryChances() if gate is None or gate.chances is None else gate.chances).tries
-
-    def answers_lately(self, domain: str, now: float) -> bool:
-        """Whether *domain* is up, as far as is known."""
-        gate = self._gates.get(domain)
-        return gate is None or gate.answers_lately(now)
-
-    def mostly_throttles(self, domain: str) -> bool:
-        """Whether most of the latest answers of *domain* were pushbacks."""
-        gate = self._gates.get(domain)
-        return gate is not None and gate.pace is not None and gate.pace.mostly_pushback
-
     # --- from outside ---
 
     def hold(self, domain: str, seconds: float, reason: str, now: float) -> bool:
         """Nobody asks *domain* for *seconds*. False when it is held for longer already."""
         gate = self.gate(domain, now)
-        if now + seconds <= gate.held_until:
-            return False
-        gate.held_until, gate.held_for, gate.hold_reason = now + seconds, seconds, reason
-        self._mark(gate)
-        return True
+        if held := gate.hold(seconds, reason, now):
+            self._mark(gate)
+        return held
 
     def force_open(self, domain: str, now: float) -> None:
         """Nobody asks *domain* until it is reset, in this run or a later one."""
@@ -477,32 +373,20 @@ class Gates:
     def reset(self, domain: str, now: float) -> None:
         """*domain* may be asked at once, and its failures are forgotten."""
         gate = self.gate(domain, now)
-        gate.held_until, gate.pace = 0.0, None
-        gate.failed = gate.given_up = False
-        gate.known_since, gate.chances = now, None
-        gate.breaker.reset(now)
+        gate.reset(now)
         if gate.lanes:
             self._on_free(gate)
 
     def limit(self, domain: str, rate: Rate, now: float) -> None:
-        """The domain asks for this rate: its slowest holds. A request under way counts."""
-        gate = self.gate(domain, now)
-        if gate.asked is not None and gate.asked.per_second <= rate.per_second:
-            return
-        gate.asked = rate
-        self._limit(gate, rate, now)
-        if gate.bucket is not None and gate.under_way:
-            gate.bucket.take(now)
-
-    def _limit(self, gate: Gate, rate: Rate | None, now: float) -> None:
-        gate.bucket = TokenBucket(rate, now) if rate is not None else None
+        """The domain asks for this rate."""
+        self.gate(domain, now).limit(rate, now)
 
     # --- across runs ---
 
     def changed(self, now: float, wall: float) -> dict[str, SavedGate | None]:
         """What the next checkpoint has to know: domain → plain values, None to forget it."""
         gates, self._changed_since = self._changed_since, {}
-        found = {domain: self._dump(gate, now, wall) for domain, gate in gates.items()}
+        found = {domain: gate.dump(now, wall) for domain, gate in gates.items()}
         new = {domain for domain, data in found.items() if data is not None}
         gone = self._stored & (found.keys() - new)
         self._stored = (self._stored | new) - gone
@@ -511,27 +395,10 @@ class Gates:
     def _mark(self, gate: Gate) -> None:
         self._changed_since[gate.domain] = gate
 
-    def _dump(self, gate: Gate, now: float, wall: float) -> SavedGate | None:
-        data = cast("SavedGate", gate.breaker.dump(now, wall) or {})
-        if gate.held_until > now:
-            data["held_until"] = wall + gate.held_until - now
-            data["held_for"] = gate.held_for
-            data["hold_reason"] = gate.hold_reason
-        if gate.pace is not None and gate.pace.rate is not None:
-            data["pace"] = gate.pace.dump()
-        return data or None
-
     def restore(self, saved: Mapping[str, SavedGate], now: float, wall: float) -> None:
         """Go on with what :meth:`changed` gave in an earlier run."""
         for domain, data in saved.items():
             gate = self.gate(domain, now)
             gate.breaker = self._breaker(gate, data, now, wall)
-            gate.failed = gate.breaker.state in ON_TRIAL
-            if "held_until" in data:
-                # a clock that was set back must not turn a minute into a year
-                wait = min(data["held_until"] - wall, data["held_for"])
-                gate.held_until, gate.held_for = now + max(wait, 0.0), data["held_for"]
-                gate.hold_reason = data["hold_reason"]
-            if "pace" in data:
-                gate.pace = Pace.load(data["pace"], now)
+            gate.restore(data, now, wall)
             self._stored.add(domain)

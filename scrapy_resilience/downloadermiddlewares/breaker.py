@@ -127,7 +127,7 @@ class CircuitBreakerMiddleware(Refusing):
         there is no such request, an image has asked for it, and it waits as that would; whoever
         waits for one that is refused is refused, too.
         """
-        if not self._keeper.gates.is_under_way(self._keeper.domain(request)):
+        if not self._keeper.known(request).under_way:
             try:
                 await self._wait(request)
             except CircuitOpen:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from copy import copy
 from dataclasses import dataclass
-from random import random
 from typing import TYPE_CHECKING, Any, Final
 
 from scrapy import signals
@@ -21,7 +20,7 @@ from scrapy_resilience._scrapy.refusals import Refusing
 from scrapy_resilience.components import refuse_both
 from scrapy_resilience.core.classify import exception_text
 from scrapy_resilience.core.failures import BLOCKED, PERMANENT, THROTTLED
-from scrapy_resilience.core.retry import MOST_TRIES, RetryBudgets, fast_backoff
+from scrapy_resilience.core.retry import RetryBudgets
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.exceptions import (
     MaxRetriesExceededError,
@@ -30,6 +29,7 @@ from scrapy_resilience.exceptions import (
 from scrapy_resilience.gates.gatekeeper import gatekeeper_of
 from scrapy_resilience.gates.outcomes import BAD_PAGES
 from scrapy_resilience.gates.policies import PolicyChooser
+from scrapy_resilience.gates.tries import Tries
 from scrapy_resilience.gates.waiting import RetryThrottle
 from scrapy_resilience.handlers import handlers_of
 from scrapy_resilience.scheduling.scrapy_settings import check_retries
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.core.classify import Verdict
     from scrapy_resilience.core.retry import RetryPolicy
-    from scrapy_resilience.gates.policies import Choice
     from scrapy_resilience.handlers import Answer
 
 __all__ = ["BannedError", "ClassifiedRetryMiddleware", "DroppedError"]
@@ -88,12 +87,13 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
         self.crawler = crawler
         self._config = config
         self._policies = PolicyChooser(config, crawler.settings)
-        self._gates = gatekeeper_of(crawler)
+        self._keeper = gatekeeper_of(crawler)
         self._handlers = handlers_of(crawler)
         self._handlers.load(config.failure_handlers)
         self._handlers.timeout = config.handler_timeout
-        self._gates.decided = self._handlers
-        self._gates.probes.active = True
+        self._tries = Tries(self._keeper)
+        self._keeper.decided = self._handlers
+        self._keeper.probes.active = True
         self._letters = letters_of(crawler)
         self._queue = RetryThrottle(crawler, config.retry_concurrency)
         self._budgets = RetryBudgets(config.retry_budget) if config.retry_budget else None
@@ -112,7 +112,7 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
     def process_request(self, request: Request) -> Awaitable[Request | None] | None:
         if names.META_FAILED_AT not in request.meta:
             return None
-        ticket = self._gates.ticket(request)
+        ticket = self._keeper.ticket(request)
         if ticket is not None and ticket.is_retry:
             return None  # the gates have seen to it that there is room
         return self._queue.enter(request)
@@ -121,18 +121,18 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
         self, request: Request, response: Response
     ) -> Awaitable[Request | Response | None] | Response:
         self._queue.leave(request)
-        verdict = self._gates.judge(request, response)
+        verdict = self._keeper.judge(request, response)
         if verdict.failed:
             return self._failed(request, response, verdict)
         if self._budgets is not None:
-            self._budgets.answered(self._gates.domain(request), _clock.monotonic())
+            self._budgets.answered(self._keeper.domain(request), _clock.monotonic())
         return response
 
     def process_exception(  # type: ignore[override]
         self, request: Request, exception: Exception
     ) -> Awaitable[Request | Response | None] | None:
         self._queue.leave(request)
-        verdict = self._gates.judge(request, exception)
+        verdict = self._keeper.judge(request, exception)
         return self._failed(request, exception, verdict) if verdict.failed else None
 
     def _downloaded(self, request: Request) -> None:
@@ -145,14 +145,14 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
     async def _failed(
         self, request: Request, outcome: Response | Exception, verdict: Verdict
     ) -> Request | Response | None:
-        if self._gates.is_for_nobody(request):
+        if self._keeper.is_for_nobody(request):
             return outcome if isinstance(outcome, Response) else None
         failure = self._look_at(request, outcome, verdict)
         verdict = failure.verdict
         self._stats.inc_value(f"{names.STAT_FAILURES_PREFIX}{verdict.failure_class}")
         spider: Any = self.crawler.spider
         answer = await self._handlers.ask(request, verdict, failure.attempts, spider)
-        self._gates.settle(request, outcome, verdict, decided=answer is not None)
+        self._keeper.settle(request, outcome, verdict, decided=answer is not None)
         if answer is not None:
             return await self._obey(failure, answer)
         self._pause(failure)
@@ -172,7 +172,7 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
         choice = self._policies.of(request, self.crawler.spider, own)
         verdict = choice.policy.refine(verdict)
         attempts = request.meta.get("retry_times", 0) + 1
-        counts = self._gates.costs_a_try(
+        counts = self._tries.costs_one(
             request, outcome, verdict, limited=choice.retries is not None
         )
         return _Failure(
@@ -181,9 +181,9 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
             verdict=verdict,
             attempts=attempts,
             counts=counts,
-            retries=self._retries(request, choice, verdict) if counts else _NO_LIMIT,
+            retries=self._tries.retries(request, choice, verdict) if counts else _NO_LIMIT,
             delay=max(
-                self._backoff(request, choice, verdict, attempts), verdict.retry_after or 0
+                self._tries.delay(request, choice, verdict, attempts), verdict.retry_after or 0
             ),
             policy=choice.policy,
         )
@@ -196,24 +196,6 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
         """Whether somebody has set an attribute of Scrapy's middleware on this object."""
         return bool(getattr(self, name) != self._given[name])
 
-    def _retries(self, request: Request, choice: Choice, verdict: Verdict) -> int:
-        if choice.retries is not None:
-            return choice.retries
-        if self._gates.is_failed_by_proxy(request):
-            return MOST_TRIES - 1  # another proxy may do
-        if verdict.failure_class == BLOCKED:
-            return choice.policy.attempts - 1
-        return self._gates.tries(request) - 1
-
-    def _backoff(
-        self, request: Request, choice: Choice, verdict: Verdict, attempts: int
-    ) -> float:
-        """Short while the domain answers others, unless somebody has chosen a policy."""
-        is_up = verdict.failure_class != BLOCKED and self._gates.answers_lately(request)
-        if is_up and not choice.is_named:
-            return fast_backoff(attempts, random)
-        return choice.policy.delay(attempts, random, verdict.failure_class)
-
     def _pause(self, failure: _Failure) -> None:
         """Leave the whole domain alone, not this request only, where it means that."""
         failure_class, asked = failure.verdict.failure_class, failure.verdict.retry_after
@@ -222,20 +204,21 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
         if asked:
             self._stats.inc_value(names.STAT_RETRY_AFTER)
         if failure_class == BLOCKED or (asked and self._means_all(failure.request, asked)):
-            self._gates.hold(failure.request, asked or failure.delay, failure.verdict.reason)
+            self._keeper.hold(failure.request, asked or failure.delay, failure.verdict.reason)
 
     def _means_all(self, request: Request, asked: float) -> bool:
         """Whether ``Retry-After`` is about the domain: nobody else gets an answer of it."""
         is_long = asked > self._config.retry_after_max
-        nobody = not self._gates.answers(request) or self._gates.mostly_throttles(request)
+        gate = self._keeper.known(request)
+        nobody = not gate.answers or gate.mostly_throttles
         return is_long or nobody
 
     def _wants_retry(self, failure: _Failure) -> bool:
         if failure.request.meta.get("dont_retry", False):
             return False
-        if self._gates.is_failed_by_proxy(failure.request):
+        if self._keeper.is_failed_by_proxy(failure.request):
             return True
-        if failure.response is None and self._gates.probes.was_cut_short(failure.request):
+        if failure.response is None and self._keeper.probes.was_cut_short(failure.request):
             return True
         failure_class, outcome = failure.verdict.failure_class, failure.outcome
         if isinstance(outcome, Response):
@@ -259,7 +242,7 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
         if self._queue.bypasses(failure.request):
             return asked > self._config.bypass_timeout
         too_long = asked > self._config.retry_after_max
-        return too_long and self._gates.open_action(failure.request) == "fail"
+        return too_long and self._keeper.open_action(failure.request) == "fail"
 
     async def _obey(self, failure: _Failure, answer: Answer) -> Request | Response | None:
         reason = answer.reason or failure.verdict.reason
@@ -269,7 +252,7 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
         if answer.action == "abort":
             self._abort(reason)
         if answer.action == "hold":
-            self._gates.hold(failure.request, answer.delay, reason)
+            self._keeper.hold(failure.request, answer.delay, reason)
         failure.retries = _NO_LIMIT
         failure.counts = answer.action == "retry"
         failure.delay = answer.delay
@@ -297,13 +280,13 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
         if new is None:
             return self._give_up(failure)
         new.meta.setdefault(names.META_FAILED_AT, _clock.wall())
-        if self._gates.is_failed_by_proxy(request):
-            is_other = self._gates.drop_chosen_proxy(request, new)
+        if self._keeper.is_failed_by_proxy(request):
+            is_other = self._keeper.drop_chosen_proxy(request, new)
             failure.delay = 0.0 if is_other else failure.delay
-        new.meta[names.META_ANSWERS_BEFORE] = self._gates.answers(request)
+        new.meta[names.META_ANSWERS_BEFORE] = self._keeper.known(request).answers
         if not failure.counts:
             new.meta["retry_times"] = failure.attempts - 1
-        elif not (failure.retries == _NO_LIMIT or self._gates.is_failed_by_proxy(request)):
+        elif not (failure.retries == _NO_LIMIT or self._keeper.is_failed_by_proxy(request)):
             self._wait_for_budget(failure)
         if self._caches and not new.meta.get("dont_cache", False):
             new.meta["dont_cache"] = new.meta[names.META_UNCACHED] = True
@@ -324,14 +307,14 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
 
     def _adjust(self, request: Request) -> int:
         """A lane of their own says when retries go, not a lower priority."""
-        has_lane = self._gates.retry_lanes and not self._queue.waits_here(request)
+        has_lane = self._keeper.lane_names.has_retries and not self._queue.waits_here(request)
         return 0 if has_lane else self.priority_adjust
 
     def _wait_for_budget(self, failure: _Failure) -> None:
-        is_answer = self._gates.is_answer(failure.request, failure.outcome, failure.verdict)
+        is_answer = self._keeper.is_answer(failure.request, failure.outcome, failure.verdict)
         if self._budgets is None or is_answer:
             return
-        wait = self._budgets.retry(self._gates.domain(failure.request), _clock.monotonic())
+        wait = self._budgets.retry(self._keeper.domain(failure.request), _clock.monotonic())
         wait = min(wait, failure.policy.max_delay)
         if wait > failure.delay:
             self._stats.inc_value(names.STAT_RETRY_BUDGET)
@@ -360,12 +343,13 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
         response = failure.response
         if response is None or failure.verdict.failure_class in BAD_PAGES:
             return False
-        return self._gates.handled.reaches_callback(failure.request, response)
+        return self._keeper.handled.reaches_callback(failure.request, response)
 
     def _record(self, failure: _Failure, kind: str, reason: str = "") -> None:
         outcome, verdict = failure.outcome, failure.verdict
         self._letters.add(
             failure.request,
+            response=failure.response,
             kind=kind,
             failure_class=str(verdict.failure_class),
             reason=reason or verdict.reason,

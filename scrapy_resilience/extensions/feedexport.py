@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import suppress
 from contextvars import ContextVar
-from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -24,24 +21,22 @@ from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.command import exit_with_failure
 from scrapy_resilience._scrapy.private_names import check_feed_exporter
 from scrapy_resilience._scrapy.refusals import fail_quietly
-from scrapy_resilience.checkpoint.commit import TROUBLES
 from scrapy_resilience.checkpoint.parts import Part
 from scrapy_resilience.components import refuse_both
 from scrapy_resilience.core.deadletter import describe
 from scrapy_resilience.core.masking import mask_uri
 from scrapy_resilience.exceptions import ConfigurationError, JobLockedError, StorageError
 from scrapy_resilience.failpoints import failpoint
-from scrapy_resilience.feeds.batches import note
 from scrapy_resilience.feeds.checks import CheckedFeeds
 from scrapy_resilience.feeds.cutting import lock_feed
 from scrapy_resilience.feeds.earlier_feeds import EarlierFeeds
 from scrapy_resilience.feeds.items import write_to_all
+from scrapy_resilience.feeds.known_feeds import KnownFeeds, UnknownFeedError
 from scrapy_resilience.feeds.slots import (
     continued,
     discard,
     keep_memory,
     kind_of,
-    measure,
     new_record,
     new_spool,
     warn_of_missing,
@@ -50,8 +45,7 @@ from scrapy_resilience.feeds.slots import (
 )
 from scrapy_resilience.feeds.spooled_slot import SpooledSlot, part_of
 from scrapy_resilience.feeds.waiting_slot import WaitingSlot
-from scrapy_resilience.files.append_file import RetryingAppendFile, sync_path
-from scrapy_resilience.frontier.store import Changes
+from scrapy_resilience.files.append_file import RetryingAppendFile
 from scrapy_resilience.jobs.job import job_of
 from scrapy_resilience.names import REASON_FEED_LOCKED, REASON_STORAGE
 
@@ -63,6 +57,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from scrapy_resilience.feeds.records import FeedRecord
+    from scrapy_resilience.frontier.store import Changes
     from scrapy_resilience.jobs.job import Job
 
 __all__ = ["ResilientFeedExporter"]
@@ -71,10 +66,6 @@ logger = get_logger(__name__)
 
 _taken: Final[ContextVar[Any]] = ContextVar("scrapy_resilience_taken", default=None)
 """The last item of a task that is in the feeds."""
-
-
-class _UnknownError(OSError):
-    """The record of a feed can't be written yet, and its first byte has to wait for that."""
 
 
 class ResilientFeedExporter(CheckedFeeds, Part):
@@ -96,14 +87,11 @@ class ResilientFeedExporter(CheckedFeeds, Part):
         self._records: dict[FeedSlot, FeedRecord] = {}
         self._truncate: set[FeedSlot] = set()
         self._unstored: list[SpooledSlot] = []
-        self._over: list[FeedSlot] = []
         self._waiting: list[SpooledSlot] = []
         """Full batches that may be stored once only: no sooner than they are committed."""
         self._sealed: list[SpooledSlot] = []
         self._unopened: list[WaitingSlot] = []
         """The next one of a feed's batches, and full ones that could not be opened before."""
-        self._sent: set[str] = set()
-        """Records of feeds that were stored after the last seal."""
         self._lost = False
         """Whether items were not written: no commit may cover them."""
 
@@ -120,7 +108,7 @@ class ResilientFeedExporter(CheckedFeeds, Part):
         """
         self._job = job
         self._earlier = EarlierFeeds(job.feeds)
-        self._write_now = write_now
+        self._known = KnownFeeds(job, write_now, self._records)
         self._on_item = on_item
         self._name_by_settings()
         for uri, item_filter in self.filters.items():
@@ -163,22 +151,13 @@ class ResilientFeedExporter(CheckedFeeds, Part):
 
         Raises OSError while a disk is full, :exc:`StorageError` when items were lost.
         """
-        assert self._job is not None
         if self._lost:
             raise StorageError("a batch can't be opened, so items were not written")
         self._open_waiting()
-        self._over, self._sealed = [], []
+        self._sealed = []
         changes.state.update(dict.fromkeys(self._earlier.let_go))
-        for slot, record in self._records.items():
-            if slot in self._truncate:
-                continue  # it holds what was there before: -O empties it at the first item
-            over = measure(slot, record, self._job.path) and slot not in self.slots
-            if self._job.config.power_loss_safe:
-                changes.syncs.append(partial(sync_path, self._job.path / record.path))
-            changes.state[record.name] = None if over else self._encode(record)
-            if over:  # a full batch: whoever reads it may take it away
-                self._over.append(slot)
-                self._sent.discard(record.name)
+        # one to be truncated holds what was there before: -O empties it at the first item
+        self._known.contribute(changes, self.slots, apart=self._truncate)
         self._sealed = list(self._waiting)
 
     def written(self) -> None:
@@ -189,19 +168,7 @@ class ResilientFeedExporter(CheckedFeeds, Part):
             self._schedule_slot_close(batch, batch.spider)
         self._sealed = []
         self._earlier.let_go = []
-        if self._sent:  # their records may have been in what was written
-            self._forget_sent()
-        while self._over:
-            slot = self._over.pop()
-            with suppress(OSError):
-                self._note(self._records.pop(slot), over=True)
-            if isinstance(slot, SpooledSlot):
-                slot.spool.unlink(missing_ok=True)
-                failpoint("spool/removed")
-
-    def _encode(self, record: FeedRecord) -> bytes:
-        assert self._job is not None
-        return self._job.state.encode(asdict(record))
+        self._known.written()
 
     # --- opening ---
 
@@ -271,7 +238,7 @@ class ResilientFeedExporter(CheckedFeeds, Part):
             return open_slot()
         except JobLockedError as error:
             self._give_up(REASON_FEED_LOCKED, str(error))
-        except _UnknownError as error:
+        except UnknownFeedError as error:
             logger.debug("The feed %s waits in memory: %s", mask_uri(slot.uri), error)
         except Exception as error:
             if slot.batch_id == 1:
@@ -308,7 +275,7 @@ class ResilientFeedExporter(CheckedFeeds, Part):
         storage: Any = slot.storage
         record = record or new_record(slot, storage.path, overwrite=storage.write_mode == "wb")
         slot.itemcount = record.items
-        self._make_known(record)
+        self._known.add(record)
         Path(storage.path).absolute().parent.mkdir(parents=True, exist_ok=True)
         storage.open = lambda _: RetryingAppendFile(storage.path)
         slot.start_exporting()
@@ -319,26 +286,12 @@ class ResilientFeedExporter(CheckedFeeds, Part):
             self._truncate.add(slot)
         self._records[slot] = record
 
-    def _make_known(self, record: FeedRecord) -> None:
-        """A record is durable before its feed's first byte, however full the disk is."""
-        try:
-            self._note(record, over=False)
-            self._write_now(Changes(state={record.name: self._encode(record)}))
-        except TROUBLES as error:
-            raise _UnknownError(*error.args) from error
-        failpoint("feed/known")
-
-    def _note(self, record: FeedRecord, *, over: bool) -> None:
-        assert self._job is not None
-        commits, sync = self._job.meta.commits, self._job.config.power_loss_safe
-        note(self._job.path, record, commits, over=over, sync=sync)
-
     def _spool(
         self, slot: FeedSlot, record: FeedRecord | None, feed_options: dict[str, Any]
     ) -> SpooledSlot:
         assert self._job is not None
         record = record or new_spool(slot)
-        self._make_known(record)
+        self._known.add(record)
 
         def make_target() -> FeedSlot:
             return self._new_slot(record, feed_options, slot.spider)
@@ -442,10 +395,5 @@ class ResilientFeedExporter(CheckedFeeds, Part):
             self.slots = [other for other in self.slots if other is not slot]
             slot.tell_of_refused()
             if slot.stored and not slot.replaces:
-                self._sent.add(slot.record.name)
-                await asyncio.to_thread(self._forget_sent)
-
-    def _forget_sent(self) -> None:
-        """What may be stored once only must not be there at a kill from now on."""
-        with suppress(*TROUBLES):  # then the next commit does
-            self._write_now(Changes(state=dict.fromkeys(self._sent)))
+                self._known.sent.add(slot.record.name)
+                await asyncio.to_thread(self._known.forget_sent)

@@ -11,6 +11,7 @@ from scrapy.exceptions import NotConfigured
 from scrapy_resilience import names
 from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.hooks import hooks_of
+from scrapy_resilience._scrapy.refusals import Refusing
 from scrapy_resilience.observe.observer import observer_of
 from scrapy_resilience.observe.tracing import Tracing, make_exporter
 from scrapy_resilience.settings import Config
@@ -34,10 +35,11 @@ _PATIENCE: Final = 2.0
 """Seconds for which the end of a crawl waits for the receiver."""
 
 
-class Traces:
+class Traces(Refusing):
     """One trace for each sampled request, and one for each commit."""
 
-    def __init__(self, crawler: Crawler, config: Config) -> None:
+    def __init__(self, crawler: Crawler) -> None:
+        config = Config.from_settings(crawler.settings)
         self.crawler = crawler
         self._stats: Any = crawler.stats
         self._failed = False
@@ -59,10 +61,9 @@ class Traces:
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
-        config = Config.from_settings(crawler.settings)
-        if config.traces == "off":
+        if Config.from_settings(crawler.settings).traces == "off":
             raise NotConfigured
-        return cls(crawler, config)
+        return super().from_crawler(crawler)
 
     def _opened(self) -> None:
         self._observer.on_failure.append(self._failed_try)

@@ -8,9 +8,10 @@ from typing import Final
 
 from scrapy_resilience.checkpoint.state import OWN, StateRegistry, checked
 
-__all__ = ["FeedRecord", "records"]
+__all__ = ["STATE", "FeedRecord", "records"]
 
-_STATE: Final = OWN + "feed/"
+STATE: Final = OWN + "feed/"
+"""What the names of the records begin with."""
 
 
 @dataclass
@@ -46,9 +47,9 @@ class FeedRecord:
 
     @property
     def name(self) -> str:
-        return _STATE + sha256(self.path.encode(errors="surrogatepass")).hexdigest()[:16]
+        return STATE + sha256(self.path.encode(errors="surrogatepass")).hexdigest()[:16]
 
 
 def records(state: StateRegistry) -> list[FeedRecord]:
     """The feeds of the last run. Raises :exc:`DamagedError`."""
-    return checked(state.values_of(_STATE), list[FeedRecord], "feeds")
+    return checked(state.values_of(STATE), list[FeedRecord], "feeds")

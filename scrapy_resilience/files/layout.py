@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 __all__ = [
+    "ADDRESS",
     "BATCHES",
     "DAMAGED",
+    "ERRORS",
+    "JOURNAL",
     "LOCK",
     "STORE",
     "WAITING",
@@ -21,5 +24,11 @@ WATERMARK: Final = "resilience.commits"
 """How many commits the store has at the least."""
 BATCHES: Final = "resilience.batches"
 """Which feeds were begun when, and which are let go."""
+JOURNAL: Final = "resilience.journal"
+"""What a job has told of itself, commit by commit."""
+ERRORS: Final = "errors"
+"""A folder with a sample of each group of errors."""
 WAITING: Final = "resilience.waiting"
 """There while a run waits for something that does not come back; it says for what."""
+ADDRESS: Final = "resilience.http"
+"""There while a run has an endpoint; it says where."""

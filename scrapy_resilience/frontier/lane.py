@@ -31,7 +31,10 @@ class Order:
     def place(
         self, number: int, priority: int, *, start: bool, fifo: bool = False
     ) -> tuple[int, int]:
-        """(rank, order) of a row; the smallest goes first. *fifo*: whatever the order is."""
+        """(rank, order) of a row; the smallest goes first.
+
+        *fifo*: after those of its priority that are there, whatever the order is.
+        """
         apart = start and self.start_lifo is not None
         lifo = not fifo and (self.start_lifo if apart else self.lifo)
         priority = min(max(priority, -_PRIORITY_MAX), _PRIORITY_MAX)

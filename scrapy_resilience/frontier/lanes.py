@@ -1,15 +1,6 @@
 """The frontier: which request goes next, and what must be written down about it.
 
-Each download slot ("domain") has a lane. A lane keeps its best rows in memory and the
-rest only in the store::
-
-         head          │ bound │   in the store, and tail
-    best ──────────────┤       ├─────────────────────────── worst
-
-Every row of the head is better than ``bound``, every spilled row is not. New rows that
-are worse than the bound wait in the tail until they are committed, and are then
-forgotten: the store has them. An empty head is refilled from the store.
-
+Each download slot ("domain") has a lane; how much of it is in memory, :mod:`.heads` decides.
 Lanes that may be asked now stand in a queue for each number of requests that they have
 under way; the least busy lane goes first, lanes alike take turns, and a pop costs the
 same for ten lanes as for a million.
@@ -20,32 +11,20 @@ clock that never goes back.
 
 from __future__ import annotations
 
-import heapq
 from collections import OrderedDict
 from math import inf
-from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from scrapy_resilience.frontier.heads import Heads
 from scrapy_resilience.frontier.lane import Lane, Order
 from scrapy_resilience.frontier.seen import SeenFilter
 from scrapy_resilience.frontier.store import Changes, Row, Store
+from scrapy_resilience.frontier.timers import Timers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 __all__ = ["Frontier", "HandOut"]
-
-_HEADS: Final = 65_536
-"""Rows that all heads together aim to hold; a head gets its share, within limits."""
-_HEAD_MIN: Final = 4
-_HEAD_MAX: Final = 32
-_ORDER: Final = itemgetter(2)
-"""Of a key: in C, where the loop waits for thousands of them."""
-
-
-def _is_stale(due: float, _: int, item: Lane | Row) -> bool:
-    """Whether a timer belongs to a hold that was extended since."""
-    return isinstance(item, Lane) and item.held_until != due
 
 
 class HandOut(NamedTuple):
@@ -86,8 +65,10 @@ class Frontier:
         self._lanes: dict[str, Lane] = {}
         self._idents: dict[int, Lane] = {}
         self._queues: list[OrderedDict[Lane, None]] = []
-        self._timers: list[tuple[float, int, Lane | Row]] = []
-        self._timers_set = 0
+        self._heads = Heads(store, self._lanes)
+        self._timers = Timers()
+        self.next_due = self._timers.next_due
+        self.next_is_delayed = self._timers.next_is_delayed
         self._number = store.last_number()
         self._pending = 0
         self._rows = 0
@@ -95,13 +76,8 @@ class Frontier:
         self._held: set[Lane] = set()
         self._seen = SeenFilter(store)
         self._volatile: set[bytes] = set()
-        self._taken: set[int] = set()  # rows in the store that a refill must not read
-        self._new: dict[int, Row] = {}  # durable, not yet sealed
-        self._sealed: dict[int, Row] = {}  # durable, being written
-        self._sealed_fingerprints: set[bytes] = set()
-        self._sealing = False
+        self._sealed: Changes | None = None
         self._touched: set[Lane] = set()
-        self._trims: list[Lane] = []
         self._changes = Changes()
         self._load(now, wall)
 
@@ -125,14 +101,14 @@ class Frontier:
 
     def __len__(self) -> int:
         """Requests that wait, delayed and held ones included."""
-        return self._pending
+        return self._pending - self._heads.missing
 
     @property
     def changed(self) -> int:
         """How much the next commit has to write, in rows."""
         changes = self._changes
         return (
-            len(self._new)
+            len(self._heads.new)
             + len(changes.deletes)
             + len(changes.fingerprints)
             + len(changes.start_keys)
@@ -144,6 +120,27 @@ class Frontier:
         return self._delayed + sum(lane.waiting for lane in self._held)
 
     @property
+    def delayed(self) -> int:
+        """Requests that wait for a time of their own."""
+        return self._delayed
+
+    @property
+    def has_ready(self) -> bool:
+        """Whether a lane may be asked now, as far as is known without its gate."""
+        return any(self._queues)
+
+    def held_lanes(self) -> list[Lane]:
+        """Those of which nothing is handed out now. Copies them: not for each request."""
+        return list(self._held)
+
+    def is_crowded(self, slot: str) -> bool:
+        """Whether requests of *slot* wait for others of it to end."""
+        lane = self._lanes.get(slot)
+        if lane is None or lane.held_until or lane.busy < self._limit(slot):
+            return False
+        return lane.waiting > 0 or bool(lane.guests)
+
+    @property
     def rows(self) -> int:
         """Durable requests that are not done, those under way included."""
         return self._rows
@@ -153,7 +150,7 @@ class Frontier:
         return self._seen.may_hold(fingerprint) and (
             fingerprint in self._changes.fingerprints
             or fingerprint in self._volatile
-            or fingerprint in self._sealed_fingerprints
+            or (self._sealed is not None and fingerprint in self._sealed.fingerprints)
             or self._store.seen(fingerprint)
         )
 
@@ -170,12 +167,9 @@ class Frontier:
         now: float = 0.0,
         wall: float = 0.0,
     ) -> Row:
-        """Add a request, to run *delay* seconds from *now* at the earliest.
-
-        *fifo*: after those of its priority that are there, whatever the order is.
-        """
-        if self._trims:
-            self._trim(self._trims.pop())
+        """Add a request, to run *delay* seconds from *now* at the earliest."""
+        if self._heads.trims:
+            self._heads.trim()
         self._seen.learn()
         self._number += 1
         lane = self._lane(slot)
@@ -187,7 +181,7 @@ class Frontier:
             self._seen.add(fingerprint)
             (self._changes.fingerprints if durable else self._volatile).add(fingerprint)
         if durable:
-            self._new[self._number] = row
+            self._heads.new[self._number] = row
             lane.rows += 1
             self._rows += 1
             self._touched.add(lane)
@@ -202,9 +196,10 @@ class Frontier:
 
     def pop(self, now: float) -> HandOut | None:
         """Hand out the next request, of the least busy lane that may be asked now."""
-        if self._trims:
-            self._trim(self._trims.pop())
-        self._release(now)
+        if self._heads.trims:
+            self._heads.trim()
+        if self._timers.queue and self._timers.queue[0][0] <= now:
+            self._release(now)
         for queue in self._queues:
             while queue:
                 counter = next(iter(queue))
@@ -212,7 +207,7 @@ class Frontier:
                 if self._gate is not None and (due := self._gate(lane.name, now)) > now:
                     self.hold(lane.name, due)
                     continue
-                row = self._next(lane)
+                row = self._heads.next(lane)
                 if row is not None:
                     self._pending -= 1
                     counter.busy += 1
@@ -229,10 +224,10 @@ class Frontier:
             lane.rows -= 1
             self._rows -= 1
             self._touched.add(lane)
-            if self._new.pop(number, None) is None:
+            if self._heads.new.pop(number, None) is None:
                 self._changes.deletes.append(row.key)
             else:
-                self._taken.discard(number)
+                self._heads.taken.discard(number)
             self._forget(lane)
 
     def settle(self, fingerprint: bytes) -> None:
@@ -301,7 +296,7 @@ class Frontier:
             lane.held_until = until
             self._held.add(lane)
             if until < inf:
-                self._set_timer(until, lane)
+                self._timers.set(until, lane)
             self._place(lane)
 
     def release(self, slot: str) -> None:
@@ -320,19 +315,13 @@ class Frontier:
         lane = self._lanes.get(slot)
         if lane is None or not lane.delayed:
             return
-        timers, self._timers = self._timers, []
-        for timer in timers:
-            item = timer[2]
-            if isinstance(item, Lane) or item.lane != lane.ident:
-                self._timers.append(timer)
-            else:
-                self._end_delay(item)
-        heapq.heapify(self._timers)
+        for row in self._timers.take_rows(lane.ident):
+            self._end_delay(row)
 
     def take(self, slot: str) -> Row | None:
         """Hand out the next request of *slot*, held or busy as it may be; it does not count."""
         lane = self._lanes.get(slot)
-        row = None if lane is None else self._next(lane)
+        row = None if lane is None else self._heads.next(lane)
         if lane is not None and row is not None:
             self._pending -= 1
             self._place(lane)
@@ -343,71 +332,29 @@ class Frontier:
         for slot in list(self._lanes):
             while (row := self.take(slot)) is not None:
                 yield row
-        yield from (item for _, _, item in self._timers if isinstance(item, Row))
-
-    def next_due(self) -> float | None:
-        """When the next delay or hold ends, on the clock of *now*."""
-        while self._timers and _is_stale(*self._timers[0]):
-            heapq.heappop(self._timers)
-        return self._timers[0][0] if self._timers else None
-
-    def next_is_delayed(self) -> bool:
-        """Whether what is due next is one request, not all of a slot."""
-        return self.next_due() is not None and not isinstance(self._timers[0][2], Lane)
+        yield from self._timers.rows()
 
     # --- commits ---
 
     def seal(self) -> Changes:
         """Everything since the last seal; one sealed change is written at a time."""
-        assert not self._sealing, "the sealed changes before these are not committed"
-        self._sealing = True
+        assert self._sealed is None, "the sealed changes before these are not committed"
         self._store.unpin()
         changes, self._changes = self._changes, Changes()
-        changes.inserts = list(self._new.values())
+        changes.inserts = self._heads.seal()
         changes.lanes = {lane.ident: (lane.name, lane.rows) for lane in self._touched}
-        self._sealed, self._new = self._new, {}
-        self._sealed_fingerprints = changes.fingerprints
+        self._sealed = changes
         self._touched = set()
         return changes
 
     def committed(self, changes: Changes) -> None:
         """The sealed changes are in the store: forget what it can give back."""
-        self._taken.difference_update(map(abs, map(_ORDER, changes.deletes)))
         self._store.pin()
-        self._sealing = False
-        self._sealed = {}
-        self._sealed_fingerprints = set()
-        self._trims = [self._idents[ident] for ident in changes.lanes if ident in self._idents]
-
-    def _trim(self, lane: Lane) -> None:
-        """Forget rows that the store has. One lane at each push and pop: no long stall."""
-        if lane.tail:
-            lane.tail = [row for row in lane.tail if not self._spill(row, lane)]
-            heapq.heapify(lane.tail)
-        share = self._share()
-        if len(lane.head) <= 2 * share:
-            return
-        lane.head.sort()
-        cut = lane.head[share:]
-        del lane.head[share:]
-        lane.bound = cut[0].place
-        for row in cut:
-            if not self._spill(row, lane):
-                heapq.heappush(lane.tail, row)
-
-    def _spill(self, row: Row, lane: Lane) -> bool:
-        """Leave a row to the store, if the store has it."""
-        number = row.number
-        stored = isinstance(row.data, bytes) and not (
-            number in self._new or number in self._sealed
-        )
-        lane.spilled += stored
-        return stored
+        self._sealed = None
+        lanes = [self._idents[ident] for ident in changes.lanes if ident in self._idents]
+        self._heads.committed(changes, lanes)
 
     # --- inside ---
-
-    def _share(self) -> int:
-        return min(max(_HEADS // (len(self._lanes) or 1), _HEAD_MIN), _HEAD_MAX)
 
     def _lane(self, slot: str) -> Lane:
         lane = self._lanes.get(slot)
@@ -450,72 +397,28 @@ class Frontier:
             del self._lanes[lane.name], self._idents[lane.ident]
             self._leave(lane)
 
-    def _next(self, lane: Lane) -> Row | None:
-        if not lane.head:
-            self._refill(lane)
-        if not lane.head:
-            return None
-        row = heapq.heappop(lane.head)
-        self._take(row)
-        return row
-
-    def _take(self, row: Row) -> None:
-        if isinstance(row.data, bytes):
-            self._taken.add(row.number)
-
-    def _refill(self, lane: Lane) -> None:
-        """Read the best rows of a lane from the store, and move the bound behind them."""
-        if lane.bound is not None:
-            lane.tail = [row for row in lane.tail if not self._spill(row, lane)]
-            heapq.heapify(lane.tail)
-            wanted = self._share()
-            rows = self._store.read(lane.ident, *lane.bound)
-            for row in rows:
-                number = row.number
-                if number in self._taken or number in self._sealed:
-                    continue
-                if wanted == 0:
-                    lane.bound = row.place
-                    break
-                wanted -= 1
-                lane.spilled -= 1
-                heapq.heappush(lane.head, row)
-            else:
-                self._pending -= lane.spilled  # 0, unless the file counted wrong
-                lane.spilled = 0
-                lane.bound = None
-            rows.close()
-        while lane.tail and (lane.bound is None or lane.tail[0].place < lane.bound):
-            heapq.heappush(lane.head, heapq.heappop(lane.tail))
-
     # --- time ---
-
-    def _set_timer(self, due: float, item: Lane | Row) -> None:
-        self._timers_set += 1  # ends ties: lanes and rows don't compare
-        heapq.heappush(self._timers, (due, self._timers_set, item))
 
     def _delay(self, row: Row, due: float) -> None:
         self._idents[row.lane].delayed += 1
         self._delayed += 1
-        self._take(row)
-        self._set_timer(due, row)
+        self._heads.take(row)
+        self._timers.set(due, row)
 
     def _release(self, now: float) -> None:
-        while self._timers and self._timers[0][0] <= now:
-            _, _, item = heapq.heappop(self._timers)
-            if isinstance(item, Lane):
-                if item.held_until <= now and item in self._held:
-                    self._free(item)
-            else:
+        while (item := self._timers.pop(now)) is not None:
+            if isinstance(item, Row):
                 self._end_delay(item)
+            elif item.held_until <= now and item in self._held:
+                self._free(item)
 
     def _end_delay(self, row: Row) -> None:
         """A delayed row may run now; the store keeps it when it is not among the best."""
         lane = self._idents[row.lane]
         lane.delayed -= 1
         self._delayed -= 1
-        self._taken.discard(row.number)
+        self._heads.taken.discard(row.number)
         beyond = lane.bound is not None and row.place >= lane.bound
-        if not (beyond and self._spill(row, lane)):
+        if not (beyond and self._heads.spill(row, lane)):
             lane.add(row)
         self._place(lane)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import struct
 from collections import Counter, deque
-from contextlib import closing
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +15,12 @@ from scrapy_resilience.frontier.checks import (
     check_of_number,
     check_of_row,
     check_of_value,
+)
+from scrapy_resilience.frontier.schema import (
+    add_missing,
+    check_schema,
+    create_file,
+    stand_in_for_missing,
 )
 from scrapy_resilience.frontier.statements import (
     check_of_fingerprint,
@@ -32,46 +35,8 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.frontier.store import Changes
 
-__all__ = ["SCHEMA", "SQLiteStore"]
+__all__ = ["SQLiteStore"]
 
-SCHEMA: Final = 3
-_WITHOUT_LETTERS: Final = 2
-"""The schema before: a job of it is read, and gets the missing table when it goes on."""
-
-_LETTERS: Final = """letters (
-    number INTEGER PRIMARY KEY, request BLOB, about BLOB NOT NULL, record BLOB,
-    "check" INTEGER NOT NULL
-);
-"""
-_SCHEMA: Final = f"""
-CREATE TABLE {_LETTERS}
-CREATE TABLE requests (
-    lane INTEGER NOT NULL, rank INTEGER NOT NULL, "order" INTEGER NOT NULL,
-    data BLOB NOT NULL, due REAL, delay REAL, "check" INTEGER NOT NULL,
-    PRIMARY KEY (lane, rank, "order")
-) WITHOUT ROWID;
-CREATE INDEX due ON requests (due) WHERE due IS NOT NULL;
-CREATE TABLE lanes (
-    lane INTEGER PRIMARY KEY, name TEXT NOT NULL, rows INTEGER NOT NULL,
-    "check" INTEGER NOT NULL
-);
-CREATE TABLE fingerprints (
-    fingerprint BLOB PRIMARY KEY, "check" BLOB NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE start_keys (key INTEGER NOT NULL, "check" INTEGER NOT NULL);
-CREATE TABLE outputs (
-    producer TEXT PRIMARY KEY, data BLOB NOT NULL, "check" INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE state (name TEXT PRIMARY KEY, data BLOB NOT NULL, "check" INTEGER NOT NULL);
-CREATE TABLE counters (
-    name TEXT PRIMARY KEY, value INTEGER NOT NULL, "check" INTEGER NOT NULL
-) WITHOUT ROWID;
-"""
-_TABLES: Final = (
-    "requests", "lanes", "fingerprints", "start_keys", "outputs", "state", "counters",
-    "letters",
-)  # fmt: skip
-_OBJECTS: Final = "SELECT type, name, sql FROM sqlite_master"
 _ROWS: Final = 'SELECT lane, rank, "order", data, due, delay, "check" FROM requests'
 _TEMPORARY: Final = """
 CREATE TEMP VIEW gone AS SELECT lane, rank, "order" FROM requests;
@@ -80,7 +45,6 @@ CREATE TEMP TRIGGER gone INSTEAD OF INSERT ON gone BEGIN
 END;
 """
 """What is put into ``gone`` leaves ``requests``: many rows in one statement, by their key."""
-_APPLICATION_ID: Final = 0x53635265  # "ScRe": tells our file from any other SQLite file
 
 
 class SQLiteStore:
@@ -115,12 +79,9 @@ class SQLiteStore:
 
     def _open_writer(self) -> sqlite3.Connection:
         if not self.path.exists():
-            self._create()
+            create_file(self.path)
         connection = self._connect("rw")
-        if _schema_of(connection) == _WITHOUT_LETTERS:
-            connection.executescript(
-                f"BEGIN IMMEDIATE; CREATE TABLE {_LETTERS}PRAGMA user_version={SCHEMA}; COMMIT;"
-            )
+        add_missing(connection)
         _force(connection, force=self._power_loss_safe)
         connection.execute("PRAGMA cache_size=-16000")
         connection.execute("PRAGMA wal_autocheckpoint=4000")  # of 8 kB: 32 MB
@@ -130,27 +91,10 @@ class SQLiteStore:
 
     def _open_reader(self) -> sqlite3.Connection:
         connection = self._connect("ro")
-        if _schema_of(connection) == _WITHOUT_LETTERS:
-            connection.executescript(f"CREATE TEMP TABLE {_LETTERS}")  # an empty one to read
+        stand_in_for_missing(connection)
         connection.execute("PRAGMA query_only=ON")
         connection.execute("PRAGMA cache_size=-8000")
         return connection
-
-    def _create(self) -> None:
-        """Make the file under another name: a kill leaves it whole or not there at all."""
-        draft = self.path.with_name(self.path.name + ".new")
-        for leftover in self.path.parent.glob(draft.name + "*"):
-            leftover.unlink()
-        os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        connection = sqlite3.connect(draft, isolation_level=None)
-        connection.execute("PRAGMA page_size=8192")
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.executescript(
-            f"BEGIN IMMEDIATE; {_SCHEMA}"
-            f"PRAGMA application_id={_APPLICATION_ID}; PRAGMA user_version={SCHEMA}; COMMIT;"
-        )
-        connection.close()
-        draft.rename(self.path)
 
     def _connect(self, mode: str) -> sqlite3.Connection:
         uri = f"{self.path.absolute().as_uri()}?mode={mode}"
@@ -160,7 +104,7 @@ class SQLiteStore:
                 uri, uri=True, isolation_level=None, check_same_thread=False
             )
             connection.text_factory = _text
-            self._check(connection)
+            check_schema(connection, self.path)
         except BaseException as error:
             if connection is not None:
                 connection.close()
@@ -169,25 +113,6 @@ class SQLiteStore:
                 raise kind(f"{self.path} can't be read as a job: {error}") from error
             raise
         return connection
-
-    def _check(self, connection: sqlite3.Connection) -> None:
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
-        schema = _schema_of(connection)
-        if application != _APPLICATION_ID:
-            raise DamagedError(f"{self.path} is not a job of scrapy_resilience")
-        if schema not in {SCHEMA, _WITHOUT_LETTERS}:
-            raise CheckpointError(
-                f"{self.path} has schema {schema}, this version reads {SCHEMA}: "
-                "use the version of scrapy_resilience that wrote it, or start anew"
-            )
-        letters = "SELECT 1 FROM sqlite_master WHERE name='letters'"
-        if schema == _WITHOUT_LETTERS and connection.execute(letters).fetchone():
-            raise self._damaged("its schema is not the one that it says")
-        if strange := set(connection.execute(_OBJECTS)) - _known_objects():
-            names = ", ".join(sorted(str(name) for _, name, _ in strange))
-            raise self._damaged(f"its schema has what was not put there: {names}")
-        for table in _TABLES if schema == SCHEMA else _TABLES[:-1]:
-            connection.execute(f"SELECT * FROM {table} LIMIT 1").fetchall()  # noqa: S608
 
     # --- reading ---
 
@@ -382,19 +307,6 @@ class SQLiteStore:
 def _force(connection: sqlite3.Connection, *, force: bool) -> None:
     """Whether each commit is forced to the disk."""
     connection.execute(f"PRAGMA synchronous={'FULL' if force else 'NORMAL'}")
-
-
-def _schema_of(connection: sqlite3.Connection) -> int:
-    (schema,) = connection.execute("PRAGMA user_version").fetchone()
-    return int(schema)
-
-
-@cache
-def _known_objects() -> frozenset[tuple[Any, ...]]:
-    """What a store is made of. A view or a trigger could make a small file an endless one."""
-    with closing(sqlite3.connect(":memory:")) as connection:
-        connection.executescript(f"{_SCHEMA} ANALYZE;")  # which somebody may run on a store
-        return frozenset(connection.execute(_OBJECTS))
 
 
 def _may_pass(error: Exception) -> bool:

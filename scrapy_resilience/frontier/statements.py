@@ -135,6 +135,18 @@ def count(writer: sqlite3.Connection, name: str, number: int) -> None:
     )
 
 
+def _write_lanes(writer: sqlite3.Connection, lanes: dict[int, tuple[str, int]]) -> None:
+    """Lanes and how many rows they have; one without any is taken away."""
+    gone = [(lane,) for lane, (_, rows) in sorted(lanes.items()) if not rows]
+    kept = [
+        (lane, name, rows, check_of_number(name, lane, rows))
+        for lane, (name, rows) in sorted(lanes.items())
+        if rows
+    ]
+    write_many(writer, "DELETE FROM lanes WHERE lane IN (VALUES {rows})", gone)
+    write_many(writer, "INSERT OR REPLACE INTO lanes VALUES {rows}", kept)
+
+
 def write_changes(writer: sqlite3.Connection, changes: Changes) -> None:
     """All of a commit but how many there were."""
     write_many(writer, "INSERT INTO gone VALUES {rows}", sorted(changes.deletes))
@@ -144,21 +156,7 @@ def write_changes(writer: sqlite3.Connection, changes: Changes) -> None:
         [(*row, check_of_row(*row)) for row in map(astuple, sorted(changes.inserts))],
     )
     write_fingerprints(writer, changes.fingerprints)
-    lanes = sorted((lane, *named) for lane, named in changes.lanes.items())
-    write_many(
-        writer,
-        "DELETE FROM lanes WHERE lane IN (VALUES {rows})",
-        [(lane,) for lane, _, rows in lanes if not rows],
-    )
-    write_many(
-        writer,
-        "INSERT OR REPLACE INTO lanes VALUES {rows}",
-        [
-            (lane, name, rows, check_of_number(name, lane, rows))
-            for lane, name, rows in lanes
-            if rows
-        ],
-    )
+    _write_lanes(writer, changes.lanes)
     write_many(
         writer,
         "INSERT INTO start_keys VALUES {rows}",

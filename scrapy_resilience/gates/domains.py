@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from scrapy.utils.httpobj import urlparse_cached
 from scrapy.utils.misc import load_object
 
+from scrapy_resilience import names
 from scrapy_resilience._log import get_logger
 from scrapy_resilience.core.breakerconfig import BreakerConfig
 from scrapy_resilience.core.gate import Patience
@@ -26,11 +27,11 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.settings import Config
 
-__all__ = ["ACTIONS", "Domains", "host"]
+__all__ = ["Domains", "host"]
 
 logger = get_logger(__name__)
 
-ACTIONS: Final = ("hold", "fail")
+_ACTIONS: Final = ("hold", "fail")
 """What can become of requests while the breaker is open."""
 
 _TWO: Final = 2
@@ -95,6 +96,11 @@ class Domains:
 
     def action(self, domain: str) -> str:
         return self._others.get(domain, self._default).open_action
+
+    def open_action(self, request: Request) -> str:
+        """``"hold"`` or ``"fail"``: what becomes of a request while its breaker is open."""
+        action: Any = request.meta.get(names.META_OPEN_ACTION)
+        return str(action) if action in _ACTIONS else self.action(self.of(request))
 
     def patience(self, domain: str) -> Patience:
         return self._others.get(domain, self._default).patience
@@ -192,7 +198,7 @@ def _override(domain: str, values: Any, base: _Own) -> _Own:
         raise ConfigurationError(f"{setting}: {what}: use a table of {allowed}.")
     values = dict(values)
     action = values.pop("open_action", base.open_action)
-    if action not in ACTIONS:
+    if action not in _ACTIONS:
         raise ConfigurationError(f"{setting}: open_action={action!r}: use hold or fail.")
     trips = values.pop("max_trips", base.patience.trips)
     if not isinstance(trips, int) or isinstance(trips, bool) or trips < -1:

@@ -1,14 +1,12 @@
 """The gates of a crawl: glue between requests, domains and the pure gates.
 
-A lane of the frontier is the requests of one download slot *and* one domain: limits belong
-to slots, gates to domains. Nearly always both are the host, and so is the lane's name. Retries
-have a lane of their own beside it, which takes turns with it: a page that has failed is neither
-left to the end of the crawl nor tried before all others.
+Whether a domain may be asked is decided by :mod:`scrapy_resilience.core.gates`. Here the
+frontier asks for its lanes and the middlewares tell what became of their requests, and here
+what the gates say wakes lanes, is logged, counted and stored.
 """
 
 from __future__ import annotations
 
-import logging
 import random
 from contextvars import ContextVar
 from math import inf
@@ -18,16 +16,16 @@ from weakref import ReferenceType, WeakKeyDictionary, WeakSet, ref
 from scrapy.exceptions import IgnoreRequest
 
 from scrapy_resilience import _clock, names, signals
-from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.engine import is_closing, take_back, wake
 from scrapy_resilience.checkpoint.state import GATES
 from scrapy_resilience.core.breaker import Event, Outcome, State
 from scrapy_resilience.core.gates import GateConfig, Gates
-from scrapy_resilience.gates.domains import ACTIONS, Domains
+from scrapy_resilience.gates.announcing import announce
+from scrapy_resilience.gates.domains import Domains
+from scrapy_resilience.gates.lane_names import RETRIES, LaneNames, is_of_retries
 from scrapy_resilience.gates.outcomes import Outcomes, can_be_asked_again, is_overloaded
 from scrapy_resilience.gates.probes import Probes
-from scrapy_resilience.gates.trials import RETRIES, Trials, is_of_retries
-from scrapy_resilience.scheduling.requests import WrongMeta
+from scrapy_resilience.gates.trials import Trials
 from scrapy_resilience.settings import Config
 
 if TYPE_CHECKING:
@@ -46,24 +44,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Asking", "Gatekeeper", "HeldBack", "gatekeeper_of"]
 
-logger = get_logger(__name__)
-
-_SEPARATOR: Final = "\t"
-_LANE_KEYS: Final = frozenset({names.META_OPEN_ACTION, "download_slot", names.META_FAILED_AT})
 _LATENCY: Final = "download_latency"
 """Scrapy's meta key: the downloader sets it when an answer comes."""
 _PROXY: Final = "proxy"
 """Scrapy's meta key."""
 _SAYS_NOTHING: Final = frozenset({Outcome.IGNORED, Outcome.CANCELLED})
+_HALF_OPEN: Final = State.HALF_OPEN  # a member costs more to look up
 _LOOK: Final = 0.5
 """Seconds between two looks at whether a stop is over."""
 _COMMIT_WITHIN: Final = 0.1
 """Seconds after which a hold is written down: it must survive a kill."""
-_STATS: Final = {
-    State.OPEN: names.STAT_BREAKER_OPENED,
-    State.HALF_OPEN: names.STAT_BREAKER_HALF_OPEN,
-    State.CLOSED: names.STAT_BREAKER_CLOSED,
-}
 
 
 class HeldBack(IgnoreRequest):
@@ -97,10 +87,15 @@ class Gatekeeper:
         self.crawler = crawler
         self.config = Config.from_settings(crawler.settings)
         self.domains = Domains(crawler.settings, self.config)
+        self.domain = self.domains.of
+        self.open_action = self.domains.open_action
+        self.lane_names = LaneNames(crawler.settings, self.domains)
+        self.lane = self.lane_names.of
         self._outcomes = Outcomes(crawler, self.config)
         self.handled = self._outcomes.handled
         self.judge = self._outcomes.judge
         self.is_answer = self._outcomes.is_answer
+        self.is_about_the_page = self._outcomes.is_about_the_page
         self.probes = Probes()
         self.decided: Container[str | None] = ()
         """Failure classes about which somebody else may decide, who settles them then."""
@@ -108,12 +103,10 @@ class Gatekeeper:
         self.gates = self._make_gates()
         self.active = False
         """Whether a middleware says what becomes of each request."""
-        self.retry_lanes = not crawler.settings.getpriority("RETRY_PRIORITY_ADJUST")
-        """Whether retries have lanes of their own; who says when they go says no."""
         self.scheduler: Asking | None = None
         self._trials: Trials | None = None
         self.given_up: dict[str, Gate] = {}
-        """Lanes whose requests are to be given up, and the gates that say so."""
+        """LaneNames whose requests are to be given up, and the gates that say so."""
         self.waiting: set[Request] = set()
         """Those that wait in the process, for their turn or for the cut of a stop."""
         self.stopping = False
@@ -123,7 +116,6 @@ class Gatekeeper:
         self._failed_by_proxy: WeakSet[Request] = WeakSet()
         self._stats: Any = crawler.stats
         self._commit_timer: Any = None
-        self._wrong_meta = WrongMeta()
 
     def _make_gates(self) -> Gates:
         requests = self.crawler.settings.getint("CONCURRENT_REQUESTS")
@@ -152,42 +144,17 @@ class Gatekeeper:
         if scheduler.job is not None:
             scheduler.job.state.register_map(GATES, self._changed, self._restore)
 
-    def lane(self, slot: str, request: Request) -> str:
-        """The lane of a request that goes through the download slot *slot*."""
-        if self.domains.is_slot and request.meta.keys().isdisjoint(_LANE_KEYS):
-            return slot
-        lane = self._lane(slot, request)
-        is_retry = self.retry_lanes and names.META_FAILED_AT in request.meta
-        return lane + RETRIES if is_retry else lane
-
-    def _lane(self, slot: str, request: Request) -> str:
-        domain, action = self.domain(request), self.open_action(request)
-        wanted = request.meta.get(names.META_OPEN_ACTION)
-        if wanted and wanted != action:
-            self._wrong_meta.tell(names.META_OPEN_ACTION, request, "hold or fail", wanted)
-        if domain == slot and action == self.domains.action(domain):
-            return slot
-        return _SEPARATOR.join((slot, domain, action))
-
-    def _split(self, lane: str) -> tuple[str, str]:
-        """The domain of a lane, and what becomes of its requests while the breaker is open."""
-        lane = lane.removesuffix(RETRIES)
-        if _SEPARATOR not in lane:
-            return lane, self.domains.action(lane)
-        _, domain, action = lane.rsplit(_SEPARATOR, 2)
-        return domain, action
-
     def ready_at(self, lane: str, now: float) -> float:
         """When the next request of *lane* may go: see :meth:`.Gates.ready_at`."""
-        domain, action = self._split(lane)
+        domain, action = self.lane_names.split(lane)
         is_retry = is_of_retries(lane)
         until = self.gates.ready_at(
             domain, now, heed_breaker=action == "hold", is_retry=is_retry
         )
-        if until <= now and action == "hold" and self.gates.is_half_open(domain):
-            gate = self.gates.gate(domain, now)
-            if self._trials is not None and not self._trials.has_turn(lane, gate):
-                until = inf
+        if until <= now and action == "hold":
+            gate = self.gates.known(domain)
+            if gate.breaker.state is _HALF_OPEN and self._trials is not None:
+                until = until if self._trials.has_turn(lane, gate) else inf
         if until > now:
             gate = self.gates.gate(domain, now)
             gate.wait(lane)
@@ -195,12 +162,25 @@ class Gatekeeper:
                 self.given_up[lane] = gate
         return until
 
+    def why(self, lane: str, now: float) -> tuple[str, str]:
+        """The domain of a lane that is held, and what it waits for, in words."""
+        domain, _ = self.lane_names.split(lane)
+        reason = self.gates.why(domain, now)
+        if not reason:  # it waits for requests of others
+            reason = "circuit breaker tries another request"
+            return domain, "too many retries" if is_of_retries(lane) else reason
+        if reason == "rate limit" and self.gates.known(domain).asked is not None:
+            reason = "robots.txt"
+        return domain, reason
+
     def is_given_up(self, lane: str) -> bool:
         """Whether requests of *lane* are given up when their turn comes."""
-        return self.gates.is_given_up(self._split(lane)[0])
+        return self.gates.known(self.lane_names.split(lane)[0]).given_up
 
     def handed_out(self, request: Request, lane: str, now: float) -> None:
-        ticket = self.gates.acquire(self._split(lane)[0], now, is_retry=is_of_retries(lane))
+        ticket = self.gates.acquire(
+            self.lane_names.split(lane)[0], now, is_retry=is_of_retries(lane)
+        )
         if _PROXY in request.meta:
             self._with_own_proxy.add(request)
         self._sent(request, ticket)
@@ -245,16 +225,9 @@ class Gatekeeper:
 
     # --- the middlewares' side ---
 
-    def domain(self, request: Request) -> str:
-        """As text that the store can hold, too."""
-        return self.domains.of(request)
-
-    def open_action(self, request: Request) -> str:
-        """``"hold"`` or ``"fail"``: what becomes of a request while its breaker is open."""
-        action: Any = request.meta.get(names.META_OPEN_ACTION)
-        if action in ACTIONS:
-            return str(action)
-        return self.domains.action(self.domain(request))
+    def known(self, request: Request) -> Gate:
+        """What is known of the domain of *request*, to be read only."""
+        return self.gates.known(self.domain(request))
 
     def ticket(self, request: Request) -> Ticket | None:
         return self._tickets.get(request)
@@ -359,63 +332,16 @@ class Gatekeeper:
         new.meta.pop(_PROXY, None)
         return True
 
-    # --- retries ---
-
-    def costs_a_try(
-        self,
-        request: Request,
-        result: Response | Exception,
-        verdict: Verdict,
-        *,
-        limited: bool = False,
-    ) -> bool:
-        """Whether a failure uses up one of the tries of its page.
-
-        While nobody else gets an answer of the domain, the failure is the domain's, unless it
-        is about the page. Where nobody holds the requests of a domain that is down, each
-        counts, and so it does until the breaker opens where somebody has *limited* the retries.
-        """
-        if isinstance(result, Exception) and self.probes.was_cut_short(request):
-            return False
-        domain = self.domain(request)
-        if not verdict.counts_against_domain or self.is_failed_by_proxy(request):
-            return True
-        if not self._holds(request) or (limited and self.gates.is_closed(domain)):
-            return True
-        if self._outcomes.is_about_the_page(request, result, verdict):
-            return True
-        return self.gates.costs_a_try(domain, request.meta.get(names.META_ANSWERS_BEFORE))
-
-    def _holds(self, request: Request) -> bool:
-        return (
-            self.active
-            and self.config.breaker_enabled
-            and self.is_scheduled(request)
-            and self.open_action(request) == "hold"
-        )
-
-    def answers(self, request: Request) -> int:
-        """How often the domain of *request* has answered in this run."""
-        return self.gates.answers(self.domain(request))
-
-    def tries(self, request: Request) -> int:
-        """How often *request* is worth trying, by what retries of its domain have brought."""
-        return self.gates.tries(self.domain(request))
-
-    def answers_lately(self, request: Request) -> bool:
-        """Whether the domain of *request* is up, as far as is known."""
-        return self.gates.answers_lately(self.domain(request), _clock.monotonic())
-
-    def mostly_throttles(self, request: Request) -> bool:
-        """Whether the domain of *request* throttles more than half of its requests."""
-        return self.gates.mostly_throttles(self.domain(request))
+    # --- from a domain ---
 
     def hold(self, request: Request, seconds: float, reason: str) -> None:
         """Nobody asks the domain of *request* for *seconds*."""
         if self.gates.hold(self.domain(request), seconds, reason, _clock.monotonic()):
             self._stats.inc_value(names.STAT_HOLDS)
             self._commit_soon()
-            self._take_back(self.domain(request))
+            domain = self.domain(request)
+            self._take_back(domain)
+            self._tell("hold", f"{domain} is left alone for {seconds:.0f} s: {reason}", domain)
 
     def _take_back(self, domain: str) -> None:
         """DOWNLOAD_DELAY keeps requests in the downloader that were let through before."""
@@ -433,22 +359,10 @@ class Gatekeeper:
     # --- what the gates say ---
 
     def _breaker_changed(self, gate: Gate, old: State, new: State, event: Event) -> None:
-        if (stat := _STATS.get(new)) is not None:
-            self._stats.inc_value(stat)
         if new is State.OPEN:
             self._commit_soon()
             self._take_back(gate.domain)
-        level = logging.WARNING if old is State.CLOSED or new is State.CLOSED else logging.INFO
-        logger.log(
-            level, "The circuit breaker of %s is %s: %s", gate.domain, new.value, event.value
-        )
-        self.crawler.signals.send_catch_log(
-            signals.breaker_changed,
-            domain=gate.domain,
-            old=old.value,
-            new=new.value,
-            reason=event.value,
-        )
+        announce(self.crawler, gate.domain, old, new, event)
 
     def _free(self, gate: Gate) -> None:
         lanes, gate.lanes = gate.lanes, None
@@ -458,7 +372,14 @@ class Gatekeeper:
             self.scheduler.frontier.release(lane)
         wake(self.crawler.engine)
 
+    def _tell(self, kind: str, text: str, domain: str, severity: str = "info") -> None:
+        self.crawler.signals.send_catch_log(
+            signals.crawl_event, kind=kind, text=text, severity=severity, domain=domain
+        )
+
     def _give_up(self, gate: Gate) -> None:
+        why = f"{gate.domain} is given up: {gate.breaker.last_failure}"
+        self._tell("given_up", why, gate.domain, "error")
         lanes = gate.lanes or (gate.domain, gate.domain + RETRIES)
         self.given_up.update(dict.fromkeys(lanes, gate))
 

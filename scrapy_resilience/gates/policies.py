@@ -38,7 +38,7 @@ class Choice(NamedTuple):
 class PolicyChooser:
     """Chooses by the request's meta, the spider, the user's ``RETRY_TIMES``, the setting.
 
-    What nobody has chosen follows the domain: :meth:`.Gates.tries`.
+    What nobody has chosen follows the domain: see :class:`.Tries`.
     """
 
     def __init__(self, config: Config, settings: BaseSettings) -> None:

@@ -10,7 +10,7 @@ one: where each page fails once, it gets through.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from scrapy import Request
 from scrapy.http.request import NO_CALLBACK
@@ -19,6 +19,7 @@ from scrapy.utils.defer import deferred_from_coro
 from scrapy_resilience import _clock, names
 from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.engine import under_way
+from scrapy_resilience.gates.lane_names import RETRIES, is_of_retries
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -28,17 +29,9 @@ if TYPE_CHECKING:
     from scrapy_resilience.core.gate import Gate
     from scrapy_resilience.frontier.lanes import Frontier
 
-__all__ = ["RETRIES", "Trials", "is_of_retries"]
+__all__ = ["Trials"]
 
 logger = get_logger(__name__)
-
-RETRIES: Final = "\tretry"
-"""What the name of a lane of retries ends in."""
-
-
-def is_of_retries(lane: str) -> bool:
-    """Whether the requests of *lane* have failed before."""
-    return lane.endswith(RETRIES)
 
 
 class Keeping(Protocol):

@@ -28,7 +28,7 @@ from scrapy_resilience.checkpoint.state import (
     StateRegistry,
     checked,
 )
-from scrapy_resilience.core.masking import counted, mask_value
+from scrapy_resilience.core.masking import counted
 from scrapy_resilience.core.totals import add_stats
 from scrapy_resilience.exceptions import (
     CheckpointError,
@@ -40,11 +40,13 @@ from scrapy_resilience.failpoints import failpoint
 from scrapy_resilience.feeds.cutting import is_intact, recover
 from scrapy_resilience.feeds.records import FeedRecord, records
 from scrapy_resilience.feeds.spool import remove_strays
+from scrapy_resilience.files.address import forget_address
 from scrapy_resilience.files.filesystem import warn_if_remote
 from scrapy_resilience.files.layout import LOCK, STORE, WAITING
 from scrapy_resilience.files.lock import FileLock
 from scrapy_resilience.files.ownership import check_jobdir
 from scrapy_resilience.frontier.codec import ValueCodec
+from scrapy_resilience.jobs.identity import check_arguments, check_spider
 from scrapy_resilience.jobs.jobdir import begin_anew, expand, finished_meta
 from scrapy_resilience.jobs.jobmeta import JobMeta
 from scrapy_resilience.jobs.quarantine import go_back, open_store
@@ -111,15 +113,10 @@ class Job:
             self._read_stock(self.stock, instance)  # a refusal leaves no file behind
         self.lock = FileLock(path / LOCK)
         self.lock.acquire()
+        forget_address(path)
         self.waits = Waits(path / WAITING)
         try:
-            self.store = open_store(path, config)
-            failpoint("job/created")
-            try:
-                self._open_sound(spider, instance, dict(arguments))
-            except BaseException:
-                self.store.close()
-                raise
+            self._open_store(spider, instance, dict(arguments))
         except BaseException:
             self.lock.release()
             raise
@@ -143,6 +140,17 @@ class Job:
         stock.move_aside()
         self.stock = None
 
+    def _open_store(
+        self, spider: str, instance: Spider | None, arguments: dict[str, Any]
+    ) -> None:
+        self.store = open_store(self.path, self.config)
+        failpoint("job/created")
+        try:
+            self._open_sound(spider, instance, arguments)
+        except BaseException:
+            self.store.close()
+            raise
+
     def _open_sound(
         self, spider: str, instance: Spider | None, arguments: dict[str, Any]
     ) -> None:
@@ -160,10 +168,13 @@ class Job:
         self.meta = JobMeta.of(stored)
         if self.meta.spider is None:
             self.meta = JobMeta(spider=spider, created=_clock.wall())
+        self.committed = self.meta.commits
+        """What earlier runs have seen; this one counts on."""
         self.meta.commits += 1
         self.resumed = self.meta.runs > 0
-        self._refuse_foreign(spider)
-        self._check_arguments(arguments)
+        check_spider(self.meta, spider, path=self.path, config=self.config)
+        check_arguments(self.meta, arguments, path=self.path, config=self.config)
+        self.meta.arguments = arguments
         if self.stock is not None:
             self._take_stock(self.stock, instance)
         self.feeds: list[FeedRecord] = []
@@ -182,34 +193,6 @@ class Job:
         )
         self.state.register(META, self.meta.record)
         self.state.register(TOTALS, lambda: self._totals)
-
-    def _refuse_foreign(self, spider: str) -> None:
-        if self.meta.spider != spider:
-            raise CheckpointError(
-                f"{self.path} is a job of spider {self.meta.spider!r}, not of {spider!r}: "
-                'use another JOBDIR (JOBDIR = "crawls/%(spider)s" gives each spider its own)'
-            )
-        if self.meta.finished and not self.config.rerun_start:
-            raise CheckpointError(
-                f"{self.path} has finished ({counted(self.meta.items, 'item')}): to start "
-                'anew, set RESILIENCE_FINISHED_JOB="anew" or use another JOBDIR; to end '
-                'without an error, set it to "skip"; to run start() again and fetch only what '
-                "is new, set RESILIENCE_RERUN_START=True"
-            )
-
-    def _check_arguments(self, now: Mapping[str, Any]) -> None:
-        """Other arguments would make another crawl, whose items go into the same feeds."""
-        then = now if self.meta.arguments is None else self.meta.arguments
-        changed = sorted(key for key in {*then, *now} if then.get(key) != now.get(key))
-        if changed and self.config.changed_arguments == "refuse":
-            told = "; ".join(
-                f"{key} was {_shown(then, key)}, now {_shown(now, key)}" for key in changed
-            )
-            raise CheckpointError(
-                f"{self.path} is a job with other spider arguments: {told}. Give the same "
-                'ones, use another JOBDIR, or set RESILIENCE_CHANGED_ARGUMENTS="accept"'
-            )
-        self.meta.arguments = dict(now)
 
     def spider_state(self, name: str) -> Any:
         """The value of the last run, or what Scrapy's SpiderState has left."""
@@ -410,7 +393,3 @@ def register_state(
         return False
     _early.setdefault(crawler, []).append((name, save, restore))
     return True
-
-
-def _shown(arguments: Mapping[str, Any], key: str) -> str:
-    return repr(mask_value(arguments[key], key)) if key in arguments else "not given"

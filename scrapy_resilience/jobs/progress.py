@@ -8,9 +8,10 @@ import msgspec
 
 from scrapy_resilience.checkpoint.state import OWN, TOTALS
 from scrapy_resilience.exceptions import CheckpointError
+from scrapy_resilience.feeds.records import STATE
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.jobs.jobmeta import JobMeta
-from scrapy_resilience.snapshots.store import About
+from scrapy_resilience.snapshots.about import About
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +21,6 @@ __all__ = ["RUNNING", "about"]
 RUNNING: Final = OWN + "running_seconds"
 """Seconds that the job has run, over all runs."""
 _FAILED: Final = ("retry/max_reached", "spider_exceptions/count")
-_FEED: Final = OWN + "feed/"
 _values: Final = ValueCodec(allow_pickle=False)
 T = TypeVar("T")
 
@@ -60,7 +60,7 @@ def _spools(state: Mapping[str, bytes]) -> dict[str, int]:
 
     A spool that no commit has seen may not be there yet.
     """
-    feeds = (_load(state, name, _Feed, _Feed()) for name in state if name.startswith(_FEED))
+    feeds = (_load(state, name, _Feed, _Feed()) for name in state if name.startswith(STATE))
     return {feed.path: feed.offset for feed in feeds if feed.spooled and feed.offset}
 
 

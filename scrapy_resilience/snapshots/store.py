@@ -8,87 +8,44 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from errno import EEXIST, ENAMETOOLONG, ENOTDIR
 from itertools import chain, starmap
-from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, Final
 
-import msgspec
-
-from scrapy_resilience.exceptions import DamagedError, SnapshotError, SnapshotKeyError
+from scrapy_resilience.exceptions import SnapshotError, SnapshotKeyError
 from scrapy_resilience.files.ownership import is_own, open_own
-from scrapy_resilience.frontier.sqlite import SCHEMA
+from scrapy_resilience.frontier.schema import SCHEMA
+from scrapy_resilience.snapshots.about import (
+    Snapshot,
+    digits_of,
+    ident_of,
+    is_ident,
+    snapshot_of,
+)
 from scrapy_resilience.snapshots.copying import copy_store, scratch_file
 from scrapy_resilience.snapshots.places import open_place, sync_folder
 from scrapy_resilience.snapshots.sealing import MAX_DETAILS, Reader, blocks_of, write
-from scrapy_resilience.snapshots.verification import verify
+from scrapy_resilience.snapshots.unpacking import unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from scrapy_resilience.settings import Config
+    from scrapy_resilience.snapshots.about import About
     from scrapy_resilience.snapshots.places import Place
 
-__all__ = ["About", "Snapshot", "SnapshotStore", "store_of"]
+__all__ = ["Snapshot", "SnapshotStore", "store_of"]
 
 _SUFFIX: Final = ".snapshot"
-_ID: Final = re.compile(r"(\d{8}T\d{12}Z)-([0-9a-f]{8})")
 _SCRATCH: Final = "snapshot.scratch"
 _DRAFT: Final = ".draft"
 
 
 def _is_good_anyhow(_: Path) -> None:
     """Nothing is known of the files."""
-
-
-@dataclass(frozen=True)
-class About:
-    """What a store says of itself at the moment of a copy."""
-
-    spider: str
-    job: str
-    """Eight hexadecimal digits that tell this job from all others."""
-    progress: dict[str, Any]
-    """Numbers, readable without the key."""
-    reason: str | None = None
-    files: Mapping[str, int] = field(default_factory=dict)
-    """Files beside the store that the job needs: path within the JOBDIR → bytes."""
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """One snapshot, as its header tells it."""
-
-    id: str
-    """The time it was made, in UTC, and its job: ids of one job sort by age."""
-    created: float = 0.0
-    """Seconds since 1970, by the clock of then."""
-    spider: str = ""
-    kind: str = ""
-    """Why it was made: ``interval``, ``items``, ``close``, ``emergency`` or ``manual``."""
-    encrypted: bool = False
-    readable: bool = field(default=False, compare=False)
-    """Whether it could be read: it is whole, and plain or encrypted with the key at hand."""
-    size: int = 0
-    """Bytes of the store."""
-    progress: dict[str, int | float] = field(default_factory=dict)
-    """``total``, ``completed``, ``failed``, ``items``, ``running_seconds``."""
-    reason: str | None = None
-    """The close reason, when the spider was closed."""
-    metadata: dict[str, Any] | None = None
-    """What the user gave; None when it is encrypted and the key is not the right one."""
-    problem: str = ""
-    """Why it can't be used; empty for a good one."""
-
-    @property
-    def job(self) -> str:
-        return self.id.rpartition("-")[2]
 
 
 class SnapshotStore:
@@ -176,7 +133,7 @@ class SnapshotStore:
             header = self._publish(header, details, files)
         self._good.add(header["id"])
         self.prune(of.job)
-        return _snapshot(header, details)
+        return snapshot_of(header, details)
 
     def _publish(
         self,
@@ -208,9 +165,10 @@ class SnapshotStore:
         """
         there = self.ids(job)
         digits = int(now.strftime("%Y%m%d%H%M%S%f"))
-        later = (ident for ident in there if _digits(ident) >= digits)
-        digits = max([digits, *(_digits(ident) + 1 for ident in later if self._is_good(ident))])
-        while (ident := _ident(digits, job)) in there:
+        later = (ident for ident in there if digits_of(ident) >= digits)
+        good = (digits_of(ident) + 1 for ident in later if self._is_good(ident))
+        digits = max([digits, *good])
+        while (ident := ident_of(digits, job)) in there:
             digits += 1
         return ident
 
@@ -221,7 +179,9 @@ class SnapshotStore:
         names = self.place.names()
         found = (name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX))
         end = "" if job is None else f"-{job}"
-        return sorted((i for i in found if _ID.fullmatch(i) and i.endswith(end)), reverse=True)
+        return sorted(
+            (each for each in found if is_ident(each) and each.endswith(end)), reverse=True
+        )
 
     def newest(
         self, limit: int | None = None, *, job: str | None = None, verify: bool = False
@@ -239,7 +199,7 @@ class SnapshotStore:
                 details = self._details(reader)
         except SnapshotError as error:
             return Snapshot(ident, problem=str(error))
-        return _snapshot(reader.header, details)
+        return snapshot_of(reader.header, details)
 
     def _details(self, reader: Reader) -> dict[str, Any] | None:
         """None without the right key."""
@@ -250,7 +210,7 @@ class SnapshotStore:
 
     @contextmanager
     def _reading(self, ident: str) -> Iterator[Reader]:
-        if not _ID.fullmatch(ident):
+        if not is_ident(ident):
             raise SnapshotError(
                 f"{ident!r} is not an id of a snapshot: `checkpoints` lists them"
             )
@@ -264,7 +224,7 @@ class SnapshotStore:
                 raise SnapshotError(f"the snapshot {ident} is another one, under a wrong name")
             if reader.header.get("encryption") is None:
                 self._check_plain(ident, file)
-            _snapshot(reader.header, None)
+            snapshot_of(reader.header, None)
             yield reader
 
     def _check_plain(self, ident: str, file: IO[bytes]) -> None:
@@ -301,27 +261,8 @@ class SnapshotStore:
             shutil.rmtree(files, ignore_errors=True)
         draft_path = target.with_name(target.name + _DRAFT)
         with self._reading(ident) as reader, scratch_file(draft_path) as draft:
-            with draft.open("r+b") as file:
-                if reader.header.get("schema") != SCHEMA:
-                    raise SnapshotError(
-                        f"the snapshot {ident} has schema {reader.header.get('schema')}, this "
-                        f"version reads {SCHEMA}: use the version of scrapy_resilience that "
-                        "wrote it"
-                    )
-                size = reader.header.get("size", 0)
-                with ExitStack() as stack:
-
-                    def targets(found: dict[str, Any]) -> Iterable[tuple[IO[bytes], int]]:
-                        _check_room(ident, [size, *_sizes(found).values()], target.parent)
-                        return chain([(file, size)], _others(found, files, stack))
-
-                    details = reader.read(self._key, targets)
-                file.flush()
-                os.fsync(file.fileno())
-            _check_store(ident, draft)
-            if files is not None:
-                _check_files(ident, files, check)
-            loaded = _snapshot(reader.header, details)
+            details = unpack(reader, self._key, draft, files, check)
+            loaded = snapshot_of(reader.header, details)
             for log in ("-wal", "-shm"):  # of the old file: it must not be replayed onto ours
                 target.with_name(target.name + log).unlink(missing_ok=True)
             draft.replace(target)
@@ -398,84 +339,3 @@ def store_of(config: Config, jobdir: Path, place: str = "") -> SnapshotStore:
         encrypt=config.snapshot_encryption,
         retention=config.snapshot_retention,
     )
-
-
-def _check_store(ident: str, path: Path) -> None:
-    try:
-        verify(path)
-    except DamagedError as error:
-        raise SnapshotError(f"the snapshot {ident} is of a damaged store: {error}") from error
-    finally:
-        for log in ("-wal", "-shm"):
-            path.with_name(path.name + log).unlink(missing_ok=True)
-
-
-def _check_files(ident: str, folder: Path, check: Callable[[Path], None]) -> None:
-    try:
-        check(folder)
-    except DamagedError as error:
-        raise SnapshotError(f"the snapshot {ident} has a damaged file: {error}") from error
-
-
-def _sizes(details: dict[str, Any]) -> dict[str, int]:
-    return dict(details.get("files") or {})
-
-
-def _check_room(ident: str, sizes: list[int], folder: Path) -> None:
-    """What a snapshot comes to is what it says, and no more than there is room for."""
-    if not all(type(size) is int and size >= 0 for size in sizes):
-        raise ValueError(sizes)
-    free = shutil.disk_usage(folder).free
-    if sum(sizes) > free:
-        raise SnapshotError(
-            f"the snapshot {ident} needs {sum(sizes)} bytes and {folder} has {free}: make room "
-            "there, or restore to another folder"
-        )
-
-
-def _others(
-    details: dict[str, Any], folder: Path | None, stack: ExitStack
-) -> Iterator[tuple[IO[bytes], int]]:
-    """The job's other files, opened below *folder*, and their sizes."""
-    for name, size in _sizes(details).items():
-        path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or not path.name:
-            raise ValueError(name)
-        opened = os.open(os.devnull, os.O_WRONLY) if folder is None else _new(folder / path)
-        yield stack.enter_context(os.fdopen(opened, "wb")), size
-
-
-def _new(path: Path) -> int:
-    """Open a new file. Raises :exc:`ValueError` for a name that it can't have."""
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except OSError as error:
-        if error.errno in {EEXIST, ENOTDIR, ENAMETOOLONG}:
-            raise ValueError(path.name) from error
-        raise
-
-
-def _digits(ident: str) -> int:
-    return int(re.sub(r"\D", "", ident.partition("-")[0]))
-
-
-def _ident(digits: int, job: str) -> str:
-    stamp = f"{digits:020d}"
-    return f"{stamp[:8]}T{stamp[8:]}Z-{job}"
-
-
-def _snapshot(header: dict[str, Any], details: dict[str, Any] | None) -> Snapshot:
-    """Raises :exc:`SnapshotError` for a value of another type than the one that is written."""
-    names = {"id", "created", "spider", "kind", "size", "progress"} & header.keys()
-    told = {
-        **{name: header[name] for name in names},
-        "encrypted": header.get("encryption") is not None,
-        "readable": details is not None,
-        "reason": (details or {}).get("reason"),
-        "metadata": (details or {}).get("metadata"),
-    }
-    try:
-        return msgspec.convert(told, Snapshot)
-    except msgspec.ValidationError as error:
-        raise SnapshotError(f"the snapshot {header['id']} is damaged: {error}") from error

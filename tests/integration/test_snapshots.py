@@ -433,27 +433,23 @@ def test_an_extension_raises(plain_crawl):
 
 
 BROKEN_CHECKPOINT = """
-    from scrapy_resilience.extensions.checkpoint import Checkpoint
+    from scrapy_resilience.checkpoint.timer import CommitTimer
     from shop import Base
     class Shop(Base): pass
-    class Broken(Checkpoint):
-        count = 0
-        async def _align(self):
-            self.count += 1
-            if self.count == 4:
-                raise LookupError("broken")
-            return await super()._align()
+    align, count = CommitTimer._align, 0
+    async def broken(timer):
+        global count
+        count += 1
+        if count == 4:
+            raise LookupError("broken")
+        return await align(timer)
+    CommitTimer._align = broken
 """
 
 
 def test_a_close_by_a_failure(plain_crawl):
     """A crawl that is closed because of a failure leaves an emergency snapshot."""
-    checkpoint = "scrapy_resilience.extensions.checkpoint.Checkpoint"
-    job = plain_crawl(
-        BROKEN_CHECKPOINT,
-        EXTENSIONS={checkpoint: None, "spider.Broken": 0},
-        RESILIENCE_SNAPSHOT_INTERVAL=0,
-    )
+    job = plain_crawl(BROKEN_CHECKPOINT, RESILIENCE_SNAPSHOT_INTERVAL=0)
     run = job.run()
 
     assert (run.code, run.reason) == (1, "resilience_storage")

@@ -22,8 +22,8 @@ from hypothesis.stateful import (
 )
 from store_contract import BrokenList, read
 
+from scrapy_resilience.frontier import heads
 from scrapy_resilience.frontier import lane as lane_module
-from scrapy_resilience.frontier import lanes
 from scrapy_resilience.frontier.lane import Order
 from scrapy_resilience.frontier.lanes import Frontier
 from scrapy_resilience.frontier.sqlite import SQLiteStore
@@ -341,14 +341,14 @@ class FrontierMachine(RuleBasedStateMachine):
     def _trim_all(self):
         """Do at once what pushes and pops do one by one; see that it was enough."""
         frontier = self.frontier
-        trimmed = list(frontier._trims)
-        while frontier._trims:
-            frontier._trim(frontier._trims.pop())
-        share = frontier._share()
+        trimmed = list(frontier._heads.trims)
+        while frontier._heads.trims:
+            frontier._heads.trim()
+        share = frontier._heads.share()
         for lane in trimmed:
             assert len(lane.head) <= 2 * share
             for row in lane.tail:
-                assert not isinstance(row.data, bytes) or row.number in frontier._new
+                assert not isinstance(row.data, bytes) or row.number in frontier._heads.new
             self.seen_events["spilled"] += bool(lane.spilled)
 
     # --- what always holds ---
@@ -380,14 +380,10 @@ class FrontierMachine(RuleBasedStateMachine):
             return
         delayed = sum(
             item in self.waiting and self.waiting[item].durable
-            for item in (
-                row.data
-                for _, _, row in self.frontier._timers
-                if not isinstance(row, lanes.Lane)
-            )
+            for item in (row.data for row in self.frontier._timers.rows())
         )
         out = sum(entry.durable for _, entry in self.out)
-        assert len(self.frontier._taken) <= delayed + out + sum(self.untaken)
+        assert len(self.frontier._heads.taken) <= delayed + out + sum(self.untaken)
         in_use = {entry.slot for entry in self.waiting.values()} | set(self.shares)
         in_use |= {entry.slot for _, entry in self.out if entry.durable} | set(self.held)
         assert set(self.frontier._lanes) <= in_use | {
@@ -470,9 +466,9 @@ class SQLiteMachine(FrontierMachine):
 @pytest.fixture
 def small_heads(monkeypatch):
     """Spill from the third row on, so that small examples reach every path."""
-    monkeypatch.setattr(lanes, "_HEADS", 4)
-    monkeypatch.setattr(lanes, "_HEAD_MIN", 1)
-    monkeypatch.setattr(lanes, "_HEAD_MAX", 2)
+    monkeypatch.setattr(heads, "_HEADS", 4)
+    monkeypatch.setattr(heads, "_HEAD_MIN", 1)
+    monkeypatch.setattr(heads, "_HEAD_MAX", 2)
 
 
 @pytest.mark.usefixtures("small_heads")
@@ -539,7 +535,7 @@ def play(machine, seed, steps):
 def test_the_model_is_compared_in_every_state_of_a_lane(machine, monkeypatch):
     """Small heads spill, refill, grow tails, and live through crashes and failed commits."""
     refills = Counter()
-    refill = Frontier._refill
+    refill = heads.Heads._refill
 
     def counted(self, lane):
         spilled, tail = lane.spilled, len(lane.tail)
@@ -548,7 +544,7 @@ def test_the_model_is_compared_in_every_state_of_a_lane(machine, monkeypatch):
         refills["in part"] += lane.bound is not None
         refills["from the tail"] += tail > len(lane.tail)
 
-    monkeypatch.setattr(Frontier, "_refill", counted)
+    monkeypatch.setattr(heads.Heads, "_refill", counted)
     monkeypatch.setattr(f"{__name__}.event", lambda _: None)
     monkeypatch.setattr(f"{__name__}.target", lambda *_, **__: None)
 
@@ -593,7 +589,7 @@ def test_a_long_lane_is_held_by_the_store():
     (lane,) = frontier._lanes.values()
     frontier.push("a", b"last", priority=-100)
 
-    assert len(lane.head) <= 2 * lanes._HEAD_MAX
+    assert len(lane.head) <= 2 * heads._HEAD_MAX
     assert len(lane.tail) == 1
     assert len(frontier) == 1001
 
@@ -638,9 +634,9 @@ def test_nothing_is_taken_once_all_is_done_and_committed():
     commit(frontier, store)
 
     assert sorted(drained) == sorted(b"%d" % number for number in range(300))
-    assert frontier._taken == set()
+    assert frontier._heads.taken == set()
     assert (frontier._lanes, frontier._idents) == ({}, {})
-    assert frontier._timers == []
+    assert len(frontier._timers) == 0
     assert store.rows == {}
 
 

@@ -309,7 +309,7 @@ def test_a_domain_that_never_answered_is_given_up_after_a_minute():
 
     assert times[0] == pytest.approx(1.1)
     assert times[-1] == pytest.approx(60.0)
-    assert gates.is_given_up(A)
+    assert gates.known(A).given_up
 
 
 def test_a_domain_that_has_answered_is_given_up_after_an_hour():
@@ -329,11 +329,11 @@ def test_a_success_ends_the_patience_anew():
     gates = make(breaker=EARLY, patience=Patience(60.0, 100.0))
     fail(gates)
     trials(gates, 1.0, 1000.0)
-    assert gates.is_given_up(A)
+    assert gates.known(A).given_up
 
     ask(gates, A, gates.ready_at(A, 60.0), Outcome.SUCCESS)
 
-    assert not gates.is_given_up(A)
+    assert not gates.known(A).given_up
     assert gates.gate(A, 500.0).failing_for(500.0) == 0.0
 
 
@@ -405,45 +405,45 @@ def test_trips(trips, openings):
 def test_a_failure_costs_a_try_when_others_are_answered():
     """What fails while nobody is answered is the domain's failure, not the page's."""
     gates = make()
-    assert not gates.costs_a_try(A, None)
+    assert not gates.known(A).costs_a_try(None)
     fail(gates, times=1)
-    assert not gates.costs_a_try(A, None)
-    before = gates.answers(A)
-    assert not gates.costs_a_try(A, before)
+    assert not gates.known(A).costs_a_try(None)
+    before = gates.known(A).answers
+    assert not gates.known(A).costs_a_try(before)
 
     ask(gates, A, 1.0, Outcome.SUCCESS)
 
-    assert gates.costs_a_try(A, None)
-    assert gates.costs_a_try(A, before)
-    assert not gates.costs_a_try(A, gates.answers(A))
+    assert gates.known(A).costs_a_try(None)
+    assert gates.known(A).costs_a_try(before)
+    assert not gates.known(A).costs_a_try(gates.known(A).answers)
 
 
 def test_an_earlier_run_says_nothing_of_tries():
     """A page that failed in it costs none before the domain has answered in this one."""
     gates = make()
     fail(gates, times=1)
-    assert not gates.costs_a_try(A, 37)
+    assert not gates.known(A).costs_a_try(37)
 
     ask(gates, A, 1.0, Outcome.SUCCESS)
 
-    assert gates.costs_a_try(A, 37)
+    assert gates.known(A).costs_a_try(37)
 
 
 def test_tries_follow_what_retries_bring():
     """Retries that fail lower them, first tries say nothing, and each domain has its own."""
     gates = make()
-    at_first = gates.tries(A)
+    at_first = gates.known(A).tries
     ask(gates, A, 0.0, Outcome.SUCCESS)
     for now in range(50):
         ask(gates, A, float(now), Outcome.FAILURE)
         ask(gates, A, float(now), Outcome.SUCCESS)
-    assert gates.tries(A) == at_first
+    assert gates.known(A).tries == at_first
 
     for now in range(50):
         gates.settle(gates.acquire(A, float(now), is_retry=True), Outcome.SUCCESS, float(now))
 
-    assert gates.tries(A) < at_first
-    assert gates.tries("b.test") == at_first
+    assert gates.known(A).tries < at_first
+    assert gates.known("b.test").tries == at_first
 
 
 def test_an_outage_says_nothing_of_retries():
@@ -451,25 +451,25 @@ def test_an_outage_says_nothing_of_retries():
     gates = make()
     be_well(gates)
     fail(gates, times=10)
-    before = gates.tries(A)
+    before = gates.known(A).tries
     for now in (100.0, 200.0, 400.0, 800.0):
         gates.settle(gates.acquire(A, now, is_retry=True), Outcome.FAILURE, now)
 
-    assert gates.tries(A) == before
+    assert gates.known(A).tries == before
 
 
 def test_a_domain_answers_lately():
     """For 30 s after an answer; one that is new is taken to be up as long."""
     gates = make()
-    assert gates.answers_lately(A, 1e6)
+    assert gates.known(A).answers_lately(1e6)
     fail(gates, now=100.0, times=1)
-    assert gates.answers_lately(A, 129.0)
-    assert not gates.answers_lately(A, 130.1)
+    assert gates.known(A).answers_lately(129.0)
+    assert not gates.known(A).answers_lately(130.1)
 
     ask(gates, A, 200.0, Outcome.SUCCESS, took=0.0)
 
-    assert gates.answers_lately(A, 229.0)
-    assert not gates.answers_lately(A, 230.0)
+    assert gates.known(A).answers_lately(229.0)
+    assert not gates.known(A).answers_lately(230.0)
 
 
 def retries(gates, count, now=1.0):
@@ -924,3 +924,18 @@ class GatesMachine(RuleBasedStateMachine):
 
 GatesMachine.TestCase.settings = settings(stateful_step_count=40)
 TestGates = GatesMachine.TestCase
+
+
+def test_a_domain_that_nobody_has_asked():
+    """To read what is known of it keeps nothing: it is taken to be well."""
+    gates = make()
+    gate = gates.known("new.test")
+
+    assert (gate.answers, gate.given_up, gate.under_way) == (0, False, 0)
+    assert not gate.mostly_throttles
+    assert gate.lets_through
+    assert gate.answers_lately(1e9)
+    assert gates.why("new.test", 0.0) == ""
+    assert "new.test" not in gates
+    assert gates.known("new.test") is gate
+    assert gates.gate("new.test", 0.0) is gates.known("new.test") is not gate

@@ -25,6 +25,7 @@ from scrapy_resilience.downloadermiddlewares.retry import (
     DroppedError,
 )
 from scrapy_resilience.exceptions import ConfigurationError, MaxRetriesExceededError
+from scrapy_resilience.gates import tries
 from scrapy_resilience.gates.gatekeeper import gatekeeper_of
 from scrapy_resilience.handlers import abort, drop, hold, register_failure_handler, retry
 from scrapy_resilience.profiles import PROFILES
@@ -54,7 +55,7 @@ class Bench:
         self, monkeypatch, clock, settings, *, ours=True, spider=Spider, issued=True, well=True
     ):
         self.time = clock
-        monkeypatch.setattr(module, "random", lambda: 0.5)
+        monkeypatch.setattr(tries, "random", lambda: 0.5)
         monkeypatch.setattr(module, "close_spider", self._close)
         self.crawler = get_crawler(spider, settings)
         self.crawler.spider = self.crawler._create_spider("shop")
@@ -264,7 +265,7 @@ def test_dont_retry(bench):
 def test_priority_adjust(bench):
     """RETRY_PRIORITY_ADJUST of the user and the meta key keep their meaning."""
     assert bench(RETRY_PRIORITY_ADJUST=-7).answer(503).priority == -7
-    assert not bench(RETRY_PRIORITY_ADJUST=-7).gates.retry_lanes
+    assert not bench(RETRY_PRIORITY_ADJUST=-7).gates.lane_names.has_retries
     assert bench(ours=False).answer(503).priority == -1
     assert bench().answer(503, Request(URL, meta={"priority_adjust": 3})).priority == 3
 

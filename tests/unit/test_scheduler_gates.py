@@ -14,7 +14,7 @@ from scrapy_resilience.core.breaker import Outcome
 from scrapy_resilience.frontier.handed_out import HandedOutRequest
 from scrapy_resilience.gates import held_requests
 from scrapy_resilience.gates.gatekeeper import gatekeeper_of
-from scrapy_resilience.gates.trials import RETRIES
+from scrapy_resilience.gates.lane_names import RETRIES
 from scrapy_resilience.scheduler import ResilientScheduler
 
 pytestmark = pytest.mark.usefixtures("fake_clock")

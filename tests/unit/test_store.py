@@ -15,7 +15,8 @@ import pytest
 from store_contract import FIRST, StoreContract, everything, filled, read, row
 
 from scrapy_resilience.exceptions import CheckpointError
-from scrapy_resilience.frontier.sqlite import SCHEMA, SQLiteStore
+from scrapy_resilience.frontier.schema import SCHEMA
+from scrapy_resilience.frontier.sqlite import SQLiteStore
 from scrapy_resilience.frontier.store import Changes, Letter, MemoryStore, Row
 
 posix = pytest.mark.skipif(os.name != "posix", reason="file modes and SIGKILL are of POSIX")

@@ -12,13 +12,13 @@ from scrapy.http import Response
 from scrapy.utils.test import get_crawler
 
 from scrapy_resilience.core.breaker import State
-from scrapy_resilience.gates import trials as module
+from scrapy_resilience.gates import lane_names, trials
 from scrapy_resilience.gates.gatekeeper import Gatekeeper
 
 A = "a.test"
 URL = "http://a.test/page"
 KNOWN = "http://a.test/known"
-RETRIES = A + module.RETRIES
+RETRIES = A + lane_names.RETRIES
 FAILED = Response(URL, status=503)
 
 
@@ -85,7 +85,7 @@ def bench(fake_clock, engine, monkeypatch):
     """A domain that has not answered yet."""
     bench = Bench(fake_clock, engine)
     bench.started = []
-    monkeypatch.setattr(module, "deferred_from_coro", bench.started.append)
+    monkeypatch.setattr(trials, "deferred_from_coro", bench.started.append)
     yield bench
     for coroutine in bench.started:
         coroutine.close()

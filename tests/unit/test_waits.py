@@ -344,6 +344,7 @@ BARRIER = "RESILIENCE_CHECKPOINT_ALIGN_TIMEOUT"
 BYPASS = "RESILIENCE_BYPASS_TIMEOUT, or the delay that was asked for; until the spider closes"
 BOUNDED = "the seconds that it is given; told after ten"
 DOWNLOAD = "DOWNLOAD_TIMEOUT"
+HEALTH = "RESILIENCE_HEALTH_TIMEOUT, or the seconds that who looks has"
 
 WAITS = {
     "_scrapy/canceller.py": {USERS: "elements.__anext__, elements.aclose, self.run, work"},
@@ -389,13 +390,16 @@ WAITS = {
         OURS: "self._again, self._handlers.ask, self._obey",
         BYPASS: "self._queue.delay",
     },
-    "extensions/checkpoint.py": {
+    "checkpoint/timer.py": {
         COMMIT: (
             "async with self._committer.lock, commit, self._commit, self._try_commit, "
             "self._task"
         ),
         BARRIER: "self._align",
         TURN: "asyncio.sleep, asyncio.wait_for",
+    },
+    "extensions/checkpoint.py": {
+        COMMIT: "self._timer.end",
         "a thread of ours that is told to stop": "asyncio.to_thread",
     },
     "extensions/feedexport.py": {
@@ -416,12 +420,34 @@ WAITS = {
         OURS: "asyncio.gather, self._call, self._commit, self._create, self._try",
         TURN: "asyncio.wait_for",
     },
+    "extensions/endpoint.py": {
+        "two seconds": "asyncio.wait_for, self._server.listen",
+        OURS: "self._server.close, self.observer.health.refresh",
+    },
+    "observe/answers.py": {OURS: "make, self._look, self._source.refresh_health"},
+    "observe/connections.py": {"the seconds that it is given": "asyncio.wait_for"},
+    "observe/crawl_health.py": {
+        HEALTH: "function",
+        OURS: "self.registry.refresh",
+    },
+    "observe/health.py": {HEALTH: "asyncio.wait", OURS: "self._answer, self._wait"},
+    "observe/server.py": {
+        "seconds, or the closer look at connections": (
+            "asyncio.wait_for, response.prepare, response.write"
+        ),
+        "who listens: two seconds": "loop.create_server",
+        OURS: (
+            "self._answer, self._answers.answer, self._bind, self._connections.close, "
+            "self._pause, self._send_updates, self._stream"
+        ),
+    },
     "feeds/spooled_slot.py": {
         BOUNDED: "self._waits.bounded, self._bounded",
         OURS: "self._export, self._produce, store",
         TURN: "asyncio.sleep",
         "a rename of a local file": "asyncio.to_thread",
     },
+    "observe/journal.py": {"two seconds at the end of the crawl": "asyncio.wait_for"},
     "gates/gatekeeper.py": {BYPASS: "self.sleep", TURN: "_clock.sleep"},
     "gates/trials.py": {DOWNLOAD: "self._crawler.engine.download_async"},
     "gates/waiting.py": {BYPASS: "self._sleep, self.delay", TURN: "self._keeper.sleep"},

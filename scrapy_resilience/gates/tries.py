@@ -1,0 +1,80 @@
+"""What a failure costs its page, and how often and how late that is tried again.
+
+While nobody else gets an answer of its domain, a failure is the domain's, unless it is about
+the page: it costs none of the page's tries, for the requests of the domain wait until it is up
+again. Where nobody holds them, each failure counts, and so it does until the breaker opens
+where somebody has limited the retries.
+"""
+
+from __future__ import annotations
+
+from random import random
+from typing import TYPE_CHECKING
+
+from scrapy_resilience import _clock, names
+from scrapy_resilience.core.failures import BLOCKED
+from scrapy_resilience.core.retry import MOST_TRIES, fast_backoff
+
+if TYPE_CHECKING:
+    from scrapy import Request
+    from scrapy.http import Response
+
+    from scrapy_resilience.core.failures import Verdict
+    from scrapy_resilience.gates.gatekeeper import Gatekeeper
+    from scrapy_resilience.gates.policies import Choice
+
+__all__ = ["Tries"]
+
+
+class Tries:
+    """Of the pages of a crawl, by what its gatekeeper knows of their domains."""
+
+    def __init__(self, keeper: Gatekeeper) -> None:
+        self._keeper = keeper
+
+    def costs_one(
+        self,
+        request: Request,
+        result: Response | Exception,
+        verdict: Verdict,
+        *,
+        limited: bool = False,
+    ) -> bool:
+        """Whether a failure uses up one of the tries of its page."""
+        keeper, gate = self._keeper, self._keeper.known(request)
+        if isinstance(result, Exception) and keeper.probes.was_cut_short(request):
+            return False
+        if not verdict.counts_against_domain or keeper.is_failed_by_proxy(request):
+            return True
+        if not self._are_held(request) or (limited and gate.lets_through):
+            return True
+        if keeper.is_about_the_page(request, result, verdict):
+            return True
+        return gate.costs_a_try(request.meta.get(names.META_ANSWERS_BEFORE))
+
+    def _are_held(self, request: Request) -> bool:
+        """Whether requests like this one wait while their domain is down."""
+        keeper = self._keeper
+        return (
+            keeper.active
+            and keeper.config.breaker_enabled
+            and keeper.is_scheduled(request)
+            and keeper.open_action(request) == "hold"
+        )
+
+    def retries(self, request: Request, choice: Choice, verdict: Verdict) -> int:
+        """How many times the page may be tried again, those that were included."""
+        if choice.retries is not None:
+            return choice.retries
+        if self._keeper.is_failed_by_proxy(request):
+            return MOST_TRIES - 1  # another proxy may do
+        if verdict.failure_class == BLOCKED:
+            return choice.policy.attempts - 1
+        return self._keeper.known(request).tries - 1
+
+    def delay(self, request: Request, choice: Choice, verdict: Verdict, attempts: int) -> float:
+        """Seconds; few while the domain answers others, unless somebody chose a policy."""
+        is_up = self._keeper.known(request).answers_lately(_clock.monotonic())
+        if is_up and verdict.failure_class != BLOCKED and not choice.is_named:
+            return fast_backoff(attempts, random)
+        return choice.policy.delay(attempts, random, verdict.failure_class)

@@ -1,0 +1,104 @@
+"""What a failure costs its page, and how often that is tried again."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from scrapy import Request, Spider
+from scrapy.exceptions import DownloadTimeoutError
+from scrapy.http import HtmlResponse
+from scrapy.utils.test import get_crawler
+
+from scrapy_resilience.gates.gatekeeper import Gatekeeper
+from scrapy_resilience.gates.tries import Tries
+
+URL = "http://a.test/page"
+
+
+def make(**settings):
+    """A gatekeeper with RESILIENCE_ settings."""
+    settings = {f"RESILIENCE_{name}": value for name, value in settings.items()}
+    return Gatekeeper(get_crawler(Spider, settings))
+
+
+def page(status=200, body=b"", **more):
+    """An answer."""
+    return HtmlResponse(URL, status=status, body=body, **more)
+
+
+@pytest.fixture
+def holding(fake_clock):  # noqa: ARG001 - it goes by it
+    """``holding(**settings)``: a gatekeeper whose scheduler holds requests."""
+
+    def make_holding(**settings):
+        keeper = make(**settings)
+        keeper.active = True
+        keeper.scheduler = SimpleNamespace(issued=lambda _: True)
+        return keeper
+
+    return make_holding
+
+
+def costs(keeper, result, **meta):
+    """Whether a failure costs a page a try."""
+    request = Request(URL, meta=meta)
+    return Tries(keeper).costs_one(request, result, keeper.judge(request, result))
+
+
+def answer(keeper, url="http://a.test/other"):
+    """The domain answers somebody."""
+    request = Request(url)
+    keeper.acquire(request, 0.0)
+    keeper.answered(request, page())
+
+
+def test_a_failure_of_the_domain_costs_no_try(holding):
+    """Nobody else was answered since the page failed before."""
+    keeper = holding()
+
+    assert not costs(keeper, page(503))
+    assert not costs(keeper, DownloadTimeoutError())
+    answer(keeper)
+    assert costs(keeper, page(503))
+    before = keeper.known(Request(URL)).answers
+    assert not costs(keeper, page(503), resilience_answers_before=before)
+    answer(keeper, "http://b.test/")
+    assert not costs(keeper, page(503), resilience_answers_before=before)
+
+
+@pytest.mark.parametrize(
+    ("result", "meta"),
+    [
+        (page(500), {}),
+        (page(503), {"handle_httpstatus_list": [503]}),
+        (page(404), {}),
+        (ZeroDivisionError(), {}),
+    ],
+)
+def test_a_failure_of_the_page_costs_a_try(holding, result, meta):
+    """Whatever else the domain answers."""
+    assert costs(holding(), result, **meta)
+
+
+def test_a_failure_of_a_proxy_costs_a_try(holding):
+    """Another proxy may do better: its page does not wait for the domain."""
+    keeper = holding()
+    request = Request(URL)
+    keeper.blame_proxy(request)
+
+    assert Tries(keeper).costs_one(request, page(503), keeper.judge(request, page(503)))
+
+
+def test_where_nobody_holds_requests_each_try_counts(holding):
+    """Without our scheduler, past it, with the action fail, or without breakers."""
+    bypassing, passive = holding(), holding()
+    bypassing.scheduler.issued = lambda _: False
+    passive.active = False
+
+    assert costs(make(), page(503))
+    assert costs(bypassing, page(503))
+    assert costs(passive, page(503))
+    assert costs(holding(BREAKER_ENABLED=False), page(503))
+    assert costs(holding(BREAKER_OPEN_ACTION="fail"), page(503))
+    assert costs(holding(), page(503), resilience_open_action="fail")
