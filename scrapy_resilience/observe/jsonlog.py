@@ -38,6 +38,7 @@ _PLACE: Final = ("level", "logger_name", "module", "function_name", "line_number
 _KEYS: Final = frozenset({"timestamp", *_PLACE, *_OF_THE_RECORD, "message"})
 _NO_REQUEST: Final = ",".join(f'"{name}":null' for name in FIELDS)
 _MOST_PLACES: Final = 1_000
+_MOST_SPIDERS: Final = 100
 _MILLISECONDS: Final = [f".{min(number, 999):03d}Z" for number in range(1_001)]
 
 
@@ -74,7 +75,7 @@ class JsonFormatter(BaseJsonFormatter):
         more = len(attributes) - _STANDARD
         spider = ""
         if more and "spider" in attributes:  # of Scrapy's own lines: often nothing else
-            spider = self._spider(getattr(attributes["spider"], "name", None))
+            spider = self._spider(attributes["spider"])
             more -= 1
         if (
             more
@@ -103,10 +104,13 @@ class JsonFormatter(BaseJsonFormatter):
         self._places[place] = written
         return written
 
-    def _spider(self, name: Any) -> str:
-        found = self._spiders.get(str(name))
+    def _spider(self, spider: Any) -> str:
+        name = str(getattr(spider, "name", spider))
+        found = self._spiders.get(name)
         if found is None:
-            found = self._spiders[str(name)] = f',"spider":{self._json(text_of(str(name)))}'
+            found = f',"spider":{self._json(text_of(name))}'
+            if len(self._spiders) < _MOST_SPIDERS:
+                self._spiders[name] = found
         return found
 
     def _write(self, context: LogContext) -> str:
