@@ -112,7 +112,7 @@ def _end_logs(crawler: Crawler) -> None:
 
 def _close_unused() -> None:
     for path, folder in [*_folders.items()]:
-        if not folder.crawlers:
+        if not list(folder.crawlers):  # its length counts one that is being forgotten
             del _folders[path]
             folder.files.close()
 
