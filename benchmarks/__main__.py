@@ -37,6 +37,7 @@ _NAMES = (
     "normalize",
     "reports",
     "drift",
+    "logs",
     "metrics",
     "why",
 )
