@@ -46,6 +46,8 @@ def check_values(settings: BaseSettings, config: Config) -> None:
     normalize_rules(config)
     key_function(config)
     calculator(config)
+    if config.report:
+        check_place(config.report)
     check_metrics(config)
     check_endpoint(config)
     load_checks(config.health_checks)

@@ -19,6 +19,7 @@ from scrapy_resilience.commands.errors import list_errors, open_error
 from scrapy_resilience.commands.feeds import show_feeds
 from scrapy_resilience.commands.operations import write_files
 from scrapy_resilience.commands.replay import replay
+from scrapy_resilience.commands.report import make_report
 from scrapy_resilience.commands.selectors import run_selectors
 from scrapy_resilience.commands.snapshots import list_snapshots, restore_snapshot
 from scrapy_resilience.commands.tables import (
@@ -110,6 +111,7 @@ class Command(ScrapyCommand):
             "restore": (self._restore, {1, 2}),
             "deadletters": (self._deadletters, {1}),
             "replay": (self._replay, {1}),
+            "report": (self._report, {1, 2}),
             "errors": (self._errors, {1}),
             "breakers": (self._breakers, {1, 3}),
             "feeds": (self._feeds, range(1, 5)),
@@ -144,6 +146,9 @@ class Command(ScrapyCommand):
             raise UsageError("--watch shows no JSON: ask for /status.json", print_help=False)
         watch(path, token)
         return None
+
+    def _report(self, path: str, file: str = "") -> tuple[Any, str]:
+        return make_report(path, file, self._token())
 
     def _token(self) -> str:
         """Empty where settings are wrong: the jobs can be looked at all the same."""

@@ -15,6 +15,7 @@ _WAYS: Final = (
     ("restore <jobdir> [<id>]", "go back to a snapshot, the newest by default"),
     ("deadletters <jobdir>", "the requests that were given up"),
     ("replay <jobdir>", "let the next crawl do them again"),
+    ("report <jobdir> [<file>]", "write its report, an HTML file: report.html in the job"),
     ("errors <jobdir>", "its errors, grouped by cause"),
     ("errors <jobdir> --open <number>", "the first one of a group, and its page in a file"),
     ("breakers <jobdir>", "which domains are left alone"),
