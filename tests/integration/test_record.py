@@ -375,6 +375,31 @@ def test_a_journal_that_is_gone(tmp_path):
     ]
 
 
+TROUBLED = """
+    import sqlite3
+    from scrapy_resilience.frontier.sqlite import SQLiteStore
+    commit, calls = SQLiteStore.commit, []
+    def failing(self, changes, **told):
+        calls.append(1)
+        if len(calls) in (4, 5):
+            raise sqlite3.OperationalError("database or disk is full")
+        return commit(self, changes, **told)
+    SQLiteStore.commit = failing
+"""
+
+
+def test_commits_that_fail(tmp_path):
+    """Their trouble, and its end, are events, and one group of errors without a place."""
+    with serving(lambda *_: 200) as web:
+        crawl = make(tmp_path, web, 30, dedent(TROUBLED) + dedent(FAULTY), **SLOW)
+        crawl.run()
+
+    told = [text for kind, text in happened(crawl) if kind == "commit"]
+    assert "The checkpoint can't be written: database or disk is full" in told[0]
+    assert "The checkpoint is written again, after" in told[-1]
+    assert by_message(errors(crawl))["database or disk is full"] == 1
+
+
 FULL = """
     import os
     import errno
