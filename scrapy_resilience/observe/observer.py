@@ -165,7 +165,7 @@ class Observer(Recorded):
                 pending=pending,
                 held=0 if frontier is None else frontier.held,
                 under_way=self._under_way(),
-                memory=None,
+                memory=None if self.health is None else self.health.meter.resident(),
                 loop_lag=None,
             )
         )
