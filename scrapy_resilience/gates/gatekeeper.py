@@ -15,7 +15,7 @@ from weakref import ReferenceType, WeakKeyDictionary, WeakSet, ref
 
 from scrapy.exceptions import IgnoreRequest
 
-from scrapy_resilience import _clock, names
+from scrapy_resilience import _clock, names, signals
 from scrapy_resilience._scrapy.engine import is_closing, take_back, wake
 from scrapy_resilience.checkpoint.state import GATES
 from scrapy_resilience.core.breaker import Event, Outcome, State

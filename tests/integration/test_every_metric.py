@@ -169,7 +169,11 @@ def test_every_metric_moves(tmp_path):
     with serving(lambda _, __, number: 500 if number < 3 else 202) as gateway:
         url = f"http://127.0.0.1:{gateway.port}"
         found = moved(tmp_path / "one", url)
-        found |= moved(tmp_path / "two", url, RESILIENCE_SNAPSHOT_DIR="spider.py")
+        more = {
+            "RESILIENCE_SNAPSHOT_DIR": "spider.py",
+            "RESILIENCE_CHECKPOINT_ALIGN_TIMEOUT": 1,
+        }
+        found |= moved(tmp_path / "two", url, **more)
     names = {metric.short for metric in defined()}
 
     assert sorted(names - found - NOT_YET) == [], "these are not moved"
