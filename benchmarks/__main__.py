@@ -33,6 +33,7 @@ _NAMES = (
     "outages",
     "redirects",
     "observe",
+    "page",
     "normalize",
     "drift",
     "metrics",

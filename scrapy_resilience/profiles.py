@@ -31,6 +31,6 @@ PROFILES: Final[dict[str, dict[str, Any]]] = {
     "production": _PRODUCTION,
     "staging": _STAGING,
     "development": {**_DEVELOPMENT, "log_pretty": True},
-    "testing": _DEVELOPMENT,
+    "testing": {**_DEVELOPMENT, "http_enabled": False},
 }
 """What a profile changes, by field name. The rows grow with the features they tune."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scrapy_resilience.core.access import check_listening, port_range
 from scrapy_resilience.core.metricnames import checked_labels
 from scrapy_resilience.downloadermiddlewares.injection import injections
 from scrapy_resilience.exceptions import ConfigurationError
@@ -16,7 +17,9 @@ from scrapy_resilience.gates.domains import Domains
 from scrapy_resilience.gates.judge import Judge
 from scrapy_resilience.gates.policies import PolicyChooser
 from scrapy_resilience.handlers import FailureHandlers
+from scrapy_resilience.observe.crawl_health import load_checks
 from scrapy_resilience.observe.pushgateway import group_url
+from scrapy_resilience.observe.report import check_place
 from scrapy_resilience.observe.textfile import check_textfile, textfile_path
 from scrapy_resilience.pipelines.confidence import calculator
 from scrapy_resilience.pipelines.normalize import normalize_rules
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.settings import Config
 
-__all__ = ["check_selectors_dir", "check_values"]
+__all__ = ["check_endpoint", "check_selectors_dir", "check_values"]
 
 
 def check_values(settings: BaseSettings, config: Config) -> None:
@@ -43,7 +46,20 @@ def check_values(settings: BaseSettings, config: Config) -> None:
     normalize_rules(config)
     key_function(config)
     calculator(config)
+    if config.report:
+        check_place(config.report)
     check_metrics(config)
+    check_endpoint(config)
+    load_checks(config.health_checks)
+    if config.report:
+        check_place(config.report)
+
+
+def check_endpoint(config: Config) -> None:
+    """Raises :exc:`ConfigurationError` for a port that is none, and for an open door."""
+    if config.http_enabled and config.observe_enabled:
+        port_range(config.http_port)
+        check_listening(config.http_host, config.http_token, insecure=config.http_insecure)
 
 
 def check_selectors_dir(folder: str) -> None:

@@ -37,6 +37,14 @@ class ObserveConfig:
         minimum=16,
         secret=True,
     )
+    http_insecure: bool = setting(
+        False, "Listen beyond this machine without a token, too: whoever can connect may look."
+    )
+    http_allowed_hosts: tuple[str, ...] = setting(
+        (),
+        "Names by which the endpoint may be asked without its token, beside localhost and "
+        "addresses: a Host header with another one is refused.",
+    )
     critical_domains: tuple[str, ...] = setting(
         (), "Domains whose open breakers alerts and pages name apart."
     )
@@ -67,6 +75,17 @@ class ObserveConfig:
         "", "The label `instance` of what is pushed; by default the host and the JOBDIR."
     )
     # --- health ---
+    health_checks: Mapping[str, Any] = setting(
+        dict,
+        "Health checks of your own: name → import path of a function that takes the crawler "
+        "and says how well something is; it may be a coroutine function.",
+    )
+    health_interval: float = setting(
+        10.0, "Seconds for which the answer of a health check is good.", minimum=0.1
+    )
+    health_timeout: float = setting(
+        5.0, "Seconds that a health check may take; then it counts as unhealthy.", minimum=0.1
+    )
     # --- logs ---
     log_json: bool = setting(
         False, "Write Scrapy's own log, on the terminal or in LOG_FILE, as lines of JSON."
@@ -114,4 +133,14 @@ class ObserveConfig:
     )
     # --- errors, events and history ---
     # --- page and report ---
+    report: str = setting(
+        "",
+        "File of an HTML report that is written when the crawl closes; `%(spider)s`, "
+        "`%(date)s` and `%(time)s` stand for what they do in `JOBDIR`.",
+    )
     # --- terminal ---
+    terminal: bool = setting(
+        True,
+        "Show the progress at the foot of the terminal, when the crawl has one. Needs the "
+        "extra `terminal`.",
+    )

@@ -92,7 +92,7 @@ def _list(name: str, kind: Any, raw: Any, shown: str) -> tuple[Any, ...]:
     """A list; of numbers and texts also with commas."""
     if kind not in _PLAIN:
         return tuple(_structure(name, raw, shown, list))
-    if kind is float and isinstance(raw, (int, float)):
+    if kind is not str and isinstance(raw, (int, float)):
         raw = [raw]
     if isinstance(raw, str) and not raw.lstrip().startswith("["):
         raw = [part.strip() for part in raw.split(",") if part.strip()]

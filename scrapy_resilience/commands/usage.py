@@ -10,10 +10,12 @@ __all__ = ["usage"]
 
 _WAYS: Final = (
     ("status <jobdir>", "what a job has done and what is left"),
+    ("status <jobdir> --watch", "the same, for as long as it runs"),
     ("checkpoints <jobdir>", "its snapshots"),
     ("restore <jobdir> [<id>]", "go back to a snapshot, the newest by default"),
     ("deadletters <jobdir>", "the requests that were given up"),
     ("replay <jobdir>", "let the next crawl do them again"),
+    ("report <jobdir> [<file>]", "write its report, an HTML file: report.html in the job"),
     ("errors <jobdir>", "its errors, grouped by cause"),
     ("errors <jobdir> --open <number>", "the first one of a group, and its page in a file"),
     ("breakers <jobdir>", "which domains are left alone"),

@@ -10,7 +10,9 @@ from scrapy.exceptions import NotConfigured
 from scrapy_resilience import _clock
 from scrapy_resilience._scrapy.refusals import Refusing
 from scrapy_resilience.extensions.coverage import FieldCoverage
+from scrapy_resilience.jobs.job import job_of
 from scrapy_resilience.observe.accounting import Accountant
+from scrapy_resilience.observe.crawl_health import CrawlHealth
 from scrapy_resilience.observe.item_texts import texts_of
 from scrapy_resilience.observe.observer import observer_of
 from scrapy_resilience.pipelines.confidence import ConfidencePipeline
@@ -37,8 +39,10 @@ class Observe(Refusing):
         self.observer = observer_of(crawler)
         self.observer.accounting = Accountant(crawler)
         self.observer.recorder.follow(crawler)
+        self._health = self.observer.health = CrawlHealth(crawler)
         self.observer.fill_items = self._fill_items
         self._timer: Timer | None = None
+        crawler.signals.connect(self._started, signals.engine_started)
         crawler.signals.connect(self._tick, signals.engine_started)
         crawler.signals.connect(self._stopped, signals.engine_stopped)
 
@@ -46,7 +50,11 @@ class Observe(Refusing):
     def from_crawler(cls, crawler: Crawler) -> Self:
         if not Config.from_settings(crawler.settings).observe_enabled:
             raise NotConfigured
+        job_of(crawler)  # a refusal of the job is told by who refuses it
         return super().from_crawler(crawler)
+
+    def _started(self) -> None:
+        self._health.start()
 
     def _fill_items(self, items: Items) -> None:
         if self.crawler.spider is None:
@@ -63,6 +71,7 @@ class Observe(Refusing):
         self._timer = _clock.call_later(_TICK, self._tick)
 
     def _stopped(self) -> None:
+        self._health.stop()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 __all__ = [
+    "ADDRESS",
     "BATCHES",
     "DAMAGED",
     "ERRORS",
@@ -29,3 +30,5 @@ ERRORS: Final = "errors"
 """A folder with a sample of each group of errors."""
 WAITING: Final = "resilience.waiting"
 """There while a run waits for something that does not come back; it says for what."""
+ADDRESS: Final = "resilience.http"
+"""There while a run has an endpoint; it says where."""

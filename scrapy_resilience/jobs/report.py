@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from scrapy_resilience.exceptions import CheckpointError
+from scrapy_resilience.files.address import read_address
 from scrapy_resilience.files.layout import LOCK, STORE, WAITING
 from scrapy_resilience.files.lock import is_locked
 from scrapy_resilience.files.ownership import check_jobdir
@@ -34,6 +35,7 @@ def read_report(path: Path) -> dict[str, Any]:
         "spider": meta.spider,
         "state": meta.state(running=running),
         "reason": meta.reason,
+        "endpoint": read_address(path) if running else None,
         "waiting_for": read_waiting(path / WAITING) if running else [],
         "pending": meta.pending,
         "held": meta.held,

@@ -41,7 +41,6 @@ from scrapy_resilience.observe.view import (
     Items,
     JobView,
     Progress,
-    Resources,
     View,
 )
 from scrapy_resilience.settings import Config
@@ -61,6 +60,7 @@ if TYPE_CHECKING:
     from scrapy_resilience.frontier.lanes import Frontier
     from scrapy_resilience.gates.gatekeeper import Asking
     from scrapy_resilience.observe.accounting import Accountant
+    from scrapy_resilience.observe.crawl_health import CrawlHealth
 
 __all__ = ["Observer", "observer_of"]
 
@@ -87,6 +87,7 @@ class Observer(Recorded):
         self.config = Config.from_settings(crawler.settings)
         self.counts = TrafficCounts()
         self.rates = Rates()
+        self.health: CrawlHealth | None = None
         super().__init__(Recorder())
         self.started = _clock.wall()
         self._began = _clock.monotonic()
@@ -201,10 +202,13 @@ class Observer(Recorded):
         view.checkpoint = self._checkpoint(stats)
         view.errors = self.errors.view()
         view.events = self.events.view()
-        view.resources = Resources()
         if self.accounting is not None:
             view.accounting = self.accounting.view()
+        if self.health is not None:
+            view.resources = self.health.resources()
         view.job.sentence = sentence(view)
+        if self.health is not None:
+            view.health = self.health.view(view)
         return view
 
     def _job(self, now: float) -> JobView:

@@ -15,13 +15,14 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from scrapy_resilience.core.health import Status
+
 __all__ = [
     "Accounting", "Cause", "Checkpoint", "Component", "Confidence", "DomainView", "Drifting",
     "ErrorGroup", "EventView", "FieldCoverage", "Health", "Items", "JobView", "Latency",
     "Progress", "Resources", "Series", "Severity", "Share", "Status", "Traffic", "View",
 ]  # fmt: skip
 
-Status: TypeAlias = Literal["healthy", "degraded", "unhealthy", "unknown"]
 Severity: TypeAlias = Literal["info", "warning", "error"]
 
 
@@ -70,6 +71,7 @@ class Progress(Struct):
     items: int = 0
     dropped: int = 0
     duplicates: int = 0
+    """Requests that the filter of duplicates has dropped."""
     pages_per_second: float = 0.0
     """Over the last minute."""
     items_per_second: float = 0.0

@@ -85,6 +85,26 @@ HELD_BY = {
         "unit/test_masking.py::test_secrets_in_settings",
         "unit/test_masking.py::test_settings_with_secrets",
     ],
+    "the endpoint beyond this machine": [
+        "unit/test_access.py::test_beyond_loopback",
+        "unit/test_access.py::test_what_is_not_the_token",
+        "unit/test_server.py::test_a_token",
+        "integration/test_endpoint.py::test_what_is_refused",
+        "integration/test_endpoint.py::test_a_token",
+    ],
+    "the endpoint in a browser": [
+        "unit/test_access.py::test_hosts_of_others",
+        "unit/test_server.py::test_names_of_other_hosts",
+        "unit/test_server.py::test_each_answer_has_headers_that_protect",
+    ],
+    "clients of the endpoint": [
+        "unit/test_server.py::test_a_body_is_not_read",
+        "unit/test_server.py::test_one_client_too_many",
+        "unit/test_server.py::test_too_many_connections",
+        "unit/test_server.py::test_clients_that_say_nothing_whole",
+        "unit/test_server.py::test_a_stream_that_nobody_reads",
+        "integration/test_endpoint.py::test_a_stream_does_not_keep_the_crawl",
+    ],
     "what does not come back": [
         "unit/test_waits.py::test_what_does_not_come_back_is_told_and_left",
         "unit/test_waits.py::test_each_wait_has_a_bound",

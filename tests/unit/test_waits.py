@@ -344,6 +344,7 @@ BARRIER = "RESILIENCE_CHECKPOINT_ALIGN_TIMEOUT"
 BYPASS = "RESILIENCE_BYPASS_TIMEOUT, or the delay that was asked for; until the spider closes"
 BOUNDED = "the seconds that it is given; told after ten"
 DOWNLOAD = "DOWNLOAD_TIMEOUT"
+HEALTH = "RESILIENCE_HEALTH_TIMEOUT, or the seconds that who looks has"
 
 WAITS = {
     "_scrapy/canceller.py": {USERS: "elements.__anext__, elements.aclose, self.run, work"},
@@ -418,6 +419,27 @@ WAITS = {
         COMMIT: "async with self._committer.lock, self._fresh.wait",
         OURS: "asyncio.gather, self._call, self._commit, self._create, self._try",
         TURN: "asyncio.wait_for",
+    },
+    "extensions/endpoint.py": {
+        "two seconds": "asyncio.wait_for, self._server.listen",
+        OURS: "self._server.close, self.observer.health.refresh",
+    },
+    "observe/answers.py": {OURS: "make, self._look, self._source.refresh_health"},
+    "observe/connections.py": {"the seconds that it is given": "asyncio.wait_for"},
+    "observe/crawl_health.py": {
+        HEALTH: "function",
+        OURS: "self.registry.refresh",
+    },
+    "observe/health.py": {HEALTH: "asyncio.wait", OURS: "self._answer, self._wait"},
+    "observe/server.py": {
+        "seconds, or the closer look at connections": (
+            "asyncio.wait_for, response.prepare, response.write"
+        ),
+        "who listens: two seconds": "loop.create_server",
+        OURS: (
+            "self._answer, self._answers.answer, self._bind, self._connections.close, "
+            "self._pause, self._send_updates, self._stream"
+        ),
     },
     "feeds/spooled_slot.py": {
         BOUNDED: "self._waits.bounded, self._bounded",
