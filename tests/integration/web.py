@@ -43,7 +43,8 @@ class Web:
                 self.rfile.read(int(self.headers["Content-Length"]))
                 self.do_GET()
 
-            do_PUT = do_POST
+            def do_PUT(self):
+                self.do_POST()
 
             def log_message(self, *args):
                 pass
