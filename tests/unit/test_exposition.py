@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections import Counter
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -438,10 +439,14 @@ def test_a_collector_that_fails():
 def test_names_that_are_taken_or_wrong():
     """A metric with a name of ours, or one that not all parsers take, is left out."""
     registry = CollectorRegistry()
+    sample = SimpleNamespace(name="mine", labels={"a-label": "x"}, value=99)
+    utf8 = [
+        SimpleNamespace(name="my-gauge", type="gauge", documentation="", samples=[sample]),
+        SimpleNamespace(name="mine", type="gauge", documentation="", samples=[sample]),
+    ]
     Gauge("scrapy_resilience_threads", "", registry=registry).set(99)
     Gauge("scrapy_memusage_max", "", registry=registry).set(99)
-    Gauge("my-gauge", "", registry=registry).set(99)
-    Gauge("mine", "", ["a-label"], registry=registry).labels("x").set(99)
+    registry.register(type("Foreign", (), {"collect": lambda _: utf8})())
     text = exposition(view_of(**STATS), registry)
 
     assert b" 99" not in text
