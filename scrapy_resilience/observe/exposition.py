@@ -113,9 +113,12 @@ class Exposition:
         self._of_stat: dict[str, tuple[StatName, str]] = {}
 
     def _head(self, metric: Metric | DomainMetric | Histogram) -> str:
-        key = (metric.short, self._openmetrics)
+        return self._known_head(metric.name, metric.kind, metric.meaning)
+
+    def _known_head(self, name: str, kind: str, meaning: str) -> str:
+        key = (name, self._openmetrics)
         if key not in self._heads:
-            self._heads[key] = self._new_head(metric.name, metric.kind, metric.meaning)
+            self._heads[key] = self._new_head(name, kind, meaning)
         return self._heads[key]
 
     def _new_head(self, name: str, kind: str, meaning: str) -> str:
@@ -224,7 +227,7 @@ class Exposition:
                 known[key] = named, f"{named.metric}{{{self._constant}{label}}} "
             named, begin = known[key]
             if named.metric not in found:
-                found[named.metric] = [self._new_head(named.metric, named.kind, _STAT)]
+                found[named.metric] = [self._known_head(named.metric, named.kind, _STAT)]
             found[named.metric].append(f"{begin}{number_text(value)}\n")
         self._left_out += self._stats.pop_left_out()
         return found
