@@ -105,7 +105,7 @@ def run(options: Options) -> Outcome:
                 "bytes": len(text),
                 "ms": round(spent, 2),
                 "least": round(min(taken), 2),
-            }  # fmt: skip
+            }
         )
         outcome.bar(f"{label}, ms of the loop", f"{spent:.2f} of {_BAR:g}", met=spent <= _BAR)
         outcome.bar(f"{label}, bytes", f"{len(text):,}", met=len(text) <= _LARGEST)
