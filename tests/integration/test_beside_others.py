@@ -169,6 +169,7 @@ def scrapyd(tmp_path):
             process.wait(TIME_LIMIT)
 
 
+@pytest.mark.slow
 def test_under_scrapyd(tmp_path, request):
     """A job that is cancelled keeps everything, and the next one goes on with it."""
     with serving(lambda *_: 200) as web:
