@@ -33,8 +33,11 @@ _NAMES = (
     "outages",
     "redirects",
     "observe",
+    "page",
     "normalize",
     "drift",
+    "metrics",
+    "why",
 )
 _JSON = Path(__file__).parent / "results" / "latest.json"
 
@@ -77,7 +80,7 @@ def _arguments() -> argparse.Namespace:
         "--kills", type=int, help="how often to kill each job, or all jobs of survive"
     )
     parser.add_argument(
-        "--only", default="", help="of mixes, gates and flaky, those with this in the name"
+        "--only", default="", help="of mixes, gates, flaky and why, those with this in the name"
     )
     parser.add_argument(
         "--limit", type=float, default=300.0, help="seconds after which flaky ends a crawl"

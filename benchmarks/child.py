@@ -207,3 +207,15 @@ class Wait:
     async def process_item(self, item: Any) -> Any:
         await asyncio.sleep(self.seconds)
         return item
+
+
+class FourAtOnce(Wait):
+    """The same for a database that has four connections."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.connections = asyncio.Semaphore(4)
+
+    async def process_item(self, item: Any) -> Any:
+        async with self.connections:
+            return await super().process_item(item)

@@ -7,10 +7,12 @@ import gc
 import resource
 import time
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from zlib import crc32
 
+import msgspec
 from scrapy import Request, Spider, signals
 from scrapy.exceptions import CloseSpider
 from scrapy.http import TextResponse
@@ -19,6 +21,8 @@ from scrapy_resilience import ResilientScheduler
 from scrapy_resilience._scrapy.engine import under_way
 from scrapy_resilience.extensions.snapshots import Snapshots
 from scrapy_resilience.gates.gatekeeper import gatekeeper_of
+from scrapy_resilience.observe.observer import observer_of
+from scrapy_resilience.signals import breaker_changed
 from scrapy_resilience.testing import SiteAddress, SiteConfig
 
 if TYPE_CHECKING:
@@ -508,6 +512,66 @@ class Listed(Spider):
         key = f"bench/last_item/{urlsplit(response.url).hostname}"
         self.crawler.stats.set_value(key, time.monotonic() - self.began)
         yield {"url": response.url}
+
+
+_LOOKS = 500
+
+
+class Busy(Listed):
+    """Each callback computes for *busy* seconds; the stats have why the crawl was no faster."""
+
+    name = "busy"
+
+    def __init__(
+        self, *args: str, busy: str = "0", look_after: str = "0", **kwargs: str
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.busy = float(busy)
+        self.look_after = float(look_after)
+        self.more = 0.0
+        """Seconds for which callbacks did not compute, because others had the processor."""
+        self.opened_at = 0.0
+
+    async def start(self) -> AsyncIterator[Any]:
+        self.used = time.thread_time()
+        self.crawler.signals.connect(self.breaker_changed, breaker_changed)
+        if self.look_after:
+            asyncio.get_running_loop().call_later(self.look_after, self.look)
+        async for request in super().start():
+            yield request
+
+    def look(self) -> None:
+        """What a sample costs now."""
+        accountant = observer_of(self.crawler).accounting
+        assert accountant is not None
+        took = []
+        for _ in range(_LOOKS):
+            began = time.perf_counter()
+            accountant.sample()
+            took.append(time.perf_counter() - began)
+        stats: Any = self.crawler.stats
+        stats.set_value("bench/sample_seconds", median(took))
+        stats.set_value("bench/sample_seconds_max", max(took))
+
+    def parse(self, response: Response, **options: Any) -> Iterator[dict[str, str]]:
+        began, used = time.perf_counter(), time.thread_time()
+        while (computed := time.thread_time() - used) < self.busy:
+            pass
+        self.more += time.perf_counter() - began - computed
+        yield from super().parse(response, **options)
+
+    def breaker_changed(self, new: str) -> None:
+        if new == "open" and not self.opened_at:
+            self.opened_at = time.monotonic()
+
+    def closed(self, reason: str) -> None:
+        stats: Any = self.crawler.stats
+        now = time.monotonic()
+        accounting = observer_of(self.crawler).view().accounting
+        stats.set_value("bench/why", msgspec.to_builtins(accounting))
+        stats.set_value("bench/seconds", now - self.began)
+        stats.set_value("bench/computing", time.thread_time() - self.used + self.more)
+        stats.set_value("bench/breaker_open", now - self.opened_at)
 
 
 class Pages(Spider):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -27,13 +28,17 @@ from scrapy_resilience.extensions.coverage import FieldCoverage
 from scrapy_resilience.extensions.endpoint import Endpoint
 from scrapy_resilience.extensions.feedcover import cover_feeds
 from scrapy_resilience.extensions.logs import Logs, begin_logs, format_of
+from scrapy_resilience.extensions.metrics import MetricsExport
 from scrapy_resilience.extensions.observe import Observe
+from scrapy_resilience.extensions.report import Report
 from scrapy_resilience.extensions.shutdown import Shutdown
 from scrapy_resilience.extensions.snapshots import Snapshots
 from scrapy_resilience.extensions.systemd import Systemd
+from scrapy_resilience.extensions.terminal import Terminal
 from scrapy_resilience.extensions.tracing import Traces
 from scrapy_resilience.jobs.job import check_before, expand_jobdir
 from scrapy_resilience.observe.scrapy_stream import expect_format
+from scrapy_resilience.observe.terminal import shows_lines
 from scrapy_resilience.pipelines.confidence import (
     ConfidencePipeline,
     DoubtfulItems,
@@ -189,11 +194,16 @@ def _plug_gates(settings: BaseSettings, config: Config) -> None:
 def _plug_observers(settings: BaseSettings, config: Config) -> None:
     """With any scheduler."""
     _default(settings, "EXTENSIONS", Observe, 0)
+    _default(settings, "EXTENSIONS", MetricsExport, 0)
     _default(settings, "EXTENSIONS", Systemd, 0)
     if config.http_enabled:
         _default(settings, "EXTENSIONS", Endpoint, 1)
     if config.traces != "off":
         _default(settings, "EXTENSIONS", Traces, 0)
+    if config.report:
+        _default(settings, "EXTENSIONS", Report, 0)
+    if config.terminal and shows_lines(sys.stderr):
+        _default(settings, "EXTENSIONS", Terminal, 0)
 
 
 def _plug_pipelines(settings: BaseSettings, config: Config) -> None:

@@ -25,11 +25,16 @@ from scrapy_resilience.scheduling.requests import host_of, is_robots
 from scrapy_resilience.settings import Config
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from scrapy.crawler import Crawler
+    from scrapy.http import Response
     from typing_extensions import NotRequired, Unpack
 
     from scrapy_resilience.frontier.in_flight import InFlightRequests
     from scrapy_resilience.frontier.store import Changes
+
+    GivenUp = Callable[[Request, Response | None, "Told"], object]
 
 __all__ = ["Letters", "Told", "letters_of"]
 
@@ -74,6 +79,9 @@ class Letters:
         """What has reached the downloader; None while nobody watches that."""
         self.kept: deque[About] = deque(maxlen=_KEPT)
         """Without a job: the newest."""
+        self.on_given_up: GivenUp = lambda *_: None
+        """Called with each request that is given up, enabled or not, before its letter is
+        written; with the response that has failed, where there is one."""
         self.count = 0
         """Letters that are there, those of earlier runs included."""
 
@@ -82,16 +90,27 @@ class Letters:
         self._in_flight, self._codec = in_flight, codec
         self._grow(count)
 
-    def add(self, request: Request, *, anew: bool = False, **told: Unpack[Told]) -> None:
+    def add(
+        self,
+        request: Request,
+        *,
+        anew: bool = False,
+        response: Response | None = None,
+        **told: Unpack[Told],
+    ) -> None:
         """Give up *request*: only the first letter of a request object counts.
 
         Not a robots.txt: Scrapy goes on without it, and no page is missing.
 
         A replay leaves out what the request had put out before it failed, or repeats it with
         *anew*. Nothing is written when a stop has cut the request off: the next run does it
-        again.
+        again. *response* is not part of the letter.
         """
-        if not self._enabled or is_robots(request):
+        if is_robots(request):
+            return
+        if self._in_flight is None or not self._in_flight.frozen:
+            self.on_given_up(request, response, told)
+        if not self._enabled:
             return
         retries = request.meta.get(SCRAPY_RETRY_TIMES)
         before = retries if isinstance(retries, int) else 0

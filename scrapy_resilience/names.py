@@ -1,4 +1,7 @@
-"""Names that users see: stats, meta keys, close reasons. Literals live here only."""
+"""Names that users see: stats, meta keys, close reasons. Literals live here only.
+
+Those of metrics are in :mod:`scrapy_resilience.observe.metric_names`.
+"""
 
 from __future__ import annotations
 
@@ -93,6 +96,7 @@ STAT_INCOMPLETE: Final = "resilience/incomplete"
 STAT_DEAD_LETTERS: Final = "resilience/deadletters/"
 STAT_DRIFT_ALARMS: Final = "resilience/drift/alarms"
 STAT_DRIFT_CHANGES: Final = "resilience/drift/changes"
+STAT_FALLBACKS: Final = "resilience/selectors/fallbacks"
 STAT_COVERAGE_PREFIX: Final = "resilience/coverage/"
 STAT_NORMALIZED: Final = "resilience/normalize/read/"
 STAT_NORMALIZE_FAILED: Final = "resilience/normalize/unread/"
@@ -118,6 +122,9 @@ STAT_RETRY_PACED: Final = "resilience/retry/paced"
 STAT_RETRY_UNSAFE: Final = "resilience/retry/not_repeatable"
 STAT_HANDLER_ERRORS: Final = "resilience/handlers/errors"
 STAT_INJECTED: Final = "resilience/injected"
+STAT_PUSHES: Final = "resilience/metrics/pushes"
+STAT_PUSH_ERRORS: Final = "resilience/metrics/push_errors"
+STAT_TEXTFILE_ERRORS: Final = "resilience/metrics/textfile_errors"
 STAT_TRACES_SENT: Final = "resilience/traces/sent"
 STAT_TRACES_LOST: Final = "resilience/traces/lost"
 STAT_TOTAL_PREFIX: Final = "resilience/total/"

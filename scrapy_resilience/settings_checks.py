@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scrapy_resilience.core.access import check_listening, port_range
+from scrapy_resilience.core.metricnames import checked_labels
 from scrapy_resilience.downloadermiddlewares.injection import injections
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.gates.domains import Domains
@@ -17,6 +18,9 @@ from scrapy_resilience.gates.judge import Judge
 from scrapy_resilience.gates.policies import PolicyChooser
 from scrapy_resilience.handlers import FailureHandlers
 from scrapy_resilience.observe.crawl_health import load_checks
+from scrapy_resilience.observe.pushgateway import group_url
+from scrapy_resilience.observe.report import check_place
+from scrapy_resilience.observe.textfile import check_textfile, textfile_path
 from scrapy_resilience.pipelines.confidence import calculator
 from scrapy_resilience.pipelines.normalize import normalize_rules
 from scrapy_resilience.pipelines.unique import key_function
@@ -42,8 +46,13 @@ def check_values(settings: BaseSettings, config: Config) -> None:
     normalize_rules(config)
     key_function(config)
     calculator(config)
+    if config.report:
+        check_place(config.report)
+    check_metrics(config)
     check_endpoint(config)
     load_checks(config.health_checks)
+    if config.report:
+        check_place(config.report)
 
 
 def check_endpoint(config: Config) -> None:
@@ -58,3 +67,12 @@ def check_selectors_dir(folder: str) -> None:
     if Path(folder).is_file():
         setting = f"RESILIENCE_SELECTORS_DIR={folder!r}"
         raise ConfigurationError(f"{setting} is a file: use a folder.")
+
+
+def check_metrics(config: Config) -> None:
+    """Raises :exc:`ConfigurationError` for metrics that can't be named, pushed or written."""
+    checked_labels("RESILIENCE_METRICS_LABELS", config.metrics_labels)
+    if config.pushgateway_url:
+        group_url(config.pushgateway_url, {"job": config.pushgateway_job})
+    if config.metrics_textfile:
+        check_textfile(textfile_path(config.metrics_textfile, "spider"))

@@ -49,6 +49,31 @@ class ObserveConfig:
         (), "Domains whose open breakers alerts and pages name apart."
     )
     # --- metrics ---
+    metrics_domains: int = setting(
+        50,
+        "Domains that have metrics of their own; all others are `other` together.",
+        minimum=0,
+    )
+    metrics_labels: Mapping[str, Any] = setting(
+        dict, "Labels of each metric, beside `spider`, and their values."
+    )
+    metrics_textfile: str = setting(
+        "",
+        "File for node_exporter's textfile collector, written while the crawl runs and at its "
+        "end; `%(spider)s` is the spider's name.",
+    )
+    metrics_interval: float = setting(
+        15.0,
+        "Seconds between two pushes to the Pushgateway, and between two textfiles.",
+        minimum=0.1,
+    )
+    pushgateway_url: str = setting(
+        "", "Address of a Prometheus Pushgateway, such as `http://127.0.0.1:9091`."
+    )
+    pushgateway_job: str = setting("scrapy", "The label `job` of what is pushed.", minimum=1)
+    pushgateway_instance: str = setting(
+        "", "The label `instance` of what is pushed; by default the host and the JOBDIR."
+    )
     # --- health ---
     health_checks: Mapping[str, Any] = setting(
         dict,
@@ -108,4 +133,14 @@ class ObserveConfig:
     )
     # --- errors, events and history ---
     # --- page and report ---
+    report: str = setting(
+        "",
+        "File of an HTML report that is written when the crawl closes; `%(spider)s`, "
+        "`%(date)s` and `%(time)s` stand for what they do in `JOBDIR`.",
+    )
     # --- terminal ---
+    terminal: bool = setting(
+        True,
+        "Show the progress at the foot of the terminal, when the crawl has one. Needs the "
+        "extra `terminal`.",
+    )

@@ -19,15 +19,24 @@ kill.
   (:class:`~scrapy_resilience.core.drift.Alarm`), ``candidates`` (a list of
   :class:`~scrapy_resilience.selectors.candidates.Candidate`), and the ``response`` and
   ``extraction`` that raised it.
+
+- :data:`crawl_event`: something has happened that the crawl's owner may want to know, and of
+  which no other signal tells. Arguments: ``kind`` (``"hold"``, ``"given_up"``, ``"snapshot"``
+  …), ``text``, one sentence, ``severity`` (``"info"``, ``"warning"`` or ``"error"``) and
+  ``domain``, which may be empty. Send it for events of your own: they come into the event log.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["breaker_changed", "checkpoint_committed", "checkpoint_prepare", "selector_drift"]
+__all__ = [
+    "breaker_changed", "checkpoint_committed", "checkpoint_prepare", "crawl_event",
+    "selector_drift",
+]  # fmt: skip
 
 checkpoint_prepare: Final = object()
 checkpoint_committed: Final = object()
 breaker_changed: Final = object()
 selector_drift: Final = object()
+crawl_event: Final = object()

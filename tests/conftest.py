@@ -69,7 +69,23 @@ def python_docs(missing_service: Callable[[str, str], None]) -> Path:
 @pytest.fixture(scope="session")
 def redis_program(missing_service: Callable[[str, str], None]) -> str:
     """Return the path of a Redis server that tests may run."""
-    found = shutil.which("redis-server")
+    return _program("redis-server", "redis-server", missing_service)
+
+
+def _program(name: str, package: str, missing: Callable[[str, str], None]) -> str:
+    found = shutil.which(name)
     if found is None:
-        missing_service("redis-server", "apt-get install redis-server")
+        missing(name, f"apt-get install {package}")
     return found
+
+
+@pytest.fixture(scope="session")
+def promtool(missing_service: Callable[[str, str], None]) -> str:
+    """Return the path of Prometheus' own tool, which checks metrics and rules."""
+    return _program("promtool", "prometheus", missing_service)
+
+
+@pytest.fixture(scope="session")
+def pushgateway_program(missing_service: Callable[[str, str], None]) -> str:
+    """Return the path of a Pushgateway that tests may run."""
+    return _program("prometheus-pushgateway", "prometheus-pushgateway", missing_service)

@@ -40,7 +40,7 @@ READ: Final = {
     "engine": ("_slot", "_start"),
     "engine._slot": ("closing", "inprogress", "nextcall"),
     "engine._slot.nextcall": ("schedule",),
-    "engine.downloader": ("active", "get_slot_key", "slots"),
+    "engine.downloader": ("active", "get_slot_key", "slots", "total_concurrency"),
     "engine.downloader.middleware": ("middlewares",),
     "engine.scraper": (
         "_check_if_closing",

@@ -65,6 +65,10 @@ class Committer:
         """Set when nothing more is to be written, whatever is under way."""
         self.trouble = ""
         """Why the intake is closed, as far as it is for trouble."""
+        self.on_trouble: Callable[[Exception], object] = lambda _: None
+        """Called when commits begin to fail."""
+        self.on_recovery: Callable[[float], object] = lambda _: None
+        """Called when one succeeds again, with the seconds that it took."""
         self.patience = patience
         self.waits = waits or Waits()
         self._store = store
@@ -138,6 +142,7 @@ class Committer:
             self.trouble = f"the checkpoint can't be written ({error})"
             self.intake.rise()
             logger.error("The checkpoint can't be written (%s): trying again", error)
+            self.on_trouble(error)
         elif now - self._trouble_since >= self.patience:
             raise StorageError(f"nothing could be written for {self.patience:g} s: {error}")
 
@@ -146,6 +151,7 @@ class Committer:
             seconds = _clock.monotonic() - self._trouble_since
             logger.info("The checkpoint is written again, after %.1f s", seconds)
             self._trouble_since, self.trouble = None, ""
+            self.on_recovery(seconds)
         if not self.abandoned:
             self.intake.lift()
 

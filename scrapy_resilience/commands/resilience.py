@@ -7,7 +7,6 @@ import sqlite3
 import sys
 from argparse import RawDescriptionHelpFormatter
 from io import TextIOWrapper
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from scrapy.commands import ScrapyCommand, ScrapyHelpFormatter
@@ -16,23 +15,24 @@ from scrapy.utils.misc import load_object
 
 from scrapy_resilience.commands.breakers import show_breakers
 from scrapy_resilience.commands.deadletters import list_letters
+from scrapy_resilience.commands.errors import list_errors, open_error
 from scrapy_resilience.commands.feeds import show_feeds
+from scrapy_resilience.commands.operations import write_files
 from scrapy_resilience.commands.replay import replay
+from scrapy_resilience.commands.report import make_report
 from scrapy_resilience.commands.selectors import run_selectors
 from scrapy_resilience.commands.snapshots import list_snapshots, restore_snapshot
 from scrapy_resilience.commands.tables import (
     plain,
-    shown_size,
-    shown_time,
     table,
     tell,
     tell_json,
     text_of,
 )
 from scrapy_resilience.commands.usage import usage
+from scrapy_resilience.commands.watch import show_status, watch
 from scrapy_resilience.core.deadletter import KINDS, Wanted
-from scrapy_resilience.exceptions import ResilienceError
-from scrapy_resilience.jobs.report import read_report
+from scrapy_resilience.exceptions import ConfigurationError, ResilienceError
 from scrapy_resilience.settings import Config
 from scrapy_resilience.settings_sources import apply_layers, describe
 
@@ -70,7 +70,15 @@ class Command(ScrapyCommand):
             "--output",
             default="",
             metavar="FILE",
-            help="deadletters: write JSON Lines to a file, or CSV with --csv or to FILE.csv",
+            help="deadletters: write JSON Lines to a file, or CSV with --csv or to FILE.csv; "
+            "errors --open: the file to write",
+        )
+        parser.add_argument(
+            "--open",
+            dest="number",
+            type=int,
+            metavar="NUMBER",
+            help="errors: show the first error of a group, and write its page to a file",
         )
         which = {"domain": "", "class": "", "kind": f": {', '.join(KINDS)}"}
         for name, values in which.items():
@@ -88,7 +96,12 @@ class Command(ScrapyCommand):
             help="folder or URL of the snapshots, in place of RESILIENCE_SNAPSHOT_DIR",
         )
         parser.add_argument(
-            "--force", action="store_true", help="add selectors that are worse on fixtures"
+            "--watch", action="store_true", help="status: show it for as long as it runs"
+        )
+        parser.add_argument(
+            "--force",
+            action="store_true",
+            help="add selectors that are worse on fixtures; operations: replace files",
         )
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
@@ -98,10 +111,13 @@ class Command(ScrapyCommand):
             "restore": (self._restore, {1, 2}),
             "deadletters": (self._deadletters, {1}),
             "replay": (self._replay, {1}),
+            "report": (self._report, {1, 2}),
+            "errors": (self._errors, {1}),
             "breakers": (self._breakers, {1, 3}),
             "feeds": (self._feeds, range(1, 5)),
             "config": (self._config, {0}),
             "selectors": (self._selectors, range(1, 5)),
+            "operations": (self._operations, {1}),
         }
         name, *rest = args or [""]
         if name not in commands or len(rest) not in commands[name][1]:
@@ -122,10 +138,26 @@ class Command(ScrapyCommand):
             tell(text_of([f"scrapy resilience: {error}"]), sys.stderr)
             self.exitcode = 1
 
-    def _status(self, path: str) -> tuple[Any, str]:
-        report = read_report(Path(path))
-        shown = {name: _shown(name, value) for name, value in report.items()}
-        return report, table([(name.replace("_", " "), value) for name, value in shown.items()])
+    def _status(self, path: str) -> tuple[Any, str] | None:
+        token = self._token()
+        if not self._opts.watch:
+            return show_status(path, token)
+        if self._opts.json:
+            raise UsageError("--watch shows no JSON: ask for /status.json", print_help=False)
+        watch(path, token)
+        return None
+
+    def _report(self, path: str, file: str = "") -> tuple[Any, str]:
+        return make_report(path, file, self._token())
+
+    def _token(self) -> str:
+        """Empty where settings are wrong: the jobs can be looked at all the same."""
+        assert self.settings is not None
+        try:
+            apply_layers(self.settings)
+            return Config.from_settings(self.settings).http_token
+        except ConfigurationError:
+            return ""
 
     def _checkpoints(self, path: str) -> tuple[Any, str]:
         return list_snapshots(Config.from_settings(self._layered()), path, self._opts.place)
@@ -142,6 +174,12 @@ class Command(ScrapyCommand):
 
     def _replay(self, path: str) -> tuple[Any, str]:
         return replay(path, self._wanted())
+
+    def _errors(self, path: str) -> tuple[Any, str]:
+        number = self._opts.number
+        if number is None:
+            return list_errors(path)
+        return open_error(path, number, self._opts.output)
 
     def _breakers(self, path: str, action: str = "list", domain: str = "") -> tuple[Any, str]:
         return show_breakers(path, action, domain) or _misuse("breakers")
@@ -180,6 +218,9 @@ class Command(ScrapyCommand):
             self.exitcode = 1
         return done
 
+    def _operations(self, folder: str) -> tuple[Any, str]:
+        return write_files(folder, force=self._force)
+
     def _layered(self) -> BaseSettings:
         assert self.settings is not None
         for unknown in apply_layers(self.settings):
@@ -213,16 +254,3 @@ def _print_no_more() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
-
-
-def _shown(name: str, value: Any) -> str:
-    if name in {"created", "last_checkpoint"} and value is not None:
-        return shown_time(value)
-    if name == "waiting_for":
-        waiting = (f"{each['for']} since {shown_time(each['since'])}" for each in value)
-        return "; ".join(waiting) or "-"
-    if name == "store_bytes":
-        return shown_size(value)
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return plain(value)

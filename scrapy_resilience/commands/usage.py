@@ -10,10 +10,14 @@ __all__ = ["usage"]
 
 _WAYS: Final = (
     ("status <jobdir>", "what a job has done and what is left"),
+    ("status <jobdir> --watch", "the same, for as long as it runs"),
     ("checkpoints <jobdir>", "its snapshots"),
     ("restore <jobdir> [<id>]", "go back to a snapshot, the newest by default"),
     ("deadletters <jobdir>", "the requests that were given up"),
     ("replay <jobdir>", "let the next crawl do them again"),
+    ("report <jobdir> [<file>]", "write its report, an HTML file: report.html in the job"),
+    ("errors <jobdir>", "its errors, grouped by cause"),
+    ("errors <jobdir> --open <number>", "the first one of a group, and its page in a file"),
     ("breakers <jobdir>", "which domains are left alone"),
     ("breakers <jobdir> open <domain>", "leave a domain alone"),
     ("breakers <jobdir> reset <domain>", "ask it again at once"),
@@ -21,6 +25,7 @@ _WAYS: Final = (
     ("feeds <jobdir> forget <feed>", "take a feed out of the job"),
     ("feeds <jobdir> relink <feed> <file>", "say where a feed was moved to"),
     ("config", "each setting, its value and where it came from"),
+    ("operations <folder>", "write alert rules, a dashboard, probes, a systemd unit"),
     ("selectors list", "the sets of selectors"),
     ("selectors show <set> [<version>]", "a version, the active one by default"),
     ("selectors test [<set> [<version>]]", "replay the fixtures"),

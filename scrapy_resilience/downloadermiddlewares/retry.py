@@ -349,6 +349,7 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
         outcome, verdict = failure.outcome, failure.verdict
         self._letters.add(
             failure.request,
+            response=failure.response,
             kind=kind,
             failure_class=str(verdict.failure_class),
             reason=reason or verdict.reason,

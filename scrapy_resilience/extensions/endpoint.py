@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from scrapy import signals
@@ -16,6 +15,7 @@ from scrapy_resilience.core.access import Access, port_range
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.files.address import forget_address, write_address
 from scrapy_resilience.jobs.job import job_of
+from scrapy_resilience.observe.exporter import exporter_of
 from scrapy_resilience.observe.observer import observer_of
 from scrapy_resilience.settings import Config
 from scrapy_resilience.settings_checks import check_endpoint
@@ -42,6 +42,7 @@ class Endpoint(Part):
         self.config = config = Config.from_settings(crawler.settings)
         self._ports = port_range(config.http_port)
         self._source = _Source(crawler)
+        self._metrics = exporter_of(crawler).answer
         self._server: Server | None = None
         self._job = job_of(crawler)
         self.url: str | None = None
@@ -84,7 +85,7 @@ class Endpoint(Part):
         from scrapy_resilience.observe.server import Server  # noqa: PLC0415 - loads aiohttp.web
 
         access = Access(self.config.http_token, self.config.http_allowed_hosts)
-        self._server = Server(self._source, access)
+        self._server = Server(self._source, access, self._metrics)
         url = await self._server.listen(self.config.http_host, self._ports)
         if url is None:
             logger.warning(
@@ -108,8 +109,7 @@ class Endpoint(Part):
 
     async def _stopped(self) -> None:
         if self._server is not None:
-            with suppress(Exception):  # which those who ask are told
-                self._source.observer.view(fresh=True)  # the last one
+            self._source.observer.renew()  # the last one that clients see
             await self._server.close()
         self.url = None
 

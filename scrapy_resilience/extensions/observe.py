@@ -11,6 +11,7 @@ from scrapy_resilience import _clock
 from scrapy_resilience._scrapy.refusals import Refusing
 from scrapy_resilience.extensions.coverage import FieldCoverage
 from scrapy_resilience.jobs.job import job_of
+from scrapy_resilience.observe.accounting import Accountant
 from scrapy_resilience.observe.crawl_health import CrawlHealth
 from scrapy_resilience.observe.item_texts import texts_of
 from scrapy_resilience.observe.observer import observer_of
@@ -36,6 +37,8 @@ class Observe(Refusing):
     def __init__(self, crawler: Crawler) -> None:
         self.crawler = crawler
         self.observer = observer_of(crawler)
+        self.observer.accounting = Accountant(crawler)
+        self.observer.recorder.follow(crawler)
         self._health = self.observer.health = CrawlHealth(crawler)
         self.observer.fill_items = self._fill_items
         self._timer: Timer | None = None

@@ -15,6 +15,7 @@ from scrapy import signals
 from scrapy.exceptions import NotConfigured
 
 from scrapy_resilience import _clock, names
+from scrapy_resilience import signals as event_signals
 from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.refusals import fail_quietly
 from scrapy_resilience._scrapy.watching import watch_handlers, watch_scheduler
@@ -203,6 +204,7 @@ class Snapshots(Part):
             await self._create(kind)
         except Exception as error:  # noqa: BLE001 - a snapshot never stops the crawl
             self._stats.inc_value(names.STAT_SNAPSHOT_ERRORS)
+            self._tell(f"A snapshot can't be made: {error!r}", "error")
             if type(error).__name__ not in self._known_errors:
                 self._known_errors.add(type(error).__name__)
                 logger.error(  # noqa: TRY400 - one line
@@ -233,7 +235,13 @@ class Snapshots(Part):
         if kind == "emergency":
             self._stats.inc_value(names.STAT_SNAPSHOTS_EMERGENCY)
         self._stats.max_value(names.STAT_SNAPSHOT_MAX, _clock.stopwatch() - started)
+        self._tell(f"The snapshot {made.id} is made ({kind})")
         return made
+
+    def _tell(self, text: str, severity: str = "info") -> None:
+        self.crawler.signals.send_catch_log(
+            event_signals.crawl_event, kind="snapshot", text=text, severity=severity, domain=""
+        )
 
     async def _call(self, function: Callable[[], _T]) -> _T:
         """In the thread, one after the other."""

@@ -8,6 +8,8 @@ __all__ = [
     "ADDRESS",
     "BATCHES",
     "DAMAGED",
+    "ERRORS",
+    "JOURNAL",
     "LOCK",
     "STORE",
     "WAITING",
@@ -22,6 +24,10 @@ WATERMARK: Final = "resilience.commits"
 """How many commits the store has at the least."""
 BATCHES: Final = "resilience.batches"
 """Which feeds were begun when, and which are let go."""
+JOURNAL: Final = "resilience.journal"
+"""What a job has told of itself, commit by commit."""
+ERRORS: Final = "errors"
+"""A folder with a sample of each group of errors."""
 WAITING: Final = "resilience.waiting"
 """There while a run waits for something that does not come back; it says for what."""
 ADDRESS: Final = "resilience.http"

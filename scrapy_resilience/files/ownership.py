@@ -22,7 +22,7 @@ __all__ = ["check_jobdir", "check_own", "is_own", "open_own"]
 
 _OWN_FILES: Final = "resilience.*"
 _SPOOL: Final = "spool"
-_FOLDERS: Final = (_SPOOL, "cut", "loaded", "replaced", "restored")
+_FOLDERS: Final = (_SPOOL, "cut", "errors", "loaded", "replaced", "restored")
 """Where a job also writes, moves and removes files; snapshots may be on another disk."""
 _LINK: Final = "this is a link, which is not followed: put the file itself there"
 _HARD_LINK: Final = (

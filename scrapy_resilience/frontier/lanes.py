@@ -120,6 +120,27 @@ class Frontier:
         return self._delayed + sum(lane.waiting for lane in self._held)
 
     @property
+    def delayed(self) -> int:
+        """Requests that wait for a time of their own."""
+        return self._delayed
+
+    @property
+    def has_ready(self) -> bool:
+        """Whether a lane may be asked now, as far as is known without its gate."""
+        return any(self._queues)
+
+    def held_lanes(self) -> list[Lane]:
+        """Those of which nothing is handed out now. Copies them: not for each request."""
+        return list(self._held)
+
+    def is_crowded(self, slot: str) -> bool:
+        """Whether requests of *slot* wait for others of it to end."""
+        lane = self._lanes.get(slot)
+        if lane is None or lane.held_until or lane.busy < self._limit(slot):
+            return False
+        return lane.waiting > 0 or bool(lane.guests)
+
+    @property
     def rows(self) -> int:
         """Durable requests that are not done, those under way included."""
         return self._rows

@@ -15,7 +15,7 @@ from weakref import ReferenceType, WeakKeyDictionary, WeakSet, ref
 
 from scrapy.exceptions import IgnoreRequest
 
-from scrapy_resilience import _clock, names
+from scrapy_resilience import _clock, names, signals
 from scrapy_resilience._scrapy.engine import is_closing, take_back, wake
 from scrapy_resilience.checkpoint.state import GATES
 from scrapy_resilience.core.breaker import Event, Outcome, State
@@ -161,6 +161,17 @@ class Gatekeeper:
             if gate.given_up:
                 self.given_up[lane] = gate
         return until
+
+    def why(self, lane: str, now: float) -> tuple[str, str]:
+        """The domain of a lane that is held, and what it waits for, in words."""
+        domain, _ = self.lane_names.split(lane)
+        reason = self.gates.why(domain, now)
+        if not reason:  # it waits for requests of others
+            reason = "circuit breaker tries another request"
+            return domain, "too many retries" if is_of_retries(lane) else reason
+        if reason == "rate limit" and self.gates.known(domain).asked is not None:
+            reason = "robots.txt"
+        return domain, reason
 
     def is_given_up(self, lane: str) -> bool:
         """Whether requests of *lane* are given up when their turn comes."""
@@ -328,7 +339,9 @@ class Gatekeeper:
         if self.gates.hold(self.domain(request), seconds, reason, _clock.monotonic()):
             self._stats.inc_value(names.STAT_HOLDS)
             self._commit_soon()
-            self._take_back(self.domain(request))
+            domain = self.domain(request)
+            self._take_back(domain)
+            self._tell("hold", f"{domain} is left alone for {seconds:.0f} s: {reason}", domain)
 
     def _take_back(self, domain: str) -> None:
         """DOWNLOAD_DELAY keeps requests in the downloader that were let through before."""
@@ -359,7 +372,14 @@ class Gatekeeper:
             self.scheduler.frontier.release(lane)
         wake(self.crawler.engine)
 
+    def _tell(self, kind: str, text: str, domain: str, severity: str = "info") -> None:
+        self.crawler.signals.send_catch_log(
+            signals.crawl_event, kind=kind, text=text, severity=severity, domain=domain
+        )
+
     def _give_up(self, gate: Gate) -> None:
+        why = f"{gate.domain} is given up: {gate.breaker.last_failure}"
+        self._tell("given_up", why, gate.domain, "error")
         lanes = gate.lanes or (gate.domain, gate.domain + RETRIES)
         self.given_up.update(dict.fromkeys(lanes, gate))
 

@@ -168,6 +168,8 @@ class Job:
         self.meta = JobMeta.of(stored)
         if self.meta.spider is None:
             self.meta = JobMeta(spider=spider, created=_clock.wall())
+        self.committed = self.meta.commits
+        """What earlier runs have seen; this one counts on."""
         self.meta.commits += 1
         self.resumed = self.meta.runs > 0
         check_spider(self.meta, spider, path=self.path, config=self.config)

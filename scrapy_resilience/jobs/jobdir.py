@@ -28,7 +28,7 @@ from scrapy_resilience.jobs.watermark import open_current
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["begin_anew", "expand", "finished_meta"]
+__all__ = ["begin_anew", "expand", "filled", "finished_meta"]
 
 logger = get_logger(__name__)
 
@@ -59,10 +59,12 @@ def expand(template: str, spider: str, now: float) -> str:
     for path in _of_that_name(template):
         if (path / STORE).is_file() and finished_meta(path) is None:
             return str(path)
-    return _filled(template, now)
+    return filled(template, spider, now)
 
 
-def _filled(template: str, now: float) -> str:
+def filled(template: str, spider: str, now: float) -> str:
+    """*template* with the spider's name, and the date and the time of *now* in UTC."""
+    template = template.replace("%(spider)s", spider)
     moment = datetime.fromtimestamp(now, timezone.utc)
     return _PLACEHOLDER.sub(lambda name: moment.strftime(_FORMS[name[1]]), template)
 

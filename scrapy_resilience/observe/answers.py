@@ -10,13 +10,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import cache, partial
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
+from scrapy_resilience.observe.assets import ASSETS, PAGE, asset
+
 if TYPE_CHECKING:
-    from importlib.abc import Traversable
 
     from scrapy_resilience.observe.view import Component, Health, View
 
@@ -156,32 +156,9 @@ def _check(component: Component) -> dict[str, Any]:
 
 # --- the page ---
 
-_KINDS: Final = {
-    "css": "text/css; charset=utf-8",
-    "html": "text/html; charset=utf-8",
-    "js": "text/javascript; charset=utf-8",
-    "svg": "image/svg+xml",
-    "png": "image/png",
-}
-_PLAIN: Final = "text/plain; charset=utf-8"
-
 
 @cache
 def _assets() -> dict[str, Answer]:
     """The files of the live page, by path: read once, and no other is ever served."""
-    folder = files("scrapy_resilience.observe").joinpath("page")
-    found = dict(_files(folder, "/")) if folder.is_dir() else {}
-    if "/index.html" in found:
-        found["/"] = found["/index.html"]
-    return found
-
-
-def _files(folder: Traversable, path: str) -> list[tuple[str, Answer]]:
-    found = []
-    for each in folder.iterdir():
-        if each.is_dir():
-            found += _files(each, f"{path}{each.name}/")
-        else:
-            kind = _KINDS.get(each.name.rpartition(".")[2], _PLAIN)
-            found.append((path + each.name, Answer(each.read_bytes(), kind)))
-    return found
+    found = {f"/{name}": Answer(asset(name), kind) for name, kind in ASSETS.items()}
+    return {"/": found[f"/{PAGE}"], **found}

@@ -9,9 +9,12 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Final
 from weakref import ReferenceType, WeakKeyDictionary, ref
 
+import msgspec
+
 from scrapy_resilience import _clock, names, signals
 from scrapy_resilience._scrapy.engine import engine_of, is_closing
 from scrapy_resilience.core.breaker import State
+from scrapy_resilience.core.history import Sample as HistorySample
 from scrapy_resilience.core.masking import shown
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.files.layout import STORE
@@ -28,6 +31,7 @@ from scrapy_resilience.observe.from_stats import (
     unread_of,
 )
 from scrapy_resilience.observe.rates import Rates, Sample
+from scrapy_resilience.observe.recorder import Recorded, Recorder
 from scrapy_resilience.observe.sentences import sentence
 from scrapy_resilience.observe.traffic import TrafficCounts
 from scrapy_resilience.observe.view import (
@@ -55,6 +59,7 @@ if TYPE_CHECKING:
     from scrapy_resilience.core.gate import Gate
     from scrapy_resilience.frontier.lanes import Frontier
     from scrapy_resilience.gates.gatekeeper import Asking
+    from scrapy_resilience.observe.accounting import Accountant
     from scrapy_resilience.observe.crawl_health import CrawlHealth
 
 __all__ = ["Observer", "observer_of"]
@@ -71,7 +76,7 @@ _NOTABLE: Final = 2000
 """Domains with something to tell that are looked at for one view."""
 
 
-class Observer:
+class Observer(Recorded):
     """One for each crawler, from :func:`observer_of`.
 
     Whatever else is to be seen fills in an attribute; a part that is not there is left out.
@@ -83,6 +88,7 @@ class Observer:
         self.counts = TrafficCounts()
         self.rates = Rates()
         self.health: CrawlHealth | None = None
+        super().__init__(Recorder())
         self.started = _clock.wall()
         self._began = _clock.monotonic()
         self._keeper = gatekeeper_of(crawler)
@@ -90,6 +96,7 @@ class Observer:
         self._stats: Any = crawler.stats
         self._known_scheduler: Asking | None = None
         self._view: tuple[float, View] | None = None
+        self.accounting: Accountant | None = None
         self._changed_settings = {
             row["name"]: row["value"]
             for row in describe(crawler.settings)
@@ -139,22 +146,45 @@ class Observer:
         )
 
     def tick(self) -> None:
-        """Each second: what rates are made of."""
+        """Each second: what rates and the history are made of."""
         stats = self._stats.get_stats()
         pages, items = (
             number(stats, "response_received_count"),
             number(stats, "item_scraped_count"),
         )
-        self.rates.add(Sample(_clock.monotonic(), pages, items, self._pending()))
+        pending = self._pending()
+        self.rates.add(Sample(_clock.monotonic(), pages, items, pending))
+        frontier = self._frontier
+        self.history.tick(
+            HistorySample(
+                pages=pages,
+                items=items,
+                errors=self.errors.total,
+                retries=number(stats, "retry/count"),
+                bytes=number(stats, "downloader/response_bytes"),
+                pending=pending,
+                held=0 if frontier is None else frontier.held,
+                under_way=self._under_way(),
+                memory=None,
+                loop_lag=None,
+            )
+        )
 
     # --- the view ---
 
-    def view(self, *, history: bool = False, fresh: bool = False) -> View:
-        """The crawl now: computed at most each 0.2 s, unless it is to be *fresh*."""
+    def view(self, *, history: bool = False) -> View:
+        """The crawl now: computed at most each 0.2 s; with *history* on demand."""
         now = _clock.monotonic()
-        if self._view is None or fresh or now - self._view[0] >= _FRESH:
+        if self._view is None or now - self._view[0] >= _FRESH:
             self._view = now, self._make(now, _clock.wall())
-        return self._view[1]
+        view = self._view[1]
+        if history:
+            return msgspec.structs.replace(view, history=self.history.view())
+        return view
+
+    def renew(self) -> None:
+        """Something has changed that who looks next must see at once."""
+        self._view = None
 
     def _make(self, now: float, wall: float) -> View:
         job = job_of(self.crawler)
@@ -170,6 +200,10 @@ class Observer:
         view.breakers = self._breakers()
         view.items = self._items(totals)
         view.checkpoint = self._checkpoint(stats)
+        view.errors = self.errors.view()
+        view.events = self.events.view()
+        if self.accounting is not None:
+            view.accounting = self.accounting.view()
         if self.health is not None:
             view.resources = self.health.resources()
         view.job.sentence = sentence(view)

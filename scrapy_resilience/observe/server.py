@@ -18,6 +18,7 @@ from scrapy_resilience import _clock
 from scrapy_resilience._log import get_logger
 from scrapy_resilience.core.access import url_of
 from scrapy_resilience.observe.answers import Answer, Answers, Asked, Metrics, Source
+from scrapy_resilience.observe.assets import POLICY
 from scrapy_resilience.observe.changes import Changes
 from scrapy_resilience.observe.connections import Connections
 
@@ -40,12 +41,8 @@ _SLOW: Final = 10.0
 """Seconds in which a client has to read an update."""
 _LEAVE: Final = 0.4
 """Seconds that answers under way get at the end."""
-_POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src data: 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
-)
 _HEADERS: Final = {
-    "Content-Security-Policy": _POLICY,
+    "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",

@@ -11,7 +11,7 @@ them escapes them for the place where they are shown.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -20,8 +20,10 @@ from scrapy_resilience.core.health import Status
 __all__ = [
     "Accounting", "Cause", "Checkpoint", "Component", "Confidence", "DomainView", "Drifting",
     "ErrorGroup", "EventView", "FieldCoverage", "Health", "Items", "JobView", "Latency",
-    "Progress", "Resources", "Series", "Share", "Status", "Traffic", "View",
+    "Progress", "Resources", "Series", "Severity", "Share", "Status", "Traffic", "View",
 ]  # fmt: skip
+
+Severity: TypeAlias = Literal["info", "warning", "error"]
 
 
 class Struct(msgspec.Struct, kw_only=True):
@@ -69,6 +71,7 @@ class Progress(Struct):
     items: int = 0
     dropped: int = 0
     duplicates: int = 0
+    """Requests that the filter of duplicates has dropped."""
     pages_per_second: float = 0.0
     """Over the last minute."""
     items_per_second: float = 0.0
@@ -289,7 +292,7 @@ class EventView(Struct):
     kind: str
     """Such as ``breaker``, ``hold``, ``snapshot``, ``commit``, ``drift``, ``run``."""
     text: str
-    severity: Literal["info", "warning", "error"] = "info"
+    severity: Severity = "info"
     domain: str = ""
     number: int = 0
     """Grows by one with each event of a job."""

@@ -100,6 +100,7 @@ class DeadLettersMiddleware:
             again = response.status in self._retried and SCRAPY_RETRY_TIMES in request.meta
             self._letters.add(
                 request,
+                response=response,
                 kind="exhausted" if again else "permanent",
                 failure_class="http",
                 reason=f"HTTP {response.status} is not handled",
@@ -140,6 +141,7 @@ class DeadLettersMiddleware:
         status = response.status if response is not None else None
         self._letters.add(
             asked,
+            response=response,
             kind="permanent",
             failure_class="http" if status not in {None, 200} else "pipeline",
             reason="a media pipeline has made no file of it",

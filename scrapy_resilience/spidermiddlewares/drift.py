@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from scrapy.exceptions import NotConfigured
 from scrapy.utils.httpobj import urlparse_cached
@@ -42,6 +42,7 @@ class DriftMiddleware:
 
     def __init__(self, crawler: Crawler, config: Config) -> None:
         self.crawler = crawler
+        self._stats: Any = crawler.stats
         self.monitor = DriftMonitor(
             window=config.drift_window,
             baseline=config.drift_baseline,
@@ -68,6 +69,8 @@ class DriftMiddleware:
         self, response: Response, extraction: Extraction, selectors: SelectorSet
     ) -> None:
         domain = urlparse_cached(response).hostname or ""
+        if any(found.index for found in extraction.provenance.values()):
+            self._stats.inc_value(names.STAT_FALLBACKS)
         seen = (_observation(name, extraction, selectors) for name in extraction)
         for alarm in self.monitor.observe(
             extraction.set, extraction.version, domain, list(seen)
@@ -82,7 +85,7 @@ class DriftMiddleware:
         found = candidates(page, alarm.field, field)
         if len(self.alarms) < _REPORTED:
             self.alarms.append((alarm, found))
-        self.crawler.stats.inc_value(names.STAT_DRIFT_ALARMS)
+        self._stats.inc_value(names.STAT_DRIFT_ALARMS)
         shown = ", ".join(each.selector for each in found) or "none"
         logger.warning("Selector drift: %s. Elements with like names: %s", alarm, shown)
         self.crawler.signals.send_catch_log(
@@ -100,7 +103,7 @@ class DriftMiddleware:
             logger.warning("Selector drift changes nothing: %s", error)
             return
         if changed is not None:
-            self.crawler.stats.inc_value(names.STAT_DRIFT_CHANGES)
+            self._stats.inc_value(names.STAT_DRIFT_CHANGES)
             logger.warning("Selector drift: %s %s is active now", alarm.set, changed.version)
 
     def _change(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from scrapy_resilience.testing import SiteConfig, running_site
 
 # importlib mode leaves sys.path alone: this is how tests find the helpers beside them
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.append(str(Path(__file__).parents[1] / "unit"))  # views, which all faces share
 pytest.register_assert_rewrite("crawls", "damages", "forkserver", "web")
 
 SITE = SiteConfig(hosts=3, pages=40, latency=0.02, redirects=0.2, first_try_503=0.1)
@@ -39,6 +41,18 @@ def fork_servers():
 
     yield
     end_fork_servers()
+
+
+@pytest.fixture(scope="session")
+def chromium(missing_service):
+    """The port of a browser for the whole session."""
+    from browser import browser  # noqa: PLC0415 - found through the path set above
+
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
+        missing_service("chromium", "apt-get install chromium")
+    with browser(found) as port:
+        yield port
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import damages
 import pytest
 
+from scrapy_resilience.files.layout import JOURNAL
 from scrapy_resilience.testing import SiteConfig, running_site
 
 SITE = SiteConfig(hosts=3, pages=40, latency=0.02)
@@ -24,6 +25,7 @@ def test_damage(tmp_path, rng, moment, record_property):
     with running_site(SITE) as site:
         damaged = damages.make(tmp_path, moment, site)
         cells = damages.cells(damaged)
+        assert f"job/{JOURNAL}" in {name for name, _ in cells}
         found = [problem(damaged, name, kind, rng) for name, kind in cells]
     record_property("kills", damaged.job.kills)
     wrong = [*filter(None, found)]

@@ -225,7 +225,7 @@ def test_what_is_refused(shop, settings, word, jobdir):
 
 
 def test_a_token(shop):
-    """It may come from the environment; nothing says what it is; a wrong one is told 401."""
+    """It may come from the environment; nothing says what it is, and a wrong one gets 401."""
     crawl = shop()
     with running(crawl, env={"RESILIENCE_HTTP_TOKEN": TOKEN}) as (_, url):
         view = done(url, token=TOKEN)

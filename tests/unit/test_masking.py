@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import pytest
 from cost import passes
 from hypothesis import given
@@ -29,12 +30,15 @@ from scrapy_resilience.commands.usage import usage
 from scrapy_resilience.core.deadletter import KINDS, About
 from scrapy_resilience.core.masking import lines, mask, mask_uri, mask_value, shown
 from scrapy_resilience.feeds.records import FeedRecord
-from scrapy_resilience.files.layout import DAMAGED, LOCK
+from scrapy_resilience.files.layout import DAMAGED, ERRORS, JOURNAL, LOCK
 from scrapy_resilience.files.lock import FileLock
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.sqlite import SQLiteStore
 from scrapy_resilience.frontier.store import Changes, Letter
+from scrapy_resilience.jobs.jobmeta import JobMeta
 from scrapy_resilience.jobs.progress import about
+from scrapy_resilience.observe.journalfile import Batch, JournalFile
+from scrapy_resilience.observe.samples import Sample, Samples
 
 PACKAGE = Path(scrapy_resilience.__file__).parent
 SECRET = "hunter2"  # noqa: S105 - of nothing
@@ -152,8 +156,36 @@ def evil_job(tmp_path):
     path = make_store(folder, spider=EVIL, state=state, reason=EVIL)
     with closing(SQLiteStore(path)) as store:
         store.commit(Changes(letters=letters))
+    write_errors(folder, JobMeta.of(state_of(path)).ident)
     snapshots_of(folder).create(path, about, kind=EVIL, metadata={EVIL: EVIL})
     return folder
+
+
+def state_of(path):
+    """The named state of a store."""
+    with closing(SQLiteStore(path, read_only=True)) as store:
+        return store.state()
+
+
+def write_errors(folder, job):
+    """A journal and a sample of which every string is hostile."""
+    file = JournalFile(folder / JOURNAL, job, 0)
+    entries = [
+        ("error", [1, 5, 1.0, {EVIL: 5}, [EVIL, EVIL, EVIL, 1.0, EVIL, EVIL, True]]),
+        ("event", {"time": 1.0, "kind": EVIL, "text": EVIL, "domain": EVIL, "number": 1}),
+    ]
+    packed = [(kind, msgspec.Raw(msgspec.msgpack.encode(value))) for kind, value in entries]
+    file.append(Batch(job, 0, packed))
+    file.close()
+    texts = ("trace_id", "url", "method", "response_url", "traceback", "encoding")
+    headers = {EVIL: EVIL}
+    Samples(folder / ERRORS).put(
+        1,
+        Sample(
+            cause=(EVIL,) * 3, time=1.0, page=EVIL.encode(), is_html=True,
+            request_headers=headers, response_headers=headers, **dict.fromkeys(texts, EVIL),
+        ),
+    )  # fmt: skip
 
 
 def run(*args, **settings):
@@ -178,6 +210,8 @@ COMMANDS = [
     ("breakers", JOB, "open", EVIL),
     ("breakers", JOB, "reset", EVIL),
     ("replay", JOB),
+    ("errors", JOB),
+    ("errors", JOB, "--open", "1"),
     ("feeds", JOB),
     ("feeds", JOB, "forget", EVIL),
     ("config",),
@@ -192,6 +226,8 @@ REFUSED = [
     ("breakers", JOB, "reset", f"another {EVIL}"),
     ("feeds", JOB, "forget", f"another {EVIL}"),
     ("feeds", JOB, "relink", EVIL, f"another {EVIL}"),
+    ("errors", JOB, "--open", "2"),
+    ("errors", JOB, "--open", "1", "--output", "job"),
     ("selectors", "show", EVIL),
     ("selectors", "add", EVIL),
 ]

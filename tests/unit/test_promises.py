@@ -71,6 +71,12 @@ HELD_BY = {
         "test_damage.py::test_a_power_loss_takes_no_feed",
         "test_damage.py::test_damage_that_is_found_while_the_crawl_runs",
     ],
+    "The journal of errors, events and history is torn, damaged or gone, or its disk is full": [
+        "test_record.py::test_a_journal_that_is_torn",
+        "test_record.py::test_a_journal_that_is_gone",
+        "test_record.py::test_a_full_disk",
+        "test_record.py::test_a_restore_forgets_what_came_after",
+    ],
     "A spool that is torn, has flipped bits, or is gone": [
         "test_other_feeds.py::test_a_spool_with_a_flipped_bit",
         "test_other_feeds.py::test_a_spool_that_was_damaged_before_its_snapshots",

@@ -447,6 +447,7 @@ WAITS = {
         TURN: "asyncio.sleep",
         "a rename of a local file": "asyncio.to_thread",
     },
+    "observe/journal.py": {"two seconds at the end of the crawl": "asyncio.wait_for"},
     "gates/gatekeeper.py": {BYPASS: "self.sleep", TURN: "_clock.sleep"},
     "gates/trials.py": {DOWNLOAD: "self._crawler.engine.download_async"},
     "gates/waiting.py": {BYPASS: "self._sleep, self.delay", TURN: "self._keeper.sleep"},

@@ -43,8 +43,11 @@ HOSTILE = (
     "Ω" * 500,
 )
 """Texts that a page, an URL or an exception may bring, each harmless where it is only shown."""
-HISTORY = ("time", "pages", "items", "failures", "retries", "pending", "held", "memory")
-"""Columns of a series: rates a second, then what was so at the end of the span."""
+HISTORY = (
+    "time", "pages_per_second", "items_per_second", "errors_per_second", "retries_per_second",
+    "bytes_per_second", "pending", "held", "under_way", "memory", "loop_lag",
+)  # fmt: skip
+"""Columns of a series: rates, then what was so at the end of the span, then peaks."""
 
 
 def large_view(*, domains: int = 1000, history: bool = True, hostile: bool = True) -> View:
@@ -306,10 +309,11 @@ def _history(rng: random.Random) -> list[Series]:
 def _row(time: float, rng: random.Random) -> list[float | None]:
     if NOW - 200_000 < time < NOW - 180_000:  # nobody ran it then
         return [time, *([None] * (len(HISTORY) - 1))]
-    pages = 9 + 3 * math.sin(time / 9_000) + rng.uniform(-1.5, 1.5)
+    pages = 7 + 3 * math.sin(time / 9_000) + rng.uniform(-1.5, 1.5)
     failures = max(0.0, rng.uniform(-0.3, 0.6) + (2.5 if NOW - 220 < time < NOW - 120 else 0))
     memory = 520e6 + 60e6 * math.sin(time / 40_000)
     return [
         time, round(pages, 3), round(pages * 0.85, 3), round(failures, 3),
-        round(failures * 0.7, 3), 412_096.0, 38_442.0, round(memory),
+        round(failures * 0.7, 3), round(pages * 74_000), 412_096.0, 38_442.0, 14.0,
+        round(memory), 0.018,
     ]  # fmt: skip

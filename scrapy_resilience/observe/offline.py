@@ -1,0 +1,216 @@
+"""The view of a job from its files: of one that does not run, or that does and has no endpoint.
+
+It is as of the last commit. What only a process knows (rates, latencies, resources) is not in
+it, and counts are of all runs.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+
+import msgspec
+
+from scrapy_resilience import _clock
+from scrapy_resilience.checkpoint.state import GATES, OWN, TOTALS, StateRegistry, checked
+from scrapy_resilience.core.breaker import State
+from scrapy_resilience.core.gate import SavedGate
+from scrapy_resilience.core.masking import counted, shown
+from scrapy_resilience.core.pace import Pace
+from scrapy_resilience.exceptions import CheckpointError
+from scrapy_resilience.files.layout import LOCK, STORE, WAITING
+from scrapy_resilience.files.lock import is_locked
+from scrapy_resilience.files.ownership import check_jobdir
+from scrapy_resilience.frontier.codec import ValueCodec
+from scrapy_resilience.gates.lane_names import RETRIES
+from scrapy_resilience.jobs.jobmeta import JobMeta
+from scrapy_resilience.jobs.progress import RUNNING
+from scrapy_resilience.jobs.watermark import open_current
+from scrapy_resilience.observe.accounting import STATE, stored_accounting
+from scrapy_resilience.observe.from_stats import (
+    checkpoint_of,
+    confidence_of,
+    coverage_of,
+    number,
+    plain,
+    traffic_of,
+    unread_of,
+)
+from scrapy_resilience.observe.record import stored_record
+from scrapy_resilience.observe.sentences import sentence
+from scrapy_resilience.observe.view import (
+    Checkpoint,
+    DomainView,
+    Items,
+    JobView,
+    Progress,
+    View,
+)
+from scrapy_resilience.waits import read_waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+__all__ = ["offline_view"]
+
+T = TypeVar("T")
+_Saved: TypeAlias = dict[str, SavedGate | None]
+
+_SHOWN: Final = 1000
+"""Domains of a view."""
+_HISTOGRAM: Final = 10
+_values: Final = ValueCodec(allow_pickle=False)
+
+
+def offline_view(path: Path) -> View:
+    """The view of the job in *path* as of its last commit.
+
+    Raises :exc:`CheckpointError` where there is no job, and what the store raises.
+    """
+    check_jobdir(path)
+    if not (path / STORE).is_file():
+        raise CheckpointError(f"{path} is not a job of scrapy_resilience: it has no {STORE}")
+    with closing(open_current(path, read_only=True)) as store:
+        stored = store.state()
+        lanes = [(name, rows) for _, name, rows in store.lanes() if rows]
+    state = StateRegistry(stored, _values)
+    meta, now = JobMeta.of(stored), _clock.wall()
+    totals: dict[str, Any] = checked(_load(state, TOTALS) or {}, dict[str, Any], "totals")
+    view = View(time=now, stats=plain(totals))
+    view.job = _job(path, meta, _load(state, RUNNING))
+    view.progress = _progress(meta, totals)
+    view.traffic = traffic_of(totals)
+    view.domains, view.domains_known = _domains(_gates(state), lanes, now)
+    view.breakers = _breakers(view.domains)
+    view.items = _items(totals, _load(state, OWN + "confidence"))
+    view.checkpoint = _checkpoint(path, meta, totals)
+    view.accounting = _told(stored_accounting, _load(state, STATE), stored_accounting(None))
+    record = stored_record(path, meta.ident, meta.commits)
+    view.errors, view.events = record.errors.view(), record.events.view()
+    view.history = record.history.view()
+    view.job.sentence = _sentence(view)
+    return view
+
+
+def _load(state: StateRegistry, name: str) -> Any:
+    """None also for what only a pickle can hold, such as a user's stat."""
+    try:
+        return state.load(name)
+    except CheckpointError:
+        return None
+
+
+def _told(function: Callable[[Any], T], value: Any, otherwise: T) -> T:
+    try:
+        return function(value)
+    except msgspec.ValidationError:  # of another version
+        return otherwise
+
+
+def _sentence(view: View) -> str:
+    if view.job.state != "running":
+        return sentence(view)
+    left = counted(view.progress.pending, "request")
+    return f"It runs in another process, and had {left} to do at its last commit."
+
+
+def _job(path: Path, meta: JobMeta, seconds: Any) -> JobView:
+    running = is_locked(path / LOCK)
+    waits = read_waiting(path / WAITING) if running else []
+    return JobView(
+        spider=shown(str(meta.spider or "")),
+        path=shown(str(path)),
+        ident=meta.ident,
+        run=meta.runs,
+        started=meta.created or 0.0,
+        running_seconds=float(seconds) if isinstance(seconds, (int, float)) else 0.0,
+        state=meta.state(running=running),
+        reason=None if meta.reason is None else shown(meta.reason),
+        incomplete=meta.dead_letters > 0 or not (running or meta.finished),
+        waiting_for=[shown(str(each["for"])) for each in waits],
+    )
+
+
+def _progress(meta: JobMeta, totals: Mapping[str, Any]) -> Progress:
+    return Progress(
+        done=meta.done,
+        pending=meta.pending,
+        held=meta.held,
+        dead_letters=meta.dead_letters,
+        pages=number(totals, "response_received_count"),
+        items=number(totals, "item_scraped_count"),
+        dropped=number(totals, "item_dropped_count"),
+        duplicates=number(totals, "dupefilter/filtered"),
+    )
+
+
+def _items(totals: Mapping[str, Any], saved: Any) -> Items:
+    items = Items(
+        coverage=coverage_of(totals),
+        confidence=confidence_of(totals),
+        unread=unread_of(totals),
+    )
+    items.confidence.counts = _told(_histogram, saved, [])
+    return items
+
+
+def _histogram(saved: Any) -> list[int]:
+    """Of what :class:`.ConfidencePipeline` keeps, which in a job of before has none."""
+    _, _, counts = msgspec.convert(saved, tuple[int, float, list[int]])
+    return counts if len(counts) == _HISTOGRAM else []
+
+
+def _checkpoint(path: Path, meta: JobMeta, totals: Mapping[str, Any]) -> Checkpoint:
+    view = checkpoint_of(totals)
+    view.enabled, view.last, view.commits = True, meta.last_checkpoint, meta.commits
+    view.store_bytes = sum(file.stat().st_size for file in path.glob(STORE + "*"))
+    return view
+
+
+# --- domains --------------------------------------------------------------------------
+
+
+def _gates(state: StateRegistry) -> _Saved:
+    return checked(state.load_map(GATES), _Saved, "domains")
+
+
+def _domains(
+    gates: _Saved, lanes: Iterable[tuple[str, int]], now: float
+) -> tuple[list[DomainView], int]:
+    """Those with something to tell first, then those with most to do; and how many in all."""
+    pending: dict[str, int] = {}
+    for lane, rows in lanes:
+        domain = _domain_of(lane)
+        pending[domain] = pending.get(domain, 0) + rows
+    names = dict.fromkeys([*(name for name, saved in gates.items() if saved), *pending])
+    found = [_domain(name, gates.get(name) or {}, pending.get(name, 0), now) for name in names]
+    found.sort(key=lambda view: (view.breaker == "closed", not view.waits_for, -view.pending))
+    return found[:_SHOWN], len(found)
+
+
+def _domain_of(lane: str) -> str:
+    """The domain of a lane: see :mod:`scrapy_resilience.gates.gatekeeper`."""
+    parts = lane.removesuffix(RETRIES).split("\t")
+    return parts[0] if len(parts) == 1 else parts[-2]
+
+
+def _domain(name: str, saved: SavedGate, pending: int, now: float) -> DomainView:
+    view = DomainView(name=shown(name), pending=pending)
+    view.breaker = str(saved.get("state") or State.CLOSED.value)
+    view.rate = Pace.load(saved.get("pace", {}), 0.0).rate
+    held, until = saved.get("held_until") or 0.0, saved.get("until") or 0.0
+    if held > now:
+        view.waits_for, view.next_try = shown(saved.get("hold_reason") or ""), held
+    if view.breaker != State.CLOSED.value and until >= (view.next_try or 0.0):
+        view.waits_for = f"circuit breaker is {view.breaker}"
+        view.next_try = until if until > now else None
+    return view
+
+
+def _breakers(domains: Iterable[DomainView]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for domain in domains:
+        if domain.breaker != State.CLOSED.value:
+            found[domain.breaker] = found.get(domain.breaker, 0) + 1
+    return found

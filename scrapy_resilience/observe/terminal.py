@@ -1,0 +1,154 @@
+"""The view of a crawl as some lines of text, for a terminal.
+
+It needs rich, the extra ``terminal``, which is imported when lines are
+made.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TextIO
+
+from scrapy_resilience.core.masking import counted, shown
+from scrapy_resilience.observe.sentences import duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from scrapy_resilience.observe.view import DomainView, View
+
+__all__ = ["Lines", "lines_of", "one_line", "shows_lines"]
+
+_HELD: Final = 3
+"""Domains that are named."""
+_NARROW: Final = 20
+_LOW: Final = 5
+_BAR: Final = 24
+_LOG_ERRORS: Final = ("log_count/ERROR", "log_count/CRITICAL")
+"""Scrapy's stats."""
+_COLOURS: Final = {"running": "green", "finished": "green", "closing": "yellow"}
+
+
+class Lines(NamedTuple):
+    """Lines with colours, and how many columns each takes."""
+
+    lines: list[str]
+    lengths: list[int]
+
+
+def shows_lines(stream: TextIO | None, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether *stream* is a terminal on which lines can be taken back, and rich is there."""
+    if stream is None or environ.get("TERM", "dumb" if os.name == "posix" else "") == "dumb":
+        return False
+    try:
+        if not stream.isatty():
+            return False
+    except (AttributeError, ValueError):  # closed, or no stream at all
+        return False
+    from importlib.util import find_spec  # noqa: PLC0415 - only where there is a terminal
+
+    return find_spec("rich") is not None
+
+
+def one_line(view: View) -> str:
+    """The state and the sentence, for what is no terminal."""
+    return shown(f"{view.job.spider}: {view.job.state}. {view.job.sentence}")
+
+
+def lines_of(view: View, width: int, height: int) -> Lines:
+    """The view within *width* columns and *height* lines, less one for the cursor."""
+    from rich.cells import cell_len  # noqa: PLC0415 - where it is needed only
+    from rich.console import Console  # noqa: PLC0415 - likewise
+    from rich.text import Text  # noqa: PLC0415 - likewise
+
+    width = max(width, _NARROW) - 1  # a full line would fold on some terminals
+    console = Console(
+        file=io.StringIO(), width=width, force_terminal=True, highlight=False, markup=False
+    )
+    found = Lines([], [])
+    for parts in _rows(view)[: max(height - 1, _LOW)]:
+        text = Text(no_wrap=True, overflow="ellipsis", end="")
+        for part, style in parts:
+            text.append(shown(part), style)
+        text.truncate(width, overflow="ellipsis")
+        with console.capture() as capture:
+            console.print(text, soft_wrap=True, end="")
+        found.lines.append(capture.get())
+        found.lengths.append(cell_len(text.plain))
+    return found
+
+
+_Part = tuple[str, str]
+"""A text and its style."""
+
+
+def _rows(view: View) -> list[list[_Part]]:
+    job, progress = view.job, view.progress
+    rows = [
+        [
+            (f" {job.spider} ", "bold"),
+            (job.state, f"bold {_COLOURS.get(job.state, 'red')}"),
+            (f"  {job.sentence}", ""),
+        ],
+        [
+            (f" {progress.pages:,} pages", "bold"),
+            (f" {progress.pages_per_second:.1f}/s   ", "cyan"),
+            (f"{progress.items:,} items", "bold"),
+            (f" {progress.items_per_second:.1f}/s", "cyan"),
+            (f"   running for {duration(job.running_seconds)}", "dim"),
+        ],
+        [*_bar(view), *_to_do(view)],
+    ]
+    rows += ([part] for part in _troubles(view))
+    rows += ([(f" {_held(domain, view.time)}", "yellow")] for domain in _waiting(view))
+    if view.accounting.sentence:
+        rows.append([(f" {view.accounting.sentence}", "dim")])
+    return rows
+
+
+def _bar(view: View) -> Iterator[_Part]:
+    """Where an end can be seen."""
+    done, left = view.progress.done, view.progress.pending
+    if view.progress.seconds_left is None or not done:
+        return
+    filled = round(_BAR * done / (done + left))
+    yield " " + "━" * filled, "green"
+    yield "━" * (_BAR - filled), "dim"
+    yield f" {100 * done / (done + left):.0f} %", ""
+
+
+def _to_do(view: View) -> Iterator[_Part]:
+    progress = view.progress
+    yield f" {progress.pending:,} to do", "bold"
+    yield f", {progress.under_way:,} under way", ""
+    if progress.held:
+        yield f", {progress.held:,} held", "yellow"
+    if progress.seconds_left is not None:
+        yield f", about {duration(progress.seconds_left)} left", ""
+
+
+def _troubles(view: View) -> Iterator[_Part]:
+    errors = sum(_number(view.stats.get(key)) for key in _LOG_ERRORS)
+    told = [
+        counted(errors, "error") + " in the log" if errors else "",
+        counted(sum(view.traffic.failures.values()), "failed try").replace("trys", "tries"),
+        f"{view.traffic.retries:,} retried",
+        counted(view.progress.dead_letters, "request") + " given up",
+    ]
+    if errors or view.traffic.failures or view.progress.dead_letters:
+        yield " " + ", ".join(filter(None, told)), "red" if errors else "yellow"
+
+
+def _number(value: Any) -> int:
+    return int(value) if isinstance(value, (int, float)) else 0
+
+
+def _waiting(view: View) -> list[DomainView]:
+    return [each for each in view.domains if each.waits_for and each.pending][:_HELD]
+
+
+def _held(domain: DomainView, now: float) -> str:
+    due = domain.next_try
+    when = f", next try in {duration(due - now)}" if due is not None else ""
+    return f"{domain.name}: {counted(domain.pending, 'request')}, {domain.waits_for}{when}"
