@@ -294,12 +294,13 @@ def test_a_stream_does_not_keep_the_crawl(shop):
 
 
 HURTS = (
-    OPEN
+    OPEN.replace(
+        "async def start(self):", "async def start(self):\n            Observer.view = hurt"
+    )
     + """
     from scrapy_resilience.observe.observer import Observer
-    def view(self, **kwargs):
+    def hurt(self, **kwargs):
         raise RuntimeError("it hurts")
-    Observer.view = view
 """
 )
 
