@@ -598,6 +598,31 @@ def test_clients_that_say_nothing_whole(monkeypatch):
     assert run(scenario()) == ["left", "left"]
 
 
+def test_a_client_that_asks_without_end(monkeypatch):
+    """It waits for its turn, as all others do but the probe of liveness; each is answered."""
+    pauses = []
+    monkeypatch.setattr(module, "_MANY", 3)
+    pause = Server._pause
+
+    async def paused(self, seconds):
+        pauses.append(0 < seconds <= 1)
+        await pause(self, 0.001)
+
+    monkeypatch.setattr(Server, "_pause", paused)
+
+    async def scenario():
+        codes = []
+        async with serving() as (server, client):
+            server._second = asyncio.get_running_loop().time() + 3600  # it does not pass
+            for path in ["/status.json"] * 8 + ["/health/live"] * 8:
+                async with client.get(path) as answer:
+                    codes.append(answer.status)
+        return codes
+
+    assert run(scenario()) == [200] * 16
+    assert len(pauses) == 5
+
+
 def test_too_many_connections(monkeypatch):
     """Those above the limit are closed at once; the others are served."""
     from scrapy_resilience.observe import connections  # noqa: PLC0415 - here only
