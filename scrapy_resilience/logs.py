@@ -20,8 +20,8 @@ from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.observe import log_context
 from scrapy_resilience.observe.jsonlog import JsonFormatter
 from scrapy_resilience.observe.log_calls import Reporting, Timing, around
+from scrapy_resilience.observe.log_formats import json_for, pretty_for
 from scrapy_resilience.observe.logfiles import LogFiles
-from scrapy_resilience.observe.scrapy_stream import json_for, pretty_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, MutableMapping

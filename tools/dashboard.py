@@ -207,7 +207,7 @@ def items() -> list[dict[str, Any]]:
         bars,
         lines("Not kept", "Items a second that were dropped, or had been scraped before.",
               target(rate("items_dropped_total"), "dropped {{spider}}"),
-              target(rate("items_duplicate_total"), "duplicates {{spider}}"),
+              target(rate("requests_duplicate_total"), "duplicates {{spider}}"),
               target(rate("doubtful_items_total"), "doubtful {{spider}}")),
         lines("Drift", "Fields that are found otherwise than before.",
               target(f"sum by (set, field) ({name('drifting')})", "{{set}}.{{field}}")),

@@ -6,7 +6,7 @@ import logging
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, finalize
 
 from scrapy import signals
 from scrapy.exceptions import NotConfigured
@@ -15,13 +15,12 @@ from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.hooks import hooks_of
 from scrapy_resilience.observe import log_context
 from scrapy_resilience.observe.jsonlog import JsonFormatter
+from scrapy_resilience.observe.log_formats import json_for, pretty_for
 from scrapy_resilience.observe.logfiles import LogFiles
 from scrapy_resilience.observe.scrapy_stream import (
-    json_for,
     keep_format,
     keep_scrapys_format,
     leave_format,
-    pretty_for,
 )
 from scrapy_resilience.observe.trace_ids import give_trace_id
 
@@ -101,18 +100,21 @@ def _join_folder(path: Path, crawler: Crawler, settings: BaseSettings, config: C
         _folders[path] = _Folder(path, settings, config)
     _folders[path].crawlers[crawler] = None
     _folder_of[crawler] = path
+    finalize(crawler, _close_unused).atexit = False  # one that was refused never ends
 
 
 def _end_logs(crawler: Crawler) -> None:
     leave_format(crawler)
-    path = _folder_of.pop(crawler, None)
-    if path is None:
-        return
-    folder = _folders[path]
-    del folder.crawlers[crawler]
-    if not folder.crawlers:
-        del _folders[path]
-        folder.files.close()
+    if (path := _folder_of.pop(crawler, None)) is not None:
+        _folders[path].crawlers.pop(crawler)
+        _close_unused()
+
+
+def _close_unused() -> None:
+    for path, folder in [*_folders.items()]:
+        if not folder.crawlers:
+            del _folders[path]
+            folder.files.close()
 
 
 def level_of(level: Any) -> int:

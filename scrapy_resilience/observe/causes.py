@@ -17,7 +17,14 @@ from twisted.python.failure import Failure
 
 from scrapy_resilience.core.deadletter import describe
 from scrapy_resilience.core.errorgroups import Cause, Frame, place_of, same_for_all
-from scrapy_resilience.core.masking import lines, mask, mask_value, message_of, shown
+from scrapy_resilience.core.masking import (
+    lines,
+    mask,
+    mask_value,
+    message_of,
+    printable,
+    shown,
+)
 from scrapy_resilience.observe.samples import MAX_PAGE, Sample
 from scrapy_resilience.observe.trace_ids import trace_id_of
 
@@ -97,7 +104,7 @@ def _traceback_of(error: Error) -> TracebackType | None:
 
 
 def _kind(error: BaseException) -> str:
-    return shown(type(error).__qualname__)[:_LONGEST_NAME]
+    return printable(type(error).__qualname__)[:_LONGEST_NAME]
 
 
 def _message(text: str) -> str:
@@ -115,7 +122,12 @@ def _place(tb: TracebackType | None) -> str:
         )
         for frame, line in deque(walk_tb(tb), maxlen=_FRAMES)
     ]
-    return shown(place_of(frames, sysconfig.get_paths()["stdlib"], _roots()))[-_LONGEST_PLACE:]
+    return printable(place_of(frames, _standard(), _roots()))[-_LONGEST_PLACE:]
+
+
+@cache
+def _standard() -> str:
+    return sysconfig.get_path("stdlib")
 
 
 @cache

@@ -11,7 +11,7 @@ from scrapy.utils.httpobj import urlparse_cached
 
 from scrapy_resilience import _clock
 from scrapy_resilience.core.errorgroups import Cause, Group, Groups
-from scrapy_resilience.core.masking import shown
+from scrapy_resilience.core.masking import printable
 from scrapy_resilience.observe.causes import cause_of, sample_of, shown_url
 from scrapy_resilience.observe.samples import Sample, Samples
 from scrapy_resilience.observe.trace_ids import trace_id_of
@@ -105,13 +105,19 @@ class ErrorGroups:
     def _new(self, cause: Cause, now: float) -> Group:
         group, gone = self._groups.new(cause, now)
         if gone is not None:
+            self._forget(gone)
+        return group
+
+    def _forget(self, gone: Group) -> None:
+        """It has given way: the journal need not hear of one that it does not know."""
+        self._unsaved.pop(gone.number, None)
+        if gone.number in self._told_of:
+            self._told_of.remove(gone.number)
             gone.count = 0
             self._unsaved[gone.number] = gone
-            self._told_of.discard(gone.number)
-            if self._groups.other is not None:
-                self._unsaved[0] = self._groups.other
-            self._journal.later(partial(self._samples.forget, gone.number))
-        return group
+        if self._groups.other is not None:
+            self._unsaved[0] = self._groups.other
+        self._journal.later(partial(self._samples.forget, gone.number))
 
     def _describe(
         self, group: Group, error: Error, request: Request | None, response: Response | None
@@ -211,7 +217,7 @@ def _domain(request: Request | None) -> str:
     if request is None:
         return ""
     with suppress(ValueError):  # a URL that is none
-        return shown((urlparse_cached(request).hostname or "")[:_LONGEST])
+        return printable(urlparse_cached(request).hostname or "")[:_LONGEST]
     return ""
 
 

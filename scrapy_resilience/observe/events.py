@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from scrapy_resilience import _clock
 from scrapy_resilience.core.masking import shown
 from scrapy_resilience.observe.journal import newest
-from scrapy_resilience.observe.view import EventView
+from scrapy_resilience.observe.view import EventView, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +28,8 @@ _SHORT: Final = 100
 """Characters of a kind, a domain and each text of an entry that has several."""
 _TOGETHER: Final = 1.0
 """Seconds within which events of a kind become one entry."""
+_KINDS: Final = 50
+"""Entries that may grow at a time; there are fewer kinds."""
 _TOLD: Final = 3
 """Events of such an entry whose texts it has."""
 
@@ -61,8 +63,7 @@ class EventLog:
                 domain=shown(domain)[:_SHORT], number=self._numbers,
             )  # fmt: skip
             self._kept.append(entry)
-            self._open = {key: each for key, each in self._open.items() if each.is_at(now)}
-            self._open[kind, severity] = _Open(entry)
+            self._remember(kind, severity, entry)
         else:
             entry = found.add(text, domain)
         self._save(entry)
@@ -75,6 +76,12 @@ class EventLog:
     def all(self) -> list[EventView]:
         """Those that are kept, the oldest first."""
         return [*self._kept]
+
+    def _remember(self, kind: str, severity: Severity, entry: EventView) -> None:
+        """For a second, so that it may grow."""
+        if len(self._open) >= _KINDS:
+            self._open.clear()
+        self._open[kind, severity] = _Open(entry)
 
     # --- the journal ---
 

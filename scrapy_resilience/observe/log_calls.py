@@ -6,9 +6,9 @@ import inspect
 import logging
 from contextlib import contextmanager
 from functools import partial
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from scrapy_resilience import _clock
 from scrapy_resilience.callables import is_async
 
 if TYPE_CHECKING:
@@ -84,10 +84,10 @@ class _Timed:
         self._taken = self._began = 0.0
 
     def __enter__(self) -> None:
-        self._began = _clock.stopwatch()
+        self._began = perf_counter()
 
     def __exit__(self, *_: object) -> None:
-        self._taken += _clock.stopwatch() - self._began
+        self._taken += perf_counter() - self._began
 
     def end(self, error: BaseException | None) -> None:
         took = round(self._taken * 1000, 3)

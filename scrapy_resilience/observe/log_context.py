@@ -7,8 +7,8 @@ from os import urandom
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from scrapy_resilience.core.masking import mask
 from scrapy_resilience.names import META_REQUEST_ID
+from scrapy_resilience.observe.plain_values import plain_value
 from scrapy_resilience.observe.trace_ids import trace_id_of
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class LogContext:
         """Those of :data:`FIELDS`: worked out when the first line is logged."""
         if self._known is None:
             found = {**self._of_request(), **self.told}
-            self._known = tuple(found.get(name) for name in FIELDS)
+            self._known = tuple(plain_value(found.get(name)) for name in FIELDS)
         return self._known
 
     def extra(self) -> Mapping[str, Any]:
@@ -81,7 +81,7 @@ class LogContext:
             "trace_id": trace_id_of(request) or None,
             "request_id": request.meta.get(META_REQUEST_ID),
             "component": self.component,
-            "url": mask(request.url),
+            "url": request.url,
         }
 
     def with_told(self, told: Mapping[str, Any]) -> LogContext:

@@ -8,14 +8,12 @@ handler is still the one that has it.
 from __future__ import annotations
 
 import logging
-import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from scrapy.utils.log import get_scrapy_root_handler
 
-from scrapy_resilience.observe.jsonlog import JsonFormatter
-from scrapy_resilience.observe.prettylog import PrettyFormatter
+from scrapy_resilience.observe.log_formats import json_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,33 +23,7 @@ if TYPE_CHECKING:
 
     Make: TypeAlias = Callable[[logging.Handler], logging.Formatter | None]
 
-__all__ = [
-    "expect_format", "json_for", "keep_format", "keep_scrapys_format", "leave_format",
-    "pretty_for",
-]  # fmt: skip
-
-
-def json_for(handler: logging.Handler) -> logging.Formatter:
-    """Lines of JSON that *handler* can encode."""
-    stream = getattr(handler, "stream", None)
-    found = getattr(handler, "encoding", None) or getattr(stream, "encoding", None) or "utf-8"
-    return JsonFormatter(ascii_only=str(found).lower().replace("-", "") != "utf8")
-
-
-def pretty_for(handler: logging.Handler, *, anywhere: bool = False) -> logging.Formatter | None:
-    """None for what is no terminal, unless *anywhere*: a file is for programs."""
-    terminal = _is_terminal(getattr(handler, "stream", None))
-    if not (terminal or anywhere):
-        return None
-    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-    return PrettyFormatter(colours=terminal and not plain)
-
-
-def _is_terminal(stream: Any) -> bool:
-    try:
-        return bool(stream.isatty())
-    except (AttributeError, ValueError, OSError):
-        return False
+__all__ = ["expect_format", "keep_format", "keep_scrapys_format", "leave_format"]
 
 
 class _Keeper(logging.Handler):

@@ -9,6 +9,7 @@ is made of the job and of what tells the request from all others in it.
 from __future__ import annotations
 
 import os
+import re
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
@@ -20,12 +21,13 @@ if TYPE_CHECKING:
 __all__ = ["TraceIds", "give_trace_id", "trace_id_of"]
 
 _BYTES: Final = 16
+_FORM: Final = re.compile(r"[0-9a-f]{32}")
 
 
 def trace_id_of(request: Request | None) -> str:
-    """The id of a request that was sent; empty for any other."""
-    found = request.meta.get(META_TRACE_ID, "") if request is not None else ""
-    return found if isinstance(found, str) else ""
+    """The id of a request that was sent; empty for any other, and for what is no such id."""
+    found = request.meta.get(META_TRACE_ID) if request is not None else None
+    return found if isinstance(found, str) and _FORM.fullmatch(found) else ""
 
 
 def give_trace_id(request: Request, seed: bytes = b"") -> str:
@@ -52,7 +54,7 @@ class TraceIds:
 
     def give(self, request: Request, number: int) -> None:
         """*number* is that of the request's row in the frontier."""
-        if META_TRACE_ID in request.meta:
+        if trace_id_of(request):
             return
         told = f"{request.method} {request.url}"
         if request.dont_filter or not self._by_content:

@@ -71,6 +71,7 @@ class Progress(Struct):
     items: int = 0
     dropped: int = 0
     duplicates: int = 0
+    """Requests that the filter of duplicates has dropped."""
     pages_per_second: float = 0.0
     """Over the last minute."""
     items_per_second: float = 0.0

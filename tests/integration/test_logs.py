@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections import defaultdict
+from pathlib import Path
 from textwrap import dedent
 
 import pytest
@@ -14,6 +15,7 @@ from crawls import Crawl
 from scrapy_resilience.testing import SiteConfig, running_site
 from scrapy_resilience.testing.model import link_path, page_path
 
+DOCS = Path(__file__).parents[2] / "docs" / "snippets"
 pytestmark = pytest.mark.integration
 
 SETTINGS = {
@@ -408,3 +410,25 @@ def test_another_scheduler(plain, tmp_path):
     ids = {page: one(line["trace_id"] for line in lines) for page, lines in pages.items()}
 
     assert len(ids) == 6
+
+
+def test_the_spider_of_the_guide(plain, tmp_path):
+    """The fields that it sets are in its lines, as the guide says."""
+    source = (DOCS / "logs_spider.py").read_text("utf-8")
+    crawl = LoggedCrawl(
+        tmp_path, source, plain, START=plain.url("h0.test"), ITEM_PIPELINES={},
+        RESILIENCE_LOG_FILES=["books"],
+    )  # fmt: skip
+    crawl.finish("crawl", "books")
+    told = [
+        (line["message"].partition(" took ")[0], line["user_id"], line["component"])
+        for line in crawl.lines("books.log") + crawl.lines("app.log")
+        if line["logger_name"] in {"books", "spider"}
+    ]
+
+    assert told[-2:] == [
+        ("Reading a page", "shop-7", "callback"), ("Books.parse", "shop-7", "callback"),
+    ]  # fmt: skip
+    (line,) = crawl.lines("books.log")
+    assert line["shelf"] == "summer"
+    assert line["size"] > 0

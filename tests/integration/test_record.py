@@ -253,10 +253,10 @@ def test_without_a_jobdir(tmp_path):
         + """
         def closed(self, reason):
             from scrapy_resilience.observe.observer import observer_of
-            view = observer_of(self.crawler).view(history=True)
-            print([(group.message, group.count) for group in view.errors])
-            print([event.text for event in view.events][-1])
-            print([series.seconds for series in view.history])
+            observer = observer_of(self.crawler)
+            print([(group.message, group.count) for group in observer.errors.view()])
+            print([event.text for event in observer.events.view()][-1])
+            print([series.seconds for series in observer.view(history=True).history])
 """
     )
     with serving(page) as web:

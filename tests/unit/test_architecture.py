@@ -134,6 +134,7 @@ _REAL_TIME = {
     "files.lock": "waits for another process",
     "extensions.shutdown": "the deadline of the process, as checkpoint.exit_watchdog has it",
     "observe.loop_time": "the processor's time of a thread",
+    "observe.log_calls": "for use outside of a crawl",
     "retry": "for use outside of a crawl: sleep is an argument",
     "snapshots.verification": "a thread that rests as long as it has worked",
     "snapshots.store": "the clock is an argument",

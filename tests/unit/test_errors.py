@@ -309,6 +309,16 @@ def test_a_flood_of_groups(tmp_path):
     assert again.errors.view() == run.errors.view()
 
 
+def test_a_flood_in_memory(errors):
+    """Nothing that is for nobody is kept: memory is bounded."""
+    for number in range(3000):
+        errors.note("".join(chr(97 + int(digit)) for digit in f"{number:04d}"), request())
+
+    assert len(errors._unsaved) <= 201
+    assert len(errors._samples._in_memory) <= 200
+    assert sum(group.count for group in errors.view()) == 3000
+
+
 def test_samples_of_a_flood(tmp_path):
     """Not more than one a second is taken after the first 200."""
     run = Kept(tmp_path)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import subprocess
 import sys
+from pathlib import Path
 from threading import Thread
 
 import pytest
 
 from scrapy_resilience import logs
 from scrapy_resilience.exceptions import ConfigurationError
-from scrapy_resilience.observe import log_context
-from scrapy_resilience.testing import FakeClock, use_clock
+from scrapy_resilience.observe import log_calls, log_context
+
+SNIPPETS = Path(__file__).parents[2] / "docs" / "snippets"
 
 
 @pytest.fixture(autouse=True)
@@ -151,12 +154,13 @@ def test_tasks_have_contexts_of_their_own(lines):
 class Work:
     """Functions of each kind, which take a second at each step."""
 
-    def __init__(self):
-        self.clock = FakeClock()
+    def __init__(self, monkeypatch):
+        self.now = 0.0
+        monkeypatch.setattr(log_calls, "perf_counter", lambda: self.now)
 
     def plain(self, value):
         """Do it."""
-        self.clock.advance(1)
+        self.now += 1
         return 10 / value
 
     async def awaited(self, value):
@@ -178,21 +182,26 @@ class Work:
     def call(self, kind, value, decorate):
         """Call the function of a kind, decorated; a consumer takes its time."""
         function = decorate(getattr(self, kind))
-        with use_clock(self.clock):
-            if kind == "plain":
-                return [function(value)]
-            if kind == "awaited":
-                return [run(function(value))]
-            if kind == "generated":
-                return [self._slowly(output) for output in function(value)]
-            return run(self._collect(function(value)))
+        if kind == "plain":
+            return [function(value)]
+        if kind == "awaited":
+            return [run(function(value))]
+        if kind == "generated":
+            return [self._slowly(output) for output in function(value)]
+        return run(self._collect(function(value)))
 
     def _slowly(self, output):
-        self.clock.advance(100)
+        self.now += 100
         return output
 
     async def _collect(self, outputs):
         return [self._slowly(output) async for output in outputs]
+
+
+@pytest.fixture
+def work(monkeypatch):
+    """Return functions that are timed by a clock of their own."""
+    return Work(monkeypatch)
 
 
 KINDS = {"plain": 1, "awaited": 1, "generated": 2, "streamed": 2}
@@ -205,9 +214,9 @@ def of_this_module(found):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_execution_time(kind, lines):
+def test_execution_time(kind, lines, work):
     """It is logged in the name of the function, at the end of its last step."""
-    outputs = Work().call(kind, 2, logs.log_execution_time())
+    outputs = work.call(kind, 2, logs.log_execution_time())
 
     (found,) = of_this_module(lines())
     assert outputs == [10.0, 5.0][-KINDS[kind] :]
@@ -218,20 +227,20 @@ def test_execution_time(kind, lines):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_execution_time_of_what_fails(kind, lines):
+def test_execution_time_of_what_fails(kind, lines, work):
     """It is logged, and the exception goes on."""
     with pytest.raises(ZeroDivisionError):
-        Work().call(kind, 0, logs.log_execution_time)
+        work.call(kind, 0, logs.log_execution_time)
 
     (found,) = of_this_module(lines())
     assert found["message"] == f"Work.{kind} has failed after {KINDS[kind] * 1000}.0 ms"
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_exceptions(kind, lines):
+def test_exceptions(kind, lines, work):
     """They are logged with a traceback, and go on."""
     with pytest.raises(ZeroDivisionError):
-        Work().call(kind, 0, logs.log_exceptions())
+        work.call(kind, 0, logs.log_exceptions())
 
     (found,) = of_this_module(lines())
     assert (found["level"], found["function_name"]) == ("ERROR", kind)
@@ -239,18 +248,18 @@ def test_exceptions(kind, lines):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_exceptions_that_end_here(kind, lines):
+def test_exceptions_that_end_here(kind, lines, work):
     """None comes in place of a result; a generator ends."""
-    outputs = Work().call(kind, 0, logs.log_exceptions(reraise=False))
+    outputs = work.call(kind, 0, logs.log_exceptions(reraise=False))
 
     assert outputs == ([None] if KINDS[kind] == 1 else [10.0])
     assert len(of_this_module(lines())) == 1
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_exception(kind, lines):
+def test_no_exception(kind, lines, work):
     """Nothing is logged, and nothing changes."""
-    assert Work().call(kind, 2, logs.log_exceptions) == [10.0, 5.0][-KINDS[kind] :]
+    assert work.call(kind, 2, logs.log_exceptions) == [10.0, 5.0][-KINDS[kind] :]
     assert of_this_module(lines()) == []
 
 
@@ -340,19 +349,28 @@ def test_what_can_not_be_decorated():
         logs.log_execution_time()(3)
 
 
-def test_scrapy_is_not_needed(tmp_path):
-    """A plain script has logs; nothing of Scrapy's engine is loaded for them."""
-    import subprocess  # noqa: PLC0415 - for this test
-
-    script = (
-        "import sys; from scrapy_resilience import logs; logs.setup_logging(log_dir='logs');"
-        "logs.get_logger('a').info('hello');"
-        "sys.exit('scrapy.core.engine' in sys.modules)"
-    )
-    run = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, check=False
-    )
-
+def script(folder):
+    """Run Python in a folder; Scrapy is not loaded for it."""
+    source = "; import sys; sys.exit('scrapy' in sys.modules)"
+    command = [sys.executable, "-c", f"exec(open('script.py').read()){source}"]
+    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
-    assert json.loads(run.stderr)["message"] == "hello"
-    assert json.loads((tmp_path / "logs" / "app.log").read_text())["message"] == "hello"
+    return [json.loads(line) for line in run.stderr.splitlines()]
+
+
+def test_the_script_of_the_guide(tmp_path):
+    """It needs no Scrapy, and does what the guide says."""
+    source = (SNIPPETS / "logs_script.py").read_text("utf-8")
+    (tmp_path / "script.py").write_text(source, "utf-8")
+    found = script(tmp_path)
+    stored = (tmp_path / "logs" / "app.log").read_text("utf-8").splitlines()
+
+    assert [json.loads(line) for line in stored] == found
+    told = [(line["component"], line["user_id"], line["trace_id"]) for line in found]
+    assert told == [
+        ("importer", 7, "A-1"), (None, 7, "A-1"),
+        ("importer", 7, "A-2"), (None, 7, "A-2"), (None, 7, "A-2"),
+        ("importer", None, None),
+    ]  # fmt: skip
+    assert (tmp_path / "logs" / "error.log").read_text("utf-8") == stored[4] + "\n"
+    assert len((tmp_path / "logs" / "shop.prices.log").read_text("utf-8").splitlines()) == 3

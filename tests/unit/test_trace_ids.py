@@ -30,6 +30,15 @@ def test_its_form():
     assert request.meta[META_TRACE_ID] == trace_id_of(request)
 
 
+@pytest.mark.parametrize("wrong", [3, "", "0" * 31, "x" * 32, "0" * 33, None])
+def test_what_is_no_id(wrong):
+    """It counts for none, and another one takes its place."""
+    request = Request(URL, meta={META_TRACE_ID: wrong})
+    assert trace_id_of(request) == ""
+    assert given(TraceIds(), meta={META_TRACE_ID: wrong})
+    assert give_trace_id(request) == trace_id_of(request)
+
+
 def test_it_stays():
     """A request that has one keeps it, as its copies do: a retry, a redirect."""
     request = Request(URL)
