@@ -10,8 +10,8 @@ import pytest
 from browser import new_tab, run
 from crawls import KILLED
 from page_texts import count, written
-from test_endpoint import _beside, done, running, shop  # noqa: F401 - a fixture
-from test_page import READY
+from test_endpoint import TOKEN, _beside, done, running, shop  # noqa: F401 - a fixture
+from test_page import READY, enter
 from test_report import data_of
 
 from scrapy_resilience.observe.view import View
@@ -82,6 +82,22 @@ def test_it_follows_the_crawl_to_its_end(chromium, shop):  # noqa: F811 - the fi
     crawl = shop()
     with running(crawl) as (_, url):
         assert "not answering since" in run(scenario(url, crawl))
+
+
+def test_the_token_opens_the_page(chromium, shop):  # noqa: F811 - the fixture
+    """The page comes without one, and asks; what it then reads is the crawl's."""
+
+    async def scenario(url):
+        async with new_tab(chromium) as tab:
+            await tab.open(url)
+            await tab.until("document.getElementById('token')?.hidden === false")
+            assert await tab.run("document.getElementById('main').hidden")
+            await enter(tab, TOKEN)
+            await tab.until(READY)
+            assert await tab.text(".brand strong") == "shop"
+
+    with running(shop(RESILIENCE_HTTP_TOKEN=TOKEN)) as (_, url):
+        run(scenario(url))
 
 
 def report_of(crawl, *arguments):
