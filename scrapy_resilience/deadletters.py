@@ -137,8 +137,8 @@ class Letters:
         if self._enabled:
             self._write(_about(url, host_of(url), told), data)
 
-    def contribute(self, changes: Changes) -> None:
-        """Count the letters that the next commit writes."""
+    def count_letters(self, changes: Changes) -> None:
+        """Count the letters that a commit writes: its requests have added them already."""
         for letter in changes.letters:
             self._count(About.load(_plain.decode(letter.about)))
 

@@ -81,6 +81,10 @@ class _Origin(NamedTuple):
 class ResilientScheduler(Refusing, BaseScheduler):
     """Keeps every request in the frontier until it is done.
 
+    No signal says that a request has ended. :meth:`_collect` compares what was handed out with
+    what the engine still knows: when something waits, before a hand-out where it must be known,
+    and at each commit.
+
     With a JOBDIR requests are kept as bytes and a request is a copy of the one that was
     yielded, in this run as in the next; without one it is the same object. Commits are
     made by the Checkpoint extension; without it, only when the spider closes.
@@ -100,7 +104,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
         self._letters = letters_of(crawler)
         self._inc = self._stats.inc_value  # looking it up costs more than calling it
         self._follows_redirects = not Config.from_settings(crawler.settings).filter_redirects
-        self._gates: Gatekeeper | None = None
+        self._keeper: Gatekeeper | None = None
         self._holding: HeldRequests | None = None
         self._collect_at = _COLLECT_AT_LEAST
         self._told_of_unsafe = False
@@ -111,8 +115,8 @@ class ResilientScheduler(Refusing, BaseScheduler):
         """With a job."""
         self._run: Run | None = None
         self.committer: Committer | None = None
-        self.on_full: Callable[[], None] = lambda: None
-        """Called when the next commit has grown to its limit."""
+        self.commit_soon: Callable[[], None] = lambda: None
+        """Called when the next commit has grown to its limit, and for what must not be lost."""
         self.on_damage: Callable[[Exception], None] = _raise
         """Called when the store can't be read: nothing must be committed after that."""
 
@@ -127,12 +131,12 @@ class ResilientScheduler(Refusing, BaseScheduler):
         store = job.store if job else MemoryStore()
         codec = RequestCodec(spider, values)
         keeper = gatekeeper_of(self.crawler)
-        self._gates = keeper if keeper.active else None
+        self._keeper = keeper if keeper.active else None
         self.frontier = Frontier(
             store,
             limit=slot_limit(engine.downloader),
             order=order_of(self.crawler.settings),
-            gate=self._gates.ready_at if self._gates is not None else None,
+            gate=self._keeper.ready_at if self._keeper is not None else None,
             now=_clock.monotonic(),
             wall=_clock.wall(),
         )
@@ -147,10 +151,10 @@ class ResilientScheduler(Refusing, BaseScheduler):
             self.crawler, codec, self._is_under_way, durable=job is not None
         )
         self._alarm = WakeTimer(self.crawler, self.frontier)
-        if self._gates is not None:
-            self._gates.attach(self)
+        if self._keeper is not None:
+            self._keeper.attach(self)
             self._holding = HeldRequests(
-                self.crawler, self.frontier, self._gates, durable=job is not None
+                self.crawler, self.frontier, self._keeper, durable=job is not None
             )
         self._follow_engine()
         if job is not None:
@@ -206,8 +210,8 @@ class ResilientScheduler(Refusing, BaseScheduler):
         if is_skipped(self.crawler):
             return
         self._alarm.cancel()
-        if self._gates is not None:
-            self._gates.close()
+        if self._keeper is not None:
+            self._keeper.close()
         if held := self.frontier.held:
             self._stats.set_value(names.STAT_HELD, held)
         if self.job is None and reason == names.REASON_HELD and self._holding is not None:
@@ -264,8 +268,8 @@ class ResilientScheduler(Refusing, BaseScheduler):
             yield
         finally:
             self._replacement = None
-            if self._gates is not None:
-                self._gates.replaced(old)
+            if self._keeper is not None:
+                self._keeper.replaced(old)
 
     def _replaced_by(self, request: Request) -> Request | None:
         """The request that *request* stands for from now on, as a second try does."""
@@ -335,7 +339,8 @@ class ResilientScheduler(Refusing, BaseScheduler):
 
     def _is_awaited(self) -> bool:
         """Whether anybody waits for a request to end: to look for that costs each of them."""
-        return len(self.frontier) > 0 or (self._gates is not None and bool(self._gates.waiting))
+        somebody_waits = self._keeper is not None and bool(self._keeper.waiting)
+        return len(self.frontier) > 0 or somebody_waits
 
     def _give_up(self) -> None:
         """Requests of domains that did not recover are done: as dead letters."""
@@ -374,8 +379,8 @@ class ResilientScheduler(Refusing, BaseScheduler):
             self.frontier.vacate(slot)
             raise
         self._trace_ids.give(request, row.number)
-        if self._gates is not None:
-            self._gates.handed_out(request, lane, now)
+        if self._keeper is not None:
+            self._keeper.handed_out(request, lane, now)
         kind = "disk" if isinstance(row.data, bytes) else "memory"
         self._inc(f"scheduler/dequeued/{kind}")
         self._inc("scheduler/dequeued")
@@ -406,14 +411,14 @@ class ResilientScheduler(Refusing, BaseScheduler):
 
     def _commit_if_full(self) -> None:
         if self.frontier.changed >= self._max_changes:
-            self.on_full()
+            self.commit_soon()
 
     def _collect(self) -> bool:
         """Learn which requests have ended. Whether that lets others go."""
         engine = self.crawler.engine
         busy = under_way(engine)
         changed = self.in_flight.vacate(engine.downloader.active)
-        if self._gates is not None and self._gates.sweep(busy):
+        if self._keeper is not None and self._keeper.sweep(busy):
             changed = True
         done = self.in_flight.collect(busy)
         if self.job is not None:
@@ -425,8 +430,8 @@ class ResilientScheduler(Refusing, BaseScheduler):
 
     def _push(self, request: Request, origin: _Origin) -> None:
         slot = lane = slot_name(self.crawler.engine.downloader.get_slot_key(request))
-        if self._gates is not None:
-            lane = self._gates.lane(slot, request)
+        if self._keeper is not None:
+            lane = self._keeper.lane(slot, request)
         delay = self._delay_of(request, lane)
         payload = self._stored.payload(request)
         row = self.frontier.push(
@@ -460,7 +465,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
 
     def _delay_of(self, request: Request, lane: str) -> float:
         delay = pop_delay(request, self._wrong_meta)
-        if delay and self._gates is not None and self._gates.is_given_up(lane):
+        if delay and self._keeper is not None and self._keeper.is_given_up(lane):
             return 0.0  # it was under way when the others were given up
         return delay
 

@@ -1,4 +1,7 @@
-"""Every ``RESILIENCE_*`` setting: its type, default, range and meaning, defined once.
+"""``Config``: all ``RESILIENCE_*`` settings of a crawl, parsed and checked.
+
+Each is defined once, with its type, default, range and meaning: in :mod:`.settings_crawl` and
+:mod:`.settings_observe`.
 
 A setting ``RESILIENCE_CHECKPOINT_INTERVAL`` is the field ``checkpoint_interval`` of
 :class:`Config`. Where values come from is told in :mod:`.settings_sources`.

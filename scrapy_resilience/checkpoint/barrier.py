@@ -1,4 +1,4 @@
-"""The barrier: for some milliseconds, no new response reaches the spider."""
+"""A barrier: whoever comes to it waits until it is lifted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ __all__ = ["Barrier"]
 
 
 class Barrier:
-    """Up while a commit waits for the callbacks under way to end."""
+    """Up while somebody must wait.
+
+    That of a job, for some milliseconds, while a commit waits for the callbacks under way to
+    end; a committer's intake for as long as nothing can be written.
+    """
 
     def __init__(self) -> None:
         self.up = False

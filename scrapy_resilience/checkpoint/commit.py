@@ -58,7 +58,7 @@ class Committer:
         parts: Sequence[Part] = (),
     ) -> None:
         self.lock = asyncio.Lock()
-        """Held from before :meth:`begin` until what it gave was awaited."""
+        """Held from before :meth:`seal` until what it gave was awaited."""
         self.intake = Barrier()
         """Up while no new work should be taken: nobody knows when it can be written."""
         self.abandoned = False
@@ -91,10 +91,13 @@ class Committer:
                 await self._insist(self._commit)
 
     async def _commit(self) -> None:
-        await self.begin()
+        await self.seal()
 
-    def begin(self) -> Awaitable[None]:
-        """Seal everything up to now; await what comes back until it is written."""
+    def seal(self) -> Awaitable[None]:
+        """Seal everything up to now; await what comes back until it is written.
+
+        The caller holds :attr:`lock`.
+        """
         started = _clock.stopwatch()
         named = Changes()
         for part in self._parts:

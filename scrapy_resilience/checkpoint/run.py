@@ -38,7 +38,8 @@ _PATIENCE_AT_CLOSE: Final = 10.0
 class Run(Part):
     """A run of *job*, from its first commit to its last.
 
-    *collect* is called when a commit is sealed, and counts the requests that are done.
+    *collect* is called just before a commit is sealed: what has ended since counts as done from
+    then on.
     """
 
     def __init__(
@@ -102,7 +103,7 @@ class Run(Part):
         """What is done, what was given up, and how far the job is."""
         self._collect()
         self._in_flight.contribute(changes)
-        self._letters.contribute(changes)
+        self._letters.count_letters(changes)
         job, rows = self._job, self._frontier.rows
         job.meta.dead_letters = self._letters.count
         job.meta.reason = self._reason

@@ -1,4 +1,7 @@
-"""When commits are made, and whether each one is aligned.
+"""When commits are made while a crawl runs, and whether each one is aligned.
+
+The first and the last two of a run are made by :mod:`.run`, one at a stop that cuts off by
+:mod:`scrapy_resilience.extensions.shutdown`.
 
 A commit is aligned when no callback or pipeline runs at its moment: new responses are held
 back until those under way have ended. When they don't end in time, the commit is made all the
@@ -72,7 +75,7 @@ class CommitTimer:
         self._due.set()
         await self._task
 
-    def full(self) -> None:
+    def commit_soon(self) -> None:
         """The next commit is due; while the last one is still being written, take no more."""
         self._due.set()
         limit = _BEHIND * self._config.checkpoint_max_changes
@@ -114,7 +117,7 @@ class CommitTimer:
         try:
             self._stats.inc_value(names.STAT_COMMITS)
             self._stats.inc_value(names.STAT_ALIGNED if aligned else names.STAT_UNALIGNED)
-            commit = self._committer.begin()
+            commit = self._committer.seal()
         finally:
             self._barrier.lift()
         await commit

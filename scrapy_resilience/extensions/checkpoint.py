@@ -66,7 +66,7 @@ class Checkpoint(JobComponent):
         self._timer = CommitTimer(
             self.crawler, self._committer, scheduler.frontier, self.job, self._give_up
         )
-        scheduler.on_full = self._timer.full
+        scheduler.commit_soon = self._timer.commit_soon
         scheduler.on_damage = self._damaged
         self.job.parts.append(Sinks(self.crawler, self.job.config.prepare_timeout))
         spider: Any = self.crawler.spider

@@ -138,7 +138,7 @@ class Shutdown(JobComponent):
             written = None
             if not committer.broken:
                 try:
-                    written = committer.begin()
+                    written = committer.seal()
                 except TROUBLES as error:  # of a feed: nothing was sealed
                     logger.warning("A feed can't be written (%s): the last commit tries", error)
                 except Exception:

@@ -221,7 +221,7 @@ class Snapshots(Part):
     async def _next_commit(self) -> None:
         async with self._committer.lock:  # the one under way has sealed what it writes
             self._fresh.clear()
-        self._scheduler.on_full()
+        self._scheduler.commit_soon()
         await self._fresh.wait()
 
     async def _create(self, kind: str, metadata: Mapping[str, Any] | None = None) -> Snapshot:

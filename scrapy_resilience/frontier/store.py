@@ -75,7 +75,7 @@ class Changes:
     """Lane → (name, number of its rows after this commit); 0 forgets the lane."""
     start_keys: list[int] = field(default_factory=list)
     outputs: dict[str, bytes | None] = field(default_factory=dict)
-    """HandedOutRequest → what it put out so far; None forgets it."""
+    """Name of a request that was handed out → what it put out so far; None forgets it."""
     state: dict[str, bytes | None] = field(default_factory=dict)
     """Named state of components; None forgets it."""
     letters: list[Letter] = field(default_factory=list)

@@ -66,7 +66,7 @@ class Asking(Protocol):
     frontier: Frontier
     committer: Committer | None
     job: Job | None
-    on_full: Callable[[], None]
+    commit_soon: Callable[[], None]
 
     def issued(self, request: Request, /) -> bool: ...
 
@@ -106,7 +106,7 @@ class Gatekeeper:
         self.scheduler: Asking | None = None
         self._trials: Trials | None = None
         self.given_up: dict[str, Gate] = {}
-        """LaneNames whose requests are to be given up, and the gates that say so."""
+        """Names of lanes whose requests are to be given up, and the gates that say so."""
         self.waiting: set[Request] = set()
         """Those that wait in the process, for their turn or for the cut of a stop."""
         self.stopping = False
@@ -392,7 +392,7 @@ class Gatekeeper:
     def _commit(self) -> None:
         self._commit_timer = None
         if self.scheduler is not None:
-            self.scheduler.on_full()
+            self.scheduler.commit_soon()
 
     def _changed(self) -> dict[str, Any]:
         return self.gates.changed(_clock.monotonic(), _clock.wall())

@@ -17,7 +17,6 @@ import msgspec
 from scrapy_resilience.observe.assets import ASSETS, PAGE, asset
 
 if TYPE_CHECKING:
-
     from scrapy_resilience.observe.view import Component, Health, View
 
 __all__ = ["Answer", "Answers", "Asked", "Metrics", "Source", "health_json"]

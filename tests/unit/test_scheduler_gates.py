@@ -66,7 +66,7 @@ def url(host):
 
 def test_a_place_in_the_queue_that_nobody_needs(scheduler):
     """Domains whose requests are gone keep nobody waiting, and the crawl does not end."""
-    gates = scheduler._gates.gates
+    gates = scheduler._keeper.gates
     for host in ("gone", "left", "here", "busy"):
         gates.settle(gates.acquire(f"{host}.test", 0.0), Outcome.FAILURE, 0.1)
     scheduler.enqueue_request(Request(url("here")))
@@ -92,7 +92,7 @@ def test_requests_that_end_elsewhere_are_forgotten(scheduler):
     for _ in range(2500):  # each is replaced on its way: nobody says how it ended
         assert scheduler.next_request() is not None
 
-    assert len(scheduler._gates._tickets) <= 1000
+    assert len(scheduler._keeper._tickets) <= 1000
     assert len(scheduler.in_flight.under_way) <= 1000
     assert sum(scheduler.frontier.busy(f"h{number}.test") for number in range(3000)) <= 1000
 
@@ -102,11 +102,11 @@ def test_what_is_given_up_takes_no_share_from_others(scheduler):
     scheduler.enqueue_request(Request(url("a")))
     scheduler.crawler.engine.downloader.active.add(scheduler.next_request())
     scheduler.frontier.push("sick.test", b"garbage")
-    scheduler._gates.given_up["sick.test"] = scheduler._gates.gates.gate("sick.test", 0.0)
+    scheduler._keeper.given_up["sick.test"] = scheduler._keeper.gates.gate("sick.test", 0.0)
 
     scheduler.next_request()
 
-    assert scheduler._gates.given_up == {}
+    assert scheduler._keeper.given_up == {}
     assert scheduler.frontier.busy("a.test") == 1
 
 
@@ -122,7 +122,7 @@ def test_a_long_delay_keeps_the_crawl_open(scheduler):
 def test_a_hold_that_is_too_long_ends_the_crawl(scheduler, fake_clock):
     """When nothing else is left: the next run goes on with what is held."""
     scheduler.enqueue_request(Request(url("a")))
-    scheduler._gates.gates.hold("a.test", 1e6, "Retry-After", fake_clock.now)
+    scheduler._keeper.gates.hold("a.test", 1e6, "Retry-After", fake_clock.now)
 
     assert scheduler.next_request() is None
 
@@ -132,8 +132,8 @@ def test_a_hold_that_is_too_long_ends_the_crawl(scheduler, fake_clock):
 def test_a_check_of_a_domain_keeps_the_crawl_open(scheduler, fake_clock):
     """Its answer decides what becomes of the held ones."""
     scheduler.enqueue_request(Request(url("a")))
-    scheduler._gates.gates.hold("a.test", 1e6, "Retry-After", fake_clock.now)
-    scheduler._gates._trials.checks.add(Request(url("a")))
+    scheduler._keeper.gates.hold("a.test", 1e6, "Retry-After", fake_clock.now)
+    scheduler._keeper._trials.checks.add(Request(url("a")))
 
     assert scheduler.next_request() is None
 
@@ -163,5 +163,5 @@ def test_the_same_object_again(scheduler):
         assert scheduler.next_request() is request
 
     assert scheduler.frontier.busy("a.test") == 1
-    assert len(scheduler._gates._tickets) == 1
-    assert scheduler._gates.gates.gate("a.test", 0.0).under_way == 1
+    assert len(scheduler._keeper._tickets) == 1
+    assert scheduler._keeper.gates.gate("a.test", 0.0).under_way == 1

@@ -35,7 +35,9 @@ class Bench:
             waiting=lambda lane: self.waiting.get(lane, 0), release=lambda _: None
         )
         self.keeper = Gatekeeper(self.crawler)
-        self.keeper.attach(SimpleNamespace(frontier=frontier, job=None, on_full=lambda: None))
+        self.keeper.attach(
+            SimpleNamespace(frontier=frontier, job=None, commit_soon=lambda: None)
+        )
         self.gate = self.keeper.gates.gate(A, clock.now)
 
     def ask(self, result, url=URL):
