@@ -410,7 +410,8 @@ def test_exhausted_answers(bench):
     assert answer.status == 503
     assert b.letters == [
         {
-            "url": URL, "response": answer, "kind": "exhausted", "failure_class": "server_error",
+            "url": URL, "response": answer, "kind": "exhausted",
+            "failure_class": "server_error",
             "reason": "HTTP 503", "attempts": 3, "status": 503, "exception": None,
         }
     ]  # fmt: skip
