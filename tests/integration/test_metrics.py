@@ -108,7 +108,25 @@ def test_metrics_of_the_user(tmp_path, more):
     assert found["shop_stock"] == {"spider=shop": 5}
     assert found["shop_parse_seconds_count"] == {"spider=shop": 5}
     assert found["scrapy_resilience_items_total"] == {"spider=shop": 5}
+    assert found["scrapy_resilience_state"]["spider=shop,state=running"] == 0
     assert found["scrapy_resilience_domain_requests_total"]["domain=127.0.0.1,spider=shop"] == 5
+
+
+def test_the_next_run_knows_the_domains(tmp_path):
+    """Which domains have series is part of the job; counters begin anew with each run."""
+    with serving(lambda *_: 200) as web:
+        crawl = Crawl(
+            tmp_path, PAGES, URLS=web.urls("a.test", 60), DOWNLOAD_DELAY=0.02,
+            RESILIENCE_METRICS_TEXTFILE="shop.prom", RESILIENCE_METRICS_INTERVAL=0.1, **BUSY,
+        )  # fmt: skip
+        crawl.run_until(commits=3)
+        known = crawl.state("resilience.metric_domains")
+        crawl.survive(kills=0, at_least=1)
+
+    assert known == ["a.test"]
+    found = written(crawl)
+    assert found["scrapy_resilience_job_pages"]["spider=shop"] >= 58  # a kill loses some counts
+    assert 0 < found["scrapy_resilience_pages_total"]["spider=shop"] < 60
 
 
 @pytest.mark.parametrize("reactor", [True, False])
