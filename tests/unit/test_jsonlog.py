@@ -167,6 +167,19 @@ def test_values_of_any_kind():
     assert found["headers"]["3"] == ["<Broken that can't be shown>"]
 
 
+def test_a_value_that_holds_itself_many_times():
+    """It has an end."""
+    wide = []
+    wide += [wide] * 1000
+
+    assert len(json.dumps(line(wide=wide, also={"a": wide}))) < 100_000
+
+
+def test_a_spider_of_the_users():
+    """A text in the place of a spider is shown as it is."""
+    assert line(spider="mine")["spider"] == "mine"
+
+
 def test_too_many_extra_fields():
     """A line has a bound: what does not fit is named."""
     found = line(**{f"field{n}": "é" * LONGEST for n in range(9)})
