@@ -106,6 +106,8 @@ def test_it_is_found_and_tells(shop):
         status = json.loads(_status(crawl).out)
         assert stat.S_IMODE((crawl.job / "resilience.http").stat().st_mode) == 0o600
         ready = ask(f"{url}health/ready")
+        metrics = ask(f"{url}metrics", accept="application/openmetrics-text")
+        page = ask(url)
         series = wait_until(lambda: _first_second(url))
 
     run = crawl.last()
@@ -118,7 +120,10 @@ def test_it_is_found_and_tells(shop):
     assert {each["name"] for each in view["health"]["components"]} == {
         "cpu", "memory", "disk", "event_loop", "frontier", "store", "breakers", "sinks",
     }  # fmt: skip
-    assert ready[0] == 200
+    assert ready[0] == metrics[0] == page[0] == 200
+    assert b"scrapy_resilience_" in metrics[1]
+    assert metrics[1].endswith(b"# EOF\n")
+    assert page[1].startswith(b"<!doctype html>")
     assert series["memory"] > 0
     assert series["loop_lag"] is not None
     assert not (crawl.job / "resilience.http").exists()
