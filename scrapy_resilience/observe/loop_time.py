@@ -25,6 +25,8 @@ __all__ = ["LoopMeter", "Use"]
 
 _LATE: Final = 0.5
 """Seconds: a machine that is busy makes any loop late, but hardly by as much."""
+_READY: Final = 1.25
+"""One that has computed or waited for a processor in 0.8 of the time was ready all the time."""
 _SLACK: Final = 0.05
 """Of the time: below this, what is neither counted as computing nor as waiting is no call."""
 
@@ -107,8 +109,11 @@ class LoopMeter:
         if passed <= 0:
             return Use(0.0, 0.0, 0.0)
         if self._idle is None:
-            late = passed - expected
-            idle = min(expected, passed) if late > _LATE else passed - computed - queued
+            # a loop that is seldom ready waits while it would wait for events
+            queued *= min(_READY * (computed + queued) / passed, 1.0)
+            idle = passed - computed - queued
+            if passed - expected > _LATE:
+                idle = min(expected, idle)
         busy = min(max(passed - idle, computed), passed)
         computing = min(computed, busy)
         rest = busy - computing

@@ -163,7 +163,7 @@ def _histogram(saved: Any) -> list[int]:
 
 def _checkpoint(path: Path, meta: JobMeta, totals: Mapping[str, Any]) -> Checkpoint:
     view = checkpoint_of(totals)
-    view.enabled, view.last, view.commits = True, meta.last_checkpoint, meta.commits
+    view.enabled, view.last = True, meta.last_checkpoint
     view.store_bytes = sum(file.stat().st_size for file in path.glob(STORE + "*"))
     return view
 

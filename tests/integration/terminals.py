@@ -120,7 +120,7 @@ class Terminal:
     def end(self):
         """Wait for the process, and give its exit code."""
         code = self.process.wait(_LIMIT)
-        self._reader.join(5)
+        self._reader.join(_LIMIT)
         return code
 
 

@@ -59,7 +59,9 @@ def test_a_loop_that_hides_its_selector(monkeypatch):
     """It was blocked where it has missed its time by far, else it had no processor."""
     counters = Counters(monkeypatch, sees_idle=False)
     assert counters.use(2.5, 0.25, 0.0, 0.0) == (0.1, 0.0, 0.7)
-    assert counters.use(0.8, 0.08, 0.4, 0.0) == (0.1, 0.5, 0.0)
+    assert counters.use(0.8, 0.32, 0.48, 0.0) == (0.4, 0.6, 0.0)
+    assert counters.use(0.8, 0.04, 0.12, 0.0) == (0.05, 0.038, 0.0)  # woken late
+    assert counters.use(1.5, 0.6, 0.9, 0.0) == (0.4, 0.6, 0.0)
 
 
 @pytest_twisted.ensureDeferred

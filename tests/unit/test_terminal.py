@@ -144,7 +144,7 @@ def test_hostile_texts():
 
 def test_a_stream_above_is_like_the_terminal():
     """Its encoding, descriptor and bytes are those of the stream below."""
-    with open(os.devnull, "w", encoding="utf-8") as stream:
+    with Path(os.devnull).open("w", encoding="utf-8") as stream:
         above = Above(Screen(stream, lambda: 80), stream, clean=True)
         assert (above.encoding, above.errors) == ("utf-8", "strict")
         assert above.fileno() == stream.fileno()
@@ -156,7 +156,7 @@ def test_a_stream_above_is_like_the_terminal():
 
 def test_the_size_of_what_is_no_terminal(tmp_path):
     """Is the usual one."""
-    with open(tmp_path / "file", "w", encoding="utf-8") as file:
+    with (tmp_path / "file").open("w", encoding="utf-8") as file:
         assert size_of(file) == (80, 24)
     assert size_of(file) == (80, 24)
 
@@ -338,7 +338,7 @@ def test_it_is_drawn_each_second(crawl):
     assert len(drawn) == 12
 
 
-def test_a_view_that_fails(crawl, caplog):
+def test_a_view_that_fails(crawl):
     """Ends the display, not the crawl."""
     crawl.extension._observer = SimpleNamespace(view=lambda: 1 / 0)
     crawl.extension._begin()

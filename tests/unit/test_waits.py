@@ -438,7 +438,7 @@ WAITS = {
         "who listens: two seconds": "loop.create_server",
         OURS: (
             "self._answer, self._answers.answer, self._bind, self._connections.close, "
-            "self._pause, self._send_updates, self._stream"
+            "self._pause, self._send_updates, self._stream, self._turn"
         ),
     },
     "feeds/spooled_slot.py": {
