@@ -74,9 +74,12 @@ class JsonFormatter(BaseJsonFormatter):
         attributes = vars(record)
         more = len(attributes) - _STANDARD
         spider = ""
-        if more and "spider" in attributes:  # of Scrapy's own lines: often nothing else
-            spider = self._spider(attributes["spider"])
-            more -= 1
+        if more:
+            if "spider" in attributes:  # of Scrapy's own lines: often nothing else
+                spider = self._spider(attributes["spider"])
+                more -= 1
+            # of a plain formatter that came before
+            more -= ("message" in attributes) + ("asctime" in attributes)
         if (
             more
             or record.exc_info

@@ -97,6 +97,17 @@ def test_extra_fields():
     assert (found["duration_ms"], found["user_id"], found["level"]) == (2.5, 3, "INFO")
 
 
+def test_behind_a_plain_formatter():
+    """What that has left in the record is no extra field."""
+    made = record("hello", spider=SimpleNamespace(name="shop"))
+    logging.Formatter("%(asctime)s %(message)s").format(made)
+
+    found = json.loads(JsonFormatter().format(made))
+    assert list(found) == [*KEYS, "spider"]
+    vars(made)["sku"] = "A"
+    assert json.loads(JsonFormatter().format(made))["sku"] == "A"
+
+
 def test_scrapys_extra_fields():
     """A spider is shown by its name, a crawler not at all."""
     found = line(spider=SimpleNamespace(name="shop"), crawler=object())
