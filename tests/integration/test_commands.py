@@ -290,7 +290,7 @@ def test_wrong_usage(job, args):
 
     told = run.log + run.out
     assert run.code == 2
-    assert told.count("status <jobdir>") == 1
+    assert told.count("status <jobdir>  ") == 1
     assert ("replay <jobdir>" in told) == ("status" not in args)
     assert "Traceback" not in run.log
 
