@@ -56,7 +56,7 @@ const charts = (() => {
   function build(name) {
     const card = dom.find(name);
     const parts = { legend: dom.make("p", { className: "legend" }),
-      none: dom.make("p", { className: "empty", textContent: "Nothing is known yet" }),
+      none: dom.make("p", { className: "empty", textContent: "No points of this span are known" }),
       box: dom.make("div", { className: "plot" }),
       table: dom.make("div", { className: "plot scroll", hidden: true, tabIndex: 0 }) };
     parts.box.setAttribute("role", "img");
@@ -84,6 +84,7 @@ const charts = (() => {
     const parts = plots[name];
     const series = history[chosen];
     parts.none.hidden = Boolean(series?.rows.length);
+    parts.box.hidden = !parts.none.hidden || !parts.table.hidden;
     if (!parts.none.hidden) return;
     parts.data = [column(series, "time"), ...CHARTS[name].map(([key]) => column(series, key))];
     legend(name, null);
