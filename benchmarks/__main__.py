@@ -35,7 +35,9 @@ _NAMES = (
     "observe",
     "page",
     "normalize",
+    "reports",
     "drift",
+    "logs",
     "metrics",
     "why",
 )
@@ -55,6 +57,7 @@ def main() -> int:
         kills=arguments.kills,
         only=arguments.only,
         limit=arguments.limit,
+        verbose=arguments.verbose,
     )
     header = {"seed": options.seed, "quick": options.quick, **environment()}
     print(", ".join(f"{key} {value}" for key, value in header.items()), flush=True)
@@ -84,6 +87,9 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--limit", type=float, default=300.0, help="seconds after which flaky ends a crawl"
+    )
+    parser.add_argument(
+        "--verbose", action="store_true", help="of reports, those that are wrong or not read"
     )
     parser.add_argument("--quick", action="store_true", help="small sizes: does it work?")
     parser.add_argument("--seed", type=int, help="of the moments of the kills")

@@ -53,6 +53,7 @@ class Options:
     kills: int | None = None
     only: str = ""
     limit: float = 300.0
+    verbose: bool = False
 
     def of(self, full: int, quick: int) -> int:
         """A size of the work."""

@@ -13,7 +13,12 @@ copyright = author
 release = version = installed_version("scrapy-resilience")
 
 # No intersphinx: the documentation builds without a network.
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.doctest", "resilience_settings"]
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.doctest",
+    "resilience_metrics",
+    "resilience_settings",
+]
 exclude_patterns = ["_build"]
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"

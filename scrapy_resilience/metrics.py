@@ -114,7 +114,7 @@ class Metrics:
             elif key not in self._children and self._known(metric) >= _MOST:
                 return parent.labels(*[_OTHER] * len(metric.labels))
             else:
-                child = parent.labels(*(value[:_LONGEST] for value in key[1:]))
+                child = parent.labels(*key[1:])
             self._children[key] = child
         return child
 
@@ -177,7 +177,7 @@ class _Metric:
         if not given and not self.labels:
             return metrics.child(self, ())
         try:
-            values = tuple([str(given[label]) for label in self.labels])
+            values = tuple([str(given[label])[:_LONGEST] for label in self.labels])
         except KeyError:
             values = ()
         if len(given) != len(self.labels) or not values:

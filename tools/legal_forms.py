@@ -50,7 +50,7 @@ LP|PJSC|OJSC|JSC|CJSC|QPSC|WLL|W.L.L.|FZE|FZCO|FZ-LLC|DMCC|SAOG|SAOC|K.K.|G.K.
 Y.K.|Co. Ltd.|Pvt. Ltd.|Pvt.|Private Limited|Pte. Ltd.|Pte.|Pty|Pty Ltd
 Sdn. Bhd.|Bhd.|Berhad|SARL|S.A.R.L.|Sàrl|S.à r.l.|SASU|EURL|SELARL|S.p.A.|S.r.l.
 S.n.c.|S.a.s.|S.L.U.|S.A.U.|Lda.|Ltda.|S/A|EIRELI|S.A.C.|S.A. de C.V.
-GmbH & Co. KG|GmbH u. Co. KG|GmbH und Co. KG
+GmbH & Co. KG|GmbH u. Co. KG|GmbH und Co. KG|gem. GmbH|gemeinnützige GmbH|S.P.R. de R.L.
 GmbH & Co. OHG|AG & Co. KG|AG & Co. KGaA|SE & Co. KG|SE & Co. oHG
 SE & Co. KGaA|UG|gUG|mbH|e.K.|eG|eGen|KdöR|AöR|B.V.|N.V.|V.O.F.|C.V.|BV|NV|BVBA
 AB|A/S|ApS|ASA|AS|Oy|Oyj|Oy Ab|Abp|ehf.|hf.|Sp. z o.o.|Sp. z.o.o.|spółka z o.o.|S.A.|sp. j.

@@ -34,7 +34,9 @@ _HARMLESS: Final = """\
 <meta http-equiv="Content-Security-Policy"
  content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
 <title>{title}</title>
-<style>html, body, iframe {{ margin: 0; border: 0; width: 100%; height: 100vh }}</style>
+<style>
+body, iframe {{ display: block; margin: 0; border: 0; width: 100%; height: 100vh }}
+</style>
 <iframe sandbox referrerpolicy="no-referrer" srcdoc="{page}"></iframe>
 """
 """No script of the page runs, and nothing is asked of a server."""

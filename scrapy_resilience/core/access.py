@@ -46,7 +46,11 @@ class Access:
             return True
         name = _without_port(host.strip().lower()).rstrip(".")
         known = {"localhost", *(each.lower().rstrip(".") for each in self.hosts)}
-        return name in known or name.endswith(".localhost") or _address(name) is not None
+        return (
+            (name in known and name != "")
+            or name.endswith(".localhost")
+            or _address(name) is not None
+        )
 
 
 def _without_port(host: str) -> str:

@@ -32,6 +32,7 @@ from scrapy_resilience.gates.policies import PolicyChooser
 from scrapy_resilience.gates.tries import Tries
 from scrapy_resilience.gates.waiting import RetryThrottle
 from scrapy_resilience.handlers import handlers_of
+from scrapy_resilience.scheduling.requests import is_robots
 from scrapy_resilience.scheduling.scrapy_settings import check_retries
 from scrapy_resilience.settings import Config
 
@@ -168,7 +169,8 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
     def _look_at(
         self, request: Request, outcome: Response | Exception, verdict: Verdict
     ) -> _Failure:
-        own = self.max_retry_times if self._is_changed("max_retry_times") else None
+        is_own = self._is_changed("max_retry_times") or is_robots(request)
+        own = self.max_retry_times if is_own else None
         choice = self._policies.of(request, self.crawler.spider, own)
         verdict = choice.policy.refine(verdict)
         attempts = request.meta.get("retry_times", 0) + 1

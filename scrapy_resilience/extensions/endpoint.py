@@ -84,7 +84,8 @@ class Endpoint(Part):
     async def _listen(self) -> str | None:
         from scrapy_resilience.observe.server import Server  # noqa: PLC0415 - loads aiohttp.web
 
-        access = Access(self.config.http_token, self.config.http_allowed_hosts)
+        config = self.config
+        access = Access(config.http_token, (*config.http_allowed_hosts, config.http_host))
         self._server = Server(self._source, access, self._metrics)
         url = await self._server.listen(self.config.http_host, self._ports)
         if url is None:

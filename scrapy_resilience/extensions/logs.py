@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, finalize
 
 from scrapy import signals
+from scrapy.crawler import Crawler
 from scrapy.exceptions import NotConfigured
 
 from scrapy_resilience._log import get_logger
@@ -27,7 +28,6 @@ from scrapy_resilience.observe.trace_ids import give_trace_id
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from scrapy.crawler import Crawler
     from scrapy.settings import BaseSettings
     from typing_extensions import Self
 
@@ -59,7 +59,7 @@ class _Folder:
         owner = owner or getattr(record, "crawler", None)
         if owner is None and (context := log_context.current()) is not None:
             owner = context.owner
-        return owner is None or owner in self.crawlers
+        return not isinstance(owner, Crawler) or owner in self.crawlers
 
 
 _folders: dict[Path, _Folder] = {}
@@ -112,7 +112,7 @@ def _end_logs(crawler: Crawler) -> None:
 
 def _close_unused() -> None:
     for path, folder in [*_folders.items()]:
-        if not folder.crawlers:
+        if not list(folder.crawlers):  # its length counts one that is being forgotten
             del _folders[path]
             folder.files.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from functools import partial
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
 from scrapy import signals
@@ -170,6 +171,7 @@ class _Way:
         self.well = well
         self.failed = False
         self._send = send
+        self._lock = Lock()
         self._thread: Thread | None = None
 
     def is_free(self) -> bool:
@@ -178,10 +180,15 @@ class _Way:
     def begin(self, text: bytes, timeout: float, done: _Done) -> asyncio.Future[None]:
         """Send in a thread; *done* is told what became of it."""
         self.let_go()
-        work = partial(self._send, text, timeout)
+        work = partial(self._in_turn, text, timeout)
         sent, self._thread = in_thread(work, "resilience-metrics")
         self._task = asyncio.ensure_future(self._wait(sent, done))
         return self._task
+
+    def _in_turn(self, text: bytes, timeout: float) -> None:
+        """One that hangs must not come after the next."""
+        with self._lock:
+            self._send(text, timeout)
 
     async def _wait(self, sent: asyncio.Future[None], done: _Done) -> None:
         try:

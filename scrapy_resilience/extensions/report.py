@@ -78,6 +78,7 @@ class Report(Part):
             logger.info("Report: %s", self.path)
 
     def _last_view(self) -> View:
+        self._observer.renew()
         view = self._observer.view(history=True)
         state = "finished" if self._reason == "finished" else "stopped"
         if self._job is not None:

@@ -121,7 +121,9 @@ class ValueCodec:
     def _pickled(self, value: Any, error: Exception | None = None) -> msgpack.ExtType:
         if not self.allow_pickle:
             raise UnserializableError(
-                f"{type(value).__qualname__} has no plain form, RESILIENCE_ALLOW_PICKLE is off"
+                f"{type(value).__qualname__} has no plain form, and RESILIENCE_ALLOW_PICKLE is "
+                "off: put plain values in its place (text, numbers, dates, lists, dicts), or "
+                "set that to True"
             ) from error
         try:
             return msgpack.ExtType(_PICKLE, pickle.dumps(value, _PICKLE_PROTOCOL))
@@ -132,7 +134,8 @@ class ValueCodec:
         if code == _PICKLE:
             if not self.allow_pickle:
                 raise CheckpointError(
-                    "the job holds pickled values and RESILIENCE_ALLOW_PICKLE is off"
+                    "the job holds pickled values and RESILIENCE_ALLOW_PICKLE is off: set it "
+                    "to True, as it was when they were stored, or start anew"
                 )
             return pickle.loads(data)  # noqa: S301 - our own 0600 file, checked by Job
         self._enter(CheckpointError)

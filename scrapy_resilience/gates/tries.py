@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from scrapy_resilience import _clock, names
 from scrapy_resilience.core.failures import BLOCKED
 from scrapy_resilience.core.retry import MOST_TRIES, fast_backoff
+from scrapy_resilience.scheduling.requests import is_robots
 
 if TYPE_CHECKING:
     from scrapy import Request
@@ -42,6 +43,8 @@ class Tries:
     ) -> bool:
         """Whether a failure uses up one of the tries of its page."""
         keeper, gate = self._keeper, self._keeper.known(request)
+        if is_robots(request):
+            return True  # pages wait for it, and go on without it
         if isinstance(result, Exception) and keeper.probes.was_cut_short(request):
             return False
         if not verdict.counts_against_domain or keeper.is_failed_by_proxy(request):
@@ -75,6 +78,7 @@ class Tries:
     def delay(self, request: Request, choice: Choice, verdict: Verdict, attempts: int) -> float:
         """Seconds; few while the domain answers others, unless somebody chose a policy."""
         is_up = self._keeper.known(request).answers_lately(_clock.monotonic())
-        if is_up and verdict.failure_class != BLOCKED and not choice.is_named:
+        is_usual = not (choice.is_named or is_robots(request))
+        if is_up and verdict.failure_class != BLOCKED and is_usual:
             return fast_backoff(attempts, random)
         return choice.policy.delay(attempts, random, verdict.failure_class)

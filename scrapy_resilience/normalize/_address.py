@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from scrapy_resilience.normalize._places import City
 
 __all__ = [
-    "WITH_CODES", "cities_of", "has_codes", "has_two", "is_area", "is_known", "is_name",
-    "is_strange", "pieces", "without_remarks", "without_streets",
+    "WITH_CODES", "cities_of", "ends_with_city", "has_codes", "has_two", "is_area", "is_common",
+    "is_known", "is_name", "is_strange", "pieces", "street_and_state", "with_country",
+    "without_number", "without_remarks", "without_streets",
 ]  # fmt: skip
 
 WITH_CODES: Final = frozenset({"US", "CA", "AU", "BR", "IN", "IT", "MX"})
@@ -57,11 +58,18 @@ _POSTAL: Final = re.compile(
     r"|\b[A-Z]{1,2}\d[A-Z\d]?\s?\d[A-Z]{2}\b"  # SW1A 1AA
     r"|\b[A-Z]\d[A-Z]\s?\d[A-Z]\d\b"  # M5V 2T6
 )
+_HOUSE: Final = re.compile(
+    r"(\d{3,5})(?: [^\s,]+){3,},? [A-Za-z]{2,4}\.?(?:,? \d{5}(?:-\d{4})?)?(?:, United States)?$"
+)
+"""A number, a street, a city and the code of a state: that number is no postal code."""
 _NO_PLACE: Final = re.compile(
     r"\b(?:remote|hybrid|on-?site|anywhere|worldwide|global|location:?|headquarters|hq"
     r"|asia(?:[\s-]pacific)?|apac|emea|mena)(?:\s+(?:in|from))?\b"
     r"|\b[гм]\.\s?(?=[а-яёґєії])",  # "city of" in Russian and Ukrainian
     re.IGNORECASE,
+)
+_NEAR: Final = re.compile(
+    r"^\s*(?:near|nr\.?|close to|bei|près de|cerca de|vicino a)\s", re.IGNORECASE
 )
 _DANGLING: Final = re.compile(r"\s(?:and|or|und|oder|et|ou)\s*$|^\s*(?:and|or)\s")
 _CONTINENTS: Final = frozenset(
@@ -78,7 +86,7 @@ _PARTS_OF_CITIES: Final = frozenset(
      "west sussex", "berks", "bucks", "herts", "oxon", "lancs", "yorks")
 )  # fmt: skip
 _WARD: Final = re.compile(r"[- ](?:ku|gu|dong|shi|si|gun|cho|machi)$|\d", re.IGNORECASE)
-_INITIALS: Final = re.compile(r"\b(?:[A-Z]\.){2,}")
+_INITIALS: Final = re.compile(r"\b(?:[A-Z]\.){2,}|\b[A-Z]\. [A-Z]\.(?=\s*(?:$|[,;\d]))")
 _AROUND: Final = re.compile(
     r"^(?:greater|metro|downtown|city of)\s+|\s+(?:metropolitan\s+|metro\s+)?area$",
     re.IGNORECASE,
@@ -89,6 +97,8 @@ def without_remarks(line: str) -> str:
     """A line without footnotes, *remote* and the like, and with countries in one piece."""
     if "[" in line:
         line = _FOOTNOTE.sub("", line)
+    if near := _NEAR.match(line):
+        line = line[near.end() :]
     line, count = _NO_PLACE.subn(" ", line)
     if count:
         line = _DANGLING.sub("", line)
@@ -109,9 +119,11 @@ def _whole_country(found: re.Match[str]) -> str:
 def pieces(line: str) -> list[str]:
     """Cut an address where its signs do, without postal codes."""
     if "." in line:
-        line = _INITIALS.sub(lambda initials: initials[0].replace(".", ""), line)
+        line = _INITIALS.sub(lambda found: re.sub(r"[. ]", "", found[0]), line)
     if _DIGIT.search(line):
-        line = _POSTAL.sub(" ", line)
+        house = _HOUSE.match(line)
+        start = house.end(1) if house else 0
+        line = line[:start] + _POSTAL.sub(" ", line[start:])
     found: list[str] = []
     for part in _BETWEEN.split(line):
         bare = " ".join(part.split()).strip(" .:-")
@@ -121,10 +133,97 @@ def pieces(line: str) -> list[str]:
 
 
 def without_streets(parts: list[str]) -> list[str]:
-    """Leave out streets and floors, if something else is there."""
+    """Leave out streets and floors, if something else is there; what stands behind stays."""
     if len(parts) < 2:
         return parts
-    return [part for part in parts if is_known(part) or not _STREET.search(part)] or parts
+    found: list[str] = []
+    for part, following in zip(parts, [*parts[1:], ""], strict=True):
+        if is_known(part) or not _STREET.search(part):
+            found.append(part)
+        elif city := _behind_street(part, following):
+            found.append(city)
+    return found or parts
+
+
+def _behind_street(part: str, following: str) -> str | None:
+    """The city of ``301 N LEONA GARDEN CITY``, when a state of English addresses follows."""
+    words = _ZONE.sub("", part).split()
+    if not part[0].isdigit() or not following:
+        return None
+    states = (*meanings(fold(following)).states, *of_code(following.casefold()).states)
+    groups = {(state.country, state.group) for state in states if state.country in _ENGLISH}
+    for start in range(max(len(words) - 3, 2), len(words)):
+        tail = " ".join(words[start:])
+        if words[start - 1].casefold() not in _OF_ONE_NAME and any(
+            (city.country, city.group) in groups for city in cities_of(tail)
+        ):
+            return tail
+    return None
+
+
+def street_and_state(part: str) -> tuple[str, str] | None:
+    """Cut ``301 N LEONA GARDEN CITY MI``, where no comma does."""
+    if not part[0].isdigit():
+        return None
+    head, _, code = part.rpartition(" ")
+    if head.count(" ") > 1 and len(code) in {2, 3}:
+        states = of_code(code.casefold()).states
+        if any(state.country in _ENGLISH for state in states):
+            return head, code
+    return None
+
+
+_ENGLISH: Final = frozenset({"US", "CA", "AU"})
+"""Where the number stands before the street, and the city behind it."""
+_ZONE: Final = re.compile(r"(?<=[^\W\d]) \d{1,2}$")
+"""``CHICAGO 32``, as before there were postal codes."""
+_NUMBERED: Final = re.compile(r"^\D+\s\d+\s?[a-z]?\s+(?=[^\W\d])")
+
+
+def without_number(part: str) -> str:
+    """The city of ``Ackermannstr. 12a Frankfurt am Main``, or all of *part*."""
+    found = _NUMBERED.match(part) if _DIGIT.search(part) else None
+    return part[found.end() :] if found and cities_of(part[found.end() :]) else part
+
+
+def ends_with_city(part: str, country: str, group: str | None) -> bool:
+    """Whether a name of more words ends with a city of the state or country."""
+    words = part.split()
+    return any(
+        city.country == country and group in {None, city.group}
+        for start in range(2, len(words))
+        for city in cities_of(" ".join(words[start:]))
+    )
+
+
+def with_country(line: str) -> str:
+    """A line that ends with a postal code of one country, with that country."""
+    if not _DIGIT.search(line):
+        return line
+    if found := _ZIP.search(line):
+        if found[2].startswith(_ZIPS.get(found[1], "x")):
+            return f"{line}, United States"
+    elif _BRITISH.search(line):
+        return f"{line}, United Kingdom"
+    elif _CANADIAN.search(line):
+        return f"{line}, Canada"
+    return line
+
+
+_ZIP: Final = re.compile(r"\b([A-Z]{2}),? (\d{5})(?:-\d{4})?\s*$")
+_BRITISH: Final = re.compile(r"\b[A-Z]{1,2}\d[A-Z\d]?\s?\d[A-Z]{2}\s*$")
+_CANADIAN: Final = re.compile(r"\b[A-Z]\d[A-Z]\s?\d[A-Z]\d\s*$")
+_ZIPS: Final = {
+    state: digits
+    for digits, states in {
+        "0": "CT MA ME NH NJ RI VT", "1": "NY PA", "19": "DE", "2": "DC MD NC SC VA WV",
+        "3": "AL FL GA MS TN", "4": "IN KY MI OH", "5": "IA MN MT ND SD WI",
+        "6": "IL KS MO NE", "7": "AR LA OK TX", "8": "AZ CO ID NM NV UT WY",
+        "9": "AK CA HI OR WA",
+    }.items()
+    for state in states.split()
+}  # fmt: skip
+"""How the ZIP codes of a state begin."""
 
 
 def _joined(part: str) -> list[str]:
@@ -171,6 +270,11 @@ def is_strange(parts: list[str]) -> bool:
     if any(f" {fold(other)} " in f" {key} " for other in others):  # London, Greater London
         return False
     return not (is_known(last) or is_known(_AROUND.sub("", last)))
+
+
+def is_common(part: str) -> bool:
+    """Whether a part is one that many cities have, or a county without a code."""
+    return fold(part) in _PARTS_OF_CITIES
 
 
 def has_two(part: str) -> bool:

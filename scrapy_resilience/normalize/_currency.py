@@ -25,7 +25,7 @@ _ALIASES = {
     "BHD": "BD",
     "BGN": "лв",
     "BTC": "BTC XBT ₿",
-    "CAD": "Can$ CDN$ Cdn$",
+    "CAD": "Can$ CDN$ Cdn$ CDN",
     "CHF": "Fr. Fr SFr SFr. sFr. Franken",
     "CNY": "RMB 人民币 元 yuan",
     "COP": "Col$",
@@ -36,7 +36,7 @@ _ALIASES = {
     "GBP": "pound pounds Pounds stg",
     "GEL": "ლარი ლ lari",
     "GHS": "₵",
-    "HUF": "ft forint",
+    "HUF": "forint",
     "IDR": "Rp.",
     "GYD": "GY$ G$",
     "ILS": "NIS nis שח ש״ח",
@@ -92,6 +92,9 @@ _MINOR = {"¢": "$", "p": "£"}
 _LOOK_ALIKE = {"p": "р", "p.": "р.", "P": "Р", "P.": "Р."}
 """Pence in Latin letters, roubles in Cyrillic ones: 336 p. is written with either."""
 
+_OTHERS = ("تومان", "تومن", "toman", "tomans", "Toman")
+"""Units that are no currencies of ISO 4217: ten rials."""
+
 _COUNTRIES = {
     "CAN": "CAD", "USA": "USD", "AUS": "AUD", "MEX": "MXN", "NZL": "NZD", "ARG": "ARS",
     "COL": "COP", "CHL": "CLP", "HKG": "HKD", "SGP": "SGD", "TWN": "TWD", "URY": "UYU",
@@ -121,8 +124,8 @@ ENGLISH = {"ALL", "CUP", "TOP"}
 """Codes that are words too: currencies only after a number."""
 
 
-_INITIAL = re.compile(r"\.\w")
-"""Behind a letter that is not a symbol: ``P.A.``."""
+_INITIAL = re.compile(r"\.?[^\W\d_]\.|\.\w")
+"""Behind a letter that is not a symbol: ``P.A.``, ``p.h.``."""
 
 
 class Meaning(NamedTuple):
@@ -175,6 +178,13 @@ class Symbols(NamedTuple):
             found = Meaning(codes[0], frozenset(codes)) if len(codes) == 1 else None
         return found or CLASH
 
+    def hinted(self, hint: str) -> str | None:
+        """The currency of what a page has for it: a symbol, or a text with one code."""
+        if meaning := self.meanings.get(hint.strip()):
+            return meaning.default
+        codes = {*_CODE.findall(hint)} & {*cldr()["codes"]} - ENGLISH
+        return codes.pop() if len(codes) == 1 else None
+
     def second(self, text: str, *, before: bool) -> str | None:
         """The code or sign that *text* ends or begins with, beside another."""
         if not text or text.isspace():
@@ -219,7 +229,9 @@ class Symbols(NamedTuple):
             if symbol in self.meanings:
                 after = text[length : length + 1]
                 if not (after and _letter(after) and _letter(symbol[-1])) and not (
-                    length == 1 and _letter(symbol) and _INITIAL.match(text, 1)
+                    len(symbol.rstrip(".")) == 1
+                    and _letter(symbol[0])
+                    and _INITIAL.match(text, length)
                 ):
                     return symbol
         return None
@@ -227,6 +239,7 @@ class Symbols(NamedTuple):
 
 _COMPOUND_BEFORE = re.compile(rf"(?<![A-Za-z])[A-Z]{{1,3}}[{_SIGNS}]$")
 _COMPOUND_BEHIND = re.compile(rf"[A-Za-z]{{1,4}}[{_SIGNS}]")
+_CODE = re.compile(r"(?<![^\W_])[A-Z]{3}(?![^\W_])")
 _CODE_BEFORE = re.compile(r"(?<![A-Za-z])[A-Z]{3}$")
 _CODE_BEHIND = re.compile(r"^[A-Z]{3}(?![A-Za-z])")
 _LABELS = {
@@ -311,6 +324,7 @@ def _everywhere() -> dict[str, Meaning]:
             meanings[name] = meaning
     for minor, whole in _MINOR.items():
         meanings[minor] = meanings[whole]._replace(minor=True)
+    meanings |= dict.fromkeys(_OTHERS, Meaning(None, frozenset()))
     return {**meanings, "p.": CLASH}
 
 
@@ -323,6 +337,8 @@ def symbols(locale: str | None) -> Symbols:
     home = next((entry["currency"] for entry in reversed(entries) if "currency" in entry), None)
     if home in meanings["р"].all:
         meanings |= {latin: meanings[own] for latin, own in _LOOK_ALIKE.items()}
+    if home == "HUF":  # elsewhere feet
+        meanings["ft"] = meanings["Ft"]
     for symbol, meaning in meanings.items():
         if home in meaning.all:
             meanings[symbol] = meaning._replace(default=home)

@@ -84,14 +84,16 @@ _DIRECTION = re.compile(r"\b(?:ago|in)\b")
 
 def distance(text: str, hints: Hints) -> Distance | None:
     """How far back a relative date is, in any language that dateparser knows."""
-    text = _LABEL.sub("", text)
+    for each in dict.fromkeys((text, _LABEL.sub("", text))):  # "pred" is no label
+        if _may_be_far(each) and (found := written_distance(each, hints.languages)):
+            return found
+    return _distance(each, hints.languages or _languages(each)) if _may_be_far(each) else None
+
+
+def _may_be_far(text: str) -> bool:
     if len(text) > _MAX_LENGTH or text in _EITHER_WAY:
-        return None
-    if _SPAN.fullmatch(text) or _RANGE.search(text):
-        return None
-    if found := written_distance(text, hints.languages):
-        return found
-    return _distance(text, hints.languages or _languages(text))
+        return False
+    return not (_SPAN.fullmatch(text) or _RANGE.search(text))
 
 
 @lru_cache(4096)

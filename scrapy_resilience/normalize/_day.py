@@ -8,6 +8,7 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from scrapy_resilience.normalize._common import chain, cldr
+from scrapy_resilience.normalize._date_words import WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,7 @@ __all__ = [
     "only_words",
     "other_day",
     "read_day",
+    "with_digits",
 ]
 
 
@@ -57,24 +59,11 @@ def hints_of(locale: str | None, languages: tuple[str, ...], order: str | None) 
 _LETTERS = r"[^\s\d.,،:/()\-–—|·•]+"
 _WORD = re.compile(rf"{_LETTERS}(?:\.{_LETTERS})*")
 _DIGITS = re.compile(r"\d+")
-_SMALL = {
-    "в", "о", "у", "ў", "u", "w", "года", "гада", "року", "წლის", "წ", "em", "stand",
-    "dnia", "klokken", "ngày", "năm",
-    "st", "nd", "rd", "th", "er", "re", "ère", "eme", "o", "a", "e", "º", "ª", "of", "the",
-    "on", "at", "posted", "published", "updated", "created", "added", "date", "last",
-    "modified", "written", "by", "release", "released", "publish", "publication", "listed",
-    "since", "from", "updated:", "um", "uhr", "à", "las", "les", "le", "il", "el", "kl",
-    "klo", "às", "alle", "ore", "am", "vom", "veröffentlicht", "erschienen", "aktualisiert",
-    "publié", "publicado", "publicada", "pubblicato", "gepubliceerd", "geplaatst", "mis",
-    "jour", "fecha", "data", "datum", "de", "den", "опубликовано", "дата", "обновлено",
-    "opublikowano", "year", "time",
-}  # fmt: skip
-"""Words that may stand beside a date, besides those that the CLDR writes in dates."""
 
 
 @cache
 def _others() -> frozenset[str]:
-    return frozenset(cldr()["words"]) | _SMALL
+    return frozenset(cldr()["words"]) | WORDS
 
 
 def known_word(word: str) -> bool:
@@ -108,6 +97,7 @@ _NAMED = re.compile(
     r"(?:([^\W\d_]{3,})\.? (\d{1,2}),? (\d{4})|(\d{1,2})\.? ([^\W\d_]{3,})\.?,? (\d{4}))"
 )
 _NUMERIC = re.compile(r"(\d{1,4})(\. ?|[/\- ])(\d{1,2})\2(\d{1,4})(\.?)")
+_SPACED = re.compile(r"(?:19|20)\d\d [01]\d [0-3]\d")
 _ELIDED = re.compile(r"(?<!\w)['’](?=\d\d(?!\d))")
 _BASIC = re.compile(r"(\d{4})(\d\d)(\d\d)")
 _WEEK = re.compile(r"(\d{4})-?W(\d\d)-?([1-7])")
@@ -124,6 +114,21 @@ FIRST, LAST = 1583, 2199
 
 _BUDDHIST = 543
 _THAI = re.compile("[\u0e00-\u0e7f]")
+
+
+_NUMERALS = str.maketrans("〇零一二三四五六七八九", "00123456789")
+_WRITTEN_OUT = re.compile(r"[〇零一二三四五六七八九十]+(?=[年月日])")
+_BEFORE_SIGNS = re.compile(r"(?<=\d) (?=[年月日号時时点點分])")
+
+
+def with_digits(text: str) -> str:
+    """``二〇一四年十月四日`` with digits, and no spaces before its signs."""
+    return _BEFORE_SIGNS.sub("", _WRITTEN_OUT.sub(_digits, text))
+
+
+def _digits(found: re.Match[str]) -> str:
+    tens, ten, ones = found[0].translate(_NUMERALS).partition("十")
+    return str(int(tens or 1) * 10 + int(ones or 0)) if ten else tens
 
 
 def named_day(text: str, hints: Hints) -> Day | None:
@@ -166,7 +171,7 @@ def _full(year: str) -> int:
 
 def _numeric(text: str, hints: Hints) -> Day | None:
     found = _NUMERIC.search(text)
-    if found is None or (found[2] == " " and not hints.order):  # any three numbers
+    if found is None or (found[2] == " " and not _may_be_spaced(text, hints)):
         return None
     if not only_words(f"{text[: found.start()]} {text[found.end() :]}", hints):
         return None
@@ -184,6 +189,11 @@ def _numeric(text: str, hints: Hints) -> Day | None:
     return _either(parts, sign.strip(), hints)
 
 
+def _may_be_spaced(text: str, hints: Hints) -> bool:
+    """Whether three numbers with spaces may be a date; without a hint they are any three."""
+    return bool(hints.order or (hints.locale_order and _SPACED.fullmatch(text)))
+
+
 def _is_thai(hints: Hints) -> bool:
     return "th" in hints.languages
 
@@ -193,7 +203,9 @@ def _either(parts: tuple[str, str, str], sign: str, hints: Hints) -> Day | None:
     months, days = _ordered(parts, "MDY"), _ordered(parts, "DMY")
     order = hints.order or hints.locale_order
     if order in {"MDY", "DMY"}:
-        return (months or days) if order == "MDY" else (days or months)
+        best, other = (months, days) if order == "MDY" else (days, months)
+        contradicts = best is None and other is not None and len(parts[2]) == 2
+        return other._replace(ambiguous=True) if other and contradicts else best or other
     found = months if sign == "/" else days
     found = found or months or days
     if found is None:
@@ -267,7 +279,8 @@ def _worded(text: str, hints: Hints) -> Day | None:
         return None
     (month,) = set(months.values())
     first, second = numbers
-    year, day = (first, second) if len(first) == 4 else (second, first)
+    leads = len(second) == 2 and (hints.order or hints.locale_order) == "YMD"
+    year, day = (first, second) if len(first) == 4 or leads else (second, first)
     if len(day) > 2 or len(year) not in {2, 4}:
         return None
     if _THAI.search(text):

@@ -68,9 +68,19 @@ _MOST: Final = 4
 _EDGES: Final = " ,،、;"
 
 
+_ABOUT: Final = re.compile(
+    r"(?<!\w)(?:about|around|approximately|approx|circa|cirka|ca|etwa|ungefähr|environ|unos|unas"
+    r"|aproximadamente|alrededor de|cerca de|aproximativ|ongeveer|około|ok|около|примерно"
+    r"|приблизно|asi|přibližně|noin|körülbelül|yaklaşık|প্রায়|প্রায়) (?=(?:\w+ )?(?:\d|\{0\}))"
+    r"|(?:大约|大約|约|約|약) ?(?=\d|\{0\})"
+)
+"""Words for *about*: a distance is as far as it says."""
+
+
 def distance_key(text: str) -> str:
     """A text as it is looked up: small letters, no points, no spaces around a number."""
     text = " ".join(plain(text).casefold().replace(".", "").split())
+    text = _ABOUT.sub("", text.replace("ঘন্টা", "ঘণ্টা"))
     return text.replace(" {0}", "{0}").replace("{0} ", "{0}")
 
 
@@ -105,23 +115,27 @@ def _in_language(text: str, head: str, parts: Sequence[str], language: str) -> D
     last = names.ago.get(pattern) or names.ahead.get(pattern)
     if last is None:
         return None
-    units = [*(_unit(word, names.units) for word in words[:-1]), last]
+    units = [*(_unit(word.removesuffix(head), names) for word in words[:-1]), last]
     if not all(units):
         return None
     return measured(zip(numbers, units, strict=True), ahead=pattern in names.ahead)
 
 
-def _unit(words: str, units: dict[str, str]) -> str:
-    """The unit that words between two numbers name: ``Jahr und``."""
+def _unit(words: str, names: _Names) -> str:
+    """The unit that words between two numbers name: ``Jahr und``, and ``il öncə``."""
     words = words.strip(_EDGES)
-    if words in units:
-        return units[words]
+    if found := names.units.get(words) or names.ago.get(f"{{0}}{words}"):
+        return found
     for joint in _table()["and"]:
         if words.endswith(joint) and (
-            found := units.get(words.removesuffix(joint).strip(_EDGES))
+            found := names.units.get(words.removesuffix(joint).strip(_EDGES))
         ):
             return found
     return ""
+
+
+_MORE_DAYS: Final = {"pl": {"dziś": 0}, "ja": {"きのう": 1}, "el": {"εχθές": 1}}
+"""Words that the CLDR lacks."""
 
 
 class _Names(NamedTuple):
@@ -140,7 +154,7 @@ def _names(language: str) -> _Names:
         {name: unit for unit, names in entry.get(part, {}).items() for name in names.split("|")}
         for part in ("ago", "in", "units")
     )
-    return _Names(ago, ahead, units, entry.get("days", {}))
+    return _Names(ago, ahead, units, entry.get("days", {}) | _MORE_DAYS.get(language, {}))
 
 
 @cache

@@ -15,7 +15,7 @@ from scrapy_resilience.normalize._currency import (
     symbols,
     yen_or_yuan,
 )
-from scrapy_resilience.normalize._number import NUMBER, read_number, scale_of
+from scrapy_resilience.normalize._number import NUMBER, read_number, scale_of, word_scale_of
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -140,8 +140,7 @@ class Reader:
         self.known = symbols(locale)
         self.decimal_sign = decimal_sign(locale)
         self._language = locale[:2].lower() if locale else ""
-        meaning = self.known.meanings.get(currency.strip()) if currency else None
-        self.hint = meaning.default if meaning else None
+        self.hint = self.known.hinted(currency) if currency else None
 
     def simple(self) -> dict[str, Any] | None:
         """The result for one number with one symbol: what most pages have."""
@@ -236,7 +235,11 @@ class Reader:
             return 0, 0, None, 0
         local = self._powers(prefix)
         power, scale_end = scale_of(rest, priced=prefix is not None, local=local)
-        return power, scale_end, *self._after(rest[scale_end:], more=more, prefix=prefix)
+        symbol, right = self._after(rest[scale_end:], more=more, prefix=prefix)
+        if symbol and not power:  # 125 USD million
+            more_power, length = word_scale_of(rest[scale_end + right :], local=local)
+            return more_power if power == 0 else None, scale_end, symbol, right + length
+        return power, scale_end, symbol, right
 
     def _is_glue(self, between: str) -> bool:
         return bool(_GLUE.fullmatch(between)) and not self.known.ends(between)
@@ -312,5 +315,7 @@ def _is_unit(symbol: str) -> bool:
 def _opens(outer: str, inner: str, *, first: bool) -> bool:
     """Whether a minus between *outer* and the end of *inner* is a sign, not a dash."""
     if first and not outer.strip():
+        if inner.endswith(" "):  # a bullet, or a minus
+            raise ValueError(inner)
         return True
     return outer[-1:] in {" ", "\n", "(", ":"} and not inner.endswith(" ")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["NUMBER", "exact", "read_number", "scale_of"]
+__all__ = ["NUMBER", "exact", "read_number", "scale_of", "word_scale_of"]
 
 NUMBER = re.compile(
     r"\d{1,3}(?: \d{3})+(?!\d)(?:[.,]\d+)?|\d[\d.,']*(?:(?<=[.,]) (?=\d)[\d.,']+)*"
@@ -81,7 +81,7 @@ def _fraction(token: str, sign: str, group: str | None) -> Decimal | None:
 
 _WORD = re.compile(r" ?((?:[^\W\d_]|[\u0900-\u097f])+)")
 _SCALES = {
-    3: "k thousand thousands tsd tausend тыс тысяч mila mille tys ribu rb nghìn ngàn",
+    3: "k thousand thousands tsd tausend тыс тысяч mila mille tys tis ribu rb nghìn ngàn",
     5: "lakh lakhs lac lacs लाख",
     6: "m mm mn mln mio million millions millionen millones milhões milhão millón milioni"
     " miljoen miljoner milionów млн миллионов juta jt triệu",
@@ -118,6 +118,15 @@ def scale_of(
     return (0, 0) if power == 0 else (power, found.end() + (len(word) > 1 and after == "."))
 
 
+def word_scale_of(text: str, *, local: Mapping[str, int | None]) -> tuple[int | None, int]:
+    """The same behind a currency, where letters say something else: ``10 EUR M``."""
+    found = _WORD.match(text)
+    if found is None or len(found[1]) < _LETTERS or text[:1] != " ":
+        return 0, 0
+    return scale_of(text, priced=True, local=local)
+
+
+_LETTERS = 3
 _ATTACHED = {"€", "$", "£", "¥", "₹"}
 
 

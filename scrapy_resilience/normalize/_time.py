@@ -21,7 +21,7 @@ from scrapy_resilience.normalize._zones import ZONE, is_zone
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Clock", "clock_of", "day_part_key", "find_clock"]
+__all__ = ["Clock", "clock_of", "day_part_key", "find_clock", "is_span"]
 
 
 class Clock(NamedTuple):
@@ -50,7 +50,13 @@ _FORMS: Final = (
         r"(\d{1,2})\.(\d\d)(?:\.(\d\d))?(?![\d.])"
     ),
     re.compile(rf"{_START}(?:\.(\d\d))?(?= ?(?:[aApP]\.? ?[mM]|Uhr)\b)"),
+    re.compile(  # 15/01/2024 18h, à 18 h
+        r"(?:(?<=\d{4})|(?<=\d-\d\d)|\b(?:at|à|às))[\s,]{1,3}(\d{1,2})() ?[hH](?=\s*$)"
+    ),
 )
+
+
+_NOON_WORD: Final = re.compile(r"(?<=\d),?(?: at)? noon$", re.IGNORECASE)
 
 
 def find_clock(text: str, languages: Sequence[str]) -> Clock | None:
@@ -59,14 +65,19 @@ def find_clock(text: str, languages: Sequence[str]) -> Clock | None:
     Raises ValueError for a time that no clock shows, and one that may be another.
     """
     if not _MAY_HAVE.search(text):
-        return None
+        noon = _NOON_WORD.search(text)
+        return noon and Clock(dt.time(_NOON), None, text[: noon.start()])
     found = next((found for form in _FORMS if (found := form.search(text))), None)
     if found is None:
         return None
     before = text[: found.start(1)].rstrip(" @")
     before, after, part = _without_part(before, text[found.end() :], languages)
-    zone, after = _without_zone(after)
-    rest = f"{before.rstrip(' ,-').removesuffix('T')} {after}".strip(" ,-|·•")
+    seconds = found.re.groups > 2 and found[3] is not None
+    zone, after = _without_zone(after, found[0], seconds=seconds)
+    before = before.rstrip(" ,-").removesuffix("T")
+    if before[-2:-1] == " " and before[-1] in _PREPOSITIONS:
+        before = before[:-2]
+    rest = f"{before} {after}".strip(" ,-|·•")
     if part is None and _HALVES_LEFT.search(rest):
         raise ValueError(text)
     hour, minute, *others = found.groups()
@@ -268,13 +279,34 @@ def _everywhere() -> dict[str, int]:
 _ZONE: Final = re.compile(
     rf"[ .]{{0,2}}(?P<zone>{ZONE}|\((?:{ZONE})\))(?!\w)(?: ?\([A-Za-z ]+\))?"
 )
+_HOURS: Final = re.compile(r" ?([+-]\d\d)(?![\d:])")
+"""``+02`` behind seconds; elsewhere it may be the hour of another time."""
+_LETTERS: Final = re.compile(r" ([A-Z]{3,4})(?!\w)(?: ?\([A-Za-z ]+\))?")
+"""``CDT (CDT)`` behind an offset, as mail has it."""
 
 
-def _without_zone(after: str) -> tuple[str | None, str]:
-    found = _ZONE.match(after)
+def _without_zone(after: str, time: str, *, seconds: bool) -> tuple[str | None, str]:
+    """The zone behind a time, and what is left; raises ValueError for a second time."""
+    found = (_HOURS.match(after) if seconds else None) or _ZONE.match(after)
     if found is None:
         return None, after
-    name = found["zone"]
+    name = found[1]
     if name.isalpha() and known_word(name):  # 10:30 JAN 15 2024
         return None, after
-    return name.strip("()"), after[found.end() :]
+    if is_span(time, name, attached=after.startswith("-")) and not seconds:
+        raise ValueError(after)
+    after = after[found.end() :]
+    letters = None if name.isalpha() else _LETTERS.match(after)
+    if letters and is_zone(letters[1]):
+        after = after[letters.end() :]
+    return name.strip("()"), after
+
+
+def is_span(time: str, zone: str, *, attached: bool) -> bool:
+    """Whether what looks like a zone is the end of a time: ``9:00-10:00``.
+
+    Of what is attached, as times of a timetable are, any; else a later one.
+    """
+    if zone[0] != "-" or ":" not in zone:
+        return False
+    return attached or f"{zone[1:]:0>5}" > f"{time:0>5}"

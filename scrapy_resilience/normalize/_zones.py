@@ -55,10 +55,14 @@ def _fixed(found: re.Match[str]) -> dt.tzinfo:
     return dt.timezone(-delta if found[1] == "-" else delta)
 
 
+_FARTHEST = 14
+"""Hours: no zone is farther from UTC."""
+
+
 def named_zone(name: str, local: datetime, zone: dt.tzinfo) -> dt.tzinfo | None:
     """The zone that a text names: as *zone* calls itself, or one with a single meaning."""
     if fixed := _OFFSET.fullmatch(name):
-        return _fixed(fixed)
+        return _fixed(fixed) if int(fixed[2]) <= _FARTHEST else None
     if local.replace(tzinfo=zone).tzname() == name:
         return zone
     if name in _CITIES:

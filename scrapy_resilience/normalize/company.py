@@ -25,7 +25,7 @@ _SHORT: Final = 3
 """Letters up to which a form may be a word as well: ``SpA`` and a spa."""
 
 _LEADING: Final = frozenset(
-    "pt uab sia oü oy sarl eurl ooo oao zao pao jsc ojsc cjsc pjsc prjsc tov".split()
+    "pt uab sia oü oy sarl eurl ooo oao zao pao jsc ojsc cjsc pjsc prjsc tov llc".split()
 )
 """Forms in Latin letters that stand before a name; ``SAS Institute`` is a name."""
 
@@ -35,6 +35,10 @@ _INNER: Final = frozenset(
     " asa jsc pjsc pt cv san tic public cía cia".split()
 )
 """Forms that stand before another; ``Mind C.T.I. Ltd.`` has initials there."""
+
+_OF_THE_NAME: Final = re.compile(r"(?i:company|corporation), ")
+_WITHOUT_COMPANY: Final = frozenset({"inc", "incorporated", "llc", "lp"})
+"""Before these and a comma, *Company* is of the name: ``Ford Motor Company, LLC``."""
 
 _AND: Final = re.compile(r"[&+]$|\b(?:and|und|et|y|og|och|и)$", re.IGNORECASE)
 _CO: Final = frozenset({"co", "company"})
@@ -89,6 +93,8 @@ def normalize_company(text: str) -> dict[str, Any] | None:
     while found := _split(name) or (_unquoted(name) if forms else None):
         if forms and found.form and not (found.leads or _is_inner(found.form)):
             break
+        if forms and _is_of_the_name(found, whole, forms[-1]):
+            break
         name = found.name
         if found.form:
             forms.insert(leading, found.form)
@@ -96,6 +102,13 @@ def normalize_company(text: str) -> dict[str, Any] | None:
         if len(forms) > _MOST_FORMS:
             return {"name": whole, "suffix": None}
     return {"name": name, "suffix": " ".join(forms) or None}
+
+
+def _is_of_the_name(found: _Split, whole: str, form: str) -> bool:
+    """Whether what looks like another form is a word of the name, and a comma says so."""
+    if _key(form) not in _WITHOUT_COMPANY or not whole.startswith(found.name):
+        return False
+    return bool(_OF_THE_NAME.match(whole[len(found.name) :].lstrip()))
 
 
 def _split(name: str) -> _Split | None:
@@ -145,6 +158,8 @@ def _longest(name: str, forms: _Forms) -> _Split | None:
         if form[0] not in "&+" and _is_form(form, forms) and _has_name(rest):
             if _belongs(rest, form):
                 return None
+            if _key(rest) in _LEADING or _OF_THE_NAME.match(form):
+                continue
             if _AND.search(rest):  # Smith & Co. Ltd
                 continue
             return _Split(rest, name[len(rest) :].strip(_EDGES), leads=False)
@@ -153,7 +168,7 @@ def _longest(name: str, forms: _Forms) -> _Split | None:
 
 def _ends_one(word: str, forms: _Forms) -> bool:
     """Whether a form ends with a word, or with what stands in it behind a point or a stroke."""
-    if _key(word) in forms.last:
+    if _key(word) in forms.last or len(word) == 1:  # G M B H
         return True
     parts = _LAST.split(word.rstrip(".")) if "." in word or "/" in word else ()
     return len(parts) > 1 and _key(parts[-1]) in forms.last
@@ -166,7 +181,7 @@ def _before(name: str, forms: _Forms) -> _Split | None:
         if _is_form(first, forms) and _has_name(rest):
             return _Split(rest, first, leads=True)
     first, _, rest = name.partition(" ")
-    rest = rest.strip(_EDGES)
+    first, rest = first.rstrip(_EDGES), rest.strip(_EDGES)
     known = not first.isascii() or _key(first) in _LEADING
     if known and _is_form(first, forms) and _has_name(rest):
         return _Split(rest, first, leads=True)

@@ -26,9 +26,10 @@ from scrapy_resilience.normalize._day import (
     only_words,
     other_day,
     read_day,
+    with_digits,
 )
 from scrapy_resilience.normalize._distance import Distance, measured
-from scrapy_resilience.normalize._time import Clock, clock_of, find_clock
+from scrapy_resilience.normalize._time import Clock, clock_of, find_clock, is_span
 from scrapy_resilience.normalize._zones import UTC, named_zone, zone_of
 
 if TYPE_CHECKING:
@@ -72,17 +73,24 @@ def normalize_date(
     hints = hints_of(locale, names, order)
     text = plain(text)
     if not text.isascii():
-        text = _BULLETS.sub("·", text)
+        text = with_digits(_BULLETS.sub("·", text))
     return _read(text, now, zone, hints) or _read_part(text, now, zone, hints)
 
 
 _ORDERS = {None, "DMY", "MDY", "YMD"}
 _BULLETS = re.compile(r"[●○◦▪▫■□◆◇∙⋅‧・»›→¦]")
 _PART = re.compile(r"\s*[|•·]\s*|\s*\bby\s", re.IGNORECASE)
+_AUTHOR = re.compile(
+    r"\b(?i:by|von|par|por|da|door|av|af|przez)(?: [^\W\d_a-z][^\s\d,|]*){1,4},? "
+    r"(?:(?i:on|am|vom|le|el|em|il|op|den|dnia) )(?=.*\d)"
+)
+"""``by John Doe on`` in front of a date."""
 
 
 def _read(text: str, now: datetime | float | None, zone: dt.tzinfo, hints: Hints) -> Found:
     if iso := _ISO.fullmatch(text):
+        if _is_timetable(text, iso):
+            raise ValueError(text)
         clock = clock_of(*iso.group(2, 3, 4, 5)) if iso[2] else None
         return _result(_iso_day(iso[1]), clock, iso[6], zone)
     if found := named_day(text, hints):
@@ -90,7 +98,7 @@ def _read(text: str, now: datetime | float | None, zone: dt.tzinfo, hints: Hints
     if mail := _MAIL.fullmatch(text):
         clock = clock_of(*mail.group(2, 3, 4))
         return _result(read_day(mail[1], hints), clock, mail[5], zone)
-    if basic := _BASIC.fullmatch(text):
+    if basic := _BASIC.fullmatch(text) or _RUN.fullmatch(text):
         clock = clock_of(*basic.group(2, 3, 4))
         return _result(read_day(basic[1], hints), clock, basic[5], zone)
     if at := find_clock(text, hints.languages):
@@ -104,7 +112,7 @@ def _read(text: str, now: datetime | float | None, zone: dt.tzinfo, hints: Hints
 
 def _read_part(text: str, now: datetime | float | None, zone: dt.tzinfo, hints: Hints) -> Found:
     """The only date of a line such as "By John Doe | January 15, 2024"."""
-    parts = _PART.split(text)
+    parts = _PART.split(_AUTHOR.sub("| ", text))
     if not 1 < len(parts) <= _MOST_PARTS:
         return None
     found = [one for part in parts if part and (one := _read(part, now, zone, hints))]
@@ -120,11 +128,20 @@ _ISO = re.compile(
     r" ?([Zz]|[+-]\d\d:?\d\d|[+-]\d\d)?)?"
 )
 _BASIC = re.compile(r"(\d{8})T(\d\d)(\d\d)(\d\d)?(Z|[+-]\d{4})?")
+_RUN = re.compile(r"(?=\d{14}$|\d{10}:)(\d{8})(\d\d):?(\d\d)(?::?(\d\d))?(Z)?")
+"""``20240115103000`` and ``2024011510:30``."""
 _MAIL = re.compile(
     r"(?:[A-Z][a-z]{2}, )?(\d{1,2} [A-Z][a-z]{2} \d{4}) (\d\d):(\d\d)(?::(\d\d))?"
     r" (GMT|UTC|Z|[+-]\d{4})"
 )
 """As RFC 2822 and HTTP write it."""
+
+
+def _is_timetable(text: str, iso: re.Match[str]) -> bool:
+    """Whether a day has a time and a later one: ``2024-01-15 09:00-10:00``."""
+    if iso[4] or not iso[6] or text[len("2024-01-15")] != " ":
+        return False
+    return is_span(f"{iso[2]}:{iso[3]}", iso[6], attached=False)
 
 
 def _iso_day(text: str) -> Day | None:

@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from scrapy_resilience.normalize._address import (
     WITH_CODES,
     cities_of,
+    ends_with_city,
     has_codes,
     has_two,
     is_area,
+    is_common,
     is_known,
     is_name,
     is_strange,
     pieces,
+    street_and_state,
+    with_country,
+    without_number,
     without_remarks,
     without_streets,
 )
@@ -92,6 +97,8 @@ def normalize_location(text: str, *, region: str | None = None) -> dict[str, Any
     when its state or country is known. None for a text with two places (``"London / Paris"``).
     """
     line = without_remarks(plain(text[:_LONGEST]))
+    if line[-1:].isalnum():
+        line = with_country(line)
     near = region.strip().upper() if region else None
     parts = _parts(line)
     if any(map(has_two, parts)):
@@ -115,6 +122,8 @@ def normalize_location(text: str, *, region: str | None = None) -> dict[str, Any
 def _is_elsewhere(part: str, best: _Reading) -> bool:
     """Whether a part is a place that neither is, has nor is in what *best* says."""
     found, cities = meanings(fold(part)), cities_of(part)
+    if is_common(part):
+        return False
     if not (found.countries or found.states or cities) or _is_area(
         found, best, alone=not cities
     ):
@@ -152,8 +161,10 @@ def _parts(line: str) -> list[str]:
     if ("(" in line or "/" in line) and is_known(line):  # Frankfurt (Oder), Biel/Bienne
         return [line.strip()]
     found: list[str] = []
-    for part in pieces(line)[-_MOST_PARTS:]:
-        found += _words(part)
+    cut = pieces(line)[-_MOST_PARTS:]
+    for part, more in zip(cut, [*cut[1:], ""], strict=False):
+        ends = street_and_state(part) if more in {"", "United States"} else None
+        found += ends or _words(part if is_known(part) else without_number(part))
     found = without_streets(found)
     if found and fold(found[-1]) == "the":  # Bahamas, The
         found.pop()
@@ -277,15 +288,25 @@ def _in_area(area: _Area) -> Iterator[_Reading]:
         for reading in _as_states(area.rest[0]):
             if reading.country == area.country:
                 yield reading._replace(parts=area.parts)
-    if not area.sure or found:
-        return
-    last = area.rest[-1]
-    if is_area(last) or any(
-        area.country == country for (country,) in meanings(fold(last)).countries
+    if area.sure and not found:
+        yield from _unknown_in(area, area.rest[-1])
+
+
+def _unknown_in(area: _Area, name: str) -> Iterator[_Reading]:
+    """Yield the area with a city that is not in the table, or without what is no city."""
+    state, group = (area.state.code, area.state.group) if area.state else (None, None)
+    named = {country for (country,) in meanings(fold(name)).countries}
+    if named and not area.state and named.isdisjoint({area.country, *_CITY_STATES}):
+        return  # USA, Canada
+    if (
+        area.country in named
+        or is_area(name)
+        or any(map(str.isdigit, name))
+        or (ends_with_city(name, area.country, group) and is_name(name, area.country))
     ):
         yield _Reading(1, area.parts, 0, None, state, area.country)
     else:
-        yield _Reading(0, area.parts, 0, last, state, area.country)
+        yield _Reading(0, area.parts, 0, name, state, area.country)
 
 
 def _of_city(city: City, *, level: int, parts: int = 0, state: str | None = None) -> _Reading:

@@ -37,6 +37,15 @@ _OTHER_THING: Final = re.compile(
     r"|[$€£¥₹%]|\d(?:,\d{3})+(?!\d)|^\d*\.\d\d?$"
 )
 """Dates, addresses of computers and amounts, which phonenumbers reads as numbers."""
+_DAY: Final = r"(?:0?[1-9]|[12]\d|3[01])\.(?:0?[1-9]|1[0-2])"
+_DAYS: Final = re.compile(rf"(?<![\d.]){_DAY}(?:\.\d\d(?!\.?\d)|\.?\s?-\s?{_DAY}(?!\d))")
+"""``15.01.24`` and ``15.01. - 17.02.``, where nobody writes numbers so."""
+_MONTHS: Final = re.compile(r"(?<![\d/])(?:0?[1-9]|1[0-2])/(?:19|20)\d\d(?![\d/])")
+"""``01/2024``."""
+_ONE_TOO_MANY: Final = re.compile(r"\+1\s?1\d{10}(?!\d)")
+"""An American number with a 1 that phonenumbers leaves out."""
+_PAIRS: Final = "NC"
+"""Where somebody does: New Caledonia."""
 _ACCOUNT: Final = re.compile(r"\b[A-Z]{2}\d\d(?: ?[A-Z\d]{4}){3}")
 """An IBAN, as ``DE89 3704 0044 0532 0130 00``."""
 _HOURS: Final = re.compile(r"(?<![\d:])\d{1,2}:\d\d(?![\d:])")
@@ -105,7 +114,8 @@ def normalize_phone(
     if not _DIGIT.search(line):
         return None
     letters = not line.isascii() or _has_letters(line)
-    if _OTHER_THING.search(line) or (letters and _ACCOUNT.search(line)):
+    hint = region.strip().upper() if region else region_of(domain)
+    if _is_other_thing(line, hint, letters=letters):
         return None
     if ":" in line:
         line = _HOURS.sub(" ", line)
@@ -113,7 +123,6 @@ def normalize_phone(
         line = _SPELLED_OUT.sub(_without_digits, line) if "(" in line else line
         line = _EXTENSION.sub(r" ext. \1", line)
     phonenumbers = library("phonenumbers")
-    hint = region.strip().upper() if region else region_of(domain)
     found = _first_number(phonenumbers, line, hint, letters=letters)
     if found is None:
         return None
@@ -125,6 +134,17 @@ def normalize_phone(
         "extension": number.extension or None,
         "country": _country(phonenumbers, number, hint, country),
     }
+
+
+def _is_other_thing(line: str, hint: str | None, *, letters: bool) -> bool:
+    """Tell whether a line has a date, an amount, an account or an address of a computer."""
+    if _OTHER_THING.search(line) or (letters and _ACCOUNT.search(line)):
+        return True
+    if "+" in line:
+        return bool(_ONE_TOO_MANY.search(line))
+    if "/" in line and _MONTHS.search(line):
+        return True
+    return "." in line and hint != _PAIRS and bool(_DAYS.search(line))
 
 
 def region_of(domain: str | None) -> str | None:
@@ -152,18 +172,34 @@ def _first_number(
             line = "+" + line.removeprefix("00")
     whole = _whole(phonenumbers, line, hint, letters=letters)
     if whole is not None and not (letters and _is_spelled(whole.number, line)):
-        return whole
+        return _with_code(phonenumbers, line, hint, whole) if hint else whole
     found = phonenumbers.PhoneNumberMatcher(line, hint, leniency=phonenumbers.Leniency.POSSIBLE)
     numbers = [
-        (not each.raw_string.startswith("+"), number)
+        ((number.country is None, not each.raw_string.startswith("+")), number)
         for each in found
         if not _is_cut(line, each.start, each.end)
         and (number := _judged(phonenumbers, each.number))
     ]
     if whole is not None:
-        numbers = [each for each in (*numbers, (True, whole)) if each[1].country]
+        numbers = [each for each in (*numbers, ((False, True), whole)) if each[1].country]
     # with its country's code it is not a postal code
     return min(numbers, key=itemgetter(0))[1] if numbers else None
+
+
+def _with_code(
+    phonenumbers: ModuleType, line: str, hint: str, whole: _Number
+) -> _Number | None:
+    """Return a national number, or what it is when it begins with the code of its country.
+
+    That is a group of its own; where there are no groups, both are as likely, and it is None.
+    """
+    code = str(whole.number.country_code)
+    if not (line.startswith(code) and str(whole.number.national_number).startswith(code)):
+        return whole
+    other = _whole(phonenumbers, f"+{line}", hint, letters=False)
+    if other is None or other.country is None:
+        return whole
+    return None if line[len(code)].isdigit() else other
 
 
 def _is_cut(line: str, start: int, end: int) -> bool:

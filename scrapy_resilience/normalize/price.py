@@ -17,6 +17,20 @@ from scrapy_resilience.normalize._common import library, normalizer
 from scrapy_resilience.normalize._currency import ENGLISH
 from scrapy_resilience.normalize._money import Number, Reader, clean
 from scrapy_resilience.normalize._number import exact
+from scrapy_resilience.normalize._price_words import (
+    ALONE,
+    DASH,
+    EACH,
+    FOR,
+    FREE,
+    GROSS,
+    LABEL,
+    NET,
+    OFF,
+    SAID_BEFORE,
+    TAX,
+    UNIT,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,10 +50,11 @@ def normalize_price(
 ) -> dict[str, Any] | None:
     """Read a price: ``"$1,234.56"`` → ``{"amount": 1234.56, "currency": "USD", "raw": …}``.
 
-    *currency* is a code or symbol from elsewhere: it settles what ``$`` or ``kr`` means, and
-    stands in where the text names none. *locale* (``de-CH``) settles those too, and whether
-    ``1.234`` is a thousand; ``und`` is that of machines, with decimal points only. What is
-    not known counts as not given, as both often come from the page.
+    *currency* is a code or symbol from elsewhere, or a text with one code: it settles what
+    ``$`` or ``kr`` means, and stands in where the text names none. *locale* (``de-CH``)
+    settles those too, and whether ``1.234`` is a thousand; ``und`` is that of machines, with
+    decimal points only. What is not known counts as not given, as both often come from the
+    page.
 
     Two marks at one amount (``$10 CAD``) must agree, or the result is ``None``.
 
@@ -66,17 +81,12 @@ def normalize_price(
 
 
 _AMOUNTS = frozenset({"amount", "amount_max", "amount_regular"})
-_FREE = {
-    "free", "gratis", "kostenlos", "umsonst", "gratuit", "gratuito", "grátis", "gratuite",
-    "бесплатно", "безкоштовно", "za darmo", "zdarma", "ingyenes", "ilmainen", "ücretsiz",
-    "無料", "免费", "免費", "무료", "मुफ़्त", "مجاني", "חינם",
-}  # fmt: skip
 
 
 def _read(reader: Reader) -> Found:
     numbers = reader.numbers()
     if not numbers:
-        free = reader.text.casefold().strip(" .!*") in _FREE
+        free = reader.text.casefold().strip(" .!*") in FREE
         return {"amount": Decimal(0), "currency": None} if free else None
     if not any(number.symbol for number in numbers):
         return _bare(reader, numbers)
@@ -162,35 +172,10 @@ class _Offer(NamedTuple):
         return self.price.amount, self.price.currency, self.high and self.high.amount
 
 
-_LABELS = {
-    "was": "was|were|regular|reg|regularly|original|originally|old|before|list price|rrp|mrp"
-    "|msrp|uvp|statt|vorher|instead of|avant|au lieu de|à la place de|antes|prima|era|invece di"
-    "|van|ordinarie|før|было|старая цена|eski|de:|compare at|retail",
-    "now": "now|sale|jetzt|nur|only|maintenant|ahora|ora|solo|сейчас|nu|agora|por|today"
-    "|our price|offer price|special|deal",
-    "off": "save|saving|savings|off|discount|rabatt|sparen|économisez|ahorra|ahorras"
-    "|risparmi|скидка|shipping|delivery|postage|versand|versandkosten|livraison|envío|envio"
-    r"|spedizione|(?<!ex )(?<!inc )(?<!incl )(?<!excl )(?<!\. )(?:tax|vat)|deposit"
-    r"|zzgl|plus|\+",
-}
-_LABEL = re.compile(
-    rf"(?<!\w)(?:{'|'.join(f'(?P<{name}>{words})' for name, words in _LABELS.items())})(?!\w)",
-    re.IGNORECASE,
-)
-_OFF = re.compile(
-    r"\s*(?:off|discount|de descuento|rabatt|korting|shipping|delivery|postage|versand"
-    r"|livraison|spedizione|envío)(?!\w)",
-    re.IGNORECASE,
-)
-_DASH = re.compile(
-    r"\s*(?:-|~|\.\.|to|bis|à|a|al|até|hasta|до|til|till|tot|do|から|至)\s*", re.IGNORECASE
-)
-
-
 def _label(before: str) -> str | None:
     label = None
     if before and not before.isspace():
-        for found in _LABEL.finditer(before):
+        for found in LABEL.finditer(before):
             label = found.lastgroup
     return label
 
@@ -223,42 +208,29 @@ def _is_range(text: str, number: Number, after: Number) -> bool:
     between = text[number.end : after.start]
     if text[after.start] == "-":  # taken for its sign
         between += "-"
-    return bool(_DASH.fullmatch(between))
+    return bool(DASH.fullmatch(between))
 
 
 def _range(reader: Reader, low: Number, high: Number, symbol: str, label: str | None) -> _Offer:
-    if low.power == 0:  # $50-60k
-        low = low._replace(power=high.power)
-    high = reader.valued(high._replace(negative=False), high.symbol or symbol)
-    return _Offer(reader.valued(low, symbol), high, label)
+    high = high._replace(negative=False)
+    low, high = _valued_range(reader, low, high, symbol, high.symbol or symbol)
+    return _Offer(low, high, label)
+
+
+def _valued_range(
+    reader: Reader, low: Number, high: Number, one: str | None, other: str | None
+) -> tuple[Number, Number]:
+    """Both ends with their amounts; a power of ten may stand at one of them: ``$50-60k``."""
+    ends = reader.valued(low, one), reader.valued(high, other)
+    power = max(low.power, high.power)
+    if low.power == high.power or (low.power and high.power):
+        return ends
+    same = [end._replace(power=power) for end in (low, high)]
+    shared = reader.valued(same[0], one), reader.valued(same[1], other)
+    return shared if _rises(shared[0].amount, shared[1].amount) else ends
 
 
 # --- the one that counts ---------------------------------------------------------------
-
-_UNIT = re.compile(r"\s*(?:/|per\b|pro\b|je\b|par\b|por\b|la\b)\s*\d*\s*[^\W\d]", re.IGNORECASE)
-_TAXES = r"(?:\d+\s?% ?)?(?:vat|tax(?:es)?|gst|mwst|tva|iva|moms)\b"
-_WITHOUT = (
-    r"(?:ex|exc|excl|excluding|without|plus|hors|ohne|zzgl|sin|senza|esclusa)\.?\s\W*"
-    rf"{_TAXES}|[税稅][抜别別]"
-)
-_WITH = (
-    r"(?:inc|incl|including|with|inkl|mit|avec|incluye|con)\.?\s\W*"
-    rf"{_TAXES}|ttc\b|iva incl\w*|[税稅]込|含[税稅]"
-)
-_NEXT = r"(?!\.?\s?:?\s?(?:[^\W\d]{0,3}\s?[$£€¥₹]|\d))"
-"""Not before a number: what stands in brackets there is said of it."""
-_NET, _GROSS = (
-    (
-        re.compile(rf"\s*(?:(?:{words})(?!\s?:)|\((?:{words}){_NEXT})", re.IGNORECASE),
-        re.compile(rf"\(\s*(?:{words})[\s:.]*$|(?:{words})\s?:\s*$", re.IGNORECASE),
-        re.compile(rf"(?:{words})[\s:.(]*$", re.IGNORECASE),
-    )
-    for words in (_WITHOUT, _WITH)
-)
-"""What is said of an amount without and with the tax: behind it, before it in brackets or with
-a colon, and before it in any way."""
-_SAID_BEFORE = re.compile(rf"\s*(?:{_WITHOUT}|{_WITH})", re.IGNORECASE)
-_FOR = re.compile(r"\s*(?:for|für|pour|por|per|voor|för|за|za)\s*", re.IGNORECASE)
 
 
 def _chosen(reader: Reader, numbers: list[Number], offers: list[_Offer]) -> Found:
@@ -288,7 +260,7 @@ def _chosen(reader: Reader, numbers: list[Number], offers: list[_Offer]) -> Foun
 
 def _is_off(text: str, offer: _Offer) -> bool:
     """Whether an amount is saved or added: ``$5 off``, ``Save $5``, ``+ $5 shipping``."""
-    return offer.label == "off" or bool(_OFF.match(text, offer.end))
+    return offer.label == "off" or bool(OFF.match(text, offer.end))
 
 
 def _distinct(text: str, offers: list[_Offer]) -> list[_Offer]:
@@ -300,7 +272,7 @@ def _distinct(text: str, offers: list[_Offer]) -> list[_Offer]:
         return offers
     starts = {offer.price.start for offer in offers}
     whole = [offer for offer in offers if not _is_part(text, offer, starts)]
-    whole = [offer for offer in whole if _is_said(_GROSS, text, offer)] or whole
+    whole = [offer for offer in whole if _is_said(GROSS, text, offer)] or whole
     return list({offer.value: offer for offer in whole or offers}.values())
 
 
@@ -308,16 +280,16 @@ def _is_said(words: tuple[re.Pattern[str], ...], text: str, offer: _Offer) -> bo
     """Whether words about the tax belong to an amount: all stand before, or all behind."""
     behind, before, leading = words
     start = text[: offer.price.start]
-    if _SAID_BEFORE.match(text):
+    if SAID_BEFORE.match(text):
         return bool(leading.search(start))
     return bool(behind.match(text, offer.end) or before.search(start))
 
 
 def _is_part(text: str, offer: _Offer, starts: set[int]) -> bool:
     """Whether an amount that ends there is per unit, or without the tax."""
-    if unit := _UNIT.match(text, offer.end):  # but 12 USD / 10 EUR are two prices
+    if unit := UNIT.match(text, offer.end):  # but 12 USD / 10 EUR are two prices
         return starts.isdisjoint(range(offer.end, unit.end()))
-    return _is_said(_NET, text, offer)
+    return _is_said(NET, text, offer)
 
 
 def _reduced(offers: list[_Offer]) -> tuple[list[_Offer], Number | None]:
@@ -348,26 +320,11 @@ def _quantity(text: str, price: Number, numbers: list[Number]) -> int | None:
     for number in numbers:
         if number.end <= price.start and not number.symbol and number.token.isdigit():
             between = text[number.end : price.start]
-            return int(number.token) if _FOR.fullmatch(between) else None
+            return int(number.token) if FOR.fullmatch(between) else None
     return None
 
 
 # --- no symbol beside a number ---------------------------------------------------------
-
-_EACH = re.compile(
-    r"^\s*(?:/|per\b|pro\b|je\b|par\b|por\b|al?\b)\s*(?:each|ea|piece|pcs?|units?|item|stück|stk?"
-    r"|pièce|unité|unidad|ud|pezzo|pz|stuk|sztuk[aęi]|szt|шт|個|件|个|개)\.?\s*$",
-    re.IGNORECASE,
-)
-_TAX = re.compile(
-    r"^\s*\(?(?:inc|incl|ex|excl|inkl|exkl|plus|zzgl)\.?\s(?:vat|tax|gst|mwst|moms|tva|iva)\b\.?\)?",
-    re.IGNORECASE,
-)
-_ALONE = re.compile(
-    r"(?:price|preis|prix|precio|preço|prezzo|prijs|pris|cena|цена|fiyat|価格|价格"
-    r"|from|ab|à partir de|desde|da|od|от|now|only|nur|total|[\s:.,*!=\-()])*",
-    re.IGNORECASE,
-)
 
 
 def _bare(reader: Reader, numbers: list[Number]) -> Found:
@@ -378,8 +335,8 @@ def _bare(reader: Reader, numbers: list[Number]) -> Found:
     valued = reader.valued(number, None)
     if valued.amount is None:
         return None
-    behind = _EACH.sub("", _TAX.sub("", text[number.end :]))
-    if not _ALONE.fullmatch(f"{text[: number.start]} {behind}"):
+    behind = EACH.sub("", TAX.sub("", text[number.end :]))
+    if not ALONE.fullmatch(f"{text[: number.start]} {behind}"):
         return _far(reader, number)
     if _in_brackets(text):  # a count, but for a known currency
         return {"amount": -valued.amount, "currency": reader.hint} if reader.hint else None
@@ -390,7 +347,8 @@ def _bare_range(reader: Reader, number: Number, others: list[Number]) -> Found:
     """Two numbers are a range of prices only when the currency is known."""
     if not reader.hint or len(others) > 1 or not _is_range(reader.text, number, others[0]):
         return None
-    low, high = (reader.valued(one._replace(negative=False), None) for one in (number, *others))
+    ends = [one._replace(negative=False) for one in (number, *others)]
+    low, high = _valued_range(reader, ends[0], ends[1], None, None)
     if not _rises(low.amount, high.amount):
         return None
     return {"amount": low.amount, "currency": reader.hint, "amount_max": high.amount}

@@ -37,10 +37,8 @@ _PAIR: Final = re.compile(
 )
 """``4,5 von 5``, ``4.5 / 5``, ``4.5 颗星,最多 5 颗星``."""
 
-_MAX_FIRST: Final = re.compile(
-    rf"(?<!\d)(\d{{1,3}}){_UNIT}\s?"
-    rf"(?:のうち|満点中の?|満点で|中の?|만점에|만점 중|중|üzerinden)\s?{_NUMBER}"
-)
+_OUT_OF: Final = r"(?:のうち|満点中の?|満点で|中の?|만점에|만점 중|중|üzerinden)"
+_MAX_FIRST: Final = re.compile(rf"(?<!\d)(\d{{1,3}}){_UNIT}\s?{_OUT_OF}\s?{_NUMBER}")
 """``5つ星のうち4.5``, ``5점 만점에 4.5점``, ``5 yıldız üzerinden 4,5``."""
 
 _MAY_BE: Final = re.compile(r"[\d★⭐🌟☆✩]|star")
@@ -53,6 +51,18 @@ _NOT_SAID: Final = re.compile(
 )
 """An amount, something negative, ``8 of 10 people``, ``20% off``, ``5 star 67%`` of a chart,
 ``3 to 5 stars``."""
+_ONLY_MAX: Final = re.compile(
+    rf"{_OF}\s?\d{{1,3}}\s?-?{_STAR}?\W*$|\d{{1,3}}{_UNIT}\s?{_OUT_OF}\W*$"
+)
+"""``out of 5 stars`` alone."""
+
+_HALF: Final = re.compile(
+    rf"(?<=\d)(\s?-?{_STAR})?\s(?:and a half|et demie?|y media|e mezz[oa]|e meia)\b"
+    r"|(?<=\d)[\s-]1/2(?!\d)"
+)
+_MAY_HALVE: Final = re.compile(r"half|1/2|demi|media|mezz|meia")
+_THREE: Final = re.compile(r"\d{1,2}[.,]\d{3}")
+"""Decimals, or a thousand."""
 
 _IN_A_ROW: Final = re.compile(
     r"\b(?:page|image|photo|picture|slide|step|item|part|episode|season|chapter|level|seite|bild"
@@ -85,6 +95,7 @@ _WITH_STARS: Final = (
     re.compile(rf"[★⭐☆]\ufe0f?\s?{_NUMBER}"),
 )
 _SYMBOLS: Final = re.compile(r"([★⭐🌟])\ufe0f?|([☆✩])")
+_STARRED: Final = re.compile(_STAR)
 _PERCENT: Final = re.compile(rf"{_NUMBER}\s?[%٪]")
 _BARE: Final = re.compile(
     r"(?:[^\W\d]+\s){0,2}(?:rat(?:ing|ed)|score|average|avg\.?|note|bewertung|durchschnitt"
@@ -112,8 +123,10 @@ def normalize_rating(text: str, *, max: float | None = None) -> dict[str, Any] |
     rating is None, and so is a rating above its maximum.
     """
     line = " ".join(plain(text[:_LONGEST].translate(_FRACTIONS)).casefold().split())
-    if not _MAY_BE.search(line) or _NOT_SAID.search(line):
+    if not _MAY_BE.search(line) or _NOT_SAID.search(line) or _ONLY_MAX.match(line):
         return None
+    if _MAY_HALVE.search(line):
+        line = _HALF.sub(r".5\1", line)
     found, line = _out_of(line)
     count, line = _count(line)
     value, scale = found or _stars(line) or _alone(line, max) or (None, None)
@@ -166,7 +179,7 @@ def _stars(line: str) -> tuple[float, float] | None:
     """Return the number of stars, in digits, symbols or words, and their maximum."""
     for pattern in _WITH_STARS:
         if match := pattern.search(line):
-            return _number(match[1]), _STARS
+            return _unless_chart(_number(match[1]), line)
     if match := _IN_WORDS.search(line):
         return _WORDS[match[1] or match[2]], _STARS
     symbols = _SYMBOLS.findall(line)
@@ -179,10 +192,18 @@ def _stars(line: str) -> tuple[float, float] | None:
     return full + half, len(symbols) + (half > 0)
 
 
+def _unless_chart(stars: float, line: str) -> tuple[float, float] | None:
+    """Return whole stars, but for those that a share of the reviews has: ``67% 5 star``."""
+    share = _PERCENT.search(line) if stars % 1 == 0 else None
+    return None if share and _number(share[1]) != stars / _STARS * 100 else (stars, _STARS)
+
+
 def _alone(line: str, best: float | None) -> tuple[float, float | None] | None:
     """Return a percentage, or the number that is all there is."""
-    if match := _PERCENT.search(line):
+    if (match := _PERCENT.search(line)) and not _STARRED.search(line):
         return _number(match[1]), 100
+    if best and _THREE.fullmatch(line):
+        return _number(line), best
     if match := _BARE.fullmatch(line):
         value = _number(match[1])
         return (value, best) if best or value <= _BARE_LIMIT else None

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.http import Headers, Response
 
-__all__ = ["Error", "cause_of", "sample_of", "shown_url"]
+__all__ = ["Error", "cause_of", "sample_of", "shown_id", "shown_url"]
 
 Error: TypeAlias = BaseException | Failure | str | None
 
@@ -74,9 +74,9 @@ def sample_of(
     """What is told of the first error of a group, without its secrets."""
     sample = Sample(cause=(*cause,), time=time, traceback=_told_of(error))
     if request is not None:
-        sample.trace_id = trace_id_of(request)
+        sample.trace_id = shown_id(request)
         sample.url = shown_url(request.url)
-        sample.method = request.method
+        sample.method = printable(request.method)[:_LONGEST_NAME]
         sample.request_headers = _headers(request.headers)
     if response is not None:
         sample.status = response.status
@@ -91,6 +91,11 @@ def sample_of(
 def shown_url(url: str) -> str:
     """A URL without its secrets, and not longer than is of use."""
     return shown(url[:_READ])[:_LONGEST_URL]
+
+
+def shown_id(request: Request) -> str:
+    """The trace id of a request, which somebody else may have given it."""
+    return printable(trace_id_of(request))[:_LONGEST_NAME]
 
 
 def _raised(error: Error) -> BaseException | str | None:

@@ -12,9 +12,8 @@ from scrapy.utils.httpobj import urlparse_cached
 from scrapy_resilience import _clock
 from scrapy_resilience.core.errorgroups import Cause, Group, Groups
 from scrapy_resilience.core.masking import printable
-from scrapy_resilience.observe.causes import cause_of, sample_of, shown_url
+from scrapy_resilience.observe.causes import cause_of, sample_of, shown_id, shown_url
 from scrapy_resilience.observe.samples import Sample, Samples
-from scrapy_resilience.observe.trace_ids import trace_id_of
 from scrapy_resilience.observe.view import ErrorGroup
 
 if TYPE_CHECKING:
@@ -123,7 +122,7 @@ class ErrorGroups:
         self, group: Group, error: Error, request: Request | None, response: Response | None
     ) -> None:
         if request is not None:
-            group.url, group.trace_id = shown_url(request.url), trace_id_of(request)
+            group.url, group.trace_id = shown_url(request.url), shown_id(request)
         if self._may_sample(group.first):
             sample = sample_of(group.cause, group.first, error, request, response)
             group.has_page = bool(sample.page) and self._journal.is_kept

@@ -30,8 +30,11 @@ from scrapy_resilience.observe.text_format import head, labels_text, number_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from typing import TypeAlias
 
     from scrapy_resilience.observe.view import DomainView, View
+
+    _Values: TypeAlias = str | tuple[str, ...]
 
 __all__ = ["Exposition", "exposition"]
 
@@ -104,7 +107,7 @@ class Exposition:
         """Begin anew: all lines hold the name of the spider."""
         self._spider = spider
         self._constant = labels_text({"spider": spider, **self._labels})
-        self._series: dict[str, dict[tuple[str, ...], str]] = {}
+        self._series: dict[str, dict[_Values, str]] = {}
         """The beginnings of the lines of each metric, by the values of its labels."""
         self._rows: dict[str, list[str]] = {}
         """The same of all metrics of a domain."""
@@ -113,9 +116,12 @@ class Exposition:
         self._of_stat: dict[str, tuple[StatName, str]] = {}
 
     def _head(self, metric: Metric | DomainMetric | Histogram) -> str:
-        key = (metric.short, self._openmetrics)
+        return self._known_head(metric.name, metric.kind, metric.meaning)
+
+    def _known_head(self, name: str, kind: str, meaning: str) -> str:
+        key = (name, self._openmetrics)
         if key not in self._heads:
-            self._heads[key] = self._new_head(metric.name, metric.kind, metric.meaning)
+            self._heads[key] = self._new_head(name, kind, meaning)
         return self._heads[key]
 
     def _new_head(self, name: str, kind: str, meaning: str) -> str:
@@ -126,41 +132,41 @@ class Exposition:
     def _metric(self, metric: Metric, found: Any) -> list[str]:
         if found is None:
             return []
+        known = self._series.get(metric.short)
+        if known is None:
+            known = self._series[metric.short] = {}
         if not metric.labels:
-            begin = self._begin(metric, ())
+            begin = known.get("") or self._begin(metric, "", known)
             return [self._head(metric), f"{begin}{number_text(found)}\n"]
         out, rest = [self._head(metric)], 0
         for values, number in found.items() if isinstance(found, Mapping) else found:
-            begin = self._begin(metric, (values,) if isinstance(values, str) else values)
-            if begin is None:
-                rest += number
+            begin = known.get(values) or self._begin(metric, values, known)
+            if begin:
+                text = number if type(number) is int else number_text(number)
+                out.append(f"{begin}{text}\n")
             else:
-                out.append(f"{begin}{number_text(number)}\n")
+                rest += number
         if rest and metric.kind == "counter":
             labels = labels_text(dict.fromkeys(metric.labels, OTHER))
             out.append(f"{metric.name}{{{self._constant},{labels}}} {number_text(rest)}\n")
         return out
 
-    def _begin(self, metric: Metric, values: Sequence[str]) -> str | None:
-        """The beginning of a line; None when there are too many of the metric."""
-        known = self._series.get(metric.short)
-        if known is None:
-            known = self._series[metric.short] = {}
-        key = tuple(values)
-        if key not in known:
-            counts = metric.kind == "counter"
-            if len(known) >= _MOST or (counts and key == (OTHER,)):
-                self._left_out += not counts
-                return None
-            known[key] = self._unlike(metric, key, set(known.values()))
-        return known[key]
+    def _begin(self, metric: Metric, values: _Values, known: dict[_Values, str]) -> str:
+        """The beginning of a new line; empty when there are too many of the metric."""
+        counts = metric.kind == "counter"
+        if len(known) >= _MOST or (counts and values == OTHER):
+            self._left_out += not counts
+            return ""
+        known[values] = self._unlike(metric, values, set(known.values()))
+        return known[values]
 
-    def _unlike(self, metric: Metric, key: tuple[str, ...], taken: set[str]) -> str:
+    def _unlike(self, metric: Metric, values: _Values, taken: set[str]) -> str:
         """Texts that were cut or masked may have become alike."""
-        values = dict(zip(metric.labels, key, strict=True))
+        key = (values,) if isinstance(values, str) else values
+        named = dict(zip(metric.labels, key if metric.labels else (), strict=True))
         for number in range(len(taken) + 1):
             mark = f"~{number}" if number else ""
-            labels = f",{labels_text(values, mark)}" if values else ""
+            labels = f",{labels_text(named, mark)}" if named else ""
             line = f"{metric.name}{{{self._constant}{labels}}} "
             if line not in taken:
                 break
@@ -224,7 +230,7 @@ class Exposition:
                 known[key] = named, f"{named.metric}{{{self._constant}{label}}} "
             named, begin = known[key]
             if named.metric not in found:
-                found[named.metric] = [self._new_head(named.metric, named.kind, _STAT)]
+                found[named.metric] = [self._known_head(named.metric, named.kind, _STAT)]
             found[named.metric].append(f"{begin}{number_text(value)}\n")
         self._left_out += self._stats.pop_left_out()
         return found

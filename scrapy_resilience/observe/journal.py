@@ -28,7 +28,7 @@ from scrapy_resilience._log import get_logger
 from scrapy_resilience.checkpoint.parts import Part
 from scrapy_resilience.files.layout import JOURNAL
 from scrapy_resilience.files.ownership import open_own
-from scrapy_resilience.observe.journalfile import Batch, JournalFile, read_journal
+from scrapy_resilience.observe.journalfile import UNREADABLE, Batch, JournalFile, read_journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -74,7 +74,7 @@ class _Kind(Generic[T]):
         """Without those of another version."""
         found = []
         for commit, value in entries:
-            with suppress(msgspec.MsgspecError):
+            with suppress(*UNREADABLE):
                 found.append((commit, self.decoder.decode(value)))
         return found
 
@@ -216,11 +216,16 @@ class Journal(Part):
         return Batch(self._job, self._commits(), entries) if entries else None
 
     def _next(self, kind: _Kind[Any]) -> msgspec.Raw | None:
+        """None where there is no more; a kind that fails must not keep the commit."""
         value, kind.waiting = kind.waiting, None
         if value is not None:
             return value
-        found = kind.collect()
-        return None if found is None else _encoded(found)
+        try:
+            found = kind.collect()
+            return None if found is None else _encoded(found)
+        except Exception:
+            logger.exception("The journal lacks an entry")
+            return None
 
     def _publish(self, batch: Batch | None) -> None:
         if batch is not None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Fold = Callable[[list["Batch"]], list["Batch"]]
 
-__all__ = ["Batch", "JournalFile", "Read", "read_journal", "size_of"]
+__all__ = ["UNREADABLE", "Batch", "JournalFile", "Read", "read_journal", "size_of"]
 
 LIMIT: Final = 4_000_000
 """Bytes above which a file is written anew, with less in it."""
@@ -55,6 +55,8 @@ class Read(NamedTuple):
     """Bytes behind them that are no batches."""
 
 
+UNREADABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
+"""What decoding raises for bytes that nobody has encoded."""
 _decoder: Final = msgspec.msgpack.Decoder(Batch)
 _encoder: Final = msgspec.msgpack.Encoder()
 
@@ -72,7 +74,7 @@ def read_journal(fd: int, job: str, commits: int) -> Read:
     for payload, end in frames(data):
         try:
             batch = _decoder.decode(payload)
-        except msgspec.MsgspecError:  # of another version
+        except UNREADABLE:  # of another version
             break
         if batch.job != job or batch.commit > commits:
             return Read(batches, length, 0)

@@ -8,7 +8,6 @@ from datetime import datetime, timezone
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import UNSET, Struct, UnsetType
 from msgspec.json import Encoder
 from pythonjsonlogger.core import BaseJsonFormatter
 
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["JsonFormatter", "extra_of", "message_of", "traceback_of"]
 
 _NO_CONTEXT: Final = (None,) * len(FIELDS)
-_MOST_BYTES: Final = 8 * LONGEST
-"""Of a line: extra fields that make it longer are left out."""
+_MOST: Final = 8 * LONGEST
+"""Characters behind a message: of what is longer, only the names are there."""
 _STANDARD: Final = len(vars(logging.makeLogRecord({})))
 _RESERVED: Final = {*vars(logging.makeLogRecord({})), "message", "asctime", "spider", "crawler"}
 _OF_THE_RECORD: Final = {*FIELDS, "duration_ms"}
@@ -35,106 +34,113 @@ _RISKY: Final = re.compile(
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7e]")
 
 
-class _Line(Struct):
-    """The keys of each line, in their order."""
-
-    timestamp: str
-    level: str
-    logger_name: str
-    module: str
-    function_name: str | None
-    line_number: int
-    trace_id: Any
-    request_id: Any
-    user_id: Any
-    component: Any
-    url: Any
-    duration_ms: Any
-    message: str
-    spider: str | UnsetType = UNSET
-    exception: str | UnsetType = UNSET
-    stack_info: str | UnsetType = UNSET
-
-
-_ALWAYS: Final = _Line.__struct_fields__[: -len(_Line.__struct_defaults__)]
-_KEYS: Final = frozenset(_Line.__struct_fields__)
+_PLACE: Final = ("level", "logger_name", "module", "function_name", "line_number")
+_KEYS: Final = frozenset({"timestamp", *_PLACE, *_OF_THE_RECORD, "message"})
+_NO_REQUEST: Final = ",".join(f'"{name}":null' for name in FIELDS)
+_MOST_PLACES: Final = 1_000
+_MOST_SPIDERS: Final = 100
+_MILLISECONDS: Final = [f".{min(number, 999):03d}Z" for number in range(1_001)]
 
 
 class JsonFormatter(BaseJsonFormatter):
     """Keys ``timestamp`` to ``message`` in each line, then extra fields and ``exception``.
 
     Times are UTC, with milliseconds and a Z. With *ascii_only* everything else is escaped.
+
+    A line is put together of pieces. Those that stay the same, for a place in the code or for
+    a request, are kept as they are written.
     """
 
     def __init__(self, *, ascii_only: bool = False) -> None:
         super().__init__()
         self._escaped = _NOT_ASCII if ascii_only else _RISKY
         self._second = (-1, "")
-        self._spider_name: tuple[Any, str] = (None, "")
+        self._places: dict[tuple[Any, ...], str] = {}
+        self._spiders: dict[str, str] = {}
         self._encode = Encoder(enc_hook=str).encode
 
     def format(self, record: logging.LogRecord) -> str:
         try:
-            line = self._line(record)
+            return self._line(record)
         except Exception as error:  # noqa: BLE001 - whatever was logged
-            line = self._poor_line(record, error)
-        if line.isascii() and b"\x7f" not in line:
-            return line.decode("ascii")
-        return self._escaped.sub(_escape, line.decode())
+            return self._poor_line(record, error)
 
-    def _line(self, record: logging.LogRecord) -> bytes:
+    def _line(self, record: logging.LogRecord) -> str:
         context = current()
-        trace_id, request_id, user_id, component, url = (
-            _NO_CONTEXT if context is None else context.values()
-        )
-        line = _Line(
-            self._time(record),
-            record.levelname,
-            record.name,
-            record.module,
-            record.funcName,
-            record.lineno,
-            trace_id,
-            request_id,
-            user_id,
-            component,
-            url,
-            None,
-            message_of(record),
-        )
-        if record.exc_info or record.exc_text:
-            line.exception = traceback_of(record) or UNSET
-        if record.stack_info:
-            line.stack_info = text_of(record.stack_info)
+        place = record.levelname, record.name, record.module, record.funcName, record.lineno
+        where = self._places.get(place) or self._keep(place)
+        begin = f'{{"timestamp":"{self._time(record)}",{where}'
+        message = self._json(message_of(record))
         attributes = vars(record)
         more = len(attributes) - _STANDARD
-        if more and "spider" in attributes:  # of Scrapy's own lines: often nothing else
-            line.spider = self._spider(attributes["spider"])
-            more -= 1
-        if more or type(record.msg) is dict or (context is not None and context.told):
-            return self._with_extra(line, extra_of(record, context))
-        return self._encode(line)
+        spider = ""
+        if more:
+            if "spider" in attributes:  # of Scrapy's own lines: often nothing else
+                spider = self._spider(attributes["spider"])
+                more -= 1
+            # of a plain formatter that came before
+            more -= ("message" in attributes) + ("asctime" in attributes)
+        if (
+            more
+            or record.exc_info
+            or record.exc_text
+            or record.stack_info
+            or type(record.msg) is dict
+            or (context is not None and context.told)
+        ):
+            about, behind = self._rest(record, context)
+            return f'{begin},{about},"message":{message}{spider}{behind}}}'
+        about = _NO_REQUEST if context is None else context.written or self._write(context)
+        return f'{begin},{about},"duration_ms":null,"message":{message}{spider}}}'
+
+    def _json(self, value: Any) -> str:
+        encoded = self._encode(value)
+        if encoded.isascii() and b"\x7f" not in encoded:
+            return encoded.decode("ascii")
+        return self._escaped.sub(_escape, encoded.decode())
+
+    def _keep(self, place: tuple[Any, ...]) -> str:
+        if len(self._places) >= _MOST_PLACES:  # somebody makes them up
+            self._places.clear()
+        names = (plain_value(each) for each in place)
+        written = self._json(dict(zip(_PLACE, names, strict=True)))[1:-1]
+        self._places[place] = written
+        return written
 
     def _spider(self, spider: Any) -> str:
-        name = getattr(spider, "name", None)
-        if name is not self._spider_name[0]:
-            self._spider_name = name, text_of(str(name))
-        return self._spider_name[1]
+        name = str(getattr(spider, "name", spider))
+        found = self._spiders.get(name)
+        if found is None:
+            found = f',"spider":{self._json(text_of(name))}'
+            if len(self._spiders) < _MOST_SPIDERS:
+                self._spiders[name] = found
+        return found
 
-    def _with_extra(self, line: _Line, extra: dict[str, Any]) -> bytes:
-        """What sets a key of the line goes into it, the rest behind it."""
-        for name in _KEYS.intersection(extra):
-            if name in _OF_THE_RECORD:
-                setattr(line, name, extra.pop(name))
+    def _write(self, context: LogContext) -> str:
+        found = dict(zip(FIELDS, context.values(), strict=True))
+        context.written = _NOT_ASCII.sub(_escape, self._json(found)[1:-1])  # for all formatters
+        return context.written
+
+    def _rest(self, record: logging.LogRecord, context: LogContext | None) -> tuple[str, str]:
+        """What is told of the request, and what stands behind the message."""
+        values = _NO_CONTEXT if context is None else context.values()
+        about: dict[str, Any] = {**dict(zip(FIELDS, values, strict=True)), "duration_ms": None}
+        behind = {}
+        for name, value in extra_of(record, context).items():
+            if name in about:
+                about[name] = value
             else:
-                extra[f"extra_{name}"] = extra.pop(name)
-        encoded = self._encode(line)
-        if not extra:
-            return encoded
-        more = self._encode(extra)
-        if len(encoded) + len(more) > _MOST_BYTES:
-            more = self._encode({"left_out": [name[:100] for name in islice(extra, 100)]})
-        return b"%b,%b" % (encoded[:-1], more[1:])
+                behind[f"extra_{name}" if name in _KEYS else name] = value
+        if (told := traceback_of(record)) is not None:
+            behind["exception"] = told
+        if record.stack_info:
+            behind["stack_info"] = text_of(record.stack_info)
+        written = self._json(behind)[1:-1]
+        if len(written) > _MOST:
+            written = self._json({"left_out": [name[:100] for name in islice(behind, 100)]})[
+                1:-1
+            ]
+        return self._json(about)[1:-1], written and f",{written}"
 
     def _time(self, record: logging.LogRecord) -> str:
         second = int(record.created)
@@ -143,18 +149,17 @@ class JsonFormatter(BaseJsonFormatter):
             moment = datetime.fromtimestamp(second, timezone.utc)
             text = moment.strftime("%Y-%m-%dT%H:%M:%S")
             self._second = second, text
-        return f"{text}.{int(record.msecs):03d}Z"
+        return text + _MILLISECONDS[int(record.msecs)]
 
-    def _poor_line(self, record: logging.LogRecord, error: Exception) -> bytes:
+    def _poor_line(self, record: logging.LogRecord, error: Exception) -> str:
         """Of a record that is no good record."""
         told = f"A record that can't be written ({type(error).__name__}): "
-        found = {
-            "timestamp": datetime.fromtimestamp(0, timezone.utc).isoformat(),
-            "level": record.levelname,
-            "logger_name": record.name,
-            "message": told + str(plain_value(record.msg)),
-        }
-        return self._encode({**dict.fromkeys(_ALWAYS), **plain_value(found)})
+        keys = ("timestamp", *_PLACE, *FIELDS, "duration_ms", "message")
+        found: dict[str, Any] = dict.fromkeys(keys)
+        found["timestamp"] = datetime.fromtimestamp(0, timezone.utc).isoformat()
+        found["level"], found["logger_name"] = map(plain_value, (record.levelname, record.name))
+        found["message"] = told + str(plain_value(record.msg))
+        return self._json(found)
 
 
 def message_of(record: logging.LogRecord) -> str:

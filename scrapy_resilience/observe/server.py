@@ -39,6 +39,8 @@ _BEAT: Final = 15.0
 """Seconds after which a comment says that there is nothing new."""
 _SLOW: Final = 10.0
 """Seconds in which a client has to read an update."""
+_MANY: Final = 50
+"""Answers a second: who asks for more waits for the next one."""
 _LEAVE: Final = 0.4
 """Seconds that answers under way get at the end."""
 _HEADERS: Final = {
@@ -74,6 +76,7 @@ class Server:
         self._changes = Changes()
         self._taken = -_EACH
         self._streams = 0
+        self._second, self._answered = 0.0, 0
         self._closing = asyncio.Event()
         self._told: set[str] = set()
         self._web = web.Server(
@@ -122,6 +125,8 @@ class Server:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         self._connections.active(request.protocol)
+        if request.path != "/health/live":
+            await self._turn()
         try:
             refused = self._refusal(request)
             if refused:
@@ -134,6 +139,15 @@ class Server:
         except Exception as error:  # noqa: BLE001 - the crawl goes on
             self._tell(request.path, error)
             return _refuse(500)
+
+    async def _turn(self) -> None:
+        """However often a client asks, the crawl has nearly all of the time."""
+        now = _clock.monotonic()
+        if now - self._second >= 1:
+            self._second, self._answered = now, 0
+        self._answered += 1
+        if self._answered > _MANY:
+            await self._pause(self._second + 1 - now)
 
     def _refusal(self, request: web.BaseRequest) -> int:
         """The status of what is refused; 0 for what may be answered."""

@@ -14,8 +14,8 @@ _SPIDER = "%(spider)s"
 
 
 def textfile_path(setting: str, spider: str) -> Path:
-    """The path that ``RESILIENCE_METRICS_TEXTFILE`` means."""
-    return Path(setting.replace(_SPIDER, spider.replace("/", "_")))
+    """The path that ``RESILIENCE_METRICS_TEXTFILE`` means, wherever the process goes later."""
+    return Path(setting.replace(_SPIDER, spider.replace("/", "_"))).absolute()
 
 
 def check_textfile(path: Path) -> None:
@@ -31,8 +31,8 @@ def check_textfile(path: Path) -> None:
 
 
 def write_textfile(path: Path, text: bytes) -> None:
-    """Replace the file in one step. Raises :exc:`OSError`."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Replace the file in one step, by one thread at a time. Raises :exc:`OSError`."""
+    scratch = path.with_name(f".{path.name}.tmp")  # always the same: a kill may leave it
     scratch.unlink(missing_ok=True)
     try:
         with scratch.open("xb") as file:

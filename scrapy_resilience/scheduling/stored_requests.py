@@ -43,6 +43,7 @@ class StoredRequests:
         self._stats: Any = crawler.stats
         self._log_unserializable = crawler.settings.getbool("SCHEDULER_DEBUG")
         self._incomplete: set[str] = set()
+        self._unreadable: set[str] = set()
         self.is_any_unreadable = False
         """Whether a request of the job can't run with today's code."""
 
@@ -79,9 +80,14 @@ class StoredRequests:
         except (ResilienceError, TypeError, ValueError) as error:
             self._stats.inc_value(STAT_UNREADABLE)
             self.is_any_unreadable = True
-            logger.error(  # noqa: TRY400 - one line
-                "A stored request can't run, it stays in the job: %s", _named(row.data, error)
-            )
+            if str(error) not in self._unreadable:
+                self._unreadable.add(str(error))
+                logger.error(  # noqa: TRY400 - one line
+                    "A stored request can't run, it stays in the job: %s. Others for the same "
+                    "reason are counted in %s",
+                    _named(row.data, error),
+                    STAT_UNREADABLE,
+                )
             return None
 
 

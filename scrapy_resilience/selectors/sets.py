@@ -239,7 +239,7 @@ def check_regressions(
         shown = "; ".join(map(str, worse[:3]))
         raise SelectorError(
             f"{new.name} {new.version} is worse on {counted(len(worse), 'field')} of its "
-            f"fixtures ({shown}): mend it, or force it"
+            f"fixtures ({shown}): mend it, or add it with --force"
         )
 
 

@@ -290,7 +290,7 @@ def test_wrong_usage(job, args):
 
     told = run.log + run.out
     assert run.code == 2
-    assert told.count("status <jobdir>") == 1
+    assert told.count("status <jobdir>  ") == 1
     assert ("replay <jobdir>" in told) == ("status" not in args)
     assert "Traceback" not in run.log
 
@@ -364,3 +364,21 @@ def test_looking_does_not_disturb(tmp_path):
         over.set()
         for thread in threads:
             thread.join()
+
+
+def test_files_for_operators(job):
+    """They are written into a new folder, and not twice without being asked."""
+    run = job.run("resilience", "operations", "deploy")
+    assert run.code == 0, run
+    assert "deploy/alerts.yml" in run.out
+    (job.folder / "deploy" / "alerts.yml").write_text("mine")
+
+    again = job.run("resilience", "operations", "deploy")
+    assert again.code == 1
+    assert again.log.count("\n") == 1
+    assert "has prometheus.yml, alerts.yml" in again.log
+    assert (job.folder / "deploy" / "alerts.yml").read_text() == "mine"
+    rows = json.loads(job.run("resilience", "operations", "deploy", "--force", "--json").out)
+    assert [row["file"] for row in rows][1] == "deploy/alerts.yml"
+    assert (job.folder / "deploy" / "alerts.yml").read_text() != "mine"
+    assert job.run("resilience", "operations").code == 2

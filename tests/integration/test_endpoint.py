@@ -106,6 +106,9 @@ def test_it_is_found_and_tells(shop):
         status = json.loads(_status(crawl).out)
         assert stat.S_IMODE((crawl.job / "resilience.http").stat().st_mode) == 0o600
         ready = ask(f"{url}health/ready")
+        metrics = ask(f"{url}metrics", accept="application/openmetrics-text")
+        page = ask(url)
+        series = wait_until(lambda: _first_second(url))
 
     run = crawl.last()
     run.check_finished()
@@ -117,9 +120,21 @@ def test_it_is_found_and_tells(shop):
     assert {each["name"] for each in view["health"]["components"]} == {
         "cpu", "memory", "disk", "event_loop", "frontier", "store", "breakers", "sinks",
     }  # fmt: skip
-    assert ready[0] == 200
+    assert ready[0] == metrics[0] == page[0] == 200
+    assert b"scrapy_resilience_" in metrics[1]
+    assert metrics[1].endswith(b"# EOF\n")
+    assert page[1].startswith(b"<!doctype html>")
+    assert series["memory"] > 0
+    assert series["loop_lag"] is not None
     assert not (crawl.job / "resilience.http").exists()
     assert json.loads(_status(crawl).out)["endpoint"] is None
+
+
+def _first_second(url):
+    """The first row of the finest history, by column."""
+    finest = json.loads(ask(f"{url}status.json?history=1")[1])["history"][0]
+    rows = [dict(zip(finest["columns"], row, strict=True)) for row in finest["rows"]]
+    return next((row for row in rows if row["memory"]), None)
 
 
 def _status(crawl):
@@ -294,12 +309,13 @@ def test_a_stream_does_not_keep_the_crawl(shop):
 
 
 HURTS = (
-    OPEN
+    OPEN.replace(
+        "async def start(self):", "async def start(self):\n            Observer.view = hurt"
+    )
     + """
     from scrapy_resilience.observe.observer import Observer
-    def view(self, **kwargs):
+    def hurt(self, **kwargs):
         raise RuntimeError("it hurts")
-    Observer.view = view
 """
 )
 

@@ -292,6 +292,18 @@ def test_a_missing_robots_txt_is_no_failure(tmp_path):
     assert "resilience/incomplete" not in run.stats
 
 
+def test_a_failing_robots_txt_is_tried_as_often_as_in_scrapy(tmp_path):
+    """RETRY_TIMES says how often, though pages are worth more tries; then the pages go on."""
+    with serving(lambda _host, path, _: 503 if path == "/robots.txt" else 200) as web:
+        job = crawl(tmp_path, web, ROBOTSTXT_OBEY=True, URLS=web.urls("a.test", 4))
+        job.configure(RETRY_TIMES=None)
+        run = job.run()
+
+    assert len(web.times("a.test", "/robots.txt")) == 3
+    assert len(job.items()) == 4
+    assert (run.code, run.reason) == (0, "finished")
+
+
 def test_a_stop_ends_what_a_callback_waits_for(tmp_path):
     """With another scheduler as well: its queue is not for what a callback waits for."""
     source = """

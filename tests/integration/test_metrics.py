@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import sys
 from contextlib import closing, contextmanager
+from pathlib import Path
 from threading import Event, Thread
 from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 from crawls import BUSY, PAGES, Crawl, wait_until
@@ -67,6 +69,7 @@ TWO = """
         process.crawl(spider)
     process.start()
 """
+SNIPPETS = Path(__file__).parents[2] / "docs" / "snippets"
 PIPELINE = {"ITEM_PIPELINES": {"spider.Count": 300}}
 
 
@@ -105,7 +108,25 @@ def test_metrics_of_the_user(tmp_path, more):
     assert found["shop_stock"] == {"spider=shop": 5}
     assert found["shop_parse_seconds_count"] == {"spider=shop": 5}
     assert found["scrapy_resilience_items_total"] == {"spider=shop": 5}
+    assert found["scrapy_resilience_state"]["spider=shop,state=running"] == 0
     assert found["scrapy_resilience_domain_requests_total"]["domain=127.0.0.1,spider=shop"] == 5
+
+
+def test_the_next_run_knows_the_domains(tmp_path):
+    """Which domains have series is part of the job; counters begin anew with each run."""
+    with serving(lambda *_: 200) as web:
+        crawl = Crawl(
+            tmp_path, PAGES, URLS=web.urls("a.test", 60), DOWNLOAD_DELAY=0.02,
+            RESILIENCE_METRICS_TEXTFILE="shop.prom", RESILIENCE_METRICS_INTERVAL=0.1, **BUSY,
+        )  # fmt: skip
+        crawl.run_until(commits=3)
+        known = crawl.state("resilience.metric_domains")
+        crawl.survive(kills=0, at_least=1)
+
+    assert known == ["a.test"]
+    found = written(crawl)
+    assert found["scrapy_resilience_job_pages"]["spider=shop"] >= 58  # a kill loses some counts
+    assert 0 < found["scrapy_resilience_pages_total"]["spider=shop"] < 60
 
 
 @pytest.mark.parametrize("reactor", [True, False])
@@ -126,6 +147,44 @@ def test_two_crawls_in_one_process(tmp_path, reactor):
         assert found["shop_pages_total"][f"by=callback,spider={name}"] == pages
         assert found["shop_pages_total"][f"by=pipeline,spider={name}"] == pages
         assert found["shop_items_total"] == {f"spider={name}": pages}
+
+
+def test_the_endpoint_of_a_crawl(tmp_path):
+    """What is at /metrics while it runs, in the format that a client asks for."""
+    with serving(lambda *_: 200) as web:
+        crawl = Crawl(
+            tmp_path, COUNTING, URLS=web.urls("a.test", 100), DOWNLOAD_DELAY=0.05,
+            **{**BUSY, **PIPELINE},
+        )  # fmt: skip
+        with crawl.process() as process:
+            url = wait_until(lambda: re.search(r"live page: (http\S+)", crawl.last().log))[1]
+            count = 'shop_pages_total{spider="shop",by="callback"} '
+            wait_until(lambda: count in fetched(f"{url}metrics"))
+            openmetrics = fetched(f"{url}metrics", Accept="application/openmetrics-text")
+            process.terminate()
+            crawl.ended(process)
+
+    assert openmetrics.endswith("# EOF\n")
+    assert count in openmetrics
+
+
+def test_the_metrics_of_the_guide(tmp_path):
+    """The guide's spider, function and pipeline count."""
+    source = (SNIPPETS / "own_metrics.py").read_text("utf-8")
+    with serving(lambda *_: 200) as web:
+        urls = f"    start_urls = {web.urls('a.test', 3)}\n"
+        source = source.replace('    name = "shop"\n', f'    name = "shop"\n{urls}')
+        crawl = Crawl(
+            tmp_path, source, RESILIENCE_METRICS_TEXTFILE="shop.prom",
+            **{**BUSY, "ITEM_PIPELINES": {"spider.CountPrices": 300}},
+        )  # fmt: skip
+        crawl.finish()
+
+    found = written(crawl)
+    assert found["shop_prices_total"] == {"currency=EUR,spider=shop": 3}
+    assert found["shop_parse_seconds_count"] == {"spider=shop": 3}
+    assert found["shop_css_seconds_count"] == {"spider=shop": 3}
+    assert found["shop_reviews_sum"] == {"spider=shop": 0}
 
 
 # --- the textfile -----------------------------------------------------------------------
@@ -213,10 +272,10 @@ def free_port():
         return found.getsockname()[1]
 
 
-def fetched(url):
+def fetched(url, **headers):
     """What is at a URL; empty while nobody answers."""
     try:
-        with urlopen(url, timeout=10) as answer:  # noqa: S310 - of this test
+        with urlopen(Request(url, headers=headers), timeout=10) as answer:  # noqa: S310 - of this test
             return answer.read().decode()
     except (URLError, OSError):
         return ""

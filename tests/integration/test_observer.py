@@ -29,7 +29,9 @@ WATCHED = """
         def parse(self, response):
             yield dict(sku=response.url)
         def look(self):
-            view = observer_of(self.crawler).view()
+            observer = observer_of(self.crawler)
+            observer.renew()
+            view = observer.view()
             Path("view.json").write_bytes(msgspec.json.encode(view))
 """
 

@@ -199,9 +199,9 @@ def test_it_asks_for_the_token(chromium):
         form = "document.getElementById('token')?.hidden === false"
         async with opened(chromium, server, ready=form) as tab:
             assert await tab.run("document.getElementById('main').hidden")
-            await _enter(tab, "something else")
+            await enter(tab, "something else")
             await tab.until("document.getElementById('token-wrong').textContent")
-            await _enter(tab, TOKEN)
+            await enter(tab, TOKEN)
             await tab.until(READY)
             assert not any("token" in path for path in server.asked)
             assert await tab.run("localStorage.length === 0 && document.cookie === ''")
@@ -209,7 +209,8 @@ def test_it_asks_for_the_token(chromium):
     run(scenario())
 
 
-async def _enter(tab, token):
+async def enter(tab, token):
+    """Type a token and press Enter."""
     await tab.until("document.activeElement.id === 'token-text'")
     await tab.send("Input.insertText", text=token)
     await _press(tab, "Enter", "\r")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import stat
+import sys
 from collections import Counter
 from textwrap import dedent
 
 import pytest
+from browser import new_tab
+from browser import run as in_a_loop
 from crawls import BUSY, Crawl, wait_until
 from web import serving
 
@@ -46,9 +50,9 @@ def make(folder, web, count, source=FAULTY, **settings):
     return Crawl(folder, source, **{**BUSY, "URLS": urls, **settings})
 
 
-def errors(crawl, *options):
+def errors(crawl, *options, job="job"):
     """What the command prints as JSON."""
-    run = crawl.run("resilience", "errors", "job", "--json", *options)
+    run = crawl.run("resilience", "errors", job, "--json", *options)
     assert run.code == 0, run.log
     return json.loads(run.out)
 
@@ -108,6 +112,77 @@ def test_the_page_of_an_error_is_harmless(tmp_path):
     assert taken.code == 1
     assert "File exists" in taken.log
     assert crawl.path("page.html").read_text("utf-8") == text
+
+
+CURIOUS = """<!doctype html><style>h1 {{ color: green }}</style><h1>Shown</h1>
+<script>top.document.title = "run"; fetch("{0}script")</script>
+<meta http-equiv="refresh" content="0;url={0}refresh"><link rel="stylesheet" href="{0}css">
+<link rel="prefetch" href="{0}prefetch"><link rel="preconnect" href="{0}">
+<img src="{0}img" onerror="top.document.title = 'run'"><iframe src="{0}frame"></iframe>
+<form action="{0}form"><input autofocus onfocus="this.form.submit()"></form>
+<video src="{0}video" autoplay></video><object data="{0}object"></object>
+"></iframe><script>top.document.title = "run"</script><img src="{0}behind">
+"""
+
+
+def test_the_page_of_an_error_in_a_browser(tmp_path, chromium):
+    """It is shown, runs nothing, and asks no server for anything."""
+
+    async def look(path):
+        async with new_tab(chromium) as tab:
+            await tab.open(path.as_uri())
+            await tab.until("document.readyState === 'complete' && document.title")
+            await asyncio.sleep(0.5)
+            return await tab.run("document.title")
+
+    with serving(lambda *_: (200, HTML, curious.encode())) as web:
+        curious = CURIOUS.format(f"http://127.0.0.1:{web.port}/")
+        crawl = make(tmp_path, web, 2, METAREFRESH_ENABLED=False)
+        crawl.run()
+        crawl.run("resilience", "errors", "job", "--open", "1")
+        asked = len(web.asked)
+        title = in_a_loop(look(crawl.path("error-1.html")))
+        assert len(web.asked) == asked
+
+    assert title == "Page of the errors of group 1"
+    assert "&lt;h1&gt;Shown" in crawl.path("error-1.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize("reactor", [True, False])
+def test_two_crawls_in_one_process(tmp_path, reactor):
+    """Each has its own errors and events, with a reactor or without."""
+    with serving(page) as web:
+        crawl = make(tmp_path, web, 6, JOBDIR="jobs/%(spider)s")
+        crawl.configure(TWISTED_REACTOR_ENABLED=reactor, URLS=web.urls("127.0.0.1", 6))
+        if not reactor:
+            crawl.configure(TWISTED_DNS_RESOLVER=None)
+        crawl.write("both.py", BOTH)
+        done = crawl.run(sys.executable, "both.py")
+    assert done.code == 0, done.log
+    shop, other = (
+        {each["kind"]: each["count"] for each in errors(crawl, job=f"jobs/{name}")}
+        for name in ("shop", "other")
+    )
+    assert shop == {"ValueError": 3, "http": 1}
+    assert other == {"TypeError": 5, "http": 1}
+
+
+BOTH = """
+from scrapy.utils.project import get_project_settings
+from scrapy.crawler import AsyncCrawlerProcess
+from spider import Shop
+
+class Other(Shop):
+    name = "other"
+    custom_settings = {"FEEDS": {}}
+    def parse(self, response):
+        raise TypeError("another")
+
+process = AsyncCrawlerProcess(get_project_settings())
+process.crawl(Shop)
+process.crawl(Other)
+process.start()
+"""
 
 
 @pytest.mark.parametrize(
@@ -298,6 +373,31 @@ def test_a_journal_that_is_gone(tmp_path):
         "Run 2 has begun",
         "Run 2 ends: finished",
     ]
+
+
+TROUBLED = """
+    import sqlite3
+    from scrapy_resilience.frontier.sqlite import SQLiteStore
+    commit, calls = SQLiteStore.commit, []
+    def failing(self, changes, **told):
+        calls.append(1)
+        if len(calls) in (4, 5):
+            raise sqlite3.OperationalError("database or disk is full")
+        return commit(self, changes, **told)
+    SQLiteStore.commit = failing
+"""
+
+
+def test_commits_that_fail(tmp_path):
+    """Their trouble, and its end, are events, and one group of errors without a place."""
+    with serving(lambda *_: 200) as web:
+        crawl = make(tmp_path, web, 30, dedent(TROUBLED) + dedent(FAULTY), **SLOW)
+        crawl.run()
+
+    told = [text for kind, text in happened(crawl) if kind == "commit"]
+    assert "The checkpoint can't be written: database or disk is full" in told[0]
+    assert "The checkpoint is written again, after" in told[-1]
+    assert by_message(errors(crawl))["database or disk is full"] == 1
 
 
 FULL = """

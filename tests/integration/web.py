@@ -43,6 +43,9 @@ class Web:
                 self.rfile.read(int(self.headers["Content-Length"]))
                 self.do_GET()
 
+            def do_PUT(self):
+                self.do_POST()
+
             def log_message(self, *args):
                 pass
 

@@ -67,7 +67,7 @@ class Job:
         changes = Changes()
         self.in_flight.collect(())
         self.in_flight.contribute(changes)
-        letters_of(self.crawler).contribute(changes)
+        letters_of(self.crawler).count_letters(changes)
         return changes.letters
 
 

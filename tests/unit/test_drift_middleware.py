@@ -78,6 +78,14 @@ def test_report(selectors, caplog):
     assert selectors.version == "1.0.0"
 
 
+def test_pages_that_a_fallback_has_served(selectors):
+    """Each page counts once, by however many fields."""
+    middleware = drift()
+    show(middleware, selectors, BEFORE, 3)
+    show(middleware, selectors, AFTER, 2)
+    assert middleware.crawler.stats.get_value("resilience/selectors/fallbacks") == 2
+
+
 def test_rollback(selectors):
     """The newest older version that finds the field on the page becomes the active one."""
     for number, source in enumerate(["css:h2", "css:h3", "css:h1"], 1):

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from journals import JOB, Notes, Run
 from scrapy.utils.defer import deferred_from_coro
 
+from scrapy_resilience.core.frames import frame
 from scrapy_resilience.files.layout import JOURNAL
 from scrapy_resilience.observe import journal as journal_module
 from scrapy_resilience.observe import journalfile
@@ -218,6 +219,33 @@ def test_entries_of_another_version(tmp_path):
 
     assert Notes(Run(tmp_path, 100).journal).found == []
     assert Notes(stored_journal(tmp_path, JOB, 100), "other").found == ["b"]
+
+
+@pytest.mark.parametrize("wrong", ["\ud800", object()])
+def test_what_can_not_be_encoded(tmp_path, caplog, wrong):
+    """It is left out, with a traceback, and the commit is made."""
+    run = Run(tmp_path)
+    notes, others = Notes(run.journal), Notes(run.journal, "other")
+    notes.new.extend([wrong, "a"])
+    others.new.append("b")
+
+    run.commit()
+    run.commit()
+
+    assert stored(tmp_path) == ["a"]
+    assert Notes(stored_journal(tmp_path, JOB, 100), "other").found == ["b"]
+    assert [record.getMessage() for record in caplog.records] == ["The journal lacks an entry"]
+
+
+@pytest.mark.parametrize("payload", [b"\x93\xa2\xff\xfe\x01\x90", b"\x91" * 5000, b"\x01"])
+def test_a_frame_that_holds_something_else(tmp_path, payload):
+    """What is whole and no batch is cut as well."""
+    told(tmp_path, "a")
+    with (tmp_path / JOURNAL).open("ab") as file:
+        file.write(frame(payload))
+
+    assert stored(tmp_path) == ["a"]
+    assert Notes(Run(tmp_path, 100).journal).found == ["a"]
 
 
 # --- damage -----------------------------------------------------------------------------------

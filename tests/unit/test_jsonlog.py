@@ -97,6 +97,17 @@ def test_extra_fields():
     assert (found["duration_ms"], found["user_id"], found["level"]) == (2.5, 3, "INFO")
 
 
+def test_behind_a_plain_formatter():
+    """What that has left in the record is no extra field."""
+    made = record("hello", spider=SimpleNamespace(name="shop"))
+    logging.Formatter("%(asctime)s %(message)s").format(made)
+
+    found = json.loads(JsonFormatter().format(made))
+    assert list(found) == [*KEYS, "spider"]
+    vars(made)["sku"] = "A"
+    assert json.loads(JsonFormatter().format(made))["sku"] == "A"
+
+
 def test_scrapys_extra_fields():
     """A spider is shown by its name, a crawler not at all."""
     found = line(spider=SimpleNamespace(name="shop"), crawler=object())
@@ -165,6 +176,19 @@ def test_values_of_any_kind():
     assert found["error"] == "ValueError: no"
     assert found["headers"]["Authorization"] == found["password"] == "***"
     assert found["headers"]["3"] == ["<Broken that can't be shown>"]
+
+
+def test_a_value_that_holds_itself_many_times():
+    """It has an end."""
+    wide = []
+    wide += [wide] * 1000
+
+    assert len(json.dumps(line(wide=wide, also={"a": wide}))) < 100_000
+
+
+def test_a_spider_of_the_users():
+    """A text in the place of a spider is shown as it is."""
+    assert line(spider="mine")["spider"] == "mine"
 
 
 def test_too_many_extra_fields():

@@ -216,6 +216,7 @@ COMMANDS = [
     ("feeds", JOB, "forget", EVIL),
     ("config",),
     ("selectors", "list"),
+    ("report", JOB),
 ]
 REFUSED = [
     ("status", EVIL),
@@ -230,6 +231,8 @@ REFUSED = [
     ("errors", JOB, "--open", "1", "--output", "job"),
     ("selectors", "show", EVIL),
     ("selectors", "add", EVIL),
+    ("operations", f"no/such/{EVIL}"),
+    ("report", EVIL),
 ]
 
 
@@ -266,7 +269,7 @@ def test_each_command_was_run():
     """A new command is added to the lists above."""
     named = {line.split()[0] for line in usage().splitlines()}
     assert {"status", "restore", "config", "selectors"} <= named
-    assert {args[0] for args in COMMANDS} >= named
+    assert {args[0] for args in COMMANDS + REFUSED} >= named
 
 
 def test_settings_with_secrets(capsys):

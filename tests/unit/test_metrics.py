@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from contextvars import copy_context
 from threading import Thread
@@ -321,3 +322,10 @@ def test_the_registry_is_safe_between_threads(outside):
         for number in range(20)
         if value(outside, "shop_pages_total", n=str(number)) != 8 * 10
     )
+
+
+def test_the_library_is_loaded_late():
+    """A crawl that counts nothing of its own does not load it."""
+    code = "import sys, scrapy_resilience.addon; sys.exit('prometheus_client' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

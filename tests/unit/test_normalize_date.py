@@ -369,3 +369,182 @@ def test_hostile_texts(unit):
     text = unit * (100_000 // len(unit))
 
     assert passes(lambda number: normalize_date(f"{text}{number}", now=NOW)) < 2
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        "Letzte Aktualisierung", "Zuletzt geändert am", "Veröffentlichung", "Erstellt am",
+        "Dernière mise à jour le", "Modifié le", "Date de publication", "Créé le",
+        "Última actualización", "Publicado el", "Fecha de publicación", "Ultimo aggiornamento",
+        "Pubblicata il", "Data di pubblicazione", "Última atualização", "Atualizado em",
+        "Laatst bijgewerkt op", "Gepubliceerd op", "Laatste wijziging", "Ostatnia aktualizacja",
+        "Data publikacji", "Dodano", "Последнее обновление", "Дата публикации", "Создано",
+        "Senast uppdaterad", "Publicerad", "Sidst opdateret", "Offentliggjort",
+        "Sist oppdatert", "Poslední aktualizace", "Zveřejněno", "Son güncelleme",
+        "Yayın tarihi", "Päivitetty", "Julkaistu", "Utolsó frissítés", "Ultima actualizare",
+        "Τελευταία ενημέρωση", "First published", "Last reviewed", "Issued", "Submitted on",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("form", ["{} 15.01.2024", "{}: 2024-01-15", "{} 15/01/2024"])
+def test_words_before_a_date(label, form):
+    """What sites put before a date is left out, with a hint or without."""
+    assert iso(form.format(label)) == "2024-01-15"
+
+
+@pytest.mark.parametrize(
+    ("text", "hints"),
+    [
+        ("Atualizado por Victória Sbrogio em 15/01/2024 10:30", {"locale": "pt"}),
+        ("Von Max Müller am 15.01.2024, 10:30 Uhr", {"locale": "de"}),
+        ("Por Juan Pérez el 15 de enero de 2024 10:30", {}),
+        ("Par Jean-Luc Dupont le 15 janvier 2024 à 10h30", {}),
+        ("Posted by John Doe on Jan 15, 2024 10:30", {}),
+    ],
+)
+def test_who_wrote_it(text, hints):
+    """The name of an author before the date is left out."""
+    assert iso(text, **hints) == MOMENT["iso"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "20240115103000",
+        "2024011510:30",
+        "2024 年 1 月 15 日 10 時 30 分",
+        "2024 年 1 月 15 日 10 时 30 分",
+        "15 Jan 2024 12:30:00 +02",
+        "15 Jan 2024 05:30:00 -0500 EST",
+        "Mon, 15 Jan 2024 05:30:00 -0500 EST (EST)",
+        "Mon, 15 Jan 2024 05:30:00 -0500 (EST)",
+    ],
+)
+def test_more_forms_of_one_moment(text):
+    """Without spaces, with spaces around signs, and with the zone in numbers and letters."""
+    assert iso(text) == MOMENT["iso"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "15 January 2024 at 18h", "January 15, 2024 18h", "15 janvier 2024 à 18h",
+        "15/01/2024 18h", "2024-01-15 18 h", "15.01.2024, 18h",
+    ],
+)  # fmt: skip
+def test_an_hour_without_minutes(text):
+    """Behind a date."""
+    assert iso(text) == "2024-01-15T18:00:00+00:00"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("二〇一四年十月四日", "2014-10-04"),
+        ("二零二四年十二月三十一日", "2024-12-31"),
+        ("令和六年一月十五日", "2024-01-15"),
+        ("二〇二四年一月二十日 10:30", "2024-01-20T10:30:00+00:00"),
+    ],
+)
+def test_chinese_numerals(text, expected):
+    """As formal dates have them."""
+    assert iso(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "15 Jan 2024 09:00-10:00", "15.01.2024 18:00-20:00", "15/01/2024 18:00–20:00",
+        "15 Jan 2024 9:00 -10:00", "2024-01-15 09:00-10:00", "2024-01-15 18:00-20:00",
+        "15 Jan 2024 22:00-04:00",
+    ],
+)  # fmt: skip
+def test_from_one_time_to_another(text):
+    """Two times are not one with its zone."""
+    assert read(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2024-01-15T09:00-10:00", "2024-01-15T19:00:00+00:00"),
+        ("2024-01-15 09:00:00-10:00", "2024-01-15T19:00:00+00:00"),
+        ("2024-01-15 09:00-05:00", "2024-01-15T14:00:00+00:00"),
+        ("Jan 15, 2024 09:00 -05:00", "2024-01-15T14:00:00+00:00"),
+        ("15 Jan 2024 09:00 -0500", "2024-01-15T14:00:00+00:00"),
+        ("15 Jan 2024 09:00+02:00", "2024-01-15T07:00:00+00:00"),
+    ],
+)
+def test_a_time_with_its_zone(text, expected):
+    """What can only be a zone is one."""
+    assert iso(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "locale", "expected"),
+    [
+        ("pred 2 hodinami", "sk", "2024-03-31T10:00:00+00:00"),
+        ("pred 3 dňami", None, "2024-03-28"),
+        ("dziś o 11:00", "pl", "2024-03-31T11:00:00+00:00"),
+        ("きのう", None, "2024-03-30"),
+    ],
+)
+def test_distances_that_look_like_labels(text, locale, expected):
+    """``pred`` is no English word that ends in -ed."""
+    assert iso(text, locale=locale, now=NOW) == expected
+
+
+def test_the_order_of_named_days():
+    """The order that is given says which of two numbers is the year."""
+    assert iso("16 july 13", order="YMD") == "2016-07-13"
+    assert iso("16 july 13", order="DMY") == "2013-07-16"
+
+
+def test_a_date_that_the_order_contradicts():
+    """It is marked, where the year has two digits."""
+    assert read("12/13/10", order="DMY")["ambiguous"]
+    assert iso("12/13/2010", order="DMY") == "2010-12-13"
+
+
+@pytest.mark.parametrize(
+    ("text", "locale"),
+    [
+        ("2 saat əvvəl 5 dəqiqə əvvəl", "az"),
+        ("prije 2 sata prije 5 minuta", "hr"),
+        ("2 hours ago 5 minutes ago", None),
+        ("před 2 hodinami 5 minutami", "cs"),
+    ],
+)
+def test_the_word_for_ago_at_each_unit(text, locale):
+    """It says no more than one."""
+    assert iso(text, locale=locale, now=NOW) == "2024-03-31T09:55:00+00:00"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "around 2 hours ago", "approximately 2 hours ago", "vor ca. 2 Stunden",
+        "vor ungefähr 2 Stunden", "hace aproximadamente 2 horas", "hace unas 2 horas",
+        "hace alrededor de 2 horas", "ongeveer 2 uur geleden", "około 2 godzin temu",
+        "för cirka 2 timmar sedan", "ca. 2 timer siden", "约 2 小时前", "약 2시간 전",
+        "asi před 2 hodinami", "noin 2 tuntia sitten", "около 2 часов назад",
+        "il y a environ 2 heures", "circa 2 ore fa", "há cerca de 2 horas", "প্রায় 2 ঘন্টা আগে",
+    ],
+)  # fmt: skip
+def test_about_so_long_ago(text):
+    """It is as long ago as the text says."""
+    assert iso(text, now=NOW) == "2024-03-31T10:00:00+00:00"
+
+
+@pytest.mark.parametrize("text", ["15 Jan 2024 at noon", "January 15, 2024, noon"])
+def test_noon(text):
+    """It is a time."""
+    assert iso(text) == "2024-01-15T12:00:00+00:00"
+
+
+def test_spaces_between_numbers():
+    """With a locale, a year, a month and a day of two digits, and nothing else, are a date."""
+    assert iso("2024 01 15", locale="en-GB") == "2024-01-15"
+    assert read("2024 1 15", locale="en-GB") is None
+    assert read("15 01 2024", locale="en-GB") is None
+    assert read("2024 01 15") is None

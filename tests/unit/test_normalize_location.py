@@ -270,3 +270,73 @@ def test_unknown_areas(text):
     result = normalize_location(text)
     assert (result["state"], result["country"], result["ambiguous"]) == (None, None, True)
     assert normalize_location("Berlin, Mitte X", region="DE")["country"] == "DE"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("700 BROADWAY NEW YORK, N.Y.", ("New York", "NY", "US")),
+        ("811 WYANDOTTE KANSAS CITY, MO.", ("Kansas City", "MO", "US")),
+        ("1407 CUMMINGS DRIVE RICHMOND 20, VA.", ("Richmond", "VA", "US")),
+        ("3501 W. 48TH PLACE CHICAGO 32, ILL.", ("Chicago", "IL", "US")),
+        ("510 NW Windflower Ter Jensen Beach, Fl 34957", ("Jensen Beach", "FL", "US")),
+        ("301 N LEONA GARDEN CITY MI 48135", ("Garden City", "MI", "US")),
+        ("12345 North Point Laguna Hills CA 12345", ("Laguna Hills", "CA", "US")),
+        ("4930 Mesa Bonita San Antonio, TX 78218", ("San Antonio", "TX", "US")),
+        ("817 15th St N Bessemer, AL", ("Bessemer", "AL", "US")),
+        ("123 Old Chicago Road, Joliet, IL", ("Joliet", "IL", "US")),
+        ("1725 Mitchell Jones, El Paso, TX 79936", ("El Paso", "TX", "US")),
+        ("Ackermannstr. 12a Frankfurt am Main", ("Frankfurt am Main", "HE", "DE")),
+        ("Terminal 2 London", ("London", "ENG", "GB")),
+        ("Near Sheffield, England", ("Sheffield", "ENG", "GB")),
+        ("près de Lyon, France", ("Lyon", "ARA", "FR")),
+        ("AMENIA, N. Y.", ("AMENIA", "NY", "US")),
+    ],
+)
+def test_cities_behind_a_street(text, found):
+    """A house number and a known city of the state, with no comma between."""
+    assert parts(text) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("123 Rue de Paris, France", (None, None, "FR")),
+        ("Laboratory Park Decatur, Illinois", (None, "IL", "US")),
+        ("47/51 Exmouth Market, England", (None, "ENG", "GB")),
+        ("Old Greenwich, Connecticut", ("Old Greenwich", "CT", "US")),
+    ],
+)
+def test_what_is_no_city(text, found):
+    """A street, a number, and several words that end with a city of the state."""
+    assert parts(text) == found
+
+
+@pytest.mark.parametrize("text", ["USA, Canada", "Germany, France", "Greenland, Denmark"])
+def test_two_countries(text):
+    """The first is no city of the second."""
+    assert parts(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("28307 Grove St, Pine, CO 80470", ("Pine", "CO", "US")),
+        ("Lyndonville, VT 05851", ("Lyndonville", "VT", "US")),
+        ("47 Hill Road, Pinner, Middlesex, HA5 1LB", ("Pinner", "ENG", "GB")),
+        ("Little Snoring, NR21 0HJ", ("Little Snoring", None, "GB")),
+        ("Smallville, M5V 2T6", ("Smallville", None, "CA")),
+        ("Milano MI 20121", ("Milan", "MI", "IT")),
+        ("Musterdorf, DE 10115", ("Musterdorf", None, "DE")),
+    ],
+)
+def test_postal_codes_of_one_country(text, found):
+    """They say the country, where a state or nothing does."""
+    result = parts(text)
+    assert result == found or result[2] in {None, found[2]}
+
+
+def test_a_postal_code_decides():
+    """Between Colorado and Colombia."""
+    assert parts("Pine, CO 80470") == ("Pine", "CO", "US")
+    assert parts("Batley, WF17 9TB")[2] == "GB"

@@ -174,3 +174,80 @@ def test_pairs_with_dots_are_no_address():
 def test_letters_within_a_number(text, region):
     """A number that letters break is none, and not the digits beside them."""
     assert normalize_phone(text, region=region) is None
+
+
+@pytest.mark.parametrize("region", ["DE", "US", "IT", None])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "03.06.15",
+        "3.7.90",
+        "04.06.-07.06",
+        "03.07 - 17.07.15",
+        "03.07 – 10.07",
+        "16.8.-1.9",
+        "07.08. - 25.08",
+        "05.10-09.10.2015",
+        "03/2015 – 03/2016",
+        "2015 - 03/2016",
+        "seit 04/2019",
+    ],
+)
+def test_days_and_months_are_no_numbers(text, region):
+    """Nor are two of them, though so many digits have a length that a number can have."""
+    assert normalize_phone(text, region=region) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "region", "number"),
+    [
+        ("01.42.68.53.00", "FR", "+33142685300"),
+        ("20.12.34", "NC", "+687201234"),
+        ("+687 20.12.34", "DE", "+687201234"),
+        ("030/2012345", "DE", "+49302012345"),
+        ("04/201 56 78", "BE", "+3242015678"),
+    ],
+)
+def test_numbers_that_look_like_days(text, region, number):
+    """Pairs of digits with points, and an area with a stroke, are numbers."""
+    assert normalize_phone(text, region=region)["e164"] == number
+
+
+@pytest.mark.parametrize(
+    ("text", "region", "number"),
+    [
+        ("49 7755 91155", "DE", "+49775591155"),
+        ("49-30-1234567", "DE", "+49301234567"),
+        ("43 1 5347460", "AT", "+4315347460"),
+        ("39 06 698 99911", "IT", "+390669899911"),
+        ("392 123 4567", "IT", "+393921234567"),
+        ("47 12 34 56", "NO", "+4747123456"),
+        ("1 212 555 0123", "US", "+12125550123"),
+    ],
+)
+def test_the_code_of_the_country_without_its_sign(text, region, number):
+    """A group of its own before a number that is valid with it is the country's code."""
+    assert normalize_phone(text, region=region)["e164"] == number
+
+
+def test_two_numbers_in_one():
+    """Digits that are a national number, and another with its country's code, can't be told."""
+    assert normalize_phone("3906123456", region="IT") is None
+
+
+@pytest.mark.parametrize("text", ["+115005550009", "+1 15005550009", "tel:+12125550123;ext=1"])
+def test_a_one_too_many(text):
+    """No digit that is written with a country's code is left out."""
+    found = normalize_phone(text)
+    assert found is None or found["e164"] == "+12125550123"
+
+
+def test_a_one_before_the_area():
+    """But 1 as it is dialled there may stand between."""
+    assert normalize_phone("+1 1-800-356-9377")["e164"] == "+18003569377"
+
+
+def test_a_number_that_somebody_has_comes_first():
+    """Before one that nobody has, though both have their country's code."""
+    text = "+1 123-456-7890 or +33 1 23 45 67 89"
+    assert normalize_phone(text)["e164"] == "+33123456789"

@@ -362,3 +362,92 @@ def test_hostile_texts(unit):
     text = unit * (100_000 // len(unit))
 
     assert passes(lambda number: normalize_price(f"{text}{number}")) < 2
+
+
+@pytest.mark.parametrize(
+    ("text", "amount", "currency"),
+    [
+        ("125 USD Millones", 125_000_000, "USD"),
+        ("5 EUR Mio", 5_000_000, "EUR"),
+        ("$5 USD million", 5_000_000, "USD"),
+        ("3,5 € Milliarden", 3_500_000_000, "EUR"),
+        ("12 Kč tis.", 12_000, "CZK"),
+        ("2 € mil", None, None),
+        ("10 EUR M", 10, "EUR"),
+        ("20 € mit Versand", 20, "EUR"),
+    ],
+)
+def test_magnitudes_behind_a_currency(text, amount, currency):
+    """They are not left out; what may be one is None."""
+    found = read(text)
+    if amount is None:
+        assert found is None or found["amount"] != float(text.split()[0])
+    else:
+        assert (found["amount"], found["currency"]) == (amount, currency)
+
+
+@pytest.mark.parametrize(
+    ("text", "hints", "low", "high"),
+    [
+        ("80-90k", {"currency": "USD"}, 80_000, 90_000),
+        ("80k-90k", {"currency": "USD"}, 80_000, 90_000),
+        ("$80-90k", {}, 80_000, 90_000),
+        ("$120k - 150", {}, 120_000, 150_000),
+        ("$500-$2k", {}, 500, 2_000),
+        ("500-2k", {"currency": "USD"}, 500, 2_000),
+        ("$1-2M", {}, 1_000_000, 2_000_000),
+    ],
+)
+def test_the_magnitude_of_a_range(text, hints, low, high):
+    """One of its ends may have it for both, if the range rises."""
+    found = read(text, **hints)
+    assert (found["amount"], found["amount_max"], found["currency"]) == (low, high, "USD")
+
+
+@pytest.mark.parametrize(
+    ("text", "amount", "currency"),
+    [
+        ("60.000 € p.a.", 60_000, "EUR"),
+        ("$110 p.h.", 110, "USD"),
+        ("£12.50 p.h.", 12.5, "GBP"),
+        ("12 € p.P.", 12, "EUR"),
+        ("1000 ANNUALLY", 1_000, None),
+        ("15 monthly", 15, None),
+        ("CDN 1313.34", 1313.34, "CAD"),
+        ("1000 Ft", 1_000, "HUF"),
+    ],
+)
+def test_what_stands_behind_a_price(text, amount, currency):
+    """Periods are no pence, and what is converted stands in brackets."""
+    assert read(text) == {"amount": amount, "currency": currency}
+
+
+def test_feet_are_no_forints():
+    """But in Hungary they are."""
+    assert read("16.00 ft") is None
+    assert read("1000 ft", locale="hu")["currency"] == "HUF"
+
+
+@pytest.mark.parametrize("text", ["- $44.99", "– 44,99 €", "- 5 USD"])
+def test_a_dash_before_a_price(text):
+    """With a space behind, it may be a bullet or a minus."""
+    assert read(text) is None
+
+
+def test_a_unit_that_is_no_currency_of_iso_4217():
+    """The amount is read, and no currency is said."""
+    assert read("157,000 تومان") == {"amount": 157_000, "currency": None}
+
+
+@pytest.mark.parametrize(
+    ("hint", "currency"),
+    [
+        ("DKK/stk", "DKK"),
+        ("Pris NOK 899,00", "NOK"),
+        ("ALL OFFERS", None),
+        ("EUR or USD", None),
+    ],
+)
+def test_a_code_within_a_hint(hint, currency):
+    """What a page has for the currency may be more than its code; one of two is none."""
+    assert read("899,00", currency=hint) == {"amount": 899, "currency": currency}

@@ -124,3 +124,43 @@ def test_any_value(value, form, comma):
 
     assert result["value"] == float(value)
     assert result["percent"] == pytest.approx(float(value) * 10)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "out of 5 stars", "von 5 Sternen", "sur 5 étoiles", "su 5 stelle", "de 5 estrellas",
+        "/ 5", "5つ星のうち", "5점 만점에", "1 star: 5%", "5 star (67%)", "67% 5 star",
+        "5% vote 1 star", "67% gave 5 stars", "20% of reviews have 5 stars",
+    ],
+)  # fmt: skip
+def test_no_ratings_though_there_are_stars(text):
+    """A maximum without a value, and a line of a chart, are none."""
+    assert normalize_rating(text) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "4 and a half stars", "4 stars and a half", "4 1/2 stars", "4-1/2 stars",
+        "4 1/2 out of 5", "4 étoiles et demie", "4 estrellas y media", "4 stelle e mezzo",
+        "4 estrelas e meia", "4½ stars",
+    ],
+)  # fmt: skip
+def test_halves_in_words(text):
+    """They are not left out."""
+    found = normalize_rating(text)
+    assert (found["value"], found["max"]) == (4.5, 5)
+
+
+def test_a_percentage_that_is_the_same():
+    """Beside stars it changes nothing."""
+    assert normalize_rating("4 stars (80%)")["value"] == 4
+    assert normalize_rating("4.5 stars (90 %)")["value"] == 4.5
+
+
+@pytest.mark.parametrize("text", ["4.900", "4,900"])
+def test_three_decimals(text):
+    """They are read where a thousand is more than the best rating."""
+    assert normalize_rating(text, max=5)["value"] == 4.9
+    assert normalize_rating(text) is None

@@ -406,10 +406,12 @@ def test_exhausted_answers(bench):
     """The last answer goes to the spider as with Scrapy, and is recorded."""
     b = bench(RETRY_TIMES=2)
 
-    assert b.answer(503, tried(2)).status == 503
+    answer = b.answer(503, tried(2))
+    assert answer.status == 503
     assert b.letters == [
         {
-            "url": URL, "kind": "exhausted", "failure_class": "server_error",
+            "url": URL, "response": answer, "kind": "exhausted",
+            "failure_class": "server_error",
             "reason": "HTTP 503", "attempts": 3, "status": 503, "exception": None,
         }
     ]  # fmt: skip

@@ -267,7 +267,7 @@ def test_a_stop_with_a_broken_checkpoint(monkeypatch, broken):
     """After a commit that failed half-way a stop writes nothing, and nothing after it does."""
     begun = []
 
-    def begin():
+    def seal():
         begun.append(1)
         raise RuntimeError("of a component")
 
@@ -278,7 +278,7 @@ def test_a_stop_with_a_broken_checkpoint(monkeypatch, broken):
     monkeypatch.setattr(shutdown, "go_on_closing", nothing)
     stop = shutdown.Shutdown.__new__(shutdown.Shutdown)
     committer = SimpleNamespace(
-        lock=asyncio.Lock(), broken=broken, abandoned=broken, begin=begin
+        lock=asyncio.Lock(), broken=broken, abandoned=broken, seal=seal
     )
     in_flight = SimpleNamespace(freeze=lambda: None, under_way={})
     stop.crawler = SimpleNamespace(engine=None)

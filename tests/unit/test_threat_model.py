@@ -101,6 +101,7 @@ HELD_BY = {
         "unit/test_server.py::test_a_body_is_not_read",
         "unit/test_server.py::test_one_client_too_many",
         "unit/test_server.py::test_too_many_connections",
+        "unit/test_server.py::test_a_client_that_asks_without_end",
         "unit/test_server.py::test_clients_that_say_nothing_whole",
         "unit/test_server.py::test_a_stream_that_nobody_reads",
         "integration/test_endpoint.py::test_a_stream_does_not_keep_the_crawl",

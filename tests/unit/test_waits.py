@@ -342,6 +342,8 @@ COMMIT = (
 )
 BARRIER = "RESILIENCE_CHECKPOINT_ALIGN_TIMEOUT"
 BYPASS = "RESILIENCE_BYPASS_TIMEOUT, or the delay that was asked for; until the spider closes"
+SHORT = "two seconds: who is away is left"
+THEIRS = "a function that is decorated: whoever calls it waits"
 BOUNDED = "the seconds that it is given; told after ten"
 DOWNLOAD = "DOWNLOAD_TIMEOUT"
 HEALTH = "RESILIENCE_HEALTH_TIMEOUT, or the seconds that who looks has"
@@ -365,11 +367,17 @@ WAITS = {
     "breaker.py": {"outside of a crawl: what it guards": "function, found, result"},
     "checkpoint/barrier.py": {BARRIER: "asyncio.shield"},
     "checkpoint/commit.py": {
-        COMMIT: "self._insist, self.begin, step, async with self.lock",
+        COMMIT: "self._insist, self.seal, step, async with self.lock",
         BOUNDED: "self.waits.bounded",
         OURS: "waiting",
         TURN: "_clock.sleep",
     },
+    "extensions/metrics.py": {SHORT: "asyncio.wait_for", OURS: "sent"},
+    "extensions/report.py": {SHORT: "asyncio.wait"},
+    "extensions/tracing.py": {SHORT: "asyncio.wait_for"},
+    "metrics.py": {THEIRS: "function"},
+    "tracing.py": {THEIRS: "function"},
+    "observe/log_calls.py": {THEIRS: "function, inner.aclose, resume"},
     "scheduling/output_sources.py": {
         USERS: "process, self._crawler.signals.send_catch_log_async",
         OURS: "self._failed",
@@ -438,7 +446,7 @@ WAITS = {
         "who listens: two seconds": "loop.create_server",
         OURS: (
             "self._answer, self._answers.answer, self._bind, self._connections.close, "
-            "self._pause, self._send_updates, self._stream"
+            "self._pause, self._send_updates, self._stream, self._turn"
         ),
     },
     "feeds/spooled_slot.py": {

@@ -10,6 +10,8 @@ const charts = (() => {
   };
   const ROWS_OF_TABLE = 24;
   const SPANS = { 1: "10 min", 15: "6 h", 300: "7 days" }; // what a full history holds, by its seconds
+  const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200,
+    86400, 172800]; // seconds between two marks of time
   const plots = {};
   let history = [];
   let chosen = 0;
@@ -17,6 +19,8 @@ const charts = (() => {
   const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const spanOf = (series) => series.seconds * Math.max(series.rows.length, 2);
   const column = (series, name) => series.rows.map((row) => row[series.columns.indexOf(name)] ?? null);
+
+  const widest = (values) => Math.max(3, ...(values ?? []).map((value) => String(value).length));
 
   function ticks(_plot, splits, _axis, _space, step) {
     return splits.map((moment) => {
@@ -33,11 +37,11 @@ const charts = (() => {
     const em = fontSize() / 12;
     return {
       width: Math.max(box.clientWidth, 80), height: Math.max(box.clientHeight, 60),
-      legend: { show: false }, padding: [8 * em, 8 * em, 0, 0],
+      legend: { show: false }, padding: [8 * em, 26 * em, 0, 0],
       cursor: { drag: { x: false, y: false }, sync: { key: "crawl" }, points: { size: 6 } },
-      scales: { y: { range: (_plot, _low, high) => [0, Math.max(high * 1.1, 0.1)] } },
-      axes: [{ ...axis, values: ticks, size: 26 * em, space: 70 * em },
-        { ...axis, size: 42 * em, space: 28 * em }],
+      scales: { y: { range: (_plot, _low, high) => [0, high > 0 ? high * 1.1 : 1] } },
+      axes: [{ ...axis, values: ticks, incrs: STEPS, size: 26 * em, space: 70 * em },
+        { ...axis, size: (_plot, values) => (20 + 7 * widest(values)) * em, space: 28 * em }],
       series: [{}, ...CHARTS[name].map(([, label, stroke, dash]) => ({
         label, stroke: color(stroke), dash, width: 1.5, points: { show: false },
         fill: dash ? undefined : `${color(stroke)}22` }))],
@@ -52,7 +56,7 @@ const charts = (() => {
   function build(name) {
     const card = dom.find(name);
     const parts = { legend: dom.make("p", { className: "legend" }),
-      none: dom.make("p", { className: "empty", textContent: "Nothing is known yet" }),
+      none: dom.make("p", { className: "empty", textContent: "No points of this span are known" }),
       box: dom.make("div", { className: "plot" }),
       table: dom.make("div", { className: "plot scroll", hidden: true, tabIndex: 0 }) };
     parts.box.setAttribute("role", "img");
@@ -80,6 +84,7 @@ const charts = (() => {
     const parts = plots[name];
     const series = history[chosen];
     parts.none.hidden = Boolean(series?.rows.length);
+    parts.box.hidden = !parts.none.hidden || !parts.table.hidden;
     if (!parts.none.hidden) return;
     parts.data = [column(series, "time"), ...CHARTS[name].map(([key]) => column(series, key))];
     legend(name, null);

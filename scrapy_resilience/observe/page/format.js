@@ -32,18 +32,20 @@ const format = (() => {
     return `${percent.toFixed(exact ? 0 : 1)} %`;
   });
 
-  const duration = known((value) => {
+  const spelled = (value, most) => {
     const seconds = Math.max(0, Math.round(value));
     const parts = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
     const first = parts.findIndex(([size]) => seconds >= size);
     if (first < 0) return "0 s";
     let left = seconds;
-    return parts.slice(first, first + 2).map(([size, unit]) => {
+    return parts.slice(first, first + most).map(([size, unit]) => {
       const number = Math.floor(left / size);
       left -= number * size;
       return number ? `${whole.format(number)} ${unit}` : "";
     }).filter(Boolean).join(" ");
-  });
+  };
+  const duration = known((value) => spelled(value, 2));
+  const rough = (value) => spelled(value, value >= 600 && value < 3600 ? 1 : 2);
 
   const seconds = known((value) =>
     (value < 60 ? `${Number(value.toPrecision(3))} s` : duration(value)));
@@ -51,7 +53,7 @@ const format = (() => {
   const now = () => still ?? Date.now() / 1000 + skew;
   const ago = (value) => {
     if (typeof value !== "number") return "none yet";
-    return now() - value < 1 ? "just now" : `${duration(now() - value)} ago`;
+    return now() - value < 1 ? "just now" : `${rough(now() - value)} ago`;
   };
   const until = (value) => (value - now() < 1 ? "now" : `in ${duration(value - now())}`);
 

@@ -11,6 +11,7 @@ const overview = (() => {
     commit: ["Checkpoints", "waiting for commits"],
   };
   const SPANS = [["minute", "Last minute"], ["hour", "Last hour"], ["job", "Whole job"]];
+  const LEAST = 0.0005; // a share that would be written as zero
   const FEW = 200; // rows in trouble
   let span = "hour";
 
@@ -43,7 +44,7 @@ const overview = (() => {
 
   function accounting(view) {
     const cause = view.accounting[span];
-    const shares = [...cause.shares].sort((one, other) => other.share - one.share);
+    const shares = cause.shares.filter((each) => each.share >= LEAST).sort((one, other) => other.share - one.share);
     dom.find("stack").replaceChildren(...shares.map((each) => {
       const part = dom.make("span", { className: `cause ${each.cause}` });
       part.style.flexGrow = each.share;
