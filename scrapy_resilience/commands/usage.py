@@ -9,7 +9,8 @@ from scrapy_resilience.commands.tables import table
 __all__ = ["usage"]
 
 _WAYS: Final = (
-    ("status <jobdir> [--watch]", "what a job has done and what is left"),
+    ("status <jobdir>", "what a job has done and what is left"),
+    ("status <jobdir> --watch", "the same, for as long as it runs"),
     ("checkpoints <jobdir>", "its snapshots"),
     ("restore <jobdir> [<id>]", "go back to a snapshot, the newest by default"),
     ("deadletters <jobdir>", "the requests that were given up"),
