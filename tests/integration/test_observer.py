@@ -54,7 +54,6 @@ def looking(code):
 
 def test_a_crawl_with_failures(tmp_path):
     """Counts of the view are those of the server."""
-
     failing = {("a.test", "/1"), ("b.test", "/2")}
 
     def answer(host, path, _):
