@@ -32,7 +32,7 @@ from scrapy_resilience.frontier.store import MemoryStore, Row
 from scrapy_resilience.gates.gatekeeper import Gatekeeper, gatekeeper_of
 from scrapy_resilience.gates.held_requests import HeldRequests, WakeTimer
 from scrapy_resilience.jobs.job import is_skipped, job_of
-from scrapy_resilience.observe import log_context
+from scrapy_resilience.observe import log_context, tracing
 from scrapy_resilience.observe.trace_ids import TraceIds, give_ids
 from scrapy_resilience.scheduling.concurrent_items import ConcurrentItems
 from scrapy_resilience.scheduling.duplicates import UNREADABLE, Duplicates
@@ -310,6 +310,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
             return None
         forget_source()
         log_context.leave()
+        tracing.leave()
         now = _clock.monotonic()
         try:
             self._give_up()
