@@ -31,6 +31,7 @@ from scrapy_resilience.frontier.lanes import Frontier, HandOut
 from scrapy_resilience.frontier.store import MemoryStore, Row
 from scrapy_resilience.gates.gatekeeper import Gatekeeper, gatekeeper_of
 from scrapy_resilience.gates.held_requests import HeldRequests, WakeTimer
+from scrapy_resilience.gates.lane_names import domain_of
 from scrapy_resilience.jobs.job import is_skipped, job_of
 from scrapy_resilience.observe import log_context, tracing
 from scrapy_resilience.observe.trace_ids import TraceIds, give_ids
@@ -137,6 +138,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
             limit=slot_limit(engine.downloader),
             order=order_of(self.crawler.settings),
             gate=self._keeper.ready_at if self._keeper is not None else None,
+            group=domain_of,
             now=_clock.monotonic(),
             wall=_clock.wall(),
         )
@@ -215,6 +217,8 @@ class ResilientScheduler(Refusing, BaseScheduler):
             self._keeper.close()
         if held := self.frontier.held:
             self._stats.set_value(names.STAT_HELD, held)
+        if self.job is None:
+            self._collect()  # no commit counts what is done
         if self.job is None and reason == names.REASON_HELD and self._holding is not None:
             for row in self.frontier.drain():
                 self._holding.lose(row.data)
@@ -423,8 +427,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
         if self._keeper is not None and self._keeper.sweep(busy):
             changed = True
         done = self.in_flight.collect(busy)
-        if self.job is not None:
-            self._inc(names.STAT_REQUESTS_DONE, done)
+        self._inc(names.STAT_REQUESTS_DONE, done)
         self._collect_at = max(_COLLECT_AT_LEAST, 2 * len(self.in_flight.under_way))
         return changed
 

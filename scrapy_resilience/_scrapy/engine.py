@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from scrapy.downloadermiddlewares.robotstxt import RobotsTxtMiddleware
 from scrapy.exceptions import CloseSpider
@@ -29,6 +29,7 @@ __all__ = [
     "is_idle",
     "is_starting",
     "leave_unopened",
+    "our_scheduler",
     "take_back",
     "under_way",
     "wake",
@@ -42,6 +43,12 @@ _POLL: Final = 0.005
 def engine_of(crawler: Crawler) -> ExecutionEngine | None:
     """The engine of a crawler; None while it has none yet."""
     return crawler._engine
+
+
+def our_scheduler(engine: ExecutionEngine) -> Any:
+    """The scheduler, where it is ours and open, else None."""
+    found = engine.scheduler
+    return found if getattr(found, "runs_jobs", False) and hasattr(found, "frontier") else None
 
 
 def under_way(engine: ExecutionEngine) -> set[Request]:

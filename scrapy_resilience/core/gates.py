@@ -23,13 +23,14 @@ from typing import TYPE_CHECKING, Final
 from scrapy_resilience.core.breaker import Breaker, Event, Outcome, State
 from scrapy_resilience.core.breakerconfig import BreakerConfig
 from scrapy_resilience.core.gate import REFUSING, Gate, Patience, SavedGate, Ticket
+from scrapy_resilience.core.notable import Notable
 from scrapy_resilience.core.pace import Pace
 from scrapy_resilience.core.probes import ANSWERS, ProbeTimes
 from scrapy_resilience.core.ratelimit import Rate, TokenBucket
 from scrapy_resilience.core.retry import RetryChances
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
 __all__ = ["GateConfig", "Gates"]
 
@@ -86,8 +87,7 @@ class Gates:
         self._on_free = on_free
         self._on_give_up = on_give_up
         self._gates: OrderedDict[str, Gate] = OrderedDict()
-        self._changed_since: dict[str, Gate] = {}
-        self._stored: set[str] = set()
+        self.notable = Notable()
         self._probes = ProbeTimes(config.slow_start)
         self._queue: OrderedDict[Gate, None] = OrderedDict()
         self._on_probation = 0
@@ -205,12 +205,6 @@ class Gates:
             reasons.append((inf, "too many domains on probation"))
         return max(reasons)[1] if reasons else ""
 
-    def notable(self) -> Iterator[Gate]:
-        """The gates of which a checkpoint has, or will have, something to tell."""
-        for domain in self._stored | self._changed_since.keys():
-            if (gate := self._gates.get(domain)) is not None:
-                yield gate
-
     def waiting(self) -> list[str]:
         """The domains for which something waits. Looks at all of them."""
         return [domain for domain, gate in self._gates.items() if gate.lanes]
@@ -243,8 +237,8 @@ class Gates:
             domain, gate = self._gates.popitem(last=False)
             if not gate.idle(now):
                 self._gates[domain] = gate
-            elif domain in self._stored:
-                self._mark(gate)
+            else:
+                self.notable.evicted(gate)
 
     # --- after a request ---
 
@@ -281,7 +275,7 @@ class Gates:
             self._succeeded(gate, now)
         elif outcome is Outcome.FAILURE:
             gate.failed = True
-            self._mark(gate)
+            self.notable.mark(gate)
         if outcome in ANSWERS:
             self._answered(ticket, outcome, now, pushback=pushback, on_trial=on_trial)
         if gate.lanes:
@@ -302,7 +296,7 @@ class Gates:
             gate.pace = Pace(ticket.sent_at)  # not at a first answer: one has no rate
         pushback = pushback or throttled
         if gate.pace.answered(ticket.sent_at, now, pushback=pushback):
-            self._mark(gate)
+            self.notable.mark(gate)
         elif not pushback and gate.pace.idle(now):
             gate.pace = None
 
@@ -336,12 +330,13 @@ class Gates:
         gate.answered_at = now
         gate.looks = 0
         gate.proven, gate.failed, gate.given_up = True, False, False
-        if gate.domain in self._stored:
-            self._mark(gate)
+        if self.notable.is_stored(gate.domain):
+            self.notable.mark(gate)
 
     def breaker_changed(self, gate: Gate, old: State, new: State, event: Event) -> None:
         """Called by the gate."""
-        self._mark(gate)
+        self.notable.mark(gate)
+        self.notable.sort(gate, old, new)
         if event is Event.TRIAL_LATE and gate.trial is not None:
             self._excuse_late(gate.trial)
         if new is State.OPEN:
@@ -363,7 +358,7 @@ class Gates:
         """Nobody asks *domain* for *seconds*. False when it is held for longer already."""
         gate = self.gate(domain, now)
         if held := gate.hold(seconds, reason, now):
-            self._mark(gate)
+            self.notable.mark(gate)
         return held
 
     def force_open(self, domain: str, now: float) -> None:
@@ -385,20 +380,13 @@ class Gates:
 
     def changed(self, now: float, wall: float) -> dict[str, SavedGate | None]:
         """What the next checkpoint has to know: domain → plain values, None to forget it."""
-        gates, self._changed_since = self._changed_since, {}
-        found = {domain: gate.dump(now, wall) for domain, gate in gates.items()}
-        new = {domain for domain, data in found.items() if data is not None}
-        gone = self._stored & (found.keys() - new)
-        self._stored = (self._stored | new) - gone
-        return {domain: found[domain] for domain in new | gone}
-
-    def _mark(self, gate: Gate) -> None:
-        self._changed_since[gate.domain] = gate
+        return self.notable.changes(now, wall)
 
     def restore(self, saved: Mapping[str, SavedGate], now: float, wall: float) -> None:
         """Go on with what :meth:`changed` gave in an earlier run."""
         for domain, data in saved.items():
             gate = self.gate(domain, now)
+            old = gate.breaker.state
             gate.breaker = self._breaker(gate, data, now, wall)
             gate.restore(data, now, wall)
-            self._stored.add(domain)
+            self.notable.restored(gate, old)

@@ -101,8 +101,10 @@ def is_ready(parts: Iterable[tuple[Status, bool]]) -> bool:
     return overall(parts) != "unhealthy"
 
 
-def frontier(pending: int, held: int) -> Finding:
-    """Whether there is anything that may be asked for now."""
+def frontier(pending: int | None, held: int) -> Finding:
+    """Whether there is anything that may be asked for now; None: not known."""
+    if pending is None:
+        return Finding("unknown", "another scheduler does not tell what is pending")
     if 0 < pending == held:
         return Finding("degraded", f"all {pending} pending requests wait for their time")
     return Finding("healthy", f"{pending} pending, {held} of them held")

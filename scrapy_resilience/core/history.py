@@ -24,7 +24,7 @@ class Sample(NamedTuple):
     errors: float
     retries: float
     bytes: float
-    pending: float
+    pending: float | None
     held: float
     under_way: float
     memory: float | None
@@ -76,7 +76,8 @@ class Tier:
             max(new - old, 0.0) / passed
             for new, old in zip(sample[:_COUNTERS], before[:_COUNTERS], strict=True)
         )
-        row = [now, *rates, *sample[_COUNTERS:_LEVELS], *peaks]
+        levels = (nan if level is None else level for level in sample[_COUNTERS:_LEVELS])
+        row = [now, *rates, *levels, *peaks]
         self.put(row)
         return row
 

@@ -9,8 +9,8 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 __all__ = [
-    "HIDDEN", "counted", "is_secret", "lines", "mask", "mask_each", "mask_uri", "mask_value",
-    "message_of", "printable", "shown",
+    "HIDDEN", "clipped", "counted", "is_secret", "lines", "mask", "mask_each", "mask_uri",
+    "mask_value", "message_of", "printable", "shown",
 ]  # fmt: skip
 
 HIDDEN: Final = "***"
@@ -176,6 +176,17 @@ def printable(text: str) -> str:
 def shown(text: str) -> str:
     """*text* in one line of a log or a terminal."""
     return printable(mask(text))
+
+
+def clipped(text: str, longest: int) -> str:
+    """The beginning of *text* in one line, *longest* characters at most.
+
+    It is masked before it is cut, and so far beyond that no secret is cut in two.
+    """
+    masked = shown(text[: 2 * longest])
+    if len(text) > 2 * longest:
+        masked = masked[:-longest] or HIDDEN  # what ends there may be half a secret
+    return masked[:longest]
 
 
 def lines(text: str) -> str:

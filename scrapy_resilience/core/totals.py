@@ -30,6 +30,7 @@ def add_stats(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, An
 def _add(key: str, old: Any, new: Any) -> Any:
     if key == "start_time":
         return old
+    key = str(key)  # Scrapy's collector takes any
     if key.startswith("memusage/"):
         return max(old, new)
     words = key.replace("/", "_").split("_")

@@ -13,7 +13,7 @@ from scrapy_resilience.extensions.coverage import FieldCoverage
 from scrapy_resilience.jobs.job import job_of
 from scrapy_resilience.observe.accounting import Accountant
 from scrapy_resilience.observe.crawl_health import CrawlHealth
-from scrapy_resilience.observe.item_texts import texts_of
+from scrapy_resilience.observe.item_texts import ItemTexts
 from scrapy_resilience.observe.observer import observer_of
 from scrapy_resilience.pipelines.confidence import ConfidencePipeline
 from scrapy_resilience.settings import Config
@@ -41,6 +41,7 @@ class Observe(Refusing):
         self.observer.recorder.follow(crawler)
         self._health = self.observer.health = CrawlHealth(crawler)
         self.observer.fill_items = self._fill_items
+        self._texts = ItemTexts()
         self._timer: Timer | None = None
         crawler.signals.connect(self._started, signals.engine_started)
         crawler.signals.connect(self._tick, signals.engine_started)
@@ -64,11 +65,11 @@ class Observe(Refusing):
             items.confidence.counts = list(pipeline.histogram)
         coverage = self.crawler.get_extension(FieldCoverage)
         if coverage is not None:
-            items.latest = [texts_of(item) for item in coverage.latest]
+            items.latest = self._texts.of(coverage.latest)
 
     def _tick(self) -> None:
+        self._timer = _clock.call_later(_TICK, self._tick)  # first: a tick that fails is one
         self.observer.tick()
-        self._timer = _clock.call_later(_TICK, self._tick)
 
     def _stopped(self) -> None:
         self._health.stop()

@@ -238,6 +238,15 @@ class InFlightRequests:
             done += self._finish(found)
         return done
 
+    def ended(self, busy: Container[Hashable]) -> int:
+        """How many :meth:`collect` would find done, children in memory not waited for."""
+        if self.frozen:
+            return 0
+        return sum(
+            each not in busy and not found.open_children
+            for each, found in self.under_way.items()
+        )
+
     def freeze(self) -> None:
         """What is under way now stays so for the next run, however it ends in this one."""
         self.frozen = True

@@ -16,6 +16,7 @@ from weakref import ReferenceType, WeakKeyDictionary, WeakSet, ref
 from scrapy.exceptions import IgnoreRequest
 
 from scrapy_resilience import _clock, names, signals
+from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.engine import is_closing, take_back, wake
 from scrapy_resilience.checkpoint.state import GATES
 from scrapy_resilience.core.breaker import Event, Outcome, State
@@ -29,7 +30,7 @@ from scrapy_resilience.gates.trials import Trials
 from scrapy_resilience.settings import Config
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container
+    from collections.abc import Callable, Container, Mapping
 
     from scrapy import Request
     from scrapy.crawler import Crawler
@@ -39,10 +40,13 @@ if TYPE_CHECKING:
     from scrapy_resilience.core.failures import Verdict
     from scrapy_resilience.core.gate import Gate, Ticket
     from scrapy_resilience.core.ratelimit import Rate
+    from scrapy_resilience.frontier.in_flight import InFlightRequests
     from scrapy_resilience.frontier.lanes import Frontier
     from scrapy_resilience.jobs.job import Job
 
-__all__ = ["Asking", "Gatekeeper", "HeldBack", "gatekeeper_of"]
+__all__ = ["Asking", "Gatekeeper", "HeldBack", "gatekeeper_of", "latency_of"]
+
+logger = get_logger(__name__)
 
 _LATENCY: Final = "download_latency"
 """Scrapy's meta key: the downloader sets it when an answer comes."""
@@ -64,6 +68,7 @@ class Asking(Protocol):
     """What the gates need of our scheduler."""
 
     frontier: Frontier
+    in_flight: InFlightRequests
     committer: Committer | None
     job: Job | None
     commit_soon: Callable[[], None]
@@ -77,7 +82,7 @@ class OnSettled(Protocol):
     def __call__(
         self, request: Request, result: Response | Exception, verdict: Verdict, domain: str, /
     ) -> None:
-        """Called before the gates hear of it."""
+        """Called when the gates have heard of it."""
 
 
 class Gatekeeper:
@@ -267,8 +272,6 @@ class Gatekeeper:
         ticket = self._tickets.pop(request, None)
         if ticket is None:
             return
-        if self.on_settled is not None:
-            self.on_settled(request, result, verdict, ticket.gate.domain)
         outcome = self._outcomes.of(request, result, verdict)
         if decided or self.is_failed_by_proxy(request):
             outcome = Outcome.IGNORED
@@ -281,12 +284,17 @@ class Gatekeeper:
             ticket,
             outcome,
             _clock.monotonic(),
-            request.meta.get(_LATENCY, 0.0),
+            latency_of(request.meta) or 0.0,
             verdict.retry_after or 0.0,
             verdict.reason,
             pushback=is_overloaded(result),
             cut_short=isinstance(result, Exception) and self.probes.was_cut_short(request),
         )
+        if self.on_settled is not None:
+            try:
+                self.on_settled(request, result, verdict, ticket.gate.domain)
+            except Exception:
+                logger.exception("What became of %s can't be counted", request)
 
     # --- a stop ---
 
@@ -405,6 +413,12 @@ class Gatekeeper:
             self._commit_timer.cancel()
             self._commit_timer = None
         self.scheduler = None
+
+
+def latency_of(meta: Mapping[str, Any]) -> float | None:
+    """Seconds to the answer of a request with *meta*; None where no downloader has said so."""
+    seconds: Any = meta.get(_LATENCY)
+    return seconds if isinstance(seconds, (float, int)) and 0 <= seconds < inf else None
 
 
 def _forget_page(gate: Gate, request: Request, outcome: Outcome) -> None:

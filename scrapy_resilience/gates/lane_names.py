@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.gates.domains import Domains
 
-__all__ = ["RETRIES", "LaneNames", "is_of_retries"]
+__all__ = ["RETRIES", "LaneNames", "domain_of", "is_of_retries"]
 
 RETRIES: Final = "\tretry"
 """What the name of a lane of retries ends in."""
@@ -30,6 +30,12 @@ _LANE_KEYS: Final = frozenset({names.META_OPEN_ACTION, "download_slot", names.ME
 def is_of_retries(lane: str) -> bool:
     """Whether the requests of *lane* have failed before."""
     return lane.endswith(RETRIES)
+
+
+def domain_of(lane: str) -> str:
+    """The domain of a lane."""
+    lane = lane.removesuffix(RETRIES)
+    return lane.rsplit(_SEPARATOR, 2)[1] if _SEPARATOR in lane else lane
 
 
 class LaneNames:

@@ -204,7 +204,7 @@ class Job:
         own = {
             key: value
             for key, value in stats.items()
-            if not key.startswith(STAT_TOTAL_PREFIX) and key != STAT_INCOMPLETE
+            if not str(key).startswith(STAT_TOTAL_PREFIX) and key != STAT_INCOMPLETE
         }  # which is of all runs already
         return add_stats(self._before, own)
 

@@ -1,23 +1,58 @@
-"""An item as bounded text, for people: whatever it is made of."""
+"""An item as bounded text, for people: whatever it is made of.
+
+No ``repr()`` of the user's is called: one may write out megabytes, five times a second.
+"""
 
 from __future__ import annotations
 
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
 from itertools import islice
-from reprlib import Repr
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
 from itemadapter import ItemAdapter, is_item
 
-from scrapy_resilience.core.masking import shown
+from scrapy_resilience.core.masking import clipped
 
-__all__ = ["texts_of"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["ItemTexts", "texts_of"]
 
 _FIELDS: Final = 50
 _LONGEST: Final = 200
 """Characters of a value and of a name."""
-_PLAIN: Final = (int, float, bool, type(None))
-_short: Final = Repr()
-_short.maxstring = _short.maxother = _LONGEST
+_LOOKED_AT: Final = 2 * _LONGEST
+"""Characters of a value that are masked: see :func:`.clipped`."""
+_DEEPEST: Final = 2
+_ELEMENTS: Final = 6
+_BITS: Final = 1_000
+"""Of a number that is written out."""
+_BRACKETS: Final[tuple[tuple[type, str, str], ...]] = (
+    (list, "[", "]"), (tuple, "(", ")"), (set, "{", "}"), (frozenset, "{", "}"),
+)  # fmt: skip
+_PLAIN: Final = frozenset(
+    {bool, date, datetime, Decimal, float, time, timedelta, type(None), UUID}
+)
+
+
+class ItemTexts:
+    """The texts of the latest items: each is made once, and looked at many times."""
+
+    def __init__(self) -> None:
+        self._made: list[tuple[Any, dict[str, str]]] = []
+
+    def of(self, items: Iterable[Any]) -> list[dict[str, str]]:
+        """The texts of each of *items*; those of other ones are forgotten."""
+        self._made = [(item, self._texts(item)) for item in items]
+        return [texts for _, texts in self._made]
+
+    def _texts(self, item: Any) -> dict[str, str]:
+        known = (texts for made, texts in self._made if made is item)
+        found = next(known, None)
+        return texts_of(item) if found is None else found
 
 
 def texts_of(item: Any) -> dict[str, str]:
@@ -30,12 +65,50 @@ def texts_of(item: Any) -> dict[str, str]:
 
 
 def _text(value: Any) -> str:
+    text = value if isinstance(value, str) else _written(value, 0)
+    return clipped(text[: _LOOKED_AT + 1], _LONGEST)
+
+
+def _written(value: Any, level: int) -> str:
+    """As Python writes it, as far as that is short; an object of another class by its name."""
+    text = _scalar(value)
+    return _container(value, level + 1) if text is None else text
+
+
+def _scalar(value: Any) -> str | None:
     if isinstance(value, str):
-        text = value[:_LONGEST]
-    elif isinstance(value, bytes):
-        text = f"{len(value)} bytes"
-    elif isinstance(value, _PLAIN):
-        text = str(value)
-    else:
-        text = _short.repr(value)
-    return shown(text)[:_LONGEST]
+        return repr(str(value[:_LOOKED_AT]))
+    if isinstance(value, (bytes, bytearray)):
+        return f"{len(value)} bytes"
+    if isinstance(value, Enum):
+        return f"{type(value).__name__}.{value.name}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return int.__repr__(value) if value.bit_length() < _BITS else None
+    return str(value) if type(value) in _PLAIN else None
+
+
+def _container(value: Any, level: int) -> str:
+    for kind, opening, closing in _BRACKETS:
+        if isinstance(value, kind):
+            return f"{opening}{_elements(value, level)}{closing}"
+    if isinstance(value, dict) or is_item(value):
+        return f"{{{_pairs(value, level)}}}"
+    return f"<{type(value).__name__}>"
+
+
+def _elements(values: Any, level: int) -> str:
+    if level > _DEEPEST:
+        return "..." if values else ""
+    texts = [_written(each, level) for each in islice(values, _ELEMENTS)]
+    return ", ".join(texts + ["..."] * (len(values) > _ELEMENTS))
+
+
+def _pairs(value: Any, level: int) -> str:
+    adapter = value if isinstance(value, dict) else ItemAdapter(value)
+    if level > _DEEPEST:
+        return "..." if adapter else ""
+    pairs = [
+        f"{_written(name, level)}: {_written(each, level)}"
+        for name, each in islice(adapter.items(), _ELEMENTS)
+    ]
+    return ", ".join(pairs + ["..."] * (len(adapter) > _ELEMENTS))

@@ -2,41 +2,43 @@
 
 from __future__ import annotations
 
-import heapq
-from collections import deque
-from itertools import islice
-from math import inf
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, Final
 from weakref import ReferenceType, WeakKeyDictionary, ref
 
 import msgspec
+from scrapy.signals import request_reached_downloader
+from scrapy.utils.misc import load_object
 
 from scrapy_resilience import _clock, names, signals
-from scrapy_resilience._scrapy.engine import engine_of, is_closing
+from scrapy_resilience._scrapy.engine import (
+    engine_of,
+    is_closing,
+    our_scheduler,
+    under_way,
+)
 from scrapy_resilience.core.breaker import State
 from scrapy_resilience.core.history import Sample as HistorySample
 from scrapy_resilience.core.masking import shown
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.files.layout import STORE
-from scrapy_resilience.gates.gatekeeper import gatekeeper_of
-from scrapy_resilience.gates.lane_names import RETRIES
+from scrapy_resilience.gates.gatekeeper import gatekeeper_of, latency_of
 from scrapy_resilience.jobs.job import job_of
+from scrapy_resilience.observe.domain_views import DomainViews
 from scrapy_resilience.observe.from_stats import (
+    Grouped,
     checkpoint_of,
     confidence_of,
-    coverage_of,
     number,
     plain,
-    traffic_of,
-    unread_of,
 )
+from scrapy_resilience.observe.plain_values import plain_value
 from scrapy_resilience.observe.rates import Rates, Sample
 from scrapy_resilience.observe.recorder import Recorded, Recorder
 from scrapy_resilience.observe.sentences import sentence
-from scrapy_resilience.observe.traffic import DomainCounts, TrafficCounts
+from scrapy_resilience.observe.traffic import TrafficCounts
 from scrapy_resilience.observe.view import (
     Checkpoint,
-    DomainView,
     Drifting,
     Items,
     JobView,
@@ -56,7 +58,6 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.core.drift import Alarm
     from scrapy_resilience.core.failures import Verdict
-    from scrapy_resilience.core.gate import Gate
     from scrapy_resilience.frontier.lanes import Frontier
     from scrapy_resilience.gates.gatekeeper import Asking
     from scrapy_resilience.observe.accounting import Accountant
@@ -69,12 +70,9 @@ _ITEMS: Final = "item_scraped_count"
 """Scrapy's stats."""
 _FRESH: Final = 0.2
 """Seconds for which a view is given again."""
+_CACHED: Final = "cached"
+"""Scrapy's flag of a response that a cache gave."""
 _ALARMS: Final = 100
-_SHOWN: Final = 1000
-"""Domains of a view."""
-_NOTABLE: Final = 2000
-"""Domains with something to tell that are looked at for one view."""
-_NO_COUNTS: Final = DomainCounts()
 
 
 class Observer(Recorded):
@@ -99,11 +97,16 @@ class Observer(Recorded):
         self._view: tuple[float, View] | None = None
         self.accounting: Accountant | None = None
         self._changed_settings = {
-            row["name"]: row["value"]
+            row["name"]: plain_value(row["value"], row["name"])
             for row in describe(crawler.settings)
             if row["origin"] != "default" and row["value"] != row["default"]
         }
-        self._critical = frozenset(self.config.critical_domains)
+        scheduler = load_object(crawler.settings["SCHEDULER"])
+        self._is_ours: bool = getattr(scheduler, "runs_jobs", False)
+        critical = self.config.critical_domains
+        self._domains = DomainViews(self._keeper, self.counts, critical)
+        stock_retries = not self.config.retry_enabled
+        self._retry_key = names.SCRAPY_RETRY_TIMES if stock_retries else names.META_FAILED_AT
         self.on_failure: list[Callable[[Request, Verdict], None]] = []
         """Called with each try that has failed, and why."""
         self.fill_items: Callable[[Items], None] | None = None
@@ -111,9 +114,17 @@ class Observer(Recorded):
         self._drift: deque[Drifting] = deque(maxlen=_ALARMS)
         crawler.signals.connect(self._breaker_changed, signals.breaker_changed)
         crawler.signals.connect(self._drifted, signals.selector_drift)
+        crawler.signals.connect(self._sent, request_reached_downloader)
         self._keeper.on_settled = self._settled
 
     # --- while the crawl runs ---
+
+    def _sent(self, request: Request) -> None:
+        self.counts.sent(self._domain_of(request))
+
+    def _domain_of(self, request: Request) -> str:
+        ticket = self._keeper.ticket(request)
+        return self._keeper.domain(request) if ticket is None else ticket.gate.domain
 
     def _settled(
         self, request: Request, result: Response | Exception, verdict: Verdict, domain: str
@@ -123,9 +134,9 @@ class Observer(Recorded):
         self.counts.settled(
             domain,
             failed=failed,
-            is_retry=names.SCRAPY_RETRY_TIMES in meta,
+            is_retry=self._retry_key in meta,
             size=None if body is None else len(body),
-            latency=meta.get("download_latency", 0.0),
+            latency=None if _is_cached(result) else latency_of(meta),
         )
         if failed:
             for tell in self.on_failure:
@@ -149,11 +160,9 @@ class Observer(Recorded):
     def tick(self) -> None:
         """Each second: what rates and the history are made of."""
         stats = self._stats.get_stats()
-        pages, items = (
-            number(stats, "response_received_count"),
-            number(stats, "item_scraped_count"),
-        )
-        pending = self._pending()
+        pages, items = number(stats, _PAGES), number(stats, _ITEMS)
+        busy = len(self._under_way())
+        pending = self._pending(busy)
         self.rates.add(Sample(_clock.monotonic(), pages, items, pending))
         frontier = self._frontier
         self.history.tick(
@@ -165,7 +174,7 @@ class Observer(Recorded):
                 bytes=number(stats, "downloader/response_bytes"),
                 pending=pending,
                 held=0 if frontier is None else frontier.held,
-                under_way=self._under_way(),
+                under_way=busy,
                 memory=None if self.health is None else self.health.meter.resident(),
                 loop_lag=None if self.health is None else self.health.meter.loop_lag,
             )
@@ -193,13 +202,20 @@ class Observer(Recorded):
         totals = stats if job is None else job.totals(stats)
         view = View(time=wall, settings=self._changed_settings, stats=plain(stats))
         view.job = self._job(now)
-        view.progress = self._progress(totals)
-        view.traffic = traffic_of(totals)
+        busy, grouped = self._under_way(), Grouped(totals)
+        view.progress = self._progress(totals, busy)
+        view.traffic = grouped.traffic()
         view.traffic.latency = self.counts.latency()
-        view.domains = self._domains(now, wall)
-        view.domains_known = len(self.counts.domains)
-        view.breakers = self._breakers()
-        view.items = self._items(totals)
+        busy_domains = Counter(map(self._domain_of, busy))
+        view.domains = self._domains.of(self._frontier, busy_domains, now, wall)
+        gates = self._keeper.gates
+        view.domains_known = max(len(self.counts.domains), len(gates), len(view.domains))
+        view.breakers = {
+            state.value: len(found)
+            for state, found in gates.notable.not_closed.items()
+            if found
+        }
+        view.items = self._items(totals, grouped)
         view.checkpoint = self._checkpoint(stats)
         view.errors = self.errors.view()
         view.events = self.events.view()
@@ -214,9 +230,10 @@ class Observer(Recorded):
 
     def _job(self, now: float) -> JobView:
         job, crawler = job_of(self.crawler), self.crawler
+        spider = crawler.spider or crawler.spidercls
         waits = waits_of(crawler).waiting()
         return JobView(
-            spider=shown(crawler.spider.name if crawler.spider else crawler.spidercls.name),
+            spider=shown(getattr(spider, "name", None) or ""),
             path=None if job is None else str(job.path),
             ident="" if job is None else job.meta.ident,
             run=1 if job is None else job.meta.runs,
@@ -234,9 +251,9 @@ class Observer(Recorded):
 
     @property
     def _scheduler(self) -> Asking | None:
-        """Ours, which the gates let go when the spider closes; None where there is another."""
-        if self._keeper.scheduler is not None:
-            self._known_scheduler = self._keeper.scheduler
+        """Ours, also when the spider has closed; None where there is another, or none yet."""
+        if self._known_scheduler is None and (engine := engine_of(self.crawler)) is not None:
+            self._known_scheduler = our_scheduler(engine)
         return self._known_scheduler
 
     @property
@@ -244,22 +261,24 @@ class Observer(Recorded):
         scheduler = self._scheduler
         return None if scheduler is None else scheduler.frontier
 
-    def _pending(self) -> int:
-        """Of our scheduler, those under way included."""
-        frontier = self._frontier
-        return 0 if frontier is None else len(frontier) + self._under_way()
-
-    def _under_way(self) -> int:
+    def _under_way(self) -> set[Request]:
         engine = engine_of(self.crawler)
-        return 0 if engine is None else len(engine.downloader.active)
+        return set() if engine is None else under_way(engine)
 
-    def _progress(self, totals: Mapping[str, Any]) -> Progress:
-        pages, items = self.rates.per_second()
+    def _pending(self, under_way: int) -> int | None:
         frontier = self._frontier
+        if frontier is None:
+            return under_way if self._is_ours else None
+        return len(frontier) + under_way
+
+    def _progress(self, totals: Mapping[str, Any], busy: set[Request]) -> Progress:
+        pages, items = self.rates.per_second()
+        frontier, scheduler = self._frontier, self._scheduler
+        ended = 0 if scheduler is None else scheduler.in_flight.ended(busy)
         return Progress(
-            done=number(totals, names.STAT_REQUESTS_DONE),
-            pending=self._pending(),
-            under_way=self._under_way(),
+            done=number(totals, names.STAT_REQUESTS_DONE) + ended,
+            pending=self._pending(len(busy)),
+            under_way=len(busy),
             held=0 if frontier is None else frontier.held,
             dead_letters=self._letters.count,
             pages=number(totals, _PAGES),
@@ -271,78 +290,14 @@ class Observer(Recorded):
             seconds_left=self.rates.seconds_left(),
         )
 
-    # --- domains ---
-
-    def _domains(self, now: float, wall: float) -> list[DomainView]:
-        """Those with something to tell first, then those with most traffic."""
-        frontier = self._frontier
-        left = _none_left if frontier is None else frontier.left
-        told = [
-            self._domain(gate.domain, gate, left, now, wall)
-            for gate in islice(self._keeper.gates.notable(), _NOTABLE)
-        ]
-        told.sort(key=_trouble, reverse=True)
-        del told[_SHOWN:]
-        seen = {each.name for each in told}
-        counts = self.counts.domains
-        busiest = heapq.nlargest(_SHOWN, counts, key=lambda name: counts[name].settled)
-        gates = self._keeper.gates
-        rest = (
-            self._domain(name, gates.known(name), left, now, wall)
-            for name in busiest
-            if name not in seen
-        )
-        return told + list(islice(rest, _SHOWN - len(told)))
-
-    def _domain(
-        self, name: str, gate: Gate, left: Callable[[str], int], now: float, wall: float
-    ) -> DomainView:
-        """A thousand of these are made for one view: nothing is looked up twice."""
-        counts = self.counts.domains.get(name, _NO_COUNTS)
-        under_way = gate.under_way
-        pending = left(name) + left(name + RETRIES)
-        view = DomainView(
-            name=name,
-            requests=counts.settled + under_way,
-            answers=counts.answers,
-            failures=counts.failures,
-            retries=counts.retries,
-            bytes=counts.bytes,
-            latency=counts.latency,
-            pending=pending + under_way,
-            under_way=under_way,
-            breaker=gate.breaker.state.value,
-            opened=counts.opened,
-            rate=_rate(gate),
-            given_up=gate.given_up,
-            critical=name in self._critical,
-        )
-        if pending:
-            self._tell_wait(view, gate, now, wall)
-        return view
-
-    def _tell_wait(self, view: DomainView, gate: Gate, now: float, wall: float) -> None:
-        gates = self._keeper.gates
-        until = gate.ready_at(now, gates.config.slow_start)
-        if until > now:
-            view.waits_for = gates.why(gate.domain, now)
-            view.next_try = None if until == inf else round(wall + until - now, 3)
-
-    def _breakers(self) -> dict[str, int]:
-        found: dict[str, int] = {}
-        for gate in self._keeper.gates.notable():
-            if (state := gate.breaker.state) is not State.CLOSED:
-                found[state.value] = found.get(state.value, 0) + 1
-        return found
-
     # --- the rest ---
 
-    def _items(self, totals: Mapping[str, Any]) -> Items:
+    def _items(self, totals: Mapping[str, Any], grouped: Grouped) -> Items:
         items = Items(
-            coverage=coverage_of(totals),
+            coverage=grouped.coverage(),
             drift=list(self._drift),
             confidence=confidence_of(totals),
-            unread=unread_of(totals),
+            unread=grouped.unread(),
         )
         if self.fill_items is not None:
             self.fill_items(items)
@@ -361,23 +316,8 @@ class Observer(Recorded):
         return view
 
 
-def _trouble(view: DomainView) -> tuple[bool, bool, int, int]:
-    """By what a list of domains begins with the ones that need a look."""
-    return view.critical, view.breaker != "closed", view.pending, view.failures
-
-
-def _none_left(_: str) -> int:
-    """Of another scheduler nothing is known."""
-    return 0
-
-
-def _rate(gate: Gate) -> float | None:
-    if gate.bucket is None and gate.pace is None:
-        return None
-    rates = [gate.bucket.per_second] if gate.bucket is not None else []
-    if gate.pace is not None and gate.pace.rate is not None:
-        rates.append(gate.pace.rate)
-    return round(min(rates), 4) if rates else None
+def _is_cached(result: Response | Exception) -> bool:
+    return _CACHED in getattr(result, "flags", ())
 
 
 def _size(files: Iterable[Any]) -> int:

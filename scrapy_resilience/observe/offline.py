@@ -22,22 +22,21 @@ from scrapy_resilience.files.layout import LOCK, STORE, WAITING
 from scrapy_resilience.files.lock import is_locked
 from scrapy_resilience.files.ownership import check_jobdir
 from scrapy_resilience.frontier.codec import ValueCodec
-from scrapy_resilience.gates.lane_names import RETRIES
+from scrapy_resilience.gates.lane_names import domain_of
 from scrapy_resilience.jobs.jobmeta import JobMeta
 from scrapy_resilience.jobs.progress import RUNNING
 from scrapy_resilience.jobs.watermark import open_current
 from scrapy_resilience.observe.accounting import STATE, stored_accounting
 from scrapy_resilience.observe.from_stats import (
+    Grouped,
     checkpoint_of,
     confidence_of,
-    coverage_of,
     number,
     plain,
-    traffic_of,
-    unread_of,
 )
 from scrapy_resilience.observe.record import stored_record
 from scrapy_resilience.observe.sentences import sentence
+from scrapy_resilience.observe.traffic import shown_domain
 from scrapy_resilience.observe.view import (
     Checkpoint,
     DomainView,
@@ -80,10 +79,11 @@ def offline_view(path: Path) -> View:
     view = View(time=now, stats=plain(totals))
     view.job = _job(path, meta, _load(state, RUNNING))
     view.progress = _progress(meta, totals)
-    view.traffic = traffic_of(totals)
+    grouped = Grouped(totals)
+    view.traffic = grouped.traffic()
     view.domains, view.domains_known = _domains(_gates(state), lanes, now)
     view.breakers = _breakers(view.domains)
-    view.items = _items(totals, _load(state, OWN + "confidence"))
+    view.items = _items(totals, grouped, _load(state, OWN + "confidence"))
     view.checkpoint = _checkpoint(path, meta, totals)
     view.accounting = _told(stored_accounting, _load(state, STATE), stored_accounting(None))
     record = stored_record(path, meta.ident, meta.commits)
@@ -111,7 +111,7 @@ def _told(function: Callable[[Any], T], value: Any, otherwise: T) -> T:
 def _sentence(view: View) -> str:
     if view.job.state != "running":
         return sentence(view)
-    left = counted(view.progress.pending, "request")
+    left = counted(view.progress.pending or 0, "request")
     return f"It runs in another process, and had {left} to do at its last commit."
 
 
@@ -145,11 +145,11 @@ def _progress(meta: JobMeta, totals: Mapping[str, Any]) -> Progress:
     )
 
 
-def _items(totals: Mapping[str, Any], saved: Any) -> Items:
+def _items(totals: Mapping[str, Any], grouped: Grouped, saved: Any) -> Items:
     items = Items(
-        coverage=coverage_of(totals),
+        coverage=grouped.coverage(),
         confidence=confidence_of(totals),
-        unread=unread_of(totals),
+        unread=grouped.unread(),
     )
     items.confidence.counts = _told(_histogram, saved, [])
     return items
@@ -181,7 +181,7 @@ def _domains(
     """Those with something to tell first, then those with most to do; and how many in all."""
     pending: dict[str, int] = {}
     for lane, rows in lanes:
-        domain = _domain_of(lane)
+        domain = domain_of(lane)
         pending[domain] = pending.get(domain, 0) + rows
     names = dict.fromkeys([*(name for name, saved in gates.items() if saved), *pending])
     found = [_domain(name, gates.get(name) or {}, pending.get(name, 0), now) for name in names]
@@ -189,14 +189,8 @@ def _domains(
     return found[:_SHOWN], len(found)
 
 
-def _domain_of(lane: str) -> str:
-    """The domain of a lane: see :mod:`scrapy_resilience.gates.gatekeeper`."""
-    parts = lane.removesuffix(RETRIES).split("\t")
-    return parts[0] if len(parts) == 1 else parts[-2]
-
-
 def _domain(name: str, saved: SavedGate, pending: int, now: float) -> DomainView:
-    view = DomainView(name=shown(name), pending=pending)
+    view = DomainView(name=shown_domain(name), pending=pending)
     view.breaker = str(saved.get("state") or State.CLOSED.value)
     view.rate = Pace.load(saved.get("pace", {}), 0.0).rate
     held, until = saved.get("held_until") or 0.0, saved.get("until") or 0.0

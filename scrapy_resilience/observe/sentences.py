@@ -41,10 +41,7 @@ def sentence(view: View) -> str:
         "created": lambda _: "The job has not been started yet.",
         "killed": lambda view: f"It was killed{_left(view)}: the same command goes on.",
         "stopped": lambda view: f"It was stopped{_left(view)}: the same command goes on.",
-        "held": lambda view: (
-            f"It ended with{_left(view)[1:]} of domains that did not answer: "
-            "the same command tries again."
-        ),
+        "held": _held,
         "finished": _finished,
     }
     return said[view.job.state](view)
@@ -53,6 +50,11 @@ def sentence(view: View) -> str:
 def _left(view: View) -> str:
     pending = view.progress.pending
     return f", {counted(pending, 'request')} left" if pending else ""
+
+
+def _held(view: View) -> str:
+    left = f" with{_left(view)[1:]} of" if view.progress.pending else " because of"
+    return f"It ended{left} domains that did not answer: the same command tries again."
 
 
 def _finished(view: View) -> str:
@@ -72,9 +74,11 @@ def _running(view: View) -> str:
     if view.checkpoint.trouble:
         return f"Nothing new is asked for: {view.checkpoint.trouble}."
     waits = [domain for domain in view.domains if domain.waits_for and domain.pending]
+    rate = f"{progress.pages_per_second:.1f} pages a second"
+    if progress.pending is None:
+        return f"{rate}; how much is left is not known."
     if progress.held and progress.held >= progress.pending - progress.under_way > 0:
         return f"All that is left waits{_for(waits, view.time)}."
-    rate = f"{progress.pages_per_second:.1f} pages a second"
     left = counted(progress.pending, "request")
     end = progress.seconds_left
     until = f", about {duration(end)}" if end is not None else ""

@@ -110,7 +110,7 @@ def _rows(view: View) -> list[list[_Part]]:
 def _bar(view: View) -> Iterator[_Part]:
     """Where an end can be seen."""
     done, left = view.progress.done, view.progress.pending
-    if view.progress.seconds_left is None or not done:
+    if view.progress.seconds_left is None or left is None or not done:
         return
     filled = round(_BAR * done / (done + left))
     yield " " + "━" * filled, "green"
@@ -120,7 +120,8 @@ def _bar(view: View) -> Iterator[_Part]:
 
 def _to_do(view: View) -> Iterator[_Part]:
     progress = view.progress
-    yield f" {progress.pending:,} to do", "bold"
+    left = "not known how many" if progress.pending is None else f"{progress.pending:,}"
+    yield f" {left} to do", "bold"
     yield f", {progress.under_way:,} under way", ""
     if progress.held:
         yield f", {progress.held:,} held", "yellow"

@@ -60,9 +60,13 @@ class Progress(Struct):
 
     done: int = 0
     """Requests that are done."""
-    pending: int = 0
-    """Requests that are not: those under way and the held ones included."""
+    pending: int | None = 0
+    """Requests that are not: those under way and the held ones included.
+
+    None with another scheduler, which tells nobody.
+    """
     under_way: int = 0
+    """Requests that are downloaded, or whose callbacks and items are not through."""
     held: int = 0
     """Requests that wait for a time to pass: of a domain that is held, or delayed ones."""
     dead_letters: int = 0
@@ -116,15 +120,16 @@ class DomainView(Struct):
 
     name: str
     requests: int = 0
-    """That were sent."""
+    """That were sent, retries, redirects and robots.txt included."""
     answers: int = 0
-    """Responses that were no failure."""
+    """Responses that were no failure, those of a cache included."""
     failures: int = 0
     retries: int = 0
     bytes: int = 0
     latency: float | None = None
-    """Mean time to the answer."""
+    """Mean time to the answer, where one was sent."""
     pending: int = 0
+    """Requests that are not done: those that wait and those under way."""
     under_way: int = 0
     breaker: str = "closed"
     """A state of :class:`scrapy_resilience.core.breaker.State`."""
@@ -318,7 +323,10 @@ class View(Struct):
     progress: Progress = msgspec.field(default_factory=Progress)
     traffic: Traffic = msgspec.field(default_factory=Traffic)
     domains: list[DomainView] = []
-    """Those in trouble first, then by traffic: 1,000 at most."""
+    """Critical ones and those in trouble first, then by traffic: 1,000 at most.
+
+    A quarter of the places is kept for those with most traffic.
+    """
     domains_known: int = 0
     """How many there are in all, as far as they are counted."""
     breakers: dict[str, int] = {}
@@ -334,6 +342,6 @@ class View(Struct):
     settings: dict[str, Any] = {}
     """Ours that differ from their defaults, without secrets."""
     stats: dict[str, Any] = {}
-    """All of Scrapy's stats of this run that are numbers or texts."""
+    """Scrapy's stats of this run that are numbers or texts: the first 2,000."""
     history: list[Series] = []
     """Left out where it was not asked for."""

@@ -55,7 +55,7 @@ def word(value: str) -> str:
 
 def known(progress: Any) -> str:
     """All requests that are known."""
-    return count(progress.done + progress.pending)
+    return UNKNOWN if progress.pending is None else count(progress.done + progress.pending)
 
 
 _KINDS = {"count": count, "rate": rate, "share": share, "bytes": size, "seconds": seconds,

@@ -119,6 +119,24 @@ def test_each_number_is_that_of_the_status(chromium):
     run(scenario())
 
 
+def test_what_is_left_may_not_be_known(chromium):
+    """Another scheduler does not tell: each place says so, and the bar is empty."""
+
+    async def scenario():
+        view = crawl(hostile=False)
+        view.progress.pending = None
+        async with opened(chromium, Server(view)) as tab:
+            for path, kind, text in await tab.run(_BOUND):
+                if path.startswith("progress"):
+                    assert (path, text) == (path, written(view, path, kind))
+            bar = "document.getElementById('progress')"
+            assert await tab.run(f"{bar}.ariaLabel") == "How much is left is not known"
+            assert await tab.run(f"{bar}.firstElementChild.getBoundingClientRect().width") == 0
+            assert tab.complaints == []
+
+    run(scenario())
+
+
 def test_the_age_of_the_checkpoint_goes_on(chromium):
     """It grows between two messages."""
 

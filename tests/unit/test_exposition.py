@@ -21,7 +21,7 @@ from scrapy_resilience.observe.domain_labels import DomainLabels
 from scrapy_resilience.observe.exposition import Exposition, exposition
 from scrapy_resilience.observe.metric_names import defined
 from scrapy_resilience.observe.text_format import content_type, wants_openmetrics
-from scrapy_resilience.observe.view import DomainView, Traffic, View
+from scrapy_resilience.observe.view import DomainView, Progress, Traffic, View
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +90,14 @@ def test_a_run_counts_from_its_start(large):
     assert value(text, "scrapy_resilience_confidence_count") == 0
     assert value(text, "scrapy_resilience_confidence_bucket", le="+Inf") == 0
     assert value(text, "scrapy_resilience_latency_seconds_count") > 0
+
+
+def test_what_is_not_known_has_no_sample():
+    """With another scheduler nobody knows what is pending: zero would be a lie."""
+    text = exposition(View(progress=Progress(pending=None)))
+
+    assert value(text, "scrapy_resilience_requests_pending", spider="") is None
+    assert value(text, "scrapy_resilience_requests_in_progress", spider="") == 0
 
 
 def test_an_empty_view():

@@ -72,6 +72,12 @@ class Moment:
     start_keys: Counter
 
 
+def group_of(slot):
+    """Of two slots each: one has the name of its group, the other has not."""
+    names = sorted(LIMITS)
+    return names[names.index(slot) // 2 * 2]
+
+
 class FrontierMachine(RuleBasedStateMachine):
     """Rules act on both, and compare."""
 
@@ -117,6 +123,7 @@ class FrontierMachine(RuleBasedStateMachine):
             self.store,
             limit=LIMITS.__getitem__,
             order=self.order,
+            group=group_of,
             now=self.now,
             wall=self.wall,
         )
@@ -372,6 +379,12 @@ class FrontierMachine(RuleBasedStateMachine):
         busy = Counter(self.shares)
         for slot in LIMITS:
             assert frontier.busy(slot) == busy[slot]
+        grouped = Counter(group_of(entry.slot) for entry in self.waiting.values())
+        for group in map(group_of, LIMITS):
+            assert frontier.left_of(group) == grouped[group]
+        others = [lane for lanes in frontier._groups._others.values() for lane in lanes]
+        assert all(frontier._lanes[lane.name] is lane for lane in others)
+        assert set(grouped) <= set(frontier.groups(99))
 
     @invariant()
     def remembers_no_more_than_it_must(self):

@@ -13,7 +13,7 @@ from scrapy.http import HtmlResponse
 from scrapy.utils.test import get_crawler
 
 from scrapy_resilience.core.breaker import Outcome
-from scrapy_resilience.gates.gatekeeper import Gatekeeper
+from scrapy_resilience.gates.gatekeeper import Gatekeeper, latency_of
 
 URL = "http://a.test/page"
 
@@ -292,3 +292,46 @@ def test_what_ended_unheard_gives_its_ticket_back(meta, answers):
     assert keeper.ticket(request) is None
     assert keeper.ticket(busy) is not None
     assert keeper.known(request).answers == answers
+
+
+def settled(keeper, latency=None):
+    """A request that was handed out and has been answered."""
+    request = Request(URL)
+    keeper.handed_out(request, "a.test", 0.0)
+    if latency is not None:
+        request.meta["download_latency"] = latency
+    keeper.settle(request, page(200), keeper.judge(request, page(200)))
+    return keeper.gates.known("a.test")
+
+
+@pytest.mark.usefixtures("fake_clock")
+def test_a_listener_that_fails(caplog):
+    """The gate has its place back, and a line says so."""
+    keeper = make()
+
+    def fail(*_):
+        raise ZeroDivisionError
+
+    keeper.on_settled = fail
+    gate = settled(keeper)
+
+    assert (gate.under_way, gate.answers) == (0, 1)
+    assert "can't be counted" in caplog.text
+
+
+@pytest.mark.usefixtures("fake_clock")
+def test_a_listener_hears_after_the_gates():
+    """What it asks of them is so already."""
+    keeper, heard = make(), []
+    keeper.on_settled = lambda *_: heard.append(keeper.gates.known("a.test").under_way)
+    settled(keeper)
+
+    assert heard == [0]
+
+
+@pytest.mark.usefixtures("fake_clock")
+@pytest.mark.parametrize("latency", ["0.5", None, float("nan"), float("inf"), -1, [1]])
+def test_a_latency_that_is_none(latency):
+    """A handler of the user's may set anything: it is not known then."""
+    assert latency_of({"download_latency": latency}) is None
+    assert settled(make(), latency).under_way == 0

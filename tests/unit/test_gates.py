@@ -850,6 +850,35 @@ def test_a_domain_that_recovers_is_forgotten():
     assert gates.changed(4.0, 1004.0) == {}
 
 
+def test_what_there_is_to_tell():
+    """Those that are not closed first, opened by hand, open, on trial; then those that fail."""
+    gates = make()
+    fail(gates, "failed.test", times=1)
+    for domain in ("trial.test", "open.test"):
+        fail(gates, domain)
+    gates.force_open("forced.test", 1.0)
+    gates.acquire("trial.test", 60.0)
+
+    found = list(dict.fromkeys(gates.notable))
+
+    assert found == ["forced.test", "open.test", "trial.test", "failed.test"]
+    gates.reset("open.test", 60.0)
+    assert [len(each) for each in gates.notable.not_closed.values()] == [1, 0, 1]
+
+
+def test_what_is_forgotten_is_not_told():
+    """Without a checkpoint that asks for changes, no gate is kept beyond its end."""
+    gates = make(max_gates=1)
+    fail(gates, "a.test", times=1)
+    ask(gates, "a.test", 0.0, Outcome.SUCCESS)
+    assert list(gates.notable) == ["a.test"]
+
+    ask(gates, "b.test", 1e6, Outcome.SUCCESS)
+
+    assert "a.test" not in gates
+    assert list(gates.notable) == []
+
+
 @pytest.mark.parametrize("jump", [-1e9, 1e9])
 def test_a_wall_clock_that_jumps(jump):
     """A restored hold is never longer than it was, and never negative."""
@@ -899,6 +928,14 @@ class GatesMachine(RuleBasedStateMachine):
         self.gates.hold(domain, seconds, "held", self.now)
         assert self.gates.ready_at(domain, self.now) > self.now
 
+    @rule(domain=domains)
+    def force_open(self, domain):
+        self.gates.force_open(domain, self.now)
+
+    @rule(domain=domains)
+    def reset(self, domain):
+        self.gates.reset(domain, self.now)
+
     @rule()
     def excuse(self):
         self.gates.excuse(self.now)
@@ -917,6 +954,10 @@ class GatesMachine(RuleBasedStateMachine):
         assert under_way == len(self.tickets)
         assert self.gates._on_probation == sum(t.probation for t in self.tickets)
         assert self.gates._starting == sum(t.starts for t in self.tickets)
+        for state, gates in self.gates.notable.not_closed.items():
+            known = self.gates._gates.values()
+            assert list(gates) == [gate for gate in gates if gate.breaker.state is state]
+            assert len(gates) == sum(gate.breaker.state is state for gate in known)
         retrying = sum(t.is_retry for t in self.tickets)
         assert self.gates._retrying == retrying <= 2
         assert retrying or not self.gates._retry_queue

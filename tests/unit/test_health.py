@@ -60,6 +60,7 @@ def test_open_breakers_never_fail_readiness():
 def test_the_frontier():
     """It is degraded when all that is left waits."""
     assert judge.frontier(5, 5).status == "degraded"
+    assert judge.frontier(None, 0).status == "unknown"
     assert judge.frontier(5, 4).status == judge.frontier(0, 0).status == "healthy"
 
 

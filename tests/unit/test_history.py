@@ -68,6 +68,15 @@ def test_what_is_not_known():
     assert [(row[MEMORY], row[LAG]) for row in tier.rows()] == [(None, None)] * 2
 
 
+def test_pending_is_not_known():
+    """With another scheduler it is None in each row."""
+    tier = Tier(1.0, 3)
+    for second in range(2):
+        tier.add(START + second, sample(pending=None))
+
+    assert [row[PENDING] for row in tier.rows()] == [None]
+
+
 def test_a_loop_that_was_blocked():
     """A row is as long as it took: the rate is right."""
     tier = Tier(1.0, 10)

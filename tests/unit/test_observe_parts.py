@@ -7,12 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scrapy_resilience.observe.from_stats import (
+    Grouped,
     checkpoint_of,
     confidence_of,
-    coverage_of,
     plain,
-    traffic_of,
-    unread_of,
 )
 from scrapy_resilience.observe.rates import Rates, Sample
 from scrapy_resilience.observe.sentences import duration, sentence
@@ -35,6 +33,12 @@ def test_rates_of_the_last_minute():
     assert found.per_second() == (2.0, 1.0)
 
 
+def test_rates_after_a_stall():
+    """The last minute begins with a sample that is as old, however much older it is."""
+    assert rates((1, 10, 0, 9), (71, 710, 70, 9)).per_second() == (10.0, 1.0)
+    assert rates((1, 10, 0, 9), (401, 410, 0, 9)).per_second() == (1.0, 0.0)
+
+
 @pytest.mark.parametrize("samples", [[], [(5, 9, 9, 9)], [(5, 9, 9, 9)] * 2])
 def test_rates_of_no_time(samples):
     """No time has passed: there is no rate, and no end."""
@@ -55,6 +59,9 @@ def test_the_end_of_a_crawl():
         [(0, 0, 0, 100), (20, 20, 0, 130)],
         [(0, 0, 0, 300), (200, 0, 0, 100), (260, 0, 0, 120)],
         [(0, 0, 0, 100), (2, 20, 0, 10)],
+        [(0, 0, 0, 100), (20, 20, 0, None)],
+        [(0, 0, 0, 0), (20, 20, 0, 0)],
+        [(0, 0, 0, 50), (100, 0, 0, 100), (150, 0, 0, 300), (165, 0, 0, 250)],
     ],
 )
 def test_no_end_in_sight(samples):
@@ -62,33 +69,69 @@ def test_no_end_in_sight(samples):
     assert rates(*samples).seconds_left() is None
 
 
-@given(st.lists(st.tuples(st.floats(0, 5), *[st.integers(0, 10**6)] * 3), max_size=400))
+def test_the_end_of_a_crawl_that_has_begun_with_nothing():
+    """What was to do before ``start()`` says nothing of the end, nor does growth before."""
+    assert rates((0, 0, 0, 0), (1, 0, 0, 100), (21, 0, 0, 80)).seconds_left() == 80
+    assert (
+        rates(
+            (0, 0, 0, 100), (30, 0, 0, 400), (130, 0, 0, 300), (230, 0, 0, 200)
+        ).seconds_left()
+        == 200
+    )
+    assert rates((0, 0, 0, None), (1, 0, 0, 100), (21, 0, 0, 80)).seconds_left() == 80
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.floats(0, 90), *[st.integers(0, 10**6)] * 2, st.none() | st.integers(0, 10**6)
+        ),
+        max_size=400,
+    )
+)
 def test_samples_are_bounded(steps):
-    """No more than five minutes are kept, whatever comes."""
+    """No more than five minutes are kept, and the sample before them, whatever comes."""
     found, now = Rates(), 0.0
     for step, *counts in steps:
         now += step
         found.add(Sample(now, *counts))
 
-    assert all(now - each.time <= 300 for each in found._samples)
+    assert all(now - each.time < 300 for each in list(found._samples)[1:])
     left = found.seconds_left()
-    assert left is None or left >= 0
+    fell = bool(steps) and any(
+        each.pending is not None and steps[-1][3] is not None and each.pending > steps[-1][3]
+        for each in found._samples
+    )
+    assert left is None or fell
 
 
 def test_counts_of_a_domain():
     """An answer, a failure with a page, and a failure without one."""
     counts = TrafficCounts()
+    for _ in range(4):
+        counts.sent("a.test")
     counts.settled("a.test", failed=False, is_retry=False, size=10, latency=0.02)
     counts.settled("a.test", failed=True, is_retry=True, size=5, latency=0.3)
-    counts.settled("a.test", failed=True, is_retry=True, size=None, latency=0.0)
+    counts.settled("a.test", failed=True, is_retry=True, size=None, latency=None)
 
     found = counts.domains["a.test"]
-    assert (found.settled, found.answers, found.failures, found.retries) == (3, 1, 2, 2)
+    assert (found.requests, found.answers, found.failures, found.retries) == (4, 1, 2, 2)
     assert (found.bytes, found.latency) == (15, 0.02)
     latency = counts.latency()
     assert sum(latency.counts) == 2
     assert latency.counts[BOUNDS.index(0.025)] == latency.counts[BOUNDS.index(0.5)] == 1
     assert latency.total == 0.32
+
+
+def test_an_answer_that_took_no_time():
+    """One from a cache is an answer, and no time of the domain's."""
+    counts = TrafficCounts()
+    counts.settled("a.test", failed=False, is_retry=False, size=10, latency=None)
+    counts.settled("a.test", failed=False, is_retry=False, size=10, latency=3.0)
+
+    found = counts.domains["a.test"]
+    assert (found.answers, found.bytes, found.latency) == (2, 20, 3.0)
+    assert sum(counts.latency().counts) == 1
 
 
 def test_latencies_at_a_bound():
@@ -104,12 +147,35 @@ def test_domains_are_bounded():
     """After ten thousand the others share one count."""
     counts = TrafficCounts()
     for number in range(DOMAINS + 5):
-        counts.settled(f"d{number}", failed=False, is_retry=False, size=0, latency=0)
+        counts.sent(f"d{number}")
 
     assert len(counts.domains) == DOMAINS + 1
-    assert counts.domains[OTHER].settled == 5
+    assert counts.domains[OTHER].requests == 5
 
 
+@pytest.mark.parametrize(
+    ("domain", "shown"),
+    [
+        ("a-b_c.test", "a-b_c.test"),
+        ("x" * 100_000, "x" * 253),
+        ("a\u202e\x1b2jb.test", r"a\u202e\x1b2jb.test"),
+        ("https://user:secret@a.test", "https://***@a.test"),
+        ("bücher.test", "bücher.test"),
+        ("", ""),
+    ],
+)
+def test_names_of_domains(domain, shown):
+    """A domain function may give anything: it is masked, bounded and printable."""
+    counts = TrafficCounts()
+    counts.sent(domain)
+    counts.sent(domain)
+
+    assert [(name, each.name, each.requests) for name, each in counts.domains.items()] == [
+        (shown, shown, 2)
+    ]
+
+
+STATUS = "downloader/response_status_count/"
 STATS = {
     "downloader/request_count": 5,
     "downloader/response_bytes": 700,
@@ -131,17 +197,18 @@ STATS = {
 
 def test_parts_out_of_stats():
     """Each key has one place."""
-    traffic = traffic_of(STATS)
+    grouped = Grouped(STATS)
+    traffic = grouped.traffic()
     assert (traffic.requests, traffic.response_bytes, traffic.retries) == (5, 700, 2)
     assert traffic.statuses == {"200": 3, "503": 1}
     assert traffic.exceptions == {"a.Timeout": 1}
     assert traffic.failures == {"server_error": 1}
     assert traffic.given_up == 1
     assert (checkpoint_of(STATS).commits, checkpoint_of(STATS).drain_max) == (4, 0.25)
-    [field] = coverage_of(STATS)
+    [field] = grouped.coverage()
     assert (field.item, field.field, field.share) == ("dict", "offers.price", 0.5)
     assert (confidence_of(STATS).mean, confidence_of(STATS).doubtful) == (0.9, 2)
-    assert unread_of(STATS) == {"price": 3}
+    assert grouped.unread() == {"price": 3}
     assert "start_time" not in plain(STATS)
 
 
@@ -154,7 +221,34 @@ def test_strange_stats():
     assert max(map(len, found)) == 200
     assert "d" not in found
     assert r"e\n" in found
-    assert traffic_of({"retry/count": "many"}).retries == 0
+    assert Grouped({"retry/count": "many"}).traffic().retries == 0
+    assert Grouped({"retry/count": float("inf")}).traffic().retries == 0
+
+
+def test_secrets_in_names_and_across_a_cut():
+    """A name may hold a URL; a text is masked before it is cut."""
+    key = "errors/https://u:sekret@h/?token=abc"
+    text = "x" * 180 + " https://user:sekretpass@a.test/"
+    found = plain({key: 1, "text": text, f"downloader/exception_type_count/{key}": 1})
+
+    assert "errors/https://***@h/?token=***" in found
+    assert "sekret" not in str(found)
+    assert "sekret" not in str(Grouped({STATUS + key: 1}).traffic())
+    assert len(found["text"]) == 200
+
+
+@pytest.mark.parametrize("key", [None, 5, ("a", "b"), b"bytes"])
+def test_a_stat_whose_name_is_no_text(key):
+    """It is left out, and the others are there."""
+    assert plain({key: 1, "a": 2}) == {"a": 2}
+    assert Grouped({key: 1, STATUS + "200": 2}).traffic().statuses == {"200": 2}
+
+
+def test_stats_are_bounded():
+    """A hundred thousand of them don't make a view of that size."""
+    stats = {f"{STATUS}{number}": 1 for number in range(100_000)}
+
+    assert len(plain(stats)) == len(Grouped(stats).traffic().statuses) == 2_000
 
 
 @pytest.mark.parametrize(
@@ -179,6 +273,21 @@ def test_a_crawl_that_runs():
     """Its rate, what is left, and when it ends, where that is known."""
     assert said(pages_per_second=3.25, pending=1) == "3.2 pages a second, 1 request to do."
     assert said(pending=90, seconds_left=30.0).endswith("90 requests to do, about 30 s.")
+
+
+def test_a_crawl_with_another_scheduler():
+    """What is pending is not known, and nothing is said of it."""
+    found = said(pages_per_second=4.0, pending=None, held=0)
+
+    assert found == "4.0 pages a second; how much is left is not known."
+    assert said("stopped", pending=None) == "It was stopped: the same command goes on."
+
+
+def test_a_job_that_was_held_and_has_nothing_left():
+    """The sentence is one all the same."""
+    assert said("held", pending=0) == (
+        "It ended because of domains that did not answer: the same command tries again."
+    )
 
 
 def test_a_crawl_that_waits():

@@ -210,6 +210,16 @@ def test_what_is_shown():
     ]
 
 
+def test_what_is_left_may_not_be_known():
+    """Another scheduler does not tell."""
+    found = view()
+    found.progress.pending, found.progress.seconds_left = None, None
+
+    assert plain(lines_of(found, 100, 24))[2] == (
+        " not known how many to do, 8 under way, 20 held"
+    )
+
+
 def test_little_is_shown_of_a_crawl_that_has_just_begun():
     """No bar without an end, and no trouble where there is none."""
     found = plain(lines_of(View(job=JobView(spider="shop")), 100, 24))

@@ -88,7 +88,7 @@ const format = (() => {
       /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g,
       escaped);
   };
-  const progressKnown = (progress) => count(progress.done + progress.pending);
+  const progressKnown = ({ done, pending }) => count(pending === null ? null : done + pending);
 
   return {
     NOT_KNOWN, count, rate, bytes, share, duration, seconds, ago, until, time, shortTime, zone,

@@ -83,8 +83,9 @@ const overview = (() => {
     const { done, pending } = view.progress;
     const share = done + pending ? done / (done + pending) : 0;
     const bar = dom.find("progress");
-    bar.firstElementChild.style.width = `${100 * share}%`;
-    bar.setAttribute("aria-label", `${format.share(share)} of the known requests are done`);
+    bar.firstElementChild.style.width = pending === null ? "0" : `${100 * share}%`;
+    const told = `${format.share(share)} of the known requests are done`;
+    bar.setAttribute("aria-label", pending === null ? "How much is left is not known" : told);
   }
 
   function checkpoint(view) {
