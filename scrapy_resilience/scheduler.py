@@ -33,8 +33,8 @@ from scrapy_resilience.gates.gatekeeper import Gatekeeper, gatekeeper_of
 from scrapy_resilience.gates.held_requests import HeldRequests, WakeTimer
 from scrapy_resilience.gates.lane_names import domain_of
 from scrapy_resilience.jobs.job import is_skipped, job_of
-from scrapy_resilience.observe import log_context
-from scrapy_resilience.observe.trace_ids import TraceIds, give_trace_id
+from scrapy_resilience.observe import log_context, tracing
+from scrapy_resilience.observe.trace_ids import TraceIds, give_ids
 from scrapy_resilience.scheduling.concurrent_items import ConcurrentItems
 from scrapy_resilience.scheduling.duplicates import UNREADABLE, Duplicates
 from scrapy_resilience.scheduling.item_context import follow_items
@@ -169,7 +169,8 @@ class ResilientScheduler(Refusing, BaseScheduler):
         self._hooks = hooks_of(self.crawler.engine)
         self._hooks.tracker = self.outputs
         self._hooks.replacing = self._replacing
-        self._hooks.identify = give_trace_id
+        give_ids(self._hooks)
+        self._hooks.is_scheduled = self.issued
         self._hooks.refused = partial(self._inc, names.STAT_REQUESTS_REFUSED)
         reached, left = signals.request_reached_downloader, signals.request_left_downloader
         self.crawler.signals.connect(self._reached, reached)
@@ -250,7 +251,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
             return True  # its parent is not done: the next run makes it again
         parent = self.outputs.maker() if replaced is None else None
         if parent is not None:
-            forget_parent(request)
+            forget_parent(request, is_page=self.outputs.is_page(request))
         start_key = self.starts.key_of(request) if self.starts is not None else None
         fingerprint = self._duplicates.fingerprint(request)
         if self._is_duplicate(request, fingerprint, replaced):
@@ -313,6 +314,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
             return None
         forget_source()
         log_context.leave()
+        tracing.leave()
         now = _clock.monotonic()
         try:
             self._give_up()

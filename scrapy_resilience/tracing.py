@@ -8,14 +8,14 @@ cost a look at a context variable.
 from __future__ import annotations
 
 import inspect
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from scrapy_resilience.observe.tracing import current_tracing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Generator, Iterator
 
 __all__ = ["span", "traced"]
 
@@ -46,9 +46,10 @@ def traced(name: str, /) -> Callable[[F], F]: ...
 
 
 def traced(what: Any, /) -> Any:
-    """A span for each call of a function or coroutine function.
+    """A span for each call of a function, coroutine function or (async) generator function.
 
-    It has the function's name, or that of ``@traced("name")``.
+    It has the function's name, or that of ``@traced("name")``. That of a generator lasts from
+    when its first output is asked for until it has no more.
     """
     if isinstance(what, str):
         return lambda function: _traced(function, what)
@@ -56,18 +57,31 @@ def traced(what: Any, /) -> Any:
 
 
 def _traced(function: Callable[..., Any], name: str) -> Callable[..., Any]:
-    if inspect.iscoroutinefunction(function):
+    """Each kind needs a wrapper of its kind: Scrapy asks what a callback is."""
 
-        @wraps(function)
-        async def waits(*args: Any, **kwargs: Any) -> Any:
-            with span(name):
-                return await function(*args, **kwargs)
+    async def waits(*args: Any, **kwargs: Any) -> Any:
+        with span(name):
+            return await function(*args, **kwargs)
 
-        return waits
+    def yields(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        with span(name):
+            return (yield from function(*args, **kwargs))
 
-    @wraps(function)
+    async def yields_later(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        with span(name):
+            async with aclosing(function(*args, **kwargs)) as outputs:
+                async for output in outputs:
+                    yield output
+
     def calls(*args: Any, **kwargs: Any) -> Any:
         with span(name):
             return function(*args, **kwargs)
 
-    return calls
+    wrapper: Callable[..., Any] = calls
+    if inspect.iscoroutinefunction(function):
+        wrapper = waits
+    elif inspect.isgeneratorfunction(function):
+        wrapper = yields
+    elif inspect.isasyncgenfunction(function):
+        wrapper = yields_later
+    return wraps(function)(wrapper)

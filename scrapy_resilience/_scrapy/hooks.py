@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 from pydispatch import dispatcher
 from scrapy import Request, signals
 from scrapy.exceptions import DownloadCancelledError
+from scrapy.http.request import NO_CALLBACK
 from scrapy.utils.asyncgen import as_async_generator
 from scrapy.utils.defer import aiter_errback, iter_errback, maybe_deferred_to_future
 from twisted.python.failure import Failure
@@ -91,12 +92,16 @@ class Hooks:
         self.is_scheduled: Callable[[Request], bool] | None = None
         self.identify: Callable[[Request], object] | None = None
         """Called with each request before it is downloaded."""
+        self.put_out: Callable[[Request, Request], object] | None = None
+        """Called with a request that a callback or errback has put out, and with its own."""
         self.context: Context | None = None
         """``context(request, component)`` while something is done for a request, by a
         ``"download"`` (with its middlewares), a ``"callback"``, an ``"errback"`` or, for what
         they put out, a ``"pipeline"``."""
         self.bypassing_failed: Callable[[Request, BaseException], None] | None = None
         """Called with a request that failed and of which ``is_scheduled`` is false."""
+        self.bypassed: Callable[[Request, BaseException | None], None] | None = None
+        """Called when the download of such a request has ended, and with what it failed."""
         self.download_failed: Callable[[Request, BaseException], None] | None = None
         """Called with a request whose download failed."""
         self.shutting_down: Callable[[], None] | None = None
@@ -145,17 +150,26 @@ class Hooks:
             return handle(result, request)
 
     def _download(self, download: Method, request: Request) -> Any:
-        bypasses = self.is_scheduled is not None and not self.is_scheduled(request)
+        bypasses = self._bypasses(request)
         if self.identify is not None:
             self.identify(request)
         with nullcontext() if self.context is None else self.context(request, "download"):
             answer = download(request)  # goes on in this context
-        return answer.addErrback(self._bypassing_failed, request) if bypasses else answer
+        return answer.addBoth(self._bypassed, request) if bypasses else answer
 
-    def _bypassing_failed(self, failure: Failure, request: Request) -> Failure:
-        if self.bypassing_failed is not None and failure.value is not None:
-            self.bypassing_failed(request, failure.value)
-        return failure
+    def _bypasses(self, request: Request) -> bool:
+        """Whether somebody else than a callback waits for it, as for an image."""
+        if self.is_scheduled is None:  # another scheduler does not say
+            return request.callback is NO_CALLBACK
+        return not self.is_scheduled(request)
+
+    def _bypassed(self, result: Any, request: Request) -> Any:
+        error = result.value if isinstance(result, Failure) else None
+        if error is not None and self.bypassing_failed is not None:
+            self.bypassing_failed(request, error)
+        if self.bypassed is not None and not isinstance(result, Request):
+            self.bypassed(request, error)
+        return result
 
     async def close_spider_async(self, close: Method, *, reason: str = "cancelled") -> None:
         if reason == "shutdown" and self.shutting_down is not None:
@@ -187,14 +201,18 @@ class Hooks:
         with self.context(request, "errback" if isinstance(result, Failure) else "callback"):
             await self.canceller.quietly(scrape(result, request))
 
-    async def scrape_response_async(self, scrape: Method, *args: Any) -> Any:
-        return await self.canceller.within(scrape(*args))
+    async def scrape_response_async(self, scrape: Method, call: Method, *args: Any) -> Any:
+        return await self.canceller.within(scrape(partial(self._call_page, call), *args))
 
-    async def call_spider_async(self, call: Method, result: Any, request: Request) -> Any:
+    async def _call_page(self, call: Method, result: Any, request: Request) -> Any:
+        """The callback of a response, or its errback, where a middleware has refused it."""
         if self.context is None or not isinstance(result, Failure):
-            return await self.canceller.within(call(result, request))
-        with self.context(request, "errback"):  # of a response that a middleware refused, too
-            return await self.canceller.within(call(result, request))
+            return await call(result, request)
+        with self.context(request, "errback"):
+            return await call(result, request)
+
+    async def call_spider_async(self, call: Method, *args: Any) -> Any:
+        return await self.canceller.within(call(*args))
 
     async def handle_spider_output_async(
         self,
@@ -254,6 +272,8 @@ class Hooks:
     async def _process_spidermw_output_async(
         self, process: Method, output: Any, response: Any
     ) -> None:
+        if self.put_out is not None and isinstance(output, Request):
+            self.put_out(output, response.request)
         try:
             await process(output, response)
         except Exception:  # noqa: BLE001 - Scrapy loses it, and maybe its worker

@@ -14,6 +14,7 @@ from scrapy_resilience.checkpoint.parts import Part
 from scrapy_resilience.core.masking import counted
 from scrapy_resilience.exceptions import CheckpointError, StorageError
 from scrapy_resilience.failpoints import failpoint
+from scrapy_resilience.files.address import forget_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,6 +87,7 @@ class Run(Part):
             fail_quietly(self._crawler, refusal)
             raise refusal from error
         self._frontier.committed(changes)
+        forget_address(job.path)  # of a run that was killed
         failpoint("job/begun")
         if job.stock is not None:
             logger.info(

@@ -23,7 +23,7 @@ from scrapy_resilience.observe.scrapy_stream import (
     keep_scrapys_format,
     leave_format,
 )
-from scrapy_resilience.observe.trace_ids import give_trace_id
+from scrapy_resilience.observe.trace_ids import give_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -139,7 +139,7 @@ class Logs:
 
     def _opened(self) -> None:
         hooks = hooks_of(self.crawler.engine)
-        hooks.identify = give_trace_id
+        give_ids(hooks)
         hooks.surround(partial(log_context.of_request, owner=self.crawler))
 
     def _stopped(self) -> None:

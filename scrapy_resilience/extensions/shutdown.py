@@ -79,9 +79,11 @@ class Shutdown(JobComponent):
         self._hooks = hooks_of(self.crawler.engine)
         self._hooks.instead = self._instead
         self._hooks.shutting_down = self._stopping
+        # until it is known how the crawl ends: a signal that comes before the engine has
+        # started ends the process without a close
+        set_exit_code(self.crawler, names.EXIT_RESUMABLE if running_command() else 0)
 
     def _engine_started(self) -> None:
-        set_exit_code(self.crawler, names.EXIT_RESUMABLE if running_command() else 0)
         exit_watchdog.watch(id(self), self.deadlines)
         if is_reactor_installed():  # a script with a CrawlerRunner has nobody else for it
             from twisted.internet import reactor  # noqa: PLC0415 - it would install one

@@ -21,6 +21,7 @@ from scrapy_resilience._scrapy.refusals import fail_quietly
 from scrapy_resilience._scrapy.watching import watch_handlers, watch_scheduler
 from scrapy_resilience.checkpoint.parts import Part
 from scrapy_resilience.exceptions import ConfigurationError
+from scrapy_resilience.extensions.tracing import own_trace
 from scrapy_resilience.jobs.job import Job, job_of
 from scrapy_resilience.jobs.progress import RUNNING, about
 from scrapy_resilience.settings import PREFIX
@@ -226,11 +227,11 @@ class Snapshots(Part):
 
     async def _create(self, kind: str, metadata: Mapping[str, Any] | None = None) -> Snapshot:
         started = _clock.stopwatch()
-        made = await self._call(
-            partial(
-                self._store.create, self.job.store.path, about, kind=kind, metadata=metadata
-            )
+        create = partial(
+            self._store.create, self.job.store.path, about, kind=kind, metadata=metadata
         )
+        with own_trace(self.crawler, "snapshot", {"kind": kind}):
+            made = await self._call(create)
         self._stats.inc_value(names.STAT_SNAPSHOTS)
         if kind == "emergency":
             self._stats.inc_value(names.STAT_SNAPSHOTS_EMERGENCY)

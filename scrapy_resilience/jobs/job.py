@@ -40,7 +40,6 @@ from scrapy_resilience.failpoints import failpoint
 from scrapy_resilience.feeds.cutting import is_intact, recover
 from scrapy_resilience.feeds.records import FeedRecord, records
 from scrapy_resilience.feeds.spool import remove_strays
-from scrapy_resilience.files.address import forget_address
 from scrapy_resilience.files.filesystem import warn_if_remote
 from scrapy_resilience.files.layout import LOCK, STORE, WAITING
 from scrapy_resilience.files.lock import FileLock
@@ -113,7 +112,6 @@ class Job:
             self._read_stock(self.stock, instance)  # a refusal leaves no file behind
         self.lock = FileLock(path / LOCK)
         self.lock.acquire()
-        forget_address(path)
         self.waits = Waits(path / WAITING)
         try:
             self._open_store(spider, instance, dict(arguments))

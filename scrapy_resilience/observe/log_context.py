@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from contextvars import ContextVar
 from os import urandom
 from types import MappingProxyType
@@ -60,7 +61,8 @@ class LogContext:
 
     def __exit__(self, *_: object) -> None:
         assert self._token is not None
-        _context.reset(self._token)
+        with suppress(ValueError):  # in another context: what never came to its end
+            _context.reset(self._token)
 
     def values(self) -> tuple[Any, ...]:
         """Those of :data:`FIELDS`: worked out when the first line is logged."""
@@ -86,6 +88,9 @@ class LogContext:
             "url": request.url,
         }
 
+    def is_of(self, request: Request, owner: object) -> bool:
+        return self._request is request and self.owner is owner
+
     def with_told(self, told: Mapping[str, Any]) -> LogContext:
         return LogContext(self._request, self.component, self.owner, told)
 
@@ -106,9 +111,11 @@ def of_request(request: Request, component: str, owner: object) -> LogContext:
     """
     if component == "download":
         request.meta[META_REQUEST_ID] = urandom(_ID_BYTES).hex()
+    found = current()
+    if component == "errback" and found is not None and found.is_of(request, owner):
+        return LogContext(request, component, owner, found.told)  # instead of the callback
     if component != "pipeline":  # begun by the engine, in the context of what has ended before
         return LogContext(request, component, owner, {})
-    found = current()
     told = found.told if found is not None and found.owner is owner else _NOTHING
     return LogContext(request, component, owner, dict(told) if told else _NOTHING)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from scrapy_resilience._scrapy.engine import is_idle, is_starting
 from scrapy_resilience._scrapy.slot_use import SlotUse, is_full_of_responses, slot_use
@@ -23,7 +23,6 @@ from scrapy_resilience.core.accounting import (
     spread,
 )
 from scrapy_resilience.core.masking import shown
-from scrapy_resilience.scheduler import ResilientScheduler
 from scrapy_resilience.scheduling.slots import slot_name
 
 if TYPE_CHECKING:
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from scrapy_resilience.frontier.lane import Lane
     from scrapy_resilience.frontier.lanes import Frontier
     from scrapy_resilience.gates.gatekeeper import Gatekeeper
+    from scrapy_resilience.scheduler import ResilientScheduler
 
 __all__ = ["SlotCauses"]
 
@@ -81,8 +81,9 @@ class SlotCauses:
         return found
 
     def _free(self, use: SlotUse, free: float, now: float) -> dict[Key, float]:
-        scheduler = self._crawler.engine.scheduler
-        ours = scheduler if isinstance(scheduler, ResilientScheduler) else None
+        scheduler: Any = self._crawler.engine.scheduler
+        is_ours = getattr(scheduler, "runs_jobs", False)  # isinstance() takes any for ours
+        ours: ResilientScheduler | None = scheduler if is_ours else None
         if ours is not None and ours.committer is not None and ours.committer.intake.up:
             return {Key(COMMIT): free}
         if is_full_of_responses(self._crawler.engine):

@@ -13,12 +13,14 @@ import re
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
-from scrapy_resilience.names import META_TRACE_ID
+from scrapy_resilience.names import META_REQUEST_ID, META_TRACE_ID
 
 if TYPE_CHECKING:
     from scrapy import Request
 
-__all__ = ["TraceIds", "give_trace_id", "trace_id_of"]
+    from scrapy_resilience._scrapy.hooks import Hooks
+
+__all__ = ["TraceIds", "forget_page", "give_ids", "give_trace_id", "trace_id_of"]
 
 _BYTES: Final = 16
 _FORM: Final = re.compile(r"[0-9a-f]{32}")
@@ -37,6 +39,22 @@ def give_trace_id(request: Request, seed: bytes = b"") -> str:
         digest = blake2b(seed, digest_size=_BYTES).digest() if seed else os.urandom(_BYTES)
         found = request.meta[META_TRACE_ID] = digest.hex()
     return found
+
+
+def forget_page(request: Request, page: Request) -> None:
+    """A request that a callback has made with the meta of its page is not that page.
+
+    The page's own request is: it is tried again.
+    """
+    found = trace_id_of(request)
+    if found and request is not page and found == trace_id_of(page):
+        for key in (META_TRACE_ID, META_REQUEST_ID):
+            request.meta.pop(key, None)
+
+
+def give_ids(hooks: Hooks) -> None:
+    """Have an id for each request that the engine of *hooks* sends, with any scheduler."""
+    hooks.identify, hooks.put_out = give_trace_id, forget_page
 
 
 class TraceIds:

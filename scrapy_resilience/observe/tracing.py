@@ -9,39 +9,35 @@
 The id of a trace is the one by which the request is found everywhere
 (:mod:`.trace_ids`), and whether it is sampled follows from the id: a request that is retried or
 resumed is in the same trace, or in none. Attributes follow the semantic conventions of HTTP
-client spans. A request that is not sampled costs one look at its id.
+client spans. A request that is not sampled costs a look at its id, and two context variables.
 
-The libraries are imported when tracing is on, and nothing of OpenTelemetry's is global: each
-crawl of a process has its own provider.
+The libraries are imported when tracing is on.
 """
 
 from __future__ import annotations
 
-import logging
-import os
-import random
 from collections import OrderedDict
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from scrapy.utils.httpobj import urlparse_cached
 
 from scrapy_resilience.core.masking import mask, mask_value, message_of, shown
-from scrapy_resilience.exceptions import MissingLibraryError
+from scrapy_resilience.observe.span_export import make_provider
 from scrapy_resilience.observe.trace_ids import trace_id_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
+    from contextvars import Token
 
-    from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-    from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+    from opentelemetry.context import Context
+    from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import Span
     from scrapy import Request
 
-    from scrapy_resilience.settings import Config
-
-__all__ = ["TRACEPARENT", "Tracing", "current_tracing", "make_exporter"]
+__all__ = ["TRACEPARENT", "Tracing", "current_tracing", "leave"]
 
 TRACEPARENT: Final = "traceparent"
 """The header of W3C's Trace Context."""
@@ -50,14 +46,14 @@ _NAMES: Final = {"pipeline": "item"}
 _ERROR: Final = 400
 _OPEN: Final = 10_000
 """Requests whose spans are open; the oldest ends when there are more."""
-_TIMEOUT: Final = 2.0
-"""Seconds that a receiver may take for a batch."""
-_QUEUE: Final = 2048
-_BATCH: Final = 512
 _LONGEST: Final = 2000
 """Characters of a URL."""
 _BITS: Final = 56
 """Of the id, the lowest ones, by which a trace is sampled: W3C's level 2 has them random."""
+_DIGITS: Final = _BITS // 4
+
+
+_NOTHING_TO_DO: Final = nullcontext()
 
 
 class _Request:
@@ -72,6 +68,45 @@ class _Request:
         """Of the last try that failed."""
 
 
+class _Current:
+    """``with`` it, what is done is of *span*, or of no trace at all.
+
+    It may end in another task: one that goes on with a half-read callback has a copy of the
+    context in which that began, and goes back to what was before, too.
+    """
+
+    __slots__ = ("_before", "_context", "_token", "page", "span", "tracing")
+
+    def __init__(
+        self,
+        tracing: Tracing,
+        context: Context,
+        span: Span | None = None,
+        page: _Request | None = None,
+    ) -> None:
+        self.tracing = tracing
+        self.span = span
+        self.page = page
+        """Whose callback, errback or pipelines this is."""
+        self._context = context
+
+    def __enter__(self) -> None:
+        tracing = self.tracing
+        self._before: Context = tracing.get_current()
+        self._token: Token[_Current | None] = _current.set(self)
+        tracing.attach(self._context)
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            _current.reset(self._token)
+        except ValueError:
+            if _current.get() is not self:  # nobody goes on: it is thrown away
+                return
+            before = self._token.old_value
+            _current.set(before if isinstance(before, _Current) else None)
+        self.tracing.attach(self._before)
+
+
 class Tracing:
     """The spans of one crawl, which *exporter* sends.
 
@@ -83,62 +118,62 @@ class Tracing:
         self, exporter: SpanExporter, *, sampled: float, propagate: tuple[str, ...] = ()
     ) -> None:
         from opentelemetry import trace  # noqa: PLC0415 - late, as is all of it here
-        from opentelemetry.context import Context  # noqa: PLC0415
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+        from opentelemetry.context import Context, attach, get_current  # noqa: PLC0415
 
         self._trace = trace
-        self._bound = round(sampled * 2**_BITS)
+        bound = round(sampled * 2**_BITS)
+        self._bound = f"{bound:0{_DIGITS}x}" if bound < 2**_BITS else "g"  # above all digits
         self._propagate = frozenset(propagate)
         self._open: OrderedDict[str, _Request] = OrderedDict()
         """Requests that are not through, by trace id."""
         self.ended = 0
         """Spans that were given to the exporter's queue."""
+        self.attach, self.get_current = attach, get_current
         self._nothing = Context()
-        self._provider, self._ids = _provider()
-        processor = BatchSpanProcessor(
-            exporter, max_queue_size=_QUEUE, max_export_batch_size=_BATCH
-        )
-        self._provider.add_span_processor(processor)
+        self._provider, self._ids = make_provider(exporter)
         self._tracer = self._provider.get_tracer("scrapy_resilience")
 
     def samples(self, trace_id: str) -> bool:
         """Whether the trace of an id is one of those that are kept."""
-        return bool(trace_id) and int(trace_id[-_BITS // 4 :], 16) < self._bound
+        return "" < trace_id[-_DIGITS:] < self._bound
 
     # --- requests ---
 
-    @contextmanager
-    def context(self, request: Request, component: str) -> Iterator[None]:
+    def context(self, request: Request, component: str) -> AbstractContextManager[Any]:
         """While *component* does something for *request*: see :attr:`.Hooks.context`."""
         trace_id = trace_id_of(request)
         if not self.samples(trace_id):
-            token = _current.set(None)
-            try:
-                yield
-            finally:
-                _current.reset(token)
-            return
+            if self._propagate and component == "download":
+                request.headers.pop(TRACEPARENT, None)  # of the page from which it was copied
+            is_there = self.get_current() is self._nothing
+            return _NOTHING_TO_DO if is_there else _Current(self, self._nothing)
         if component == "download":
-            with self._within(self._try(request, trace_id)):
-                yield
-            return
-        known = self._open.get(trace_id) or self._begin(request, trace_id)
-        is_last = component != "pipeline" and known.span.is_recording()
-        if is_last:  # what comes now is below it, and after it
-            if component == "errback":
-                known.span.set_attribute("error.type", known.failure_class or "ignored")
-                known.span.set_status(self._trace.StatusCode.ERROR)
-            self.finish(known.span)
+            return self._within(self._try(request, trace_id))
+        return self._handling(request, trace_id, component)
+
+    @contextmanager
+    def _handling(self, request: Request, trace_id: str, component: str) -> Iterator[None]:
+        page = self._page() if component == "pipeline" else None
+        known = page or self._open.get(trace_id) or self._begin(request, trace_id)
+        if component == "errback" and known.span.is_recording():  # there was no answer
+            known.span.set_attribute("error.type", known.failure_class or "ignored")
+            known.span.set_status(self._trace.StatusCode.ERROR)
+        self.finish(known.span)
         try:
-            with self.span(_NAMES.get(component, component), parent=known.span):
+            with self.span(_NAMES.get(component, component), parent=known):
                 yield
         finally:
-            if is_last:
-                self._open.pop(trace_id, None)
+            if known is not page and self._open.get(trace_id) is known:
+                del self._open[trace_id]
+
+    def _page(self) -> _Request | None:
+        """Whose items these are. Another download may have the id of the page by now."""
+        found = _current.get()
+        return found.page if found is not None and found.tracing is self else None
 
     def _try(self, request: Request, trace_id: str) -> Span:
         known = self._open.get(trace_id)
-        if known is None:
+        if known is None or not known.span.is_recording():  # its callback sends it again
             known = self._begin(request, trace_id)
         else:
             known.resent += 1
@@ -178,12 +213,13 @@ class Tracing:
             request.headers.pop(TRACEPARENT, None)
 
     def answered(self, request: Request, status: int) -> None:
-        """A response goes to the spider."""
+        """A response goes to the spider, or to whoever else waits for it."""
         if (known := self._open.get(trace_id_of(request))) is not None:
             known.span.set_attribute("http.response.status_code", status)
             if status >= _ERROR:
                 known.span.set_attribute("error.type", str(status))
                 known.span.set_status(self._trace.StatusCode.ERROR)
+            self.finish(known.span)
 
     def failed(self, request: Request, failure_class: str, reason: str) -> None:
         """A try has failed; the next one may not."""
@@ -192,9 +228,19 @@ class Tracing:
             about = {"error.type": failure_class, "reason": shown(reason)[:_LONGEST]}
             known.span.add_event("failure", about)
 
+    def bypassed(self, request: Request, error: BaseException | None) -> None:
+        """A download has ended of which no callback hears: an image, a robots.txt."""
+        known = self._open.pop(trace_id_of(request), None)
+        if known is not None and known.span.is_recording():
+            if error is not None:
+                self._blame(known.span, error)
+            self.finish(known.span)
+
     def raised(self, error: BaseException) -> None:
         """A callback or pipeline has raised what Scrapy has caught."""
-        self._blame(self._trace.get_current_span(), error)
+        found = _current.get()
+        if found is not None and found.tracing is self and found.span is not None:
+            self._blame(found.span, error)
 
     def _blame(self, span: Span, error: BaseException) -> None:
         span.set_attribute("error.type", type(error).__name__)
@@ -214,138 +260,80 @@ class Tracing:
         name: str,
         attributes: Mapping[str, Any] | None = None,
         *,
-        parent: Span | None = None,
+        parent: _Request | None = None,
     ) -> Iterator[Span]:
         """A span under *parent*, or under the current one; an exception makes it an error."""
-        context = None if parent is None else self._trace.set_span_in_context(parent)
+        context = None if parent is None else self._trace.set_span_in_context(parent.span)
         span = self._tracer.start_span(name, context=context, attributes=_plain(attributes))
-        with self._within(span):
-            try:
-                yield span
-            except Exception as error:
-                self._blame(span, error)
-                raise
-            finally:
-                self.finish(span)
+        with self._ending(span), self._within(span, parent or self._page()):
+            yield span
+
+    @contextmanager
+    def alone(self, name: str, attributes: Mapping[str, Any] | None = None) -> Iterator[Span]:
+        """A trace of something that is done for no request."""
+        span = self.begin(name, attributes)
+        with self._ending(span), self._within(span):
+            yield span
 
     def begin(self, name: str, attributes: Mapping[str, Any] | None = None) -> Span:
-        """A span of no request, which the caller gives to :meth:`finish`."""
+        """Like :meth:`alone`, until the caller gives it to :meth:`finish` or :meth:`fail`."""
         return self._tracer.start_span(
             name, context=self._nothing, attributes=_plain(attributes)
         )
 
+    def fail(self, span: Span, why: str) -> None:
+        """It has ended, and what it stands for is not done."""
+        span.set_status(self._trace.StatusCode.ERROR, why)
+        self.finish(span)
+
     @contextmanager
-    def _within(self, span: Span) -> Iterator[None]:
-        token = _current.set(self)
+    def _ending(self, span: Span) -> Iterator[None]:
         try:
-            with self._trace.use_span(
-                span, record_exception=False, set_status_on_exception=False
-            ):
-                yield
+            yield
+        except Exception as error:
+            self._blame(span, error)
+            raise
         finally:
-            _current.reset(token)
+            self.finish(span)
+
+    def _within(self, span: Span, page: _Request | None = None) -> _Current:
+        return _Current(self, self._trace.set_span_in_context(span), span, page)
+
+    def leave(self) -> None:
+        """Be in no trace from here on, in this task and in what it begins."""
+        _current.set(None)
+        self.attach(self._nothing)
+
+    # --- the end ---
+
+    def end_requests(self) -> None:
+        """No request goes on."""
+        while self._open:
+            self.finish(self._open.popitem()[1].span)
+
+    def flush(self) -> None:
+        """Send what waits. Blocks, for some seconds at the worst, as :meth:`close` does."""
+        self._provider.force_flush()
 
     def close(self) -> None:
-        """End what is open, and send what waits. Blocks, for some seconds at the worst."""
-        for known in self._open.values():
-            self.finish(known.span)
+        """Send what waits, and nothing afterwards."""
         self._provider.shutdown()
 
 
-_current: ContextVar[Tracing | None] = ContextVar("scrapy_resilience_tracing", default=None)
+_current: ContextVar[_Current | None] = ContextVar("scrapy_resilience_tracing", default=None)
 
 
 def current_tracing() -> Tracing | None:
     """The tracing of the crawl for which something is done now, where that is sampled."""
-    return _current.get()
+    found = _current.get()
+    return None if found is None or found.span is None else found.tracing
 
 
-class _Ids(Protocol):
-    """Gives ids; the next trace has :attr:`next_trace`, where that is not 0."""
-
-    next_trace: int
-
-
-def _provider() -> tuple[TracerProvider, _Ids]:
-    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
-    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
-    from opentelemetry.sdk.trace.id_generator import IdGenerator  # noqa: PLC0415
-    from opentelemetry.sdk.trace.sampling import ALWAYS_ON  # noqa: PLC0415
-
-    class Ids(IdGenerator):
-        def __init__(self) -> None:
-            self.next_trace = 0
-            # of its own: a spider may seed the one of the module
-            self._random = random.Random(os.urandom(16))  # noqa: S311 - ids are no secrets
-
-        def generate_span_id(self) -> int:
-            return self._random.getrandbits(64) or 1
-
-        def generate_trace_id(self) -> int:
-            found, self.next_trace = self.next_trace, 0
-            return found or self._random.getrandbits(128) or 1
-
-    ids = Ids()
-    provider = TracerProvider(
-        sampler=ALWAYS_ON,  # it was decided before
-        resource=Resource.create({"service.name": "scrapy"}),
-        id_generator=ids,
-        shutdown_on_exit=False,
-    )
-    return provider, ids
-
-
-def make_exporter(config: Config, told: Callable[[int, bool], None]) -> SpanExporter:
-    """What ``RESILIENCE_TRACES`` names.
-
-    *told* hears of each batch: how many spans it had, and whether they were taken. Raises
-    :exc:`MissingLibraryError` without the extra ``otel``.
-    """
-    try:
-        from opentelemetry.sdk.trace.export import (  # noqa: PLC0415
-            ConsoleSpanExporter,
-            SpanExporter,
-            SpanExportResult,
-        )
-
-        if config.traces == "console":
-            inner: SpanExporter = ConsoleSpanExporter()
-        else:
-            inner = _otlp(config)
-    except ImportError as error:
-        raise MissingLibraryError(
-            f"RESILIENCE_TRACES={config.traces!r} needs {error.name}: install the extra with "
-            '`pip install "scrapy-resilience[otel]"`.'
-        ) from None
-
-    class Counting(SpanExporter):
-        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-            try:
-                result = inner.export(spans)
-            except Exception:  # noqa: BLE001 - whatever a receiver does
-                result = SpanExportResult.FAILURE
-            told(len(spans), result is SpanExportResult.SUCCESS)
-            return result
-
-        def shutdown(self) -> None:
-            inner.shutdown()
-
-    return Counting()
-
-
-def _otlp(config: Config) -> SpanExporter:
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
-        OTLPSpanExporter,
-    )
-
-    log = logging.getLogger("opentelemetry")
-    if log.level == logging.NOTSET:
-        log.setLevel(logging.CRITICAL)  # a receiver that is away is told of by us, once
-    return OTLPSpanExporter(
-        endpoint=config.traces_endpoint,
-        headers={str(name): str(value) for name, value in config.traces_headers.items()},
-        timeout=_TIMEOUT,
-    )
+def leave() -> None:
+    """What begins in this context is done for no request: a timer may carry one on."""
+    found = _current.get()
+    if found is not None:
+        found.tracing.leave()
 
 
 def _url(request: Request) -> str:

@@ -69,6 +69,11 @@ class OutputTracker:
             return None
         return source.producer if asyncio.current_task() is not None else None
 
+    def is_page(self, request: Request) -> bool:
+        """Whether it is the very request whose output is being handled."""
+        source = _source.get()
+        return source is not None and source.request is request
+
     def inherited(self) -> Mapping[str, Any]:
         """The meta of the request whose output this is: callbacks like to hand it on."""
         source = _source.get()

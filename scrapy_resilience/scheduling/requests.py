@@ -46,9 +46,8 @@ _CALLBACKS: Final = ("callback", "errback")
 _UNTOLD: Final = frozenset({"priority", "flags", "encoding", "dont_filter"})
 _OF_THE_RUN: Final = frozenset({"is_start_request", "download_slot"})
 """Scrapy's meta keys that it may set before or after we look at a request."""
+_TRACEPARENT: Final = b"Traceparent"
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
-
-
 _TOLD: Final = 100
 
 
@@ -80,9 +79,13 @@ def pop_delay(request: Request, wrong: WrongMeta) -> float:
     return 0.0
 
 
-def forget_parent(request: Request) -> None:
-    """The failures and ids of the page with whose meta a callback has made *request*."""
-    for key in (META_FAILED_AT, META_ANSWERS_BEFORE, META_TRACE_ID, META_REQUEST_ID):
+def forget_parent(request: Request, *, is_page: bool = False) -> None:
+    """The failures and ids of the page with whose meta a callback has made *request*.
+
+    The request of the page itself keeps the ids: it is tried again, and may still run.
+    """
+    ids = () if is_page else (META_TRACE_ID, META_REQUEST_ID)
+    for key in (META_FAILED_AT, META_ANSWERS_BEFORE, *ids):
         request.meta.pop(key, None)
 
 
@@ -97,7 +100,8 @@ def request_key(
     """
     names = [name for name in request.attributes if name not in _UNTOLD]
     told = {name: getattr(request, name, None) for name in names}
-    told["headers"] = dict(request.headers)
+    told["headers"] = headers = dict(request.headers)
+    headers.pop(_TRACEPARENT, None)  # it names another span in each run
     told["meta"] = _own_meta(request, inherited)
     told.update((name, getattr(told[name], "__name__", "")) for name in _CALLBACKS)
     told = {name: value for name, value in told.items() if value}

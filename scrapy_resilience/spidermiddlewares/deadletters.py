@@ -21,7 +21,7 @@ from scrapy_resilience.exceptions import ItemRefusedError
 from scrapy_resilience.gates.gatekeeper import gatekeeper_of
 from scrapy_resilience.jobs.job import job_of
 from scrapy_resilience.names import SCRAPY_RETRY_TIMES
-from scrapy_resilience.observe.trace_ids import give_trace_id
+from scrapy_resilience.observe.trace_ids import give_ids
 from scrapy_resilience.scheduling.item_context import item_failed, item_refused, item_written
 from scrapy_resilience.settings import Config
 
@@ -70,8 +70,7 @@ class DeadLettersMiddleware:
         hooks = hooks_of(engine)
         hooks.download_failed = self._failed
         hooks.bypassing_failed = self._bypassing_failed
-        hooks.identify = give_trace_id
-        hooks.is_scheduled = getattr(engine.scheduler, "issued", None)
+        give_ids(hooks)
         watch_media(engine, self._no_file)
 
     def _reached(self, request: Request) -> None:

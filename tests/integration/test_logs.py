@@ -168,10 +168,12 @@ def test_retries_and_redirects(tmp_path):
         assert len(tries[trace_id]) >= (1 if "#" in page else 2), page
         assert {line["request_id"] for line in lines} <= tries[trace_id] | {None}
     (letter,) = letters
-    assert letter["trace_id"] == one(
-        line["trace_id"] for line in crawl.lines() if line["message"].startswith("Gave up")
-    )
-    assert len(tries[letter["trace_id"]]) == 3
+    failed = [
+        line for line in crawl.lines()
+        if line["message"].startswith(("Gave up", f"Retrying <GET {lost.partition('?')[0]}"))
+    ]  # fmt: skip
+    assert letter["trace_id"] == one(line["trace_id"] for line in failed)
+    assert len(tries[letter["trace_id"]]) == len(failed) >= 3
     assert "hunter2" not in (tmp_path / "logs" / "app.log").read_text()
 
 
@@ -185,6 +187,11 @@ def test_kills(plain, tmp_path, rng):
     ids = [one(line["trace_id"] for line in lines) for lines in pages.values()]
 
     assert len(set(ids)) == len(ids) == 72
+    tries = defaultdict(set)
+    for line in crawl.lines():
+        if line["message"].startswith("Crawled (200)"):
+            tries[line["trace_id"]].add(line["request_id"])
+    assert max(map(len, tries.values())) > 1  # what was under way at a kill
 
 
 def test_two_crawls(plain, tmp_path):
@@ -409,7 +416,56 @@ def test_another_scheduler(plain, tmp_path):
     pages = crawl.pages()
     ids = {page: one(line["trace_id"] for line in lines) for page, lines in pages.items()}
 
-    assert len(ids) == 6
+    assert len(set(ids.values())) == len(ids) == 6
+
+
+AGAIN = """
+    import scrapy
+    class Shop(scrapy.Spider):
+        name = "shop"
+        custom_settings = {"RESILIENCE_RETRY_ENABLED": False}
+        async def start(self):
+            for url in self.settings.getlist("URLS"):
+                yield scrapy.Request(url, dont_filter=True)
+        def parse(self, response):
+            self.logger.info("first", extra={"page": response.url})
+            yield {"page": response.url}
+            if "again" not in response.meta:
+                response.meta["again"] = True
+                yield response.request
+                yield {"page": response.url}
+"""
+
+
+@pytest.mark.parametrize("settings", [
+    {}, {"JOBDIR": None}, {"JOBDIR": None, "RESILIENCE_SCHEDULER_ENABLED": False},
+])  # fmt: skip
+def test_a_page_that_is_yielded_again(plain, tmp_path, settings):
+    """Its request is the same one, and what still runs of it keeps the id."""
+    crawl = LoggedCrawl(tmp_path, AGAIN, plain, URLS=pages_of(plain, 1), **settings)
+    crawl.run().check_finished()
+
+    for lines in crawl.pages().values():
+        assert one(line["trace_id"] for line in lines)
+        assert len(lines) == 2 + 3 * 2
+
+
+def test_what_an_errback_adds(plain, tmp_path):
+    """Its items have it, whether a download has failed or a response was refused."""
+    source = SPIDER.replace(
+        'self.logger.info("errback", extra={"page": failure.request.url})',
+        'set_request_context(user_id=7)\n            return [{"page": failure.request.url}]',
+    )
+    urls = [plain.url("h0.test", "/nothing"), "http://127.0.0.1:1/"]
+    crawl = LoggedCrawl(tmp_path, source, plain, URLS=urls, **NO_RETRY)
+    crawl.run()
+
+    pages = crawl.pages()
+    assert set(pages) == set(urls)
+    for lines in pages.values():
+        assert [(line["message"], line["user_id"]) for line in lines] == [
+            ("sync", 7), ("async", 7),
+        ]  # fmt: skip
 
 
 def test_the_spider_of_the_guide(plain, tmp_path):

@@ -333,3 +333,31 @@ def test_cookies(tmp_path, rng):
     assert {len(found) for found in by_jar.values()} == {1}, by_jar
     # a first page that a kill caught before its commit is asked for again
     assert all(count <= 4 + job.kills * 4 for count in sessions.values())
+
+
+def test_a_signal_before_the_engine_has_started(tmp_path):
+    """Scrapy ends without closing the spider: the exit code says that there is more to do."""
+    source = """
+        import asyncio, os, signal, scrapy
+        from scrapy import signals
+        class Shop(scrapy.Spider):
+            name = "shop"
+            start_urls = ["data:,x"]
+            @classmethod
+            def from_crawler(cls, crawler, *args, **kwargs):
+                self = super().from_crawler(crawler, *args, **kwargs)
+                crawler.signals.connect(self.opened, signals.spider_opened)
+                return self
+            async def opened(self):
+                if self.settings.getbool("STOP"):
+                    os.kill(os.getpid(), signal.SIGINT)
+                    await asyncio.sleep(0.2)
+            def parse(self, response):
+                yield dict(sku=response.url)
+    """
+    crawl = Crawl(tmp_path, source, STOP=True)
+    assert crawl.run("crawl", "shop").code == 75
+    crawl.configure(STOP=False)
+
+    crawl.run("crawl", "shop").check_finished()
+    assert [item["sku"] for item in crawl.items()] == ["data:,x"]

@@ -13,8 +13,10 @@ from engines import engine_of
 from scrapy import Request
 from scrapy.exceptions import DownloadCancelledError, IgnoreRequest
 from scrapy.http import Response
+from scrapy.http.request import NO_CALLBACK
 from scrapy.signals import request_scheduled
 from scrapy.utils.defer import deferred_from_coro
+from twisted.internet.defer import succeed
 from twisted.python.failure import Failure
 
 from scrapy_resilience._scrapy import private_names as needs
@@ -215,3 +217,74 @@ async def test_a_failed_download():
 
     assert failed == [failure.value]
     assert len(scraped) == 2
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("refused", [False, True])
+async def test_an_errback_has_one_context(refused):
+    """Also where a spider middleware has refused the response."""
+    engine, entered = engine_of(), []
+
+    @contextmanager
+    def context(_, component):
+        entered.append(component)
+        yield
+
+    def refuse(_):
+        raise IgnoreRequest
+
+    hooks_of(engine).context = context
+    if refused:
+        engine.scraper.spidermw.methods["process_spider_input"].append(refuse)
+    request = Request("http://a.test", callback=lambda _: None, errback=lambda _: None)
+    result = Response("http://a.test") if refused else Failure(OSError("away"))
+
+    await deferred_from_coro(engine.scraper._scrape(result, request))
+
+    assert entered == (["callback", "errback"] if refused else ["errback"])
+
+
+NOBODYS = Request("http://a.test", callback=NO_CALLBACK)
+
+
+@pytest.mark.parametrize(
+    ("is_scheduled", "request_", "told"),
+    [
+        (lambda _: False, Request("http://a.test"), True),
+        (lambda _: True, NOBODYS, False),
+        (None, Request("http://a.test"), False),
+        (None, NOBODYS, True),
+    ],
+)
+def test_a_download_for_nobody(is_scheduled, request_, told):
+    """It is told when it has ended; another request in its place is not its end."""
+    engine, ended, failed = engine_of(), [], []
+    error = OSError("away")
+    answers = [Request("http://a.test/elsewhere"), Response("http://a.test"), Failure(error)]
+    engine._download = lambda _: succeed(answers.pop(0))
+    hooks = hooks_of(engine)
+    hooks.is_scheduled = is_scheduled
+    hooks.bypassed = lambda _, error: ended.append(error)
+    hooks.bypassing_failed = lambda _, error: failed.append(error)
+
+    for _ in range(3):
+        engine._download(request_).addErrback(lambda _: None)
+
+    assert ended == ([None, error] if told else [])
+    assert failed == ([error] if told else [])
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_a_callback_puts_out():
+    """Its requests are told with its own; items are not."""
+    engine, told = engine_of(), []
+    engine.crawl = lambda **_: None
+    hooks = hooks_of(engine)
+    hooks.put_out = lambda *requests: told.append(requests)
+    page, child = Request("http://a.test"), Request("http://a.test/child")
+    response = Response("http://a.test", request=page)
+
+    await deferred_from_coro(engine.scraper._process_spidermw_output_async(child, response))
+    await deferred_from_coro(engine.scraper._process_spidermw_output_async(None, response))
+
+    assert told == [(child, page)]

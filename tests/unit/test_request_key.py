@@ -54,6 +54,13 @@ DIFFERENT = [
 ]
 
 
+def test_a_traceparent_tells_nothing_apart():
+    """It names another span in each run."""
+    plain = {"Accept": "text/html"}
+    assert key(headers={**plain, "traceparent": "00-1-2-01"}) == key(headers=plain)
+    assert key(headers={"traceparent": "00-1-2-01"}) == key()
+
+
 class Naming(Request):
     """Names in its attributes what it does not have: Scrapy can't store it, but send it."""
 

@@ -277,9 +277,7 @@ def test_a_stop_with_a_broken_checkpoint(monkeypatch, broken):
     monkeypatch.setattr(shutdown, "forget_queued", lambda _: None)
     monkeypatch.setattr(shutdown, "go_on_closing", nothing)
     stop = shutdown.Shutdown.__new__(shutdown.Shutdown)
-    committer = SimpleNamespace(
-        lock=asyncio.Lock(), broken=broken, abandoned=broken, seal=seal
-    )
+    committer = SimpleNamespace(lock=asyncio.Lock(), broken=broken, abandoned=broken, seal=seal)
     in_flight = SimpleNamespace(freeze=lambda: None, under_way={})
     stop.crawler = SimpleNamespace(engine=None)
     stop._scheduler = SimpleNamespace(committer=committer, in_flight=in_flight)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
+from contextvars import copy_context
 
 import pytest
 from scrapy import Request
 
 from scrapy_resilience.names import META_REQUEST_ID, META_TRACE_ID
 from scrapy_resilience.observe.log_context import FIELDS, current, leave, of_request, update
-from scrapy_resilience.observe.trace_ids import TraceIds, give_trace_id, trace_id_of
+from scrapy_resilience.observe.trace_ids import (
+    TraceIds,
+    forget_page,
+    give_trace_id,
+    trace_id_of,
+)
 from scrapy_resilience.scheduling.requests import forget_parent
 
 URL = "http://a.test/page"
@@ -75,16 +81,28 @@ def test_without_a_job():
     assert given(TraceIds()) != given(TraceIds())
 
 
-def test_a_child_does_not_inherit_it():
-    """Not even with the meta of its page."""
-    parent = Request(URL)
-    give_trace_id(parent)
-    with of_request(parent, "download", None):
-        child = Request(URL, meta=parent.meta)
-    forget_parent(child)
+def forget_in_hook(request, page):
+    """What happens to a callback's output, with any scheduler."""
+    forget_page(request, page)
+
+
+def forget_in_scheduler(request, page):
+    """What happens to what a callback gives the engine."""
+    forget_parent(request, is_page=request is page)
+
+
+@pytest.mark.parametrize("forget", [forget_in_hook, forget_in_scheduler])
+def test_a_child_does_not_inherit_it(forget):
+    """Not even with the meta of its page; a page that is sent again is the same request."""
+    page = Request(URL)
+    give_trace_id(page)
+    with of_request(page, "download", None):
+        child = Request(URL, meta=page.meta)
+    forget(child, page)
+    forget(page, page)
 
     assert child.meta == {}
-    assert set(parent.meta) == {META_TRACE_ID, META_REQUEST_ID}
+    assert set(page.meta) == {META_TRACE_ID, META_REQUEST_ID}
 
 
 def values():
@@ -126,6 +144,27 @@ def test_what_a_callback_adds():
     assert (inside["user_id"], outside["user_id"]) == (7, 7)
     assert inside["component"] == "pipeline"
     assert (other["user_id"], later["user_id"]) == (None, None)
+
+
+def test_an_errback_instead_of_a_callback():
+    """What it adds to a response that was refused is in the page's items."""
+    request = Request(URL)
+    with of_request(request, "callback", "crawl"):
+        with of_request(request, "errback", "crawl"):
+            update({"user_id": 7})
+        with of_request(request, "pipeline", "crawl"):
+            inside = values()
+
+    assert inside["user_id"] == 7
+
+
+def test_what_is_thrown_away():
+    """A callback that never came to its end may be closed in any context."""
+    context = of_request(Request(URL), "callback", None)
+    copy_context().run(context.__enter__)
+    context.__exit__(None, None, None)
+
+    assert current() is None
 
 
 def test_leaving():
