@@ -24,9 +24,9 @@ from scrapy.settings.default_settings import LOG_DATEFORMAT, LOG_FORMAT
 from scrapy.utils.log import logformatter_adapter
 
 from benchmarks.report import Outcome
-from scrapy_resilience.observe.jsonlog import JsonFormatter
-from scrapy_resilience.observe.log_context import of_request
-from scrapy_resilience.observe.logfiles import RotatingFile
+from scrapy_resilience.observe.logs.jsonlog import JsonFormatter
+from scrapy_resilience.observe.logs.log_context import of_request
+from scrapy_resilience.observe.logs.logfiles import RotatingFile
 from scrapy_resilience.observe.trace_ids import TraceIds
 
 if TYPE_CHECKING:

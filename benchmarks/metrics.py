@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from benchmarks.report import Outcome
 from scrapy_resilience.observe import view as parts
-from scrapy_resilience.observe.domain_labels import DomainLabels
-from scrapy_resilience.observe.exposition import Exposition
+from scrapy_resilience.observe.metrics.domain_labels import DomainLabels
+from scrapy_resilience.observe.metrics.exposition import Exposition
 
 if TYPE_CHECKING:
     from benchmarks.crawls import Options

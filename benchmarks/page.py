@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from benchmarks.report import Outcome
-from scrapy_resilience.observe.report import render_report
+from scrapy_resilience.observe.report.report import render_report
 
 if TYPE_CHECKING:
     from benchmarks.crawls import Options

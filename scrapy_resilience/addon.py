@@ -37,8 +37,8 @@ from scrapy_resilience.extensions.systemd import Systemd
 from scrapy_resilience.extensions.terminal import Terminal
 from scrapy_resilience.extensions.tracing import Traces
 from scrapy_resilience.jobs.job import check_before, expand_jobdir
-from scrapy_resilience.observe.scrapy_stream import expect_format
-from scrapy_resilience.observe.terminal import shows_lines
+from scrapy_resilience.observe.logs.scrapy_stream import expect_format
+from scrapy_resilience.observe.terminal.terminal import shows_lines
 from scrapy_resilience.pipelines.confidence import (
     ConfidencePipeline,
     DoubtfulItems,

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from scrapy_resilience.exceptions import ConfigurationError
-from scrapy_resilience.observe import log_context
-from scrapy_resilience.observe.jsonlog import JsonFormatter
-from scrapy_resilience.observe.log_calls import Reporting, Timing, around
-from scrapy_resilience.observe.log_formats import json_for, pretty_for
-from scrapy_resilience.observe.logfiles import LogFiles
+from scrapy_resilience.observe.logs import log_context
+from scrapy_resilience.observe.logs.jsonlog import JsonFormatter
+from scrapy_resilience.observe.logs.log_calls import Reporting, Timing, around
+from scrapy_resilience.observe.logs.log_formats import json_for, pretty_for
+from scrapy_resilience.observe.logs.logfiles import LogFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, MutableMapping

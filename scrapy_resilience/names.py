@@ -1,6 +1,6 @@
 """Names that users see: stats, meta keys, close reasons. Literals live here only.
 
-Those of metrics are in :mod:`scrapy_resilience.observe.metric_names`.
+Those of metrics are in :mod:`scrapy_resilience.observe.metrics.metric_names`.
 """
 
 from __future__ import annotations

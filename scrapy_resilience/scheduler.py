@@ -33,8 +33,9 @@ from scrapy_resilience.gates.gatekeeper import Gatekeeper, gatekeeper_of
 from scrapy_resilience.gates.held_requests import HeldRequests, WakeTimer
 from scrapy_resilience.gates.lane_names import domain_of
 from scrapy_resilience.jobs.job import is_skipped, job_of
-from scrapy_resilience.observe import log_context, tracing
+from scrapy_resilience.observe.logs import log_context
 from scrapy_resilience.observe.trace_ids import TraceIds, give_ids
+from scrapy_resilience.observe.tracing import tracing
 from scrapy_resilience.scheduling.concurrent_items import ConcurrentItems
 from scrapy_resilience.scheduling.duplicates import UNREADABLE, Duplicates
 from scrapy_resilience.scheduling.item_context import follow_items

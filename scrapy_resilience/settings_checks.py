@@ -17,10 +17,10 @@ from scrapy_resilience.gates.domains import Domains
 from scrapy_resilience.gates.judge import Judge
 from scrapy_resilience.gates.policies import PolicyChooser
 from scrapy_resilience.handlers import FailureHandlers
-from scrapy_resilience.observe.crawl_health import load_checks
-from scrapy_resilience.observe.pushgateway import group_url
-from scrapy_resilience.observe.report import check_place
-from scrapy_resilience.observe.textfile import check_textfile, textfile_path
+from scrapy_resilience.observe.health.crawl_health import load_checks
+from scrapy_resilience.observe.metrics.pushgateway import group_url
+from scrapy_resilience.observe.metrics.textfile import check_textfile, textfile_path
+from scrapy_resilience.observe.report.report import check_place
 from scrapy_resilience.pipelines.confidence import calculator
 from scrapy_resilience.pipelines.normalize import normalize_rules
 from scrapy_resilience.pipelines.unique import key_function

@@ -12,7 +12,7 @@ from contextlib import aclosing, contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from scrapy_resilience.observe.tracing import current_tracing
+from scrapy_resilience.observe.tracing.tracing import current_tracing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Generator, Iterator

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sphinx.util.docutils import SphinxDirective
 
-from scrapy_resilience.observe import metric_names
+from scrapy_resilience.observe.metrics import metric_names
 
 if TYPE_CHECKING:
     from docutils import nodes

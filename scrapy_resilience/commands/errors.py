@@ -13,11 +13,11 @@ from scrapy_resilience.commands.jobs import open_job
 from scrapy_resilience.commands.tables import plain, shown_time, table, text_of
 from scrapy_resilience.exceptions import CheckpointError
 from scrapy_resilience.jobs.jobmeta import JobMeta
-from scrapy_resilience.observe.record import stored_record
+from scrapy_resilience.observe.record.record import stored_record
 
 if TYPE_CHECKING:
-    from scrapy_resilience.observe.errors import ErrorGroups
-    from scrapy_resilience.observe.samples import Sample
+    from scrapy_resilience.observe.record.errors import ErrorGroups
+    from scrapy_resilience.observe.record.samples import Sample
     from scrapy_resilience.observe.view import ErrorGroup
 
 __all__ = ["list_errors", "open_error"]

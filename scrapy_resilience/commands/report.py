@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from scrapy_resilience.observe.live import live_view
 from scrapy_resilience.observe.offline import offline_view
-from scrapy_resilience.observe.previous import previous_view
-from scrapy_resilience.observe.report import write_report
+from scrapy_resilience.observe.report.previous import previous_view
+from scrapy_resilience.observe.report.report import write_report
 
 __all__ = ["make_report"]
 

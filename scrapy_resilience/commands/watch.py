@@ -13,8 +13,8 @@ from scrapy_resilience.jobs.report import read_report
 from scrapy_resilience.observe.live import live_view
 from scrapy_resilience.observe.offline import offline_view
 from scrapy_resilience.observe.rates import Rates, Sample
-from scrapy_resilience.observe.screen import Screen, size_of
-from scrapy_resilience.observe.terminal import lines_of, one_line, shows_lines
+from scrapy_resilience.observe.terminal.screen import Screen, size_of
+from scrapy_resilience.observe.terminal.terminal import lines_of, one_line, shows_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable

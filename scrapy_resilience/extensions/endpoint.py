@@ -15,7 +15,7 @@ from scrapy_resilience.core.access import Access, port_range
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.files.address import forget_address, write_address
 from scrapy_resilience.jobs.job import job_of
-from scrapy_resilience.observe.exporter import exporter_of
+from scrapy_resilience.observe.metrics.exporter import exporter_of
 from scrapy_resilience.observe.observer import observer_of
 from scrapy_resilience.settings import Config
 from scrapy_resilience.settings_checks import check_endpoint
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from typing_extensions import Self
 
-    from scrapy_resilience.observe.server import Server
+    from scrapy_resilience.observe.endpoint.server import Server
     from scrapy_resilience.observe.view import View
 
 __all__ = ["Endpoint"]
@@ -82,7 +82,7 @@ class Endpoint(Part):
                 logger.warning("Commands won't find the endpoint: %s", error)
 
     async def _listen(self) -> str | None:
-        from scrapy_resilience.observe.server import Server  # noqa: PLC0415 - loads aiohttp.web
+        from scrapy_resilience.observe.endpoint.server import Server  # noqa: PLC0415 - loads aiohttp.web
 
         config = self.config
         access = Access(config.http_token, (*config.http_allowed_hosts, config.http_host))

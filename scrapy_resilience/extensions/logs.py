@@ -14,11 +14,11 @@ from scrapy.exceptions import NotConfigured
 
 from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.hooks import hooks_of
-from scrapy_resilience.observe import log_context
-from scrapy_resilience.observe.jsonlog import JsonFormatter
-from scrapy_resilience.observe.log_formats import json_for, pretty_for
-from scrapy_resilience.observe.logfiles import LogFiles
-from scrapy_resilience.observe.scrapy_stream import (
+from scrapy_resilience.observe.logs import log_context
+from scrapy_resilience.observe.logs.jsonlog import JsonFormatter
+from scrapy_resilience.observe.logs.log_formats import json_for, pretty_for
+from scrapy_resilience.observe.logs.logfiles import LogFiles
+from scrapy_resilience.observe.logs.scrapy_stream import (
     keep_format,
     keep_scrapys_format,
     leave_format,

@@ -18,10 +18,14 @@ from scrapy_resilience.checkpoint.state import OWN, checked
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.jobs.job import is_skipped, job_of
 from scrapy_resilience.metrics import enter, leave
-from scrapy_resilience.observe.exporter import exporter_of
+from scrapy_resilience.observe.metrics.exporter import exporter_of
+from scrapy_resilience.observe.metrics.pushgateway import FAILURES, group_url, host_name, push
+from scrapy_resilience.observe.metrics.textfile import (
+    check_textfile,
+    textfile_path,
+    write_textfile,
+)
 from scrapy_resilience.observe.observer import observer_of
-from scrapy_resilience.observe.pushgateway import FAILURES, group_url, host_name, push
-from scrapy_resilience.observe.textfile import check_textfile, textfile_path, write_textfile
 from scrapy_resilience.settings import Config
 from scrapy_resilience.waits import in_thread, let_go
 

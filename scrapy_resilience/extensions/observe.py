@@ -11,8 +11,8 @@ from scrapy_resilience import _clock
 from scrapy_resilience._scrapy.refusals import Refusing
 from scrapy_resilience.extensions.coverage import FieldCoverage
 from scrapy_resilience.jobs.job import job_of
-from scrapy_resilience.observe.accounting import Accountant
-from scrapy_resilience.observe.crawl_health import CrawlHealth
+from scrapy_resilience.observe.accounting.accountant import Accountant
+from scrapy_resilience.observe.health.crawl_health import CrawlHealth
 from scrapy_resilience.observe.item_texts import ItemTexts
 from scrapy_resilience.observe.observer import observer_of
 from scrapy_resilience.pipelines.confidence import ConfidencePipeline

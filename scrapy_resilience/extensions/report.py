@@ -17,8 +17,8 @@ from scrapy_resilience.checkpoint.parts import Part
 from scrapy_resilience.jobs.job import job_of
 from scrapy_resilience.jobs.jobdir import filled
 from scrapy_resilience.observe.observer import observer_of
-from scrapy_resilience.observe.previous import previous_view
-from scrapy_resilience.observe.report import write_report
+from scrapy_resilience.observe.report.previous import previous_view
+from scrapy_resilience.observe.report.report import write_report
 from scrapy_resilience.observe.sentences import sentence
 from scrapy_resilience.settings import Config
 from scrapy_resilience.waits import in_thread, let_go

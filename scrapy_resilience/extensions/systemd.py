@@ -9,8 +9,8 @@ from scrapy.exceptions import NotConfigured
 
 from scrapy_resilience import _clock
 from scrapy_resilience._scrapy.command import running_command
+from scrapy_resilience.observe.health.systemd import Notifier
 from scrapy_resilience.observe.observer import observer_of
-from scrapy_resilience.observe.systemd import Notifier
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler

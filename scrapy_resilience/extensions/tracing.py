@@ -16,9 +16,9 @@ from scrapy_resilience._scrapy.refusals import Refusing
 from scrapy_resilience.checkpoint.parts import Part
 from scrapy_resilience.jobs.job import job_of
 from scrapy_resilience.observe.observer import observer_of
-from scrapy_resilience.observe.span_export import make_exporter
 from scrapy_resilience.observe.trace_ids import give_ids
-from scrapy_resilience.observe.tracing import Tracing
+from scrapy_resilience.observe.tracing.span_export import make_exporter
+from scrapy_resilience.observe.tracing.tracing import Tracing
 from scrapy_resilience.settings import Config
 from scrapy_resilience.signals import checkpoint_committed, checkpoint_prepare
 from scrapy_resilience.waits import in_thread, let_go

@@ -32,9 +32,9 @@ from scrapy_resilience.observe.from_stats import (
     number,
     plain,
 )
-from scrapy_resilience.observe.plain_values import plain_value
+from scrapy_resilience.observe.logs.plain_values import plain_value
 from scrapy_resilience.observe.rates import Rates, Sample
-from scrapy_resilience.observe.recorder import Recorded, Recorder
+from scrapy_resilience.observe.record.recorder import Recorded, Recorder
 from scrapy_resilience.observe.sentences import sentence
 from scrapy_resilience.observe.traffic import TrafficCounts
 from scrapy_resilience.observe.view import (
@@ -60,8 +60,8 @@ if TYPE_CHECKING:
     from scrapy_resilience.core.failures import Verdict
     from scrapy_resilience.frontier.lanes import Frontier
     from scrapy_resilience.gates.gatekeeper import Asking
-    from scrapy_resilience.observe.accounting import Accountant
-    from scrapy_resilience.observe.crawl_health import CrawlHealth
+    from scrapy_resilience.observe.accounting.accountant import Accountant
+    from scrapy_resilience.observe.health.crawl_health import CrawlHealth
 
 __all__ = ["Observer", "observer_of"]
 

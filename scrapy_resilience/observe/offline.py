@@ -26,7 +26,7 @@ from scrapy_resilience.gates.lane_names import domain_of
 from scrapy_resilience.jobs.jobmeta import JobMeta
 from scrapy_resilience.jobs.progress import RUNNING
 from scrapy_resilience.jobs.watermark import open_current
-from scrapy_resilience.observe.accounting import STATE, stored_accounting
+from scrapy_resilience.observe.accounting.accountant import STATE, stored_accounting
 from scrapy_resilience.observe.from_stats import (
     Grouped,
     checkpoint_of,
@@ -34,7 +34,7 @@ from scrapy_resilience.observe.from_stats import (
     number,
     plain,
 )
-from scrapy_resilience.observe.record import stored_record
+from scrapy_resilience.observe.record.record import stored_record
 from scrapy_resilience.observe.sentences import sentence
 from scrapy_resilience.observe.traffic import shown_domain
 from scrapy_resilience.observe.view import (

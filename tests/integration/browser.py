@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from aiohttp import ClientSession, WSMsgType, web
 
-from scrapy_resilience.observe.assets import ASSETS, PAGE, POLICY, asset
+from scrapy_resilience.observe.endpoint.assets import ASSETS, PAGE, POLICY, asset
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

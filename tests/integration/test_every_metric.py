@@ -8,7 +8,7 @@ import pytest
 from crawls import SICK, Crawl
 from web import serving
 
-from scrapy_resilience.observe.metric_names import LEFT_OUT, USER_FAILED, defined
+from scrapy_resilience.observe.metrics.metric_names import LEFT_OUT, USER_FAILED, defined
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -28,7 +28,7 @@ SPIDER = """
     from scrapy_resilience.frontier.sqlite import SQLiteStore
     from scrapy_resilience.metrics import metrics_of
     from scrapy_resilience.observe import rates
-    from scrapy_resilience.observe.exporter import exporter_of
+    from scrapy_resilience.observe.metrics.exporter import exporter_of
     from scrapy_resilience.observe.observer import observer_of
     from scrapy_resilience.waits import Waits, waits_of
     from scrapy_resilience import waits

@@ -17,7 +17,7 @@ from web import serving
 
 from scrapy_resilience.files.layout import JOURNAL
 from scrapy_resilience.jobs.jobmeta import JobMeta
-from scrapy_resilience.observe.record import stored_record
+from scrapy_resilience.observe.record.record import stored_record
 
 pytestmark = pytest.mark.integration
 
@@ -403,7 +403,7 @@ def test_commits_that_fail(tmp_path):
 FULL = """
     import os
     import errno
-    from scrapy_resilience.observe import journalfile
+    from scrapy_resilience.observe.record import journalfile
     class Full:
         def __getattr__(self, name):
             return getattr(os, name)

@@ -12,7 +12,7 @@ from test_page import READY, faults
 from views import large_view
 from web import serving
 
-from scrapy_resilience.observe.report import render_report
+from scrapy_resilience.observe.report.report import render_report
 
 pytestmark = pytest.mark.integration
 

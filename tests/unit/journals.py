@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 
-from scrapy_resilience.observe.journal import Journal
-from scrapy_resilience.observe.journalfile import JournalFile
+from scrapy_resilience.observe.record.journal import Journal
+from scrapy_resilience.observe.record.journalfile import JournalFile
 
 JOB = "0123abcd"
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from views import large_view
 
-from scrapy_resilience.observe.changes import Changes
+from scrapy_resilience.observe.endpoint.changes import Changes
 from scrapy_resilience.observe.view import DomainView, EventView, JobView, View
 
 KEYS = {"domains": "name", "errors": "number", "events": "number"}

@@ -6,8 +6,8 @@ from exposed import value, view_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrapy_resilience.observe.domain_labels import OTHER, DomainLabels
-from scrapy_resilience.observe.exposition import Exposition, exposition
+from scrapy_resilience.observe.metrics.domain_labels import OTHER, DomainLabels
+from scrapy_resilience.observe.metrics.exposition import Exposition, exposition
 from scrapy_resilience.observe.view import DomainView
 
 _counts = st.lists(st.integers(0, 30), min_size=6, max_size=6)

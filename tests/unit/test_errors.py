@@ -13,12 +13,12 @@ from scrapy.http import HtmlResponse, Response, TextResponse
 from twisted.python.failure import Failure
 
 from scrapy_resilience.names import META_TRACE_ID
-from scrapy_resilience.observe import samples as samples_module
-from scrapy_resilience.observe.causes import cause_of
-from scrapy_resilience.observe.errors import ErrorGroups
-from scrapy_resilience.observe.journal import Journal, stored_journal
-from scrapy_resilience.observe.record import Record, stored_record
-from scrapy_resilience.observe.samples import MAX_PAGE, Sample, Samples
+from scrapy_resilience.observe.record import samples as samples_module
+from scrapy_resilience.observe.record.causes import cause_of
+from scrapy_resilience.observe.record.errors import ErrorGroups
+from scrapy_resilience.observe.record.journal import Journal, stored_journal
+from scrapy_resilience.observe.record.record import Record, stored_record
+from scrapy_resilience.observe.record.samples import MAX_PAGE, Sample, Samples
 
 
 def raised(error):

@@ -6,8 +6,8 @@ import pytest
 from journals import JOB, Run
 
 from scrapy_resilience import _clock
-from scrapy_resilience.observe.events import EventLog
-from scrapy_resilience.observe.journal import Journal, stored_journal
+from scrapy_resilience.observe.record.events import EventLog
+from scrapy_resilience.observe.record.journal import Journal, stored_journal
 from scrapy_resilience.testing import FakeClock
 
 START = 1_700_000_000.0

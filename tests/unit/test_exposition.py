@@ -17,10 +17,10 @@ from prometheus_client.openmetrics.parser import (
 from report import report
 from views import large_view
 
-from scrapy_resilience.observe.domain_labels import DomainLabels
-from scrapy_resilience.observe.exposition import Exposition, exposition
-from scrapy_resilience.observe.metric_names import defined
-from scrapy_resilience.observe.text_format import content_type, wants_openmetrics
+from scrapy_resilience.observe.metrics.domain_labels import DomainLabels
+from scrapy_resilience.observe.metrics.exposition import Exposition, exposition
+from scrapy_resilience.observe.metrics.metric_names import defined
+from scrapy_resilience.observe.metrics.text_format import content_type, wants_openmetrics
 from scrapy_resilience.observe.view import DomainView, Progress, Traffic, View
 
 

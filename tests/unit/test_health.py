@@ -11,8 +11,8 @@ import pytest
 
 from scrapy_resilience.core import health as judge
 from scrapy_resilience.core.health import Finding, Levels, as_finding, is_ready, overall
-from scrapy_resilience.observe.answers import health_json
-from scrapy_resilience.observe.health import HealthRegistry
+from scrapy_resilience.observe.endpoint.answers import health_json
+from scrapy_resilience.observe.health.registry import HealthRegistry
 from scrapy_resilience.observe.view import JobView, View
 
 

@@ -11,10 +11,10 @@ from journals import JOB, Run
 
 from scrapy_resilience import _clock
 from scrapy_resilience.core.history import COLUMNS, TIERS, History, Sample, Tier
-from scrapy_resilience.observe.errors import ErrorGroups
-from scrapy_resilience.observe.events import EventLog
-from scrapy_resilience.observe.history import CrawlHistory
-from scrapy_resilience.observe.journal import Journal, stored_journal
+from scrapy_resilience.observe.record.errors import ErrorGroups
+from scrapy_resilience.observe.record.events import EventLog
+from scrapy_resilience.observe.record.history import CrawlHistory
+from scrapy_resilience.observe.record.journal import Journal, stored_journal
 from scrapy_resilience.observe.traffic import TrafficCounts
 from scrapy_resilience.testing import FakeClock
 

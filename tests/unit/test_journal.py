@@ -18,16 +18,16 @@ from scrapy.utils.defer import deferred_from_coro
 
 from scrapy_resilience.core.frames import frame
 from scrapy_resilience.files.layout import JOURNAL
-from scrapy_resilience.observe import journal as journal_module
-from scrapy_resilience.observe import journalfile
-from scrapy_resilience.observe.journal import (
+from scrapy_resilience.observe.record import journal as journal_module
+from scrapy_resilience.observe.record import journalfile
+from scrapy_resilience.observe.record.journal import (
     ROOM,
     Journal,
     journal_of_job,
     newest,
     stored_journal,
 )
-from scrapy_resilience.observe.journalfile import Batch, JournalFile
+from scrapy_resilience.observe.record.journalfile import Batch, JournalFile
 
 any_folder = settings(
     max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

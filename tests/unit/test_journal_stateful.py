@@ -15,8 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from journals import JOB, Notes, Run
 
 from scrapy_resilience.files.layout import JOURNAL
-from scrapy_resilience.observe import journalfile
-from scrapy_resilience.observe.journal import stored_journal
+from scrapy_resilience.observe.record import journalfile
+from scrapy_resilience.observe.record.journal import stored_journal
 
 KINDS = ("event", "error")
 

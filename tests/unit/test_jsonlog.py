@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrapy_resilience.observe.jsonlog import JsonFormatter
-from scrapy_resilience.observe.log_context import LogContext
-from scrapy_resilience.observe.plain_values import LONGEST
-from scrapy_resilience.observe.prettylog import PrettyFormatter
+from scrapy_resilience.observe.logs.jsonlog import JsonFormatter
+from scrapy_resilience.observe.logs.log_context import LogContext
+from scrapy_resilience.observe.logs.plain_values import LONGEST
+from scrapy_resilience.observe.logs.prettylog import PrettyFormatter
 
 KEYS = [
     "timestamp", "level", "logger_name", "module", "function_name", "line_number", "trace_id",

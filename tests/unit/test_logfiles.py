@@ -12,9 +12,9 @@ import sys
 import pytest
 
 from scrapy_resilience.exceptions import ConfigurationError
-from scrapy_resilience.observe import logfiles
-from scrapy_resilience.observe.log_days import DAY, date_of, expired, past_name
-from scrapy_resilience.observe.logfiles import LogFiles, RotatingFile
+from scrapy_resilience.observe.logs import logfiles
+from scrapy_resilience.observe.logs.log_days import DAY, date_of, expired, past_name
+from scrapy_resilience.observe.logs.logfiles import LogFiles, RotatingFile
 
 NOON = 20_000 * DAY + DAY / 2
 TODAY, YESTERDAY = date_of(20_000), date_of(19_999)
@@ -124,7 +124,7 @@ def test_two_processes_share_a_file(make, tmp_path):
 _WRITER = """
 import logging, sys
 from pathlib import Path
-from scrapy_resilience.observe.logfiles import RotatingFile
+from scrapy_resilience.observe.logs.logfiles import RotatingFile
 file = RotatingFile(Path(sys.argv[1]), most=20_000, days=30)
 for number in range(400):
     text = f"{sys.argv[2]} {number} " + "x" * (number % 100) * 10

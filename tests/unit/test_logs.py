@@ -14,7 +14,7 @@ import pytest
 
 from scrapy_resilience import logs
 from scrapy_resilience.exceptions import ConfigurationError
-from scrapy_resilience.observe import log_calls, log_context
+from scrapy_resilience.observe.logs import log_calls, log_context
 
 SNIPPETS = Path(__file__).parents[2] / "docs" / "snippets"
 

@@ -9,8 +9,8 @@ import pytest
 import pytest_twisted
 from scrapy.utils.defer import deferred_from_coro
 
-from scrapy_resilience.observe import loop_time
-from scrapy_resilience.observe.loop_time import LoopMeter
+from scrapy_resilience.observe.accounting import loop_time
+from scrapy_resilience.observe.accounting.loop_time import LoopMeter
 
 
 class Counters:

@@ -37,8 +37,8 @@ from scrapy_resilience.frontier.sqlite import SQLiteStore
 from scrapy_resilience.frontier.store import Changes, Letter
 from scrapy_resilience.jobs.jobmeta import JobMeta
 from scrapy_resilience.jobs.progress import about
-from scrapy_resilience.observe.journalfile import Batch, JournalFile
-from scrapy_resilience.observe.samples import Sample, Samples
+from scrapy_resilience.observe.record.journalfile import Batch, JournalFile
+from scrapy_resilience.observe.record.samples import Sample, Samples
 
 PACKAGE = Path(scrapy_resilience.__file__).parent
 SECRET = "hunter2"  # noqa: S105 - of nothing

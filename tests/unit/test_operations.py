@@ -13,7 +13,7 @@ import pytest
 from report import report
 
 from scrapy_resilience.exceptions import ResilienceError
-from scrapy_resilience.observe.metric_names import defined
+from scrapy_resilience.observe.metrics.metric_names import defined
 from scrapy_resilience.operations import FILES, write_operations
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,9 +8,9 @@ import pytest
 
 from scrapy_resilience.exceptions import CheckpointError
 from scrapy_resilience.files.layout import STORE
-from scrapy_resilience.observe import previous
-from scrapy_resilience.observe.previous import previous_view
-from scrapy_resilience.observe.report import write_report
+from scrapy_resilience.observe.report import previous
+from scrapy_resilience.observe.report.previous import previous_view
+from scrapy_resilience.observe.report.report import write_report
 from scrapy_resilience.observe.view import Checkpoint, DomainView, JobView, Progress, View
 
 

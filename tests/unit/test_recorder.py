@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from scrapy_resilience import signals as ours
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.observe.observer import observer_of
-from scrapy_resilience.observe.recorder import Recorder
+from scrapy_resilience.observe.record.recorder import Recorder
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ import pytest
 from views import HOSTILE, large_view
 
 from scrapy_resilience.exceptions import ConfigurationError
-from scrapy_resilience.observe.assets import ASSETS, POLICY, asset
-from scrapy_resilience.observe.report import (
+from scrapy_resilience.observe.endpoint.assets import ASSETS, POLICY, asset
+from scrapy_resilience.observe.report.report import (
     check_place,
     data_in,
     render_report,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from scrapy_resilience.observe.cgroups import Cgroups, MemoryUse
-from scrapy_resilience.observe.resources import LoopLag, ResourceMeter
+from scrapy_resilience.observe.health.cgroups import Cgroups, MemoryUse
+from scrapy_resilience.observe.health.resources import LoopLag, ResourceMeter
 
 GIB = 1 << 30
 
@@ -112,9 +112,9 @@ def test_shares_of_the_processor(tmp_path, fake_clock, monkeypatch):
     """Of one core for the view; of all that may be used, or of the machine, for the health."""
     used = [10.0]
     monkeypatch.setattr(
-        "scrapy_resilience.observe.resources._processor_seconds", lambda: used[0]
+        "scrapy_resilience.observe.health.resources._processor_seconds", lambda: used[0]
     )
-    monkeypatch.setattr("scrapy_resilience.observe.resources._processors", lambda: 4)
+    monkeypatch.setattr("scrapy_resilience.observe.health.resources._processors", lambda: 4)
     meter = ResourceMeter(LoopLag(), tmp_path, make(tmp_path, MACHINE))
     fake_clock.now += 10.0
     used[0] += 8.0

@@ -16,8 +16,8 @@ from scrapy.utils.test import get_crawler
 
 from scrapy_resilience.extensions import logs
 from scrapy_resilience.extensions.logs import begin_logs
-from scrapy_resilience.observe import scrapy_stream
-from scrapy_resilience.observe.log_formats import json_for, pretty_for
+from scrapy_resilience.observe.logs import scrapy_stream
+from scrapy_resilience.observe.logs.log_formats import json_for, pretty_for
 from scrapy_resilience.profiles import PROFILES
 from scrapy_resilience.settings import Config
 

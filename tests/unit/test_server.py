@@ -14,9 +14,9 @@ import pytest
 from views import large_view
 
 from scrapy_resilience.core.access import Access
-from scrapy_resilience.observe import server as module
-from scrapy_resilience.observe.assets import ASSETS
-from scrapy_resilience.observe.server import Server
+from scrapy_resilience.observe.endpoint import server as module
+from scrapy_resilience.observe.endpoint.assets import ASSETS
+from scrapy_resilience.observe.endpoint.server import Server
 from scrapy_resilience.observe.view import Component, Health, JobView, View
 
 TOKEN = "a-token-of-many-letters"  # noqa: S105 - for tests
@@ -566,7 +566,7 @@ def test_an_end_while_nobody_reads():
 
 def test_clients_that_say_nothing_whole(monkeypatch):
     """One that connects and is silent, or sends its request byte by byte, is left."""
-    from scrapy_resilience.observe import connections  # noqa: PLC0415 - here only
+    from scrapy_resilience.observe.endpoint import connections  # noqa: PLC0415 - here only
 
     monkeypatch.setattr(connections, "_LOOK", 0.05)
     monkeypatch.setattr(connections, "_PATIENCE", 0.3)
@@ -625,7 +625,7 @@ def test_a_client_that_asks_without_end(monkeypatch):
 
 def test_too_many_connections(monkeypatch):
     """Those above the limit are closed at once; the others are served."""
-    from scrapy_resilience.observe import connections  # noqa: PLC0415 - here only
+    from scrapy_resilience.observe.endpoint import connections  # noqa: PLC0415 - here only
 
     monkeypatch.setattr(connections, "_MOST", 3)
 

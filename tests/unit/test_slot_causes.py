@@ -27,9 +27,9 @@ from scrapy_resilience.core.accounting import (
 from scrapy_resilience.frontier.lanes import Frontier
 from scrapy_resilience.frontier.store import MemoryStore
 from scrapy_resilience.gates.gatekeeper import gatekeeper_of
-from scrapy_resilience.observe.accounting import Accountant, stored_accounting
-from scrapy_resilience.observe.loop_time import Use
-from scrapy_resilience.observe.slot_causes import SlotCauses
+from scrapy_resilience.observe.accounting.accountant import Accountant, stored_accounting
+from scrapy_resilience.observe.accounting.loop_time import Use
+from scrapy_resilience.observe.accounting.slot_causes import SlotCauses
 from scrapy_resilience.scheduler import ResilientScheduler
 
 SLOTS = 8

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scrapy_resilience import names
-from scrapy_resilience.observe.exposition import exposition
-from scrapy_resilience.observe.stat_metrics import StatNames, stat_name
+from scrapy_resilience.observe.metrics.exposition import exposition
+from scrapy_resilience.observe.metrics.stat_metrics import StatNames, stat_name
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from scrapy.signalmanager import SignalManager
 
 from scrapy_resilience.extensions import systemd
 from scrapy_resilience.extensions.systemd import Systemd
-from scrapy_resilience.observe.systemd import Notifier
+from scrapy_resilience.observe.health.systemd import Notifier
 from scrapy_resilience.observe.view import JobView, View
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="systemd is of Linux")

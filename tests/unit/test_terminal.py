@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scrapy_resilience.extensions.terminal import Terminal
-from scrapy_resilience.observe import terminal as shown_view
-from scrapy_resilience.observe.screen import Above, Screen, harmless, size_of
-from scrapy_resilience.observe.terminal import lines_of, one_line, shows_lines
+from scrapy_resilience.observe.terminal import terminal as shown_view
+from scrapy_resilience.observe.terminal.screen import Above, Screen, harmless, size_of
+from scrapy_resilience.observe.terminal.terminal import lines_of, one_line, shows_lines
 from scrapy_resilience.observe.view import (
     Accounting,
     DomainView,

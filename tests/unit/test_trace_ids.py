@@ -9,7 +9,13 @@ import pytest
 from scrapy import Request
 
 from scrapy_resilience.names import META_REQUEST_ID, META_TRACE_ID
-from scrapy_resilience.observe.log_context import FIELDS, current, leave, of_request, update
+from scrapy_resilience.observe.logs.log_context import (
+    FIELDS,
+    current,
+    leave,
+    of_request,
+    update,
+)
 from scrapy_resilience.observe.trace_ids import (
     TraceIds,
     forget_page,

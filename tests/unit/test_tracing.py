@@ -16,7 +16,7 @@ from scrapy import Request
 from scrapy.utils.test import get_crawler
 
 from scrapy_resilience.extensions.tracing import Traces
-from scrapy_resilience.observe.tracing import Tracing, current_tracing, leave
+from scrapy_resilience.observe.tracing.tracing import Tracing, current_tracing, leave
 from scrapy_resilience.tracing import span, traced
 
 LOW, HIGH = "ab" * 9 + "00" * 7, "ab" * 9 + "ff" * 7
@@ -93,7 +93,7 @@ def test_a_seeded_spider(exporter):
 
 def test_open_requests_are_bounded(exporter, monkeypatch):
     """The oldest ends when there are too many, and all at the close."""
-    monkeypatch.setattr("scrapy_resilience.observe.tracing._OPEN", 2)
+    monkeypatch.setattr("scrapy_resilience.observe.tracing.tracing._OPEN", 2)
     tracing = make(exporter)
     for number in range(5):
         with tracing.context(request(f"{number + 1:032x}"), "download"):

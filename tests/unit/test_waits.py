@@ -377,7 +377,7 @@ WAITS = {
     "extensions/tracing.py": {SHORT: "asyncio.wait_for"},
     "metrics.py": {THEIRS: "function"},
     "tracing.py": {THEIRS: "function"},
-    "observe/log_calls.py": {THEIRS: "function, inner.aclose, resume"},
+    "observe/logs/log_calls.py": {THEIRS: "function, inner.aclose, resume"},
     "scheduling/output_sources.py": {
         USERS: "process, self._crawler.signals.send_catch_log_async",
         OURS: "self._failed",
@@ -432,14 +432,14 @@ WAITS = {
         "two seconds": "asyncio.wait_for, self._server.listen",
         OURS: "self._server.close, self.observer.health.refresh",
     },
-    "observe/answers.py": {OURS: "make, self._look, self._source.refresh_health"},
-    "observe/connections.py": {"the seconds that it is given": "asyncio.wait_for"},
-    "observe/crawl_health.py": {
+    "observe/endpoint/answers.py": {OURS: "make, self._look, self._source.refresh_health"},
+    "observe/endpoint/connections.py": {"the seconds that it is given": "asyncio.wait_for"},
+    "observe/health/crawl_health.py": {
         HEALTH: "function",
         OURS: "self.registry.refresh",
     },
-    "observe/health.py": {HEALTH: "asyncio.wait", OURS: "self._answer, self._wait"},
-    "observe/server.py": {
+    "observe/health/registry.py": {HEALTH: "asyncio.wait", OURS: "self._answer, self._wait"},
+    "observe/endpoint/server.py": {
         "seconds, or the closer look at connections": (
             "asyncio.wait_for, response.prepare, response.write"
         ),
@@ -455,7 +455,7 @@ WAITS = {
         TURN: "asyncio.sleep",
         "a rename of a local file": "asyncio.to_thread",
     },
-    "observe/journal.py": {"two seconds at the end of the crawl": "asyncio.wait_for"},
+    "observe/record/journal.py": {"two seconds at the end of the crawl": "asyncio.wait_for"},
     "gates/gatekeeper.py": {BYPASS: "self.sleep", TURN: "_clock.sleep"},
     "gates/trials.py": {DOWNLOAD: "self._crawler.engine.download_async"},
     "gates/waiting.py": {BYPASS: "self._sleep, self.delay", TURN: "self._keeper.sleep"},

@@ -10,8 +10,12 @@ from typing import ClassVar
 import pytest
 
 from scrapy_resilience.exceptions import ConfigurationError
-from scrapy_resilience.observe.pushgateway import FAILURES, group_url, push
-from scrapy_resilience.observe.textfile import check_textfile, textfile_path, write_textfile
+from scrapy_resilience.observe.metrics.pushgateway import FAILURES, group_url, push
+from scrapy_resilience.observe.metrics.textfile import (
+    check_textfile,
+    textfile_path,
+    write_textfile,
+)
 
 # --- the Pushgateway ----------------------------------------------------------------------
 
