@@ -353,7 +353,7 @@ WAITS = {
     "_scrapy/engine.py": {TURN: "asyncio.sleep"},
     "_scrapy/hooks.py": {
         USERS: (
-            "async for outputs, handle, maybe_deferred_to_future, process, "
+            "async for outputs, call, handle, maybe_deferred_to_future, process, "
             "scraper._process_spidermw_output_async, self.canceller.quietly, "
             "self.canceller.run, self.canceller.within"
         ),
@@ -374,9 +374,11 @@ WAITS = {
     },
     "extensions/metrics.py": {SHORT: "asyncio.wait_for", OURS: "sent"},
     "extensions/report.py": {SHORT: "asyncio.wait"},
-    "extensions/tracing.py": {SHORT: "asyncio.wait_for"},
+    "extensions/tracing.py": {SHORT: "asyncio.wait_for", OURS: "self._in_time"},
     "metrics.py": {THEIRS: "function"},
-    "tracing.py": {THEIRS: "function"},
+    "tracing.py": {
+        THEIRS: "async for outputs, async with aclosing(function(*args, **kwargs)), function"
+    },
     "observe/logs/log_calls.py": {THEIRS: "function, inner.aclose, resume"},
     "scheduling/output_sources.py": {
         USERS: "process, self._crawler.signals.send_catch_log_async",
