@@ -69,7 +69,8 @@ def _traced(function: Callable[..., Any], name: str) -> Callable[..., Any]:
 
     async def yields_later(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
         with span(name):
-            async with aclosing(function(*args, **kwargs)) as outputs:
+            made = function(*args, **kwargs)
+            async with aclosing(made) as outputs:
                 async for output in outputs:
                     yield output
 

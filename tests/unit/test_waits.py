@@ -376,9 +376,7 @@ WAITS = {
     "extensions/report.py": {SHORT: "asyncio.wait"},
     "extensions/tracing.py": {SHORT: "asyncio.wait_for", OURS: "self._in_time"},
     "metrics.py": {THEIRS: "function"},
-    "tracing.py": {
-        THEIRS: "async for outputs, async with aclosing(function(*args, **kwargs)), function"
-    },
+    "tracing.py": {THEIRS: "async for outputs, async with aclosing(made), function"},
     "observe/logs/log_calls.py": {THEIRS: "function, inner.aclose, resume"},
     "scheduling/output_sources.py": {
         USERS: "process, self._crawler.signals.send_catch_log_async",
