@@ -6,11 +6,13 @@ import fcntl
 import os
 import pty
 import re
+import signal
 import struct
 import subprocess
 import termios
 import time
 from contextlib import contextmanager
+from functools import partial
 from threading import Thread
 
 _SEQUENCE = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])")
@@ -138,6 +140,8 @@ def terminal(command, folder, *, width=100, lines=24, **environ):
         stdout=slave,
         stderr=slave,
         start_new_session=True,
+        # whoever runs the tests in the background has told them to ignore it
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 - no lock is taken
     )
     os.close(slave)
     shown = Terminal(master, process, width)
