@@ -46,6 +46,8 @@ def forget_page(request: Request, page: Request) -> None:
 
     The page's own request is: it is tried again.
     """
+    if META_TRACE_ID not in request.meta:  # nearly always
+        return
     found = trace_id_of(request)
     if found and request is not page and found == trace_id_of(page):
         for key in (META_TRACE_ID, META_REQUEST_ID):

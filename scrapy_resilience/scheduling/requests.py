@@ -79,14 +79,20 @@ def pop_delay(request: Request, wrong: WrongMeta) -> float:
     return 0.0
 
 
+_OF_A_TRY: Final = frozenset({META_FAILED_AT, META_ANSWERS_BEFORE})
+_OF_A_PAGE: Final = _OF_A_TRY | {META_TRACE_ID, META_REQUEST_ID}
+
+
 def forget_parent(request: Request, *, is_page: bool = False) -> None:
     """The failures and ids of the page with whose meta a callback has made *request*.
 
     The request of the page itself keeps the ids: it is tried again, and may still run.
     """
-    ids = () if is_page else (META_TRACE_ID, META_REQUEST_ID)
-    for key in (META_FAILED_AT, META_ANSWERS_BEFORE, *ids):
-        request.meta.pop(key, None)
+    meta = request.meta
+    if _OF_A_PAGE.isdisjoint(meta):  # nearly always
+        return
+    for key in _OF_A_TRY if is_page else _OF_A_PAGE:
+        meta.pop(key, None)
 
 
 def request_key(
