@@ -36,10 +36,10 @@ from typing import TYPE_CHECKING
 
 from benchmarks import curve
 from benchmarks.report import Outcome
+from scrapy_resilience.core.backoff import RetryBudgets, RetryPolicy, fast_backoff
 from scrapy_resilience.core.breaker import Event, State
 from scrapy_resilience.core.breaker import Outcome as Ended
 from scrapy_resilience.core.gates import GateConfig, Gates
-from scrapy_resilience.core.retry import RetryBudgets, RetryPolicy, fast_backoff
 from scrapy_resilience.frontier.lane import Order
 from scrapy_resilience.frontier.lanes import Frontier
 from scrapy_resilience.frontier.store import MemoryStore

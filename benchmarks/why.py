@@ -127,7 +127,7 @@ SCENARIOS = (
         "callbacks",
         lambda options: f"h0.test:{options.of(80, 56)}",
         _pipeline,
-        "waited for callbacks and pipelines: CONCURRENT_ITEMS",
+        "waited for callbacks and pipelines: find out what for",
         {
             "BENCH_PIPELINE_WAIT": _WAIT,
             "ITEM_PIPELINES": '{"benchmarks.child.FourAtOnce": 1}',

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, overload
 
 from scrapy_resilience._log import get_logger
 from scrapy_resilience.callables import ErrorFilter, check_function, is_async
+from scrapy_resilience.core.backoff import POLICIES, RetryPolicy
 from scrapy_resilience.core.classify import exception_text
 from scrapy_resilience.core.failures import PERMANENT
-from scrapy_resilience.core.retry import POLICIES, RetryPolicy
 from scrapy_resilience.exceptions import (
     CircuitOpenError,
     ConfigurationError,

@@ -66,7 +66,7 @@ _GATES: Final = {
         "waited for a first answer of {domains} before more is asked", "RESILIENCE_SLOW_START"
     ),
     "too many domains": _Told(
-        "waited for domains that do not answer, such as {domains}", "CONCURRENT_REQUESTS"
+        "waited for domains that do not answer, such as {domains}", "raise CONCURRENT_REQUESTS"
     ),
     "too many retries": _Told(
         "waited for other retries, of {domains} and others", "RESILIENCE_RETRY_CONCURRENCY"
@@ -90,10 +90,12 @@ _OTHERS: Final = {
         "the processor was busy with other work of this machine",
         "give the crawl a processor of its own",
     ),
-    (SERVERS, ""): _Told("waited for answers of {domains}", "CONCURRENT_REQUESTS"),
+    (SERVERS, ""): _Told(
+        "waited for answers of {domains}", "raise CONCURRENT_REQUESTS if the site allows it"
+    ),
     (SERVERS, PER_DOMAIN): _Told(
         "waited for answers of {domains}, with as many requests under way as a domain may have",
-        "CONCURRENT_REQUESTS_PER_DOMAIN",
+        "raise CONCURRENT_REQUESTS_PER_DOMAIN if the site allows it",
     ),
     (FRONTIER, ""): _Told(
         "nothing was left to ask for that was not under way",
@@ -104,7 +106,7 @@ _OTHERS: Final = {
     ),
     (CALLBACKS, ""): _Told(
         "waited for callbacks and pipelines",
-        "CONCURRENT_ITEMS, SCRAPER_SLOT_MAX_ACTIVE_SIZE, or what they wait for",
+        "find out what for, then raise CONCURRENT_ITEMS or SCRAPER_SLOT_MAX_ACTIVE_SIZE",
     ),
     (CALLBACKS, BLOCKED): _Told(
         "the event loop was blocked by a call that does not compute",

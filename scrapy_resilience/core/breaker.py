@@ -38,7 +38,7 @@ from contextlib import suppress
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
-from scrapy_resilience.core.breakerstates import TRANSITIONS, Event, Outcome, State
+from scrapy_resilience.core.breaker_transitions import TRANSITIONS, Event, Outcome, State
 from scrapy_resilience.core.halfopen import Round
 from scrapy_resilience.core.usual_share import UsualShare
 from scrapy_resilience.core.window import Counts, Window

@@ -22,10 +22,10 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict, cast
 
+from scrapy_resilience.core.backoff import RetryChances
 from scrapy_resilience.core.breaker import Breaker, Event, State
 from scrapy_resilience.core.pace import Pace
 from scrapy_resilience.core.ratelimit import TokenBucket
-from scrapy_resilience.core.retry import RetryChances
 
 if TYPE_CHECKING:
     from collections.abc import Callable

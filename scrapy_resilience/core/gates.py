@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Final
 
+from scrapy_resilience.core.backoff import RetryChances
 from scrapy_resilience.core.breaker import Breaker, Event, Outcome, State
 from scrapy_resilience.core.breakerconfig import BreakerConfig
 from scrapy_resilience.core.gate import REFUSING, Gate, Patience, SavedGate, Ticket
@@ -27,7 +28,6 @@ from scrapy_resilience.core.notable import Notable
 from scrapy_resilience.core.pace import Pace
 from scrapy_resilience.core.probes import ANSWERS, ProbeTimes
 from scrapy_resilience.core.ratelimit import Rate, TokenBucket
-from scrapy_resilience.core.retry import RetryChances
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

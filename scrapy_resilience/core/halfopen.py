@@ -13,7 +13,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
-from scrapy_resilience.core.breakerstates import Event, Outcome
+from scrapy_resilience.core.breaker_transitions import Event, Outcome
 
 if TYPE_CHECKING:
     from scrapy_resilience.core.breakerconfig import BreakerConfig

@@ -18,9 +18,9 @@ from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.engine import close_spider, is_closing
 from scrapy_resilience._scrapy.refusals import Refusing
 from scrapy_resilience.components import refuse_both
+from scrapy_resilience.core.backoff import RetryBudgets
 from scrapy_resilience.core.classify import exception_text
 from scrapy_resilience.core.failures import BLOCKED, PERMANENT, THROTTLED
-from scrapy_resilience.core.retry import RetryBudgets
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.exceptions import (
     MaxRetriesExceededError,
@@ -29,7 +29,7 @@ from scrapy_resilience.exceptions import (
 from scrapy_resilience.gates.gatekeeper import gatekeeper_of
 from scrapy_resilience.gates.outcomes import BAD_PAGES
 from scrapy_resilience.gates.policies import PolicyChooser
-from scrapy_resilience.gates.tries import Tries
+from scrapy_resilience.gates.retry_delays import Tries
 from scrapy_resilience.gates.waiting import RetryThrottle
 from scrapy_resilience.handlers import handlers_of
 from scrapy_resilience.scheduling.requests import is_robots
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from typing_extensions import Self
 
+    from scrapy_resilience.core.backoff import RetryPolicy
     from scrapy_resilience.core.classify import Verdict
-    from scrapy_resilience.core.retry import RetryPolicy
     from scrapy_resilience.handlers import Answer
 
 __all__ = ["BannedError", "ClassifiedRetryMiddleware", "DroppedError"]

@@ -14,7 +14,7 @@ from scrapy_resilience.core.failures import (
     SUCCESS,
     THROTTLED,
 )
-from scrapy_resilience.gates.handled import Handled
+from scrapy_resilience.gates.accepted_statuses import Handled
 from scrapy_resilience.gates.judge import Judge
 from scrapy_resilience.scheduling.requests import is_robots
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from scrapy.settings import SETTINGS_PRIORITIES
 
 from scrapy_resilience._log import get_logger
-from scrapy_resilience.core.retry import RetryPolicy, policies_from
+from scrapy_resilience.core.backoff import RetryPolicy, policies_from
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.names import META_RETRY_POLICY
 from scrapy_resilience.scheduling.requests import WrongMeta

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 from scrapy_resilience import _clock
-from scrapy_resilience.core.retry import RetryPacer
+from scrapy_resilience.core.backoff import RetryPacer
 from scrapy_resilience.gates.gatekeeper import gatekeeper_of
 from scrapy_resilience.names import META_DELAY, STAT_RETRY_PACED
 

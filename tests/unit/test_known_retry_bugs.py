@@ -8,7 +8,7 @@ from email.utils import formatdate
 
 import pytest
 
-from scrapy_resilience.core.retry import POLICIES, RetryPolicy
+from scrapy_resilience.core.backoff import POLICIES, RetryPolicy
 from scrapy_resilience.core.retryafter import LONGEST, retry_after
 
 

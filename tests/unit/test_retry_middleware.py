@@ -25,7 +25,7 @@ from scrapy_resilience.downloadermiddlewares.retry import (
     DroppedError,
 )
 from scrapy_resilience.exceptions import ConfigurationError, MaxRetriesExceededError
-from scrapy_resilience.gates import tries
+from scrapy_resilience.gates import retry_delays as tries
 from scrapy_resilience.gates.gatekeeper import gatekeeper_of
 from scrapy_resilience.handlers import abort, drop, hold, register_failure_handler, retry
 from scrapy_resilience.profiles import PROFILES

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrapy_resilience.core.failures import Verdict
-from scrapy_resilience.core.retry import (
+from scrapy_resilience.core.backoff import (
     POLICIES,
     RetryBudgets,
     RetryChances,
@@ -19,6 +18,7 @@ from scrapy_resilience.core.retry import (
     fast_backoff,
     policies_from,
 )
+from scrapy_resilience.core.failures import Verdict
 from scrapy_resilience.exceptions import ConfigurationError
 
 # --- policies ----------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from scrapy.http import HtmlResponse
 from scrapy.utils.test import get_crawler
 
 from scrapy_resilience.gates.gatekeeper import Gatekeeper
-from scrapy_resilience.gates.tries import Tries
+from scrapy_resilience.gates.retry_delays import Tries
 
 URL = "http://a.test/page"
 

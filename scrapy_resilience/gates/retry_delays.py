@@ -12,8 +12,8 @@ from random import random
 from typing import TYPE_CHECKING
 
 from scrapy_resilience import _clock, names
+from scrapy_resilience.core.backoff import MOST_TRIES, fast_backoff
 from scrapy_resilience.core.failures import BLOCKED
-from scrapy_resilience.core.retry import MOST_TRIES, fast_backoff
 from scrapy_resilience.scheduling.requests import is_robots
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from scrapy.http import Response
 from scrapy.spidermiddlewares.httperror import HttpError, HttpErrorMiddleware
 from scrapy.utils.test import get_crawler
 
-from scrapy_resilience.gates.handled import Handled
+from scrapy_resilience.gates.accepted_statuses import Handled
 
 URL = "http://a.test/"
 STATUSES = (200, 204, 302, 404, 429, 500, 503)
