@@ -22,6 +22,7 @@ from scrapy_resilience.checkpoint.exit_watchdog import exit_watchdog
 from scrapy_resilience.core.masking import counted
 from scrapy_resilience.core.shutdown import Deadlines
 from scrapy_resilience.exceptions import StorageError
+from scrapy_resilience.exit_codes import exit_code
 from scrapy_resilience.gates.gatekeeper import gatekeeper_of
 from scrapy_resilience.jobs.job import Job, JobComponent
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.scheduler import ResilientScheduler
 
-__all__ = ["Shutdown", "exit_code"]
+__all__ = ["Shutdown"]
 
 logger = get_logger(__name__)
 
@@ -42,13 +43,6 @@ _LINGER: Final = 5.0
 _LOOK: Final = 0.2
 _STUCK: Final = 5
 """Looks after which requests that only wait are cut off: nothing else would come of them."""
-
-
-def exit_code(reason: str) -> int:
-    """The exit code of a process whose crawl was closed with *reason*."""
-    if reason in names.FAILURES:
-        return names.EXIT_FAILURE
-    return names.EXIT_RESUMABLE if reason in names.RESUMABLE else 0
 
 
 class Shutdown(JobComponent):

@@ -265,7 +265,7 @@ def test_too_little_is_no_sentence():
 def test_limits_of_domains_are_named_where_they_are_much():
     """Also where answers are waited for longer."""
     found = summed([(60.0, {Key(SERVERS, "", "a"): 8.0, Key(SERVERS, PER_DOMAIN, "a"): 4.0})])
-    assert advice(found).endswith("CONCURRENT_REQUESTS_PER_DOMAIN")
+    assert advice(found).endswith("raise CONCURRENT_REQUESTS_PER_DOMAIN if the site allows it")
 
 
 @pytest.mark.parametrize(

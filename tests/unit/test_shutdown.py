@@ -18,8 +18,8 @@ from scrapy_resilience.checkpoint import exit_watchdog as module
 from scrapy_resilience.checkpoint.exit_watchdog import ExitWatchdog
 from scrapy_resilience.core.shutdown import Deadlines
 from scrapy_resilience.exceptions import WorkCancelledError
+from scrapy_resilience.exit_codes import exit_code
 from scrapy_resilience.extensions import shutdown
-from scrapy_resilience.extensions.shutdown import exit_code
 from scrapy_resilience.names import FAILURES
 
 # --- deadlines ----------------------------------------------------------------------
