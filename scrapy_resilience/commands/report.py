@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from scrapy_resilience.observe.live import live_view
-from scrapy_resilience.observe.offline import offline_view
+from scrapy_resilience.observe.offline_view import offline_view
+from scrapy_resilience.observe.remote_view import live_view
 from scrapy_resilience.observe.report.previous import previous_view
 from scrapy_resilience.observe.report.report import write_report
 

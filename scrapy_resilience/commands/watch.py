@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 from scrapy_resilience import _clock
 from scrapy_resilience.commands.tables import plain, shown_size, shown_time, table, tell
 from scrapy_resilience.jobs.report import read_report
-from scrapy_resilience.observe.live import live_view
-from scrapy_resilience.observe.offline import offline_view
+from scrapy_resilience.observe.offline_view import offline_view
 from scrapy_resilience.observe.rates import Rates, Sample
+from scrapy_resilience.observe.remote_view import live_view
 from scrapy_resilience.observe.terminal.screen import Screen, size_of
 from scrapy_resilience.observe.terminal.terminal import lines_of, one_line, shows_lines
 

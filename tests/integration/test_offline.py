@@ -9,7 +9,7 @@ from crawls import PAGES, SICK, Crawl
 
 from scrapy_resilience.checkpoint.state import StateRegistry
 from scrapy_resilience.exceptions import CheckpointError
-from scrapy_resilience.observe.offline import offline_view
+from scrapy_resilience.observe.offline_view import offline_view
 
 pytestmark = pytest.mark.integration
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from scrapy_resilience.exceptions import ResilienceError
 from scrapy_resilience.files.layout import STORE
-from scrapy_resilience.observe.offline import offline_view
+from scrapy_resilience.observe.offline_view import offline_view
 from scrapy_resilience.observe.report.report import data_in
 from scrapy_resilience.observe.view import Items, View
 

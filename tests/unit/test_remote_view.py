@@ -16,8 +16,8 @@ from scrapy_resilience.commands import watch as watching
 from scrapy_resilience.files.address import write_address
 from scrapy_resilience.files.layout import ADDRESS, LOCK
 from scrapy_resilience.files.lock import FileLock
-from scrapy_resilience.observe import live
-from scrapy_resilience.observe.live import live_view
+from scrapy_resilience.observe import remote_view as live
+from scrapy_resilience.observe.remote_view import live_view
 from scrapy_resilience.observe.view import JobView, Progress, View
 
 VIEW = msgspec.json.encode(View(job=JobView(spider="shop", sentence="All is well.")))
