@@ -45,6 +45,7 @@ class Endpoint(Part):
         self._metrics = exporter_of(crawler).answer
         self._server: Server | None = None
         self._job = job_of(crawler)
+        self._starting: asyncio.Future[None] | None = None
         self.url: str | None = None
         """By which this machine reaches it; None while there is none."""
         if self._job is not None:
@@ -64,7 +65,11 @@ class Endpoint(Part):
             raise
         return cls(crawler)
 
-    async def _started(self) -> None:
+    def _started(self) -> None:
+        """Nobody waits for it: the engine starts when all who hear of that are done."""
+        self._starting = asyncio.ensure_future(self._start())
+
+    async def _start(self) -> None:
         try:
             self.url = await asyncio.wait_for(self._listen(), _PATIENCE)
         except Exception as error:  # noqa: BLE001 - of whatever kind: the crawl goes on
@@ -109,6 +114,8 @@ class Endpoint(Part):
             forget_address(self._job.path)
 
     async def _stopped(self) -> None:
+        if self._starting is not None:
+            await self._starting
         if self._server is not None:
             self._source.observer.renew()  # the last one that clients see
             await self._server.close()

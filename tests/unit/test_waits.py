@@ -430,7 +430,7 @@ WAITS = {
     },
     "extensions/endpoint.py": {
         "two seconds": "asyncio.wait_for, self._server.listen",
-        OURS: "self._server.close, self.observer.health.refresh",
+        OURS: "self._server.close, self._starting, self.observer.health.refresh",
     },
     "observe/endpoint/answers.py": {OURS: "make, self._look, self._source.refresh_health"},
     "observe/endpoint/connections.py": {"the seconds that it is given": "asyncio.wait_for"},
