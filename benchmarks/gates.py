@@ -43,6 +43,7 @@ _PAGES = 310
 def run(options: Options) -> Outcome:
     """Run the benchmark."""
     outcome = Outcome("what the gates cost")
+    outcome.notes.append("without gates: neither retries nor dead letters, which need them")
     if options.only in "healthy":
         config = SiteConfig(hosts=8, pages=_PAGES, latency=_LATENCY)
         with running_site(config) as site:
