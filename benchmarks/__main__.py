@@ -40,6 +40,16 @@ _NAMES = (
     "logs",
     "metrics",
     "why",
+    "memory",
+    "adaptive",
+    "browsers",
+    "blocked",
+    "budgets",
+    "guards",
+    "cache",
+    "seen",
+    "httpcache",
+    "sql",
 )
 _JSON = Path(__file__).parent / "results" / "latest.json"
 
@@ -83,7 +93,9 @@ def _arguments() -> argparse.Namespace:
         "--kills", type=int, help="how often to kill each job, or all jobs of survive"
     )
     parser.add_argument(
-        "--only", default="", help="of mixes, gates, flaky and why, those with this in the name"
+        "--only",
+        default="",
+        help="of mixes, gates, flaky, why, browsers and sql, those with this in the name",
     )
     parser.add_argument(
         "--limit", type=float, default=300.0, help="seconds after which flaky ends a crawl"

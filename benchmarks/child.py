@@ -106,24 +106,28 @@ def in_flight(folder: Path) -> int:
 class LocalAnswers:
     """Answers for the hosts ``local*.test`` without a network, after ``BENCH_LATENCY``.
 
-    The answer still takes one of the downloader's ``CONCURRENT_REQUESTS`` places.
+    The answer still takes one of the downloader's ``CONCURRENT_REQUESTS`` places; of those that
+    wait for it, ``BENCH_AT_ONCE`` do so at the same time.
     """
 
-    def __init__(self, latency: float) -> None:
+    def __init__(self, latency: float, at_once: int = 0) -> None:
         self.latency = latency
+        self.places = asyncio.Semaphore(at_once or 1_000_000)
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         if crawler.settings["BENCH_LATENCY"] is None:
             raise NotConfigured
-        return cls(crawler.settings.getfloat("BENCH_LATENCY"))
+        settings = crawler.settings
+        return cls(settings.getfloat("BENCH_LATENCY"), settings.getint("BENCH_AT_ONCE"))
 
     async def process_request(self, request: Request) -> Response | None:
         parts = urlsplit(request.url)
         if not (parts.hostname or "").startswith("local"):
             return None
         if self.latency:
-            await asyncio.sleep(self.latency)
+            async with self.places:
+                await asyncio.sleep(self.latency)
         if parts.path.endswith(".png"):
             return Response(request.url, body=_picture(), request=request)
         return HtmlResponse(request.url, body=b"<h1>Local</h1>", request=request)

@@ -16,10 +16,11 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.child import REPORT
+from scrapy_resilience.checkpoint.state import TOTALS
 from scrapy_resilience.exceptions import ResilienceError
+from scrapy_resilience.files.layout import STORE
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.sqlite import SQLiteStore
-from scrapy_resilience.jobs.job import STORE, TOTALS
 from scrapy_resilience.jobs.report import read_report
 
 if TYPE_CHECKING:

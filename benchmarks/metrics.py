@@ -51,6 +51,13 @@ def every_feature(domains: int) -> parts.View:
             confidence=parts.Confidence(mean=0.7, counts=[1000] * 10),
             unread={f"field{at}": 10 for at in range(20)},
         ),
+        cost=parts.CostView(
+            resources=[parts.ResourceCost(name=f"r{at}", amount=at) for at in range(10)],
+            budgets=[
+                parts.BudgetView(resource="usd", limit=5, used=1, text=f"$5.00 for {at}")
+                for at in range(100)
+            ],
+        ),
         checkpoint=parts.Checkpoint(enabled=True, last=1.0, commits=10**5),
         health=parts.Health(components=[parts.Component(name=f"c{at}") for at in range(10)]),
         stats={f"component/{at}/count": at for at in range(200)},

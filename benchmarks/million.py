@@ -36,7 +36,7 @@ _HOSTS = 1000
 _PHASES = ("fill", "drain")
 _SIDES: dict[str, Mapping[str, object]] = {
     "stock, disk queue": {**STOCK, "JOBDIR": JOB},
-    "ours": OURS,
+    "ours": {**OURS, "RESILIENCE_CHANGED_ARGUMENTS": "accept"},
 }
 _OPEN_FILES = {"BENCH_OPEN_FILES": 2**20}
 

@@ -1,6 +1,17 @@
 """Scrapy settings of every crawl here, stock's and ours; the rest is on its command line."""
 
-SPIDER_MODULES = ["benchmarks.spiders"]
+import os
+
+from scrapy_resilience.testing import ScaledClock, use_clock
+
+if _scale := os.environ.get("BENCH_CLOCK"):
+    use_clock(ScaledClock(*map(float, _scale.split(","))))
+
+SPIDER_MODULES = [
+    "benchmarks.spiders",
+    "benchmarks.memory_spiders",
+    "benchmarks.sql_spiders",
+]
 EXTENSIONS = {"benchmarks.child.Report": 0, "benchmarks.child.InFlight": 0}
 DOWNLOADER_MIDDLEWARES = {
     "benchmarks.child.Proxies": 740,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import resource
 import time
@@ -451,6 +452,13 @@ def resident_bytes() -> int:
     return pages * resource.getpagesize()
 
 
+def kept_bytes() -> int:
+    """The same without garbage, and what was freed: Python and the C library hold it back."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    return resident_bytes()
+
+
 # --- gates -----------------------------------------------------------------------
 
 
@@ -476,9 +484,9 @@ class Redirected(Shop):
         tickets = set(keeper._tickets)  # noqa: SLF001 - what is kept is the question
         stats.max_value("bench/strays", len(tickets - under_way(self.crawler.engine)))
         if self.seen == self.pages // 10:
-            self.memory = resident_bytes()
-        elif self.seen > self.pages // 10:
-            stats.set_value("bench/memory_growth", resident_bytes() - self.memory)
+            self.memory = kept_bytes()
+        elif self.seen % (self.pages // 10) == 0:
+            stats.set_value("bench/memory_growth", kept_bytes() - self.memory)
 
 
 def listed_urls(port: int, hosts: str) -> Iterator[str]:
@@ -512,6 +520,19 @@ class Listed(Spider):
         key = f"bench/last_item/{urlsplit(response.url).hostname}"
         self.crawler.stats.set_value(key, time.monotonic() - self.began)
         yield {"url": response.url}
+
+
+class Spending(Listed):
+    """Each tenth callback downloads something for itself, past the scheduler."""
+
+    name = "spending"
+
+    async def parse(self, response: Response, **_: Any) -> Any:  # type: ignore[override]
+        asked = response.meta.get("redirect_urls", [response.url])[0]
+        if int(asked.rpartition("/")[2]) % 10 == 0:
+            beside = Request(response.urljoin("/beside"), dont_filter=True)
+            await self.crawler.engine.download_async(beside)
+        yield {"url": asked}
 
 
 _LOOKS = 500
@@ -593,3 +614,70 @@ class Pages(Spider):
     def parse(self, response: Response, **_: Any) -> Iterator[Any]:
         yield {"url": response.url}
         yield from text_of(response).follow_all(css="a")
+
+
+# --- browsers --------------------------------------------------------------------
+
+
+class Browsed(Spider):
+    """Pages of the browser, and plain ones; each is noted in a file when it is there."""
+
+    name = "browsed"
+
+    def __init__(self, site: str, pages: str, hangs: str = "0", plain: str = "0") -> None:
+        super().__init__()
+        self.site = site
+        self.pages, self.every, self.plain = int(pages), int(hangs), int(plain)
+
+    async def start(self) -> AsyncIterator[Any]:
+        for number in range(max(self.pages, self.plain)):
+            if number < self.pages:
+                hangs = self.every and number % self.every == self.every - 1
+                path = f"hang/{number}" if hangs else f"page/{number}"
+                yield Request(f"{self.site}{path}", meta={"playwright": True})
+            if number < self.plain:
+                yield Request(f"{self.site}plain/{number}")
+
+    def parse(self, response: Response, **_: Any) -> Any:
+        with Path("done").open("a", encoding="ascii") as file:
+            file.write(f"{time.time()} {response.url}\n")
+        yield {"url": response.url}
+
+
+class Blocking(Shop):
+    """One callback blocks the loop for some seconds."""
+
+    name = "blocking"
+
+    def __init__(self, port: str, seconds: str, **kwargs: Any) -> None:
+        super().__init__(port, "1", **kwargs)
+        self.seconds = float(seconds)
+
+    def parse(self, response: Response, **_: Any) -> Any:
+        if self.seconds:
+            self.logger.info("blocking begins")
+            self.block()
+        return super().parse(response)
+
+    def block(self) -> None:
+        """What a call to a database does that does not answer."""
+        seconds, self.seconds = self.seconds, 0.0
+        time.sleep(seconds)
+
+
+class Nightly(Spider):
+    """The products of the shops of :mod:`benchmarks.nightly_site`."""
+
+    name = "nightly"
+
+    def __init__(self, port: str, hosts: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.start_urls = [f"http://h{host}.test:{port}/" for host in range(int(hosts))]
+
+    def parse(self, response: Response, **_: Any) -> Any:
+        yield from text_of(response).follow_all(css="a", callback=self.parse_product)
+
+    def parse_product(self, response: Response) -> Any:
+        url = urlsplit(response.url)
+        price = text_of(response).css("p::text").get()
+        yield {"host": url.hostname, "sku": int(url.path.rpartition("/")[2]), "price": price}

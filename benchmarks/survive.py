@@ -34,8 +34,8 @@ from benchmarks.content import content, differences, read_feed
 from benchmarks.crawls import JOB, OURS, Killing, Plan, job_problems, kill_and_resume, totals
 from benchmarks.report import Outcome
 from scrapy_resilience.commands.deadletters import about, pages
+from scrapy_resilience.files.layout import STORE
 from scrapy_resilience.frontier.sqlite import SQLiteStore
-from scrapy_resilience.jobs.job import STORE
 from scrapy_resilience.settings import Config
 from scrapy_resilience.snapshots.store import store_of
 from scrapy_resilience.testing import RunningSite, SiteConfig, running_site

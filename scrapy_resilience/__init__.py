@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from scrapy_resilience.addon import ResilienceAddon
-    from scrapy_resilience.jobs.job import register_state
+    from scrapy_resilience.jobs.crawl_job import register_state
     from scrapy_resilience.scheduler import ResilientScheduler
     from scrapy_resilience.scheduling.item_context import item_id
 
@@ -22,7 +22,7 @@ _WHERE = {
     "ResilienceAddon": "addon",
     "ResilientScheduler": "scheduler",
     "item_id": "scheduling.item_context",
-    "register_state": "jobs.job",
+    "register_state": "jobs.crawl_job",
 }
 
 

@@ -45,7 +45,8 @@ _KNOWN: Final = (
     _Known(
         "scrapy_deltafetch",
         "after a kill it skips pages whose items are in no feed. Go on then with "
-        "DELTAFETCH_ENABLED=False: the job knows what it has seen",
+        "DELTAFETCH_ENABLED=False: the job knows what it has seen. RESILIENCE_SEEN_STORE does "
+        "the same, and goes back with the job",
         switch="DELTAFETCH_ENABLED",
         default=False,
     ),

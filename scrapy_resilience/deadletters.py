@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, TypedDict
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakSet
 
 from scrapy import Request
 from scrapy.http.request import NO_CALLBACK
 from scrapy.utils.httpobj import urlparse_cached
 
 from scrapy_resilience import _clock
+from scrapy_resilience._scrapy.of_crawlers import OfCrawlers
 from scrapy_resilience.core.deadletter import About
 from scrapy_resilience.frontier.codec import RequestCodec, UnserializableError, ValueCodec
 from scrapy_resilience.frontier.store import Letter
 from scrapy_resilience.names import (
+    COMPLETE,
     META_FAILED_AT,
     SCRAPY_RETRY_TIMES,
     STAT_DEAD_LETTERS,
@@ -25,14 +27,13 @@ from scrapy_resilience.scheduling.requests import host_of, is_robots
 from scrapy_resilience.settings import Config
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from scrapy.crawler import Crawler
     from scrapy.http import Response
     from typing_extensions import NotRequired, Unpack
 
     from scrapy_resilience.frontier.in_flight import InFlightRequests
-    from scrapy_resilience.frontier.store import Changes
 
     GivenUp = Callable[[Request, Response | None, "Told"], object]
 
@@ -79,11 +80,13 @@ class Letters:
         """What has reached the downloader; None while nobody watches that."""
         self.kept: deque[About] = deque(maxlen=_KEPT)
         """Without a job: the newest."""
-        self.on_given_up: GivenUp = lambda *_: None
-        """Called with each request that is given up, enabled or not, before its letter is
-        written; with the response that has failed, where there is one."""
+        self.on_given_up: list[GivenUp] = []
+        """Each is called with each request that is given up, enabled or not, before its letter
+        is written; with the response that has failed, where there is one."""
         self.count = 0
         """Letters that are there, those of earlier runs included."""
+        self._left = 0
+        self._is_early = False
 
     def attach(self, in_flight: InFlightRequests, codec: RequestCodec, count: int) -> None:
         """A job is open that holds *count* letters of earlier runs."""
@@ -109,7 +112,8 @@ class Letters:
         if is_robots(request):
             return
         if self._in_flight is None or not self._in_flight.frozen:
-            self.on_given_up(request, response, told)
+            for tell in self.on_given_up:
+                tell(request, response, told)
         if not self._enabled:
             return
         retries = request.meta.get(SCRAPY_RETRY_TIMES)
@@ -137,9 +141,50 @@ class Letters:
         if self._enabled:
             self._write(_about(url, host_of(url), told), data)
 
-    def count_letters(self, changes: Changes) -> None:
+    def ended(self, reason: str, left: int = 0) -> None:
+        """The spider was closed with *reason*, and so many requests are left that are known."""
+        self._left, self._is_early = left, reason not in COMPLETE
+        self._grow(0)
+
+    @property
+    def incomplete(self) -> int:
+        """Requests that were given up, or left at the end: one at least of an early end."""
+        return max(self.count + self._left, int(self._is_early))
+
+    def of_items(
+        self,
+        request: Request | None,
+        stored: Any,
+        ordinals: Iterable[int],
+        **told: Unpack[Told],
+    ) -> list[Letter]:
+        """The letter of items that are written, and that a sink has refused since.
+
+        It is for the commit that makes them durable: a handler of ``checkpoint_prepare`` gives
+        it back. A replay brings these items of *request* and nothing else, and only to sinks
+        that are no feeds. *stored* are the bytes of the request, where there are some. Without
+        a job there is no commit, and the letter is kept here.
+        """
+        if request is not None:
+            for tell in self.on_given_up:
+                tell(request, None, told)
+        if not self._enabled:
+            return []
+        url = "" if request is None else request.url
+        trace_id = "" if request is None else trace_id_of(request)
+        about = _about(url, host_of(url), told, trace_id)
+        if self._in_flight is None:
+            self._write(about, request)
+            return []
+        data = stored if isinstance(stored, bytes) else None
+        if data is None and request is not None:
+            data = self._encoded(request)
+        record = self._in_flight.only_items(ordinals)
+        return [Letter(0, data, _plain.encode(about.row()), record)]
+
+    def count_letters(self, letters: Iterable[Letter]) -> None:
         """Count the letters that a commit writes: its requests have added them already."""
-        for letter in changes.letters:
+        for letter in letters:
             self._count(About.load(_plain.decode(letter.about)))
 
     def _write(self, about: About, request: Request | bytes | None) -> None:
@@ -168,8 +213,8 @@ class Letters:
 
     def _grow(self, count: int) -> None:
         self.count += count
-        if self.count:
-            self._stats.set_value(STAT_INCOMPLETE, self.count)
+        if self.incomplete:
+            self._stats.set_value(STAT_INCOMPLETE, self.incomplete)
 
 
 def _about(url: str, domain: str, told: Told, trace_id: str = "") -> About:
@@ -177,12 +222,9 @@ def _about(url: str, domain: str, told: Told, trace_id: str = "") -> About:
     return About.make(url=url, domain=domain, now=now, trace_id=trace_id, **told)
 
 
-_letters: WeakKeyDictionary[Crawler, Letters] = WeakKeyDictionary()
+_letters = OfCrawlers["Letters"]("letters")
 
 
 def letters_of(crawler: Crawler) -> Letters:
     """The dead letters of a crawler: the same object for all who ask."""
-    found = _letters.get(crawler)
-    if found is None:
-        found = _letters[crawler] = Letters(crawler)
-    return found
+    return _letters.of(crawler, lambda: Letters(crawler))

@@ -3,13 +3,19 @@
 The tree::
 
     ResilienceError
+    ├── BrowserLostError     the browser, or the page in it, has ended under a request
+    ├── BrowserUnavailableError  no browser could be had for a request, which was not sent
+    ├── BudgetExceededError  a budget has no room
     ├── CircuitOpenError     a circuit breaker refuses a call
     ├── ConfigurationError   a setting has a value that is not allowed (also a ValueError)
     ├── MaxRetriesExceededError  the last of all tries has failed
     ├── PermanentFailureError  trying again would be in vain
     ├── ItemRefusedError     a feed's exporter can't write an item
+    │   └── RowRefusedError      a database can't hold an item as it is
     ├── MissingLibraryError  a library of an extra is not installed (also an ImportError)
+    ├── StuckDownloadError   no byte came for a request, and its handler has not given it up
     ├── WorkCancelledError   a callback, pipeline or middleware was cancelled, but by no stop
+    │   └── WorkTimeoutError     it was cancelled because it has waited for too long
     ├── SelectorError        a selector set is missing, wrong or not what was stored
     └── CheckpointError      a job can't be opened, written or resumed
         ├── DamagedError     a stored file is not what was written
@@ -25,6 +31,9 @@ This module imports nothing, so that every layer may raise from it.
 from __future__ import annotations
 
 __all__ = [
+    "BrowserLostError",
+    "BrowserUnavailableError",
+    "BudgetExceededError",
     "CheckpointError",
     "CircuitOpenError",
     "ConfigurationError",
@@ -35,17 +44,49 @@ __all__ = [
     "MissingLibraryError",
     "PermanentFailureError",
     "ResilienceError",
+    "RowRefusedError",
     "SelectorError",
     "SinkError",
     "SnapshotError",
     "SnapshotKeyError",
     "StorageError",
+    "StuckDownloadError",
     "WorkCancelledError",
+    "WorkTimeoutError",
 ]
 
 
 class ResilienceError(Exception):
     """Root of the tree: catch it to catch everything of this package."""
+
+
+class BrowserLostError(ResilienceError):
+    """The browser of a request, or the page in it, has ended before there was an answer.
+
+    What Playwright has said of it is the ``__cause__``.
+    """
+
+
+class BrowserUnavailableError(ResilienceError):
+    """No browser could be had for a request: nothing was sent."""
+
+
+class BudgetExceededError(ResilienceError):
+    """A budget has no room for what was to be spent: it was not counted.
+
+    :ivar resource: of which there is no more
+    :ivar retry_after: the seconds until there may be room, None when there will be none
+    """
+
+    def __init__(self, message: str, resource: str, retry_after: float | None = None) -> None:
+        super().__init__(message, resource, retry_after)
+        self.message = message
+        self.resource = resource
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        when = "" if self.retry_after is None else f": room in {self.retry_after:.1f} s"
+        return f"{self.message}{when}"
 
 
 class CircuitOpenError(ResilienceError):
@@ -91,6 +132,10 @@ class ItemRefusedError(ResilienceError):
     """The exporter of a feed can't write an item; what it raised is the ``__cause__``."""
 
 
+class RowRefusedError(ItemRefusedError):
+    """A table can't hold an item as it is; the text says which field, and why."""
+
+
 class MissingLibraryError(ResilienceError, ImportError):
     """A library is not installed; the text names the extra that has it."""
 
@@ -129,3 +174,14 @@ class SnapshotKeyError(SnapshotError):
 
 class WorkCancelledError(ResilienceError):
     """A callback, a pipeline or a middleware was cancelled, and no stop has asked for it."""
+
+
+class StuckDownloadError(ResilienceError):
+    """No byte came for a request long after its time-out: it was cancelled.
+
+    Download middlewares see a Scrapy ``DownloadTimeoutError`` that is one, too.
+    """
+
+
+class WorkTimeoutError(WorkCancelledError):
+    """A callback, an errback or the pipelines of an item have waited for too long."""

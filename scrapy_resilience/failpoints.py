@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["RESTORE_STEPS", "STEPS", "failpoint", "reached"]
+__all__ = ["RESTORE_STEPS", "SQL_STEPS", "STEPS", "failpoint", "reached"]
 
 STEPS: Final = (
     "job/created",
@@ -27,6 +27,9 @@ STEPS: Final = (
     "close/committed",
     "close/last",
 )
+
+SQL_STEPS: Final = ("sql/written", "sql/committed")
+"""Of a batch of the database sink."""
 
 RESTORE_STEPS: Final = (
     "restore/loaded",

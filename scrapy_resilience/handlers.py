@@ -11,15 +11,15 @@ in, or :func:`register_failure_handler` from code.
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakKeyDictionary
 
+import msgspec
 from scrapy.utils.misc import load_object
 
 from scrapy_resilience import names
 from scrapy_resilience._log import get_logger
+from scrapy_resilience._scrapy.of_crawlers import OfCrawlers
 from scrapy_resilience.core.failures import FAILURE_CLASSES
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.waits import waits_of
@@ -46,8 +46,7 @@ __all__ = [
 logger = get_logger(__name__)
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What a handler wants: made by the functions below."""
 
     action: str
@@ -153,14 +152,12 @@ def _check_class(failure_class: str, where: str) -> None:
         )
 
 
-_HANDLERS: WeakKeyDictionary[Crawler, FailureHandlers] = WeakKeyDictionary()
+_handlers = OfCrawlers["FailureHandlers"]("failure_handlers")
 
 
 def handlers_of(crawler: Crawler) -> FailureHandlers:
     """The handlers of a crawler."""
-    if crawler not in _HANDLERS:
-        _HANDLERS[crawler] = FailureHandlers()
-    return _HANDLERS[crawler]
+    return _handlers.of(crawler, FailureHandlers)
 
 
 def register_failure_handler(

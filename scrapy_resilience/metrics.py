@@ -20,7 +20,6 @@ The library prometheus_client, extra ``metrics``, is imported when the first one
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextvars import ContextVar
 from functools import wraps
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -28,6 +27,7 @@ from weakref import WeakKeyDictionary
 
 from scrapy_resilience import _clock
 from scrapy_resilience._log import get_logger
+from scrapy_resilience._scrapy.here import Here
 from scrapy_resilience.callables import check_function, is_async
 from scrapy_resilience.core.metricnames import checked_labels, checked_name
 from scrapy_resilience.exceptions import ConfigurationError, MissingLibraryError
@@ -346,8 +346,7 @@ def timed(
 
 _of_crawlers: WeakKeyDictionary[Crawler, Metrics] = WeakKeyDictionary()
 _outside: Final = Metrics()
-_running: list[Metrics] = []
-_here: ContextVar[Metrics | None] = ContextVar("scrapy_resilience_metrics", default=None)
+_here: Final = Here[Metrics]("metrics")
 
 
 def metrics_of(crawler: Crawler | None) -> Metrics:
@@ -359,24 +358,16 @@ def metrics_of(crawler: Crawler | None) -> Metrics:
 
 def enter(crawler: Crawler) -> None:
     """Whatever runs in this context from now on belongs to the crawl."""
-    metrics = metrics_of(crawler)
-    _running.append(metrics)
-    _here.set(metrics)
+    _here.enter(crawler, metrics_of(crawler))
 
 
 def leave(crawler: Crawler) -> None:
     """The crawl has ended."""
-    metrics = metrics_of(crawler)
-    if metrics in _running:
-        _running.remove(metrics)
+    _here.leave(crawler)
 
 
 def _current() -> Metrics:
-    """Of the context; in a thread, which has none, of the only crawl there is."""
-    found = _here.get()
-    if found is None:
-        return _running[0] if len(_running) == 1 else _outside
-    return found
+    return _here.current() or _outside
 
 
 def _library() -> Any:

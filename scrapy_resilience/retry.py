@@ -13,9 +13,11 @@ import asyncio
 import inspect
 import random as random_module
 import time
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Final, NoReturn, overload
+
+from msgspec.structs import replace
 
 from scrapy_resilience._log import get_logger
 from scrapy_resilience.callables import ErrorFilter, check_function, is_async
@@ -393,7 +395,6 @@ def _policy_named(name: Any) -> RetryPolicy:
     """Look up a policy; raises ConfigurationError for an unknown name, and for no name."""
     if not isinstance(name, str) or name not in POLICIES:
         raise ConfigurationError(
-            f"{name!r} is not a retry policy: use one of {', '.join(POLICIES)}, or a "
-            "RetryPolicy."
+            f"{name!r} is not a retry policy: use {', '.join(POLICIES)} or a RetryPolicy."
         )
     return POLICIES[name]

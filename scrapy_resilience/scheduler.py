@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from scrapy import Request, Spider, signals
 from scrapy.core.scheduler import BaseScheduler
@@ -14,78 +13,55 @@ from scrapy.exceptions import CloseSpider
 from scrapy.utils.defer import deferred_from_coro
 
 from scrapy_resilience import _clock, names
-from scrapy_resilience._log import get_logger
-from scrapy_resilience._scrapy.engine import leave_unopened, under_way
+from scrapy_resilience._scrapy.engine import leave_unopened
 from scrapy_resilience._scrapy.hooks import hooks_of
 from scrapy_resilience._scrapy.refusals import Refusing
 from scrapy_resilience.checkpoint.run import Run
-from scrapy_resilience.core.masking import counted
 from scrapy_resilience.deadletters import letters_of
-from scrapy_resilience.frontier.codec import (
-    RequestCodec,
-    ValueCodec,
-)
-from scrapy_resilience.frontier.handed_out import HandedOutRequest, StartOutputs
+from scrapy_resilience.frontier.codec import RequestCodec, ValueCodec
+from scrapy_resilience.frontier.handed_out import StartOutputs
 from scrapy_resilience.frontier.in_flight import InFlightRequests
 from scrapy_resilience.frontier.lanes import Frontier, HandOut
-from scrapy_resilience.frontier.store import MemoryStore, Row
+from scrapy_resilience.frontier.store import MemoryStore
 from scrapy_resilience.gates.gatekeeper import Gatekeeper, gatekeeper_of
 from scrapy_resilience.gates.held_requests import HeldRequests, WakeTimer
 from scrapy_resilience.gates.lane_names import domain_of
-from scrapy_resilience.jobs.job import is_skipped, job_of
+from scrapy_resilience.gates.pauses import pauses_of
+from scrapy_resilience.jobs.crawl_job import is_skipped, job_of
 from scrapy_resilience.observe.logs import log_context
 from scrapy_resilience.observe.trace_ids import TraceIds, give_ids
-from scrapy_resilience.observe.tracing import tracing
+from scrapy_resilience.observe.tracing.outside import leave_trace
 from scrapy_resilience.scheduling.concurrent_items import ConcurrentItems
 from scrapy_resilience.scheduling.duplicates import UNREADABLE, Duplicates
+from scrapy_resilience.scheduling.endings import Endings
 from scrapy_resilience.scheduling.item_context import follow_items
+from scrapy_resilience.scheduling.origins import Origin, Origins
 from scrapy_resilience.scheduling.output_sources import OutputTracker, forget_source
-from scrapy_resilience.scheduling.requests import (
-    WrongMeta,
-    forget_parent,
-    is_redirected,
-    pop_delay,
-    request_key,
-)
+from scrapy_resilience.scheduling.replacements import Replacements
+from scrapy_resilience.scheduling.requests import WrongMeta, forget_parent, pop_delay
 from scrapy_resilience.scheduling.scrapy_settings import check_settings, order_of, take_over
 from scrapy_resilience.scheduling.slots import slot_limit, slot_name
 from scrapy_resilience.scheduling.start_outputs import StartOutputFilter
 from scrapy_resilience.scheduling.stored_requests import StoredRequests
-from scrapy_resilience.settings import Config
-from scrapy_resilience.waits import waits_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from scrapy.crawler import Crawler
     from twisted.internet.defer import Deferred
 
     from scrapy_resilience.checkpoint.commit import Committer
+    from scrapy_resilience.frontier.store import Store
     from scrapy_resilience.jobs.job import Job
 
 __all__ = ["ResilientScheduler"]
-
-logger = get_logger(__name__)
-
-_COLLECT_AT_LEAST: Final = 256
-
-
-class _Origin(NamedTuple):
-    """Where a request came from, and the names by which a second run knows it again."""
-
-    parent: HandedOutRequest | None
-    fingerprint: bytes | None
-    key: int | None
-    start_key: int | None
-    replaced: Request | None
 
 
 class ResilientScheduler(Refusing, BaseScheduler):
     """Keeps every request in the frontier until it is done.
 
-    No signal says that a request has ended. :meth:`_collect` compares what was handed out with
-    what the engine still knows: when something waits, before a hand-out where it must be known,
-    and at each commit.
+    No signal says that a request has ended: :class:`~.endings.Endings` looks, when something
+    waits, before a hand-out where it must be known, and at each commit.
 
     With a JOBDIR requests are kept as bytes and a request is a copy of the one that was
     yielded, in this run as in the next; without one it is the same object. Commits are
@@ -105,18 +81,18 @@ class ResilientScheduler(Refusing, BaseScheduler):
         self._stats: Any = crawler.stats
         self._letters = letters_of(crawler)
         self._inc = self._stats.inc_value  # looking it up costs more than calling it
-        self._follows_redirects = not Config.from_settings(crawler.settings).filter_redirects
+        self._pauses = pauses_of(crawler)
         self._keeper: Gatekeeper | None = None
         self._holding: HeldRequests | None = None
-        self._collect_at = _COLLECT_AT_LEAST
-        self._told_of_unsafe = False
         self._max_changes = sys.maxsize
         self._wrong_meta = WrongMeta()
-        self._replacement: tuple[Request, Request] | None = None
+        self._origins: Origins | None = None
         self.starts: StartOutputFilter | None = None
         """With a job."""
         self._run: Run | None = None
         self.committer: Committer | None = None
+        self.skips: Callable[[Request], bool] = lambda _: False
+        """Asked of each request that is not a duplicate: it is dropped where it says so."""
         self.commit_soon: Callable[[], None] = lambda: None
         """Called when the next commit has grown to its limit, and for what must not be lost."""
         self.on_damage: Callable[[Exception], None] = _raise
@@ -134,15 +110,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
         codec = RequestCodec(spider, values)
         keeper = gatekeeper_of(self.crawler)
         self._keeper = keeper if keeper.active else None
-        self.frontier = Frontier(
-            store,
-            limit=slot_limit(engine.downloader),
-            order=order_of(self.crawler.settings),
-            gate=self._keeper.ready_at if self._keeper is not None else None,
-            group=domain_of,
-            now=_clock.monotonic(),
-            wall=_clock.wall(),
-        )
+        self.frontier = self._load_frontier(store)
         self.in_flight = InFlightRequests(
             self.frontier,
             store.outputs(),
@@ -150,8 +118,12 @@ class ResilientScheduler(Refusing, BaseScheduler):
             values.decode,
             store.last_letter(),
         )
+        self._endings = Endings(self.crawler, self.in_flight, self._keeper)
+        self._replacements = Replacements(
+            self.crawler, self._letters, self._duplicates, self._keeper
+        )
         self._stored = StoredRequests(
-            self.crawler, codec, self._is_under_way, durable=job is not None
+            self.crawler, codec, self._endings.is_under_way, durable=job is not None
         )
         self._alarm = WakeTimer(self.crawler, self.frontier)
         if self._keeper is not None:
@@ -164,12 +136,24 @@ class ResilientScheduler(Refusing, BaseScheduler):
             self._open_job(job, spider, codec)
         return self._duplicates.open(self.frontier, self.on_damage)
 
+    def _load_frontier(self, store: Store) -> Frontier:
+        """What *store* has of earlier runs included."""
+        return Frontier(
+            store,
+            limit=slot_limit(self.crawler.engine.downloader),
+            order=order_of(self.crawler.settings),
+            gate=self._keeper.ready_at if self._keeper is not None else None,
+            group=domain_of,
+            now=_clock.monotonic(),
+            wall=_clock.wall(),
+        )
+
     def _follow_engine(self) -> None:
         """Hear of what becomes of requests and items."""
         self.outputs = OutputTracker(self.crawler, self.in_flight, self.frontier.note_start)
         self._hooks = hooks_of(self.crawler.engine)
         self._hooks.tracker = self.outputs
-        self._hooks.replacing = self._replacing
+        self._hooks.replacing = self._replacements.replacing
         give_ids(self._hooks)
         self._hooks.is_scheduled = self.issued
         self._hooks.refused = partial(self._inc, names.STAT_REQUESTS_REFUSED)
@@ -185,6 +169,13 @@ class ResilientScheduler(Refusing, BaseScheduler):
         imported = take_over(job.stock, self.frontier, spider, job.values) if job.stock else []
         done = () if job.config.rerun_start else chain(job.store.start_keys(), imported)
         self.starts = StartOutputFilter(job, StartOutputs(done), self._duplicates, self.outputs)
+        self._origins = Origins(
+            self.frontier,
+            self.in_flight,
+            duplicates=self._duplicates,
+            outputs=self.outputs,
+            values=job.values,
+        )
         self._letters.attach(self.in_flight, codec, job.meta.dead_letters)
         self._run = Run(
             self.crawler,
@@ -193,16 +184,11 @@ class ResilientScheduler(Refusing, BaseScheduler):
             in_flight=self.in_flight,
             letters=self._letters,
             starts=self.starts,
-            collect=self._collect,
+            collect=self._endings.collect,
         )
         self.committer = self._run.committer
         self.crawler.signals.connect(self._spider_idle, signals.spider_idle)
         self.crawler.signals.connect(self._run.end, signals.engine_stopped)
-        if job.resumed:
-            self._stats.set_value(names.STAT_RESUMED, 1)
-            rest = "" if job.meta.start_done else ", and what start() has not done yet"
-            left = counted(len(self.frontier), "request")
-            logger.info("Resuming %s: %s to do%s", job.path, left, rest)
         for part in [*job.parts]:  # feeds and sinks come to them
             part.opened(self)
         self._run.begin()
@@ -214,35 +200,33 @@ class ResilientScheduler(Refusing, BaseScheduler):
         if is_skipped(self.crawler):
             return
         self._alarm.cancel()
+        self._pauses.close()
         if self._keeper is not None:
             self._keeper.close()
         if held := self.frontier.held:
             self._stats.set_value(names.STAT_HELD, held)
         if self.job is None:
-            self._collect()  # no commit counts what is done
+            self._endings.collect()  # no commit counts what is done
         if self.job is None and reason == names.REASON_HELD and self._holding is not None:
             for row in self.frontier.drain():
                 self._holding.lose(row.data)
         if self._run is not None:
             await self._run.commit_before_feeds(reason)
-        if (closed := self._duplicates.close(reason)) is not None:
-            timeout = Config.from_settings(self.crawler.settings).handler_timeout
-            try:
-                await waits_of(self.crawler).bounded(closed, "the duplicate filter", timeout)
-            except TimeoutError as error:
-                logger.error("The crawl ends without an answer: %s", error)  # noqa: TRY400
+        left = len(self.frontier) if self.job is None else self.job.meta.pending
+        self._letters.ended(reason, left)
+        await self._duplicates.close(reason)
 
     def has_pending_requests(self) -> bool:
         return len(self.frontier) > 0
 
     def enqueue_request(self, request: Request) -> bool:
         self._hooks.arriving.discard(request)
-        replaced = self._replaced_by(request)
+        replaced = self._replacements.replaced_by(request)
         try:
             return self._enqueue(request, replaced)
         except Exception as error:  # Scrapy logs it, and goes on without the request
             if replaced is not None:
-                self._give_up_replaced(
+                self._replacements.give_up(
                     replaced, "what a middleware has returned for it can't be scheduled", error
                 )
             raise
@@ -255,67 +239,27 @@ class ResilientScheduler(Refusing, BaseScheduler):
             forget_parent(request, is_page=self.outputs.is_page(request))
         start_key = self.starts.key_of(request) if self.starts is not None else None
         fingerprint = self._duplicates.fingerprint(request)
-        if self._is_duplicate(request, fingerprint, replaced):
+        if replaced is None:
+            is_duplicate = self._duplicates.has(request, fingerprint) or self.skips(request)
+        else:
+            is_duplicate = self._replacements.is_duplicate(request, fingerprint, replaced)
+        if is_duplicate:
             return False
         key = None
-        if parent is not None and self.job is not None and fingerprint is None:
-            key = parent.child(self._key(request))
+        if parent is not None and self._origins is not None and fingerprint is None:
+            key = parent.child(self._origins.key(request))
             if parent.has_put_out(key):
                 self._inc(names.STAT_SUPPRESSED_REQUESTS)
                 return True
-        self._push(request, _Origin(parent, fingerprint, key, start_key, replaced))
+        self._push(request, Origin(parent, fingerprint, key, start_key, replaced))
         return True
-
-    @contextmanager
-    def _replacing(self, new: Request, old: Request) -> Iterator[None]:
-        """A middleware has returned *new* for *old*, and the engine schedules it now."""
-        self._replacement = new, old
-        try:
-            yield
-        finally:
-            self._replacement = None
-            if self._keeper is not None:
-                self._keeper.replaced(old)
-
-    def _replaced_by(self, request: Request) -> Request | None:
-        """The request that *request* stands for from now on, as a second try does."""
-        if self._replacement is None or self._replacement[0] is not request:
-            return None  # somebody else puts it in meanwhile
-        return self._replacement[1]
-
-    def _is_duplicate(
-        self, request: Request, fingerprint: bytes | None, replaced: Request | None
-    ) -> bool:
-        if request.dont_filter:
-            return False
-        if replaced is None:
-            return self._duplicates.has(request, fingerprint)
-        follows = self._follows_redirects and not self._duplicates.is_own
-        if follows and is_redirected(request, replaced):
-            return False  # the same request on its way
-        if not self._duplicates.has(request, fingerprint):
-            return False
-        if self._duplicates.alike(request, replaced):
-            self._give_up_replaced(
-                replaced,
-                "a middleware has sent it again without dont_filter=True, and the filter of "
-                "duplicates has dropped it",
-            )
-        return True
-
-    def _give_up_replaced(
-        self, request: Request, reason: str, error: Exception | None = None
-    ) -> None:
-        self._letters.add(
-            request, kind="ignored", failure_class="ignored", reason=reason, exception=error
-        )
 
     def next_request(self) -> Request | None:
-        if self.committer is not None and self.committer.intake.up:
+        if self._pauses.up or (self.committer is not None and self.committer.intake.up):
             return None
         forget_source()
         log_context.leave()
-        tracing.leave()
+        leave_trace()
         now = _clock.monotonic()
         try:
             self._give_up()
@@ -337,7 +281,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
         found = self.frontier.pop(now)
         if found is not None or not self._is_awaited():
             return found
-        if self._collect():
+        if self._endings.collect():
             found = self.frontier.pop(now)
         self._commit_if_full()
         while found is None and self._holding is not None and self._holding.may_find_more(now):
@@ -346,7 +290,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
 
     def _is_awaited(self) -> bool:
         """Whether anybody waits for a request to end: to look for that costs each of them."""
-        somebody_waits = self._keeper is not None and bool(self._keeper.waiting)
+        somebody_waits = self._keeper is not None and bool(self._keeper.waits.requests)
         return len(self.frontier) > 0 or somebody_waits
 
     def _give_up(self) -> None:
@@ -357,7 +301,8 @@ class ResilientScheduler(Refusing, BaseScheduler):
             request = self._stored.request(row)
             if request is None:
                 continue
-            self._collect_before(request)
+            if self._endings.collect_before(request):
+                self._commit_if_full()
             self.in_flight.handed_out(request, row)
             self._holding.write_off(request, gate)
 
@@ -370,14 +315,9 @@ class ResilientScheduler(Refusing, BaseScheduler):
         known = request in self.in_flight.under_way
         return known and not (scraping and request in scraping.active)
 
-    def _is_under_way(self, request: Request) -> bool:
-        engine = self.crawler.engine
-        if request in engine.downloader.active:
-            return True  # a callback may download it for itself
-        return request in self.in_flight.under_way and request in under_way(engine)
-
     def _hand_out(self, request: Request, found: HandOut, now: float) -> None:
-        self._collect_before(request)
+        if self._endings.collect_before(request):
+            self._commit_if_full()
         row, lane, slot = found
         fingerprint = partial(self._duplicates.fingerprint, request)
         try:
@@ -399,46 +339,37 @@ class ResilientScheduler(Refusing, BaseScheduler):
     def __len__(self) -> int:
         return len(self.frontier)
 
+    @property
+    def open_starts(self) -> int:
+        """Outputs of ``start()`` that a kill takes, and that only it can make again."""
+        return self.in_flight.open_starts + self.outputs.open_starts
+
+    def heal(self) -> None:
+        """Nothing has happened for long: look at everything anew."""
+        self._endings.collect()
+        for lane in self.frontier.held_lanes():
+            self.frontier.release(lane.name)  # its gate is asked again
+        self._alarm.cancel()
+
     # --- commits ---
 
     def _spider_idle(self) -> None:
         if self._stored.is_any_unreadable:
             raise CloseSpider(names.REASON_UNREADABLE)
 
-    def _collect_before(self, request: Request) -> None:
-        """*request* is handed out next: the engine does not know it yet.
-
-        One that was under way before, as the same object, has ended: it must not be taken for
-        the one that goes now.
-        """
-        known = self.in_flight.under_way
-        if request in known or len(known) > self._collect_at:
-            self._collect()
-            self._commit_if_full()
-
     def _commit_if_full(self) -> None:
         if self.frontier.changed >= self._max_changes:
             self.commit_soon()
 
-    def _collect(self) -> bool:
-        """Learn which requests have ended. Whether that lets others go."""
-        engine = self.crawler.engine
-        busy = under_way(engine)
-        changed = self.in_flight.vacate(engine.downloader.active)
-        if self._keeper is not None and self._keeper.sweep(busy):
-            changed = True
-        done = self.in_flight.collect(busy)
-        self._inc(names.STAT_REQUESTS_DONE, done)
-        self._collect_at = max(_COLLECT_AT_LEAST, 2 * len(self.in_flight.under_way))
-        return changed
-
     # --- inside ---
 
-    def _push(self, request: Request, origin: _Origin) -> None:
+    def _push(self, request: Request, origin: Origin) -> None:
         slot = lane = slot_name(self.crawler.engine.downloader.get_slot_key(request))
         if self._keeper is not None:
             lane = self._keeper.lane(slot, request)
-        delay = self._delay_of(request, lane)
+        delay = pop_delay(request, self._wrong_meta)
+        if delay and self._keeper is not None and self._keeper.is_given_up(lane):
+            delay = 0.0  # it was under way when the others were given up
         payload = self._stored.payload(request)
         row = self.frontier.push(
             lane,
@@ -456,53 +387,13 @@ class ResilientScheduler(Refusing, BaseScheduler):
         durable = isinstance(payload, bytes)
         self._inc("scheduler/enqueued/disk" if durable else "scheduler/enqueued/memory")
         self._inc("scheduler/enqueued")
-        if self.job is None:
+        if self._origins is None:
             return
-        if not durable:
-            self._keep_open(row, request, origin)
-        elif origin.start_key is not None:
-            if self._duplicates.is_unfiltered(request):
-                self.frontier.note_start(origin.start_key)
-        elif origin.key is not None and origin.parent is not None:
-            origin.parent.put_out(origin.key)
-        elif origin.parent is None and self.in_flight.repeats:
-            self.in_flight.hand_on(self._producer_of(origin.replaced), row)
+        if durable:
+            self._origins.stored(row, request, origin)
+        else:
+            self._origins.keep_open(row, request, origin)
         self._commit_if_full()
-
-    def _delay_of(self, request: Request, lane: str) -> float:
-        delay = pop_delay(request, self._wrong_meta)
-        if delay and self._keeper is not None and self._keeper.is_given_up(lane):
-            return 0.0  # it was under way when the others were given up
-        return delay
-
-    def _keep_open(self, row: Row, request: Request, origin: _Origin) -> None:
-        """A request in memory only: whatever made it is not done before it is."""
-        parent, fingerprint, key, start_key, _ = origin
-        if start_key is not None:
-            self.in_flight.add_volatile(row, start_key, fingerprint, from_start=True)
-            return
-        replaced = self._producer_of(origin.replaced)
-        parent = parent or replaced
-        if parent is None and not self._told_of_unsafe:
-            self._told_of_unsafe = True
-            logger.warning(
-                "%s is made by no callback and can't be stored: it is lost at a kill. "
-                "Give it a method of the spider as callback, and plain values",
-                request,
-            )
-        if key is None:
-            key = self._key(request)
-            key = key if parent is None else parent.child(key)
-        self.in_flight.add_volatile(
-            row, key, fingerprint, parent=parent, replaces=replaced is not None
-        )
-
-    def _key(self, request: Request) -> int:
-        assert self.job is not None
-        return request_key(request, self.job.values, self.outputs.inherited())
-
-    def _producer_of(self, request: Request | None) -> HandedOutRequest | None:
-        return None if request is None else self.in_flight.under_way.get(request)
 
 
 def _raise(error: Exception) -> None:

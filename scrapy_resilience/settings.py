@@ -1,7 +1,7 @@
 """``Config``: all ``RESILIENCE_*`` settings of a crawl, parsed and checked.
 
-Each is defined once, with its type, default, range and meaning: in :mod:`.settings_crawl` and
-:mod:`.settings_observe`.
+Each is defined once, with its type, default, range and meaning: in :mod:`.settings_crawl`,
+:mod:`.settings_observe`, :mod:`.settings_guard` and :mod:`.settings_keep`.
 
 A setting ``RESILIENCE_CHECKPOINT_INTERVAL`` is the field ``checkpoint_interval`` of
 :class:`Config`. Where values come from is told in :mod:`.settings_sources`.
@@ -13,9 +13,12 @@ import difflib
 from dataclasses import MISSING, Field, dataclass, fields
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, get_type_hints
+from weakref import finalize
 
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.settings_crawl import CrawlConfig
+from scrapy_resilience.settings_guard import GuardConfig
+from scrapy_resilience.settings_keep import KeepConfig
 from scrapy_resilience.settings_observe import ObserveConfig
 from scrapy_resilience.settings_values import parse
 
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PREFIX",
     "Config",
+    "checked",
     "default_of",
     "fields_by_name",
     "misspelled",
@@ -37,26 +41,41 @@ PREFIX: Final = "RESILIENCE_"
 
 
 @dataclass(frozen=True)
-class Config(ObserveConfig, CrawlConfig):
+class Config(KeepConfig, GuardConfig, ObserveConfig, CrawlConfig):
     """All settings of one crawl, parsed and checked."""
 
     @classmethod
     def from_settings(cls, settings: BaseSettings) -> Config:
         """Parse and check the ``RESILIENCE_*`` values of Scrapy settings.
 
+        Those that are frozen, as a crawl's are for its components, are parsed once.
+
         Raises :exc:`ConfigurationError` for an unknown name, a wrong type or a value
         out of range.
         """
-        known = fields_by_name()
-        for name in settings:
-            if str(name).startswith(PREFIX) and name not in known:
-                raise unknown_setting(name)
-        values = {
-            f.name: parse(name, f, _types()[f.name], settings.get(name))
-            for name, f in known.items()
-            if settings.get(name) is not None
-        }
-        return cls(**values)
+        if not settings.frozen:
+            return _parsed(cls, settings)
+        if id(settings) not in _of_frozen:
+            _of_frozen[id(settings)] = _parsed(cls, settings)
+            finalize(settings, _of_frozen.pop, id(settings)).atexit = False
+        return _of_frozen[id(settings)]
+
+
+_of_frozen: Final[dict[int, Config]] = {}
+"""By the identity of the settings, which have no hash."""
+
+
+def _parsed(cls: type[Config], settings: BaseSettings) -> Config:
+    known = fields_by_name()
+    for name in settings:
+        if str(name).startswith(PREFIX) and name not in known:
+            raise unknown_setting(name)
+    values = {
+        f.name: parse(name, f, _types()[f.name], settings.get(name))
+        for name, f in known.items()
+        if settings.get(name) is not None
+    }
+    return cls(**values)
 
 
 def default_of(f: Field[Any]) -> Any:
@@ -73,6 +92,15 @@ def fields_by_name() -> dict[str, Field[Any]]:
 @cache
 def _types() -> dict[str, Any]:
     return get_type_hints(Config)
+
+
+def checked(name: str, value: Any) -> Any:
+    """*value* as the setting *name* has it, a field of :class:`Config`, where code gives it.
+
+    Raises :exc:`ConfigurationError` for one that the setting would not be allowed.
+    """
+    full = PREFIX + name.upper()
+    return parse(full, fields_by_name()[full], _types()[name], value)
 
 
 def unknown_setting(name: str, where: str = "") -> ConfigurationError:

@@ -12,7 +12,7 @@ from scrapy_resilience.settings_values import setting
 __all__ = ["CrawlConfig"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False, repr=False, eq=False)  # those are of the whole
 class CrawlConfig:
     """The job, its checkpoints, gates, retries and pipelines."""
 
@@ -22,7 +22,9 @@ class CrawlConfig:
     scheduler_enabled: bool = setting(True, "Use ResilientScheduler.")
     checkpoint_enabled: bool = setting(True, "Commit the crawl's progress to the JOBDIR.")
     feeds_enabled: bool = setting(True, "Write feeds of all kinds exactly once.")
-    cookies_enabled: bool = setting(True, "Keep cookies in the checkpoint.")
+    cookies_enabled: bool = setting(
+        True, "Keep cookies in the checkpoint, those of browser contexts too."
+    )
     deadletters_enabled: bool = setting(True, "Record the requests that were given up.")
     filter_redirects: bool = setting(
         False, "Drop a redirect to a page that was requested before, as Scrapy does."

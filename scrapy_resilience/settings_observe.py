@@ -11,7 +11,7 @@ from scrapy_resilience.settings_values import setting
 __all__ = ["ObserveConfig"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False, repr=False, eq=False)  # those are of the whole
 class ObserveConfig:
     """Metrics, health, logs, traces, pages and reports."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,11 +26,6 @@ from scrapy_resilience.settings import (
     unknown_setting,
 )
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -37,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PRIORITIES", "apply_layers", "describe", "origin"]
 
+_TOML: Final = "tomllib" if sys.version_info >= (3, 11) else "tomli"
 PRIORITIES: Final = {
     "profile": SETTINGS_PRIORITIES["addon"],
     "file": SETTINGS_PRIORITIES["addon"] + 1,
@@ -78,7 +75,8 @@ def _read_file(path: Path) -> dict[str, Any]:
         raise ConfigurationError(f"{setting}: use a file that ends in .json or .toml.")
     try:
         text = path.read_text(encoding="utf-8")
-        data: Any = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        library = json if path.suffix == ".json" else import_module(_TOML)
+        data: Any = library.loads(text)
     except OSError as error:
         raise ConfigurationError(f"{setting}: {error.strerror}.") from None
     except ValueError as error:

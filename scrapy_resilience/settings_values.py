@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import Field, field
 from math import inf
-from typing import Any, Final, get_args, get_origin
+from types import UnionType
+from typing import Any, Final, Union, get_args, get_origin
 
 from scrapy_resilience.core.masking import HIDDEN, mask_value
 from scrapy_resilience.exceptions import ConfigurationError
@@ -49,6 +50,8 @@ def parse(name: str, f: Field[Any], kind: Any, raw: Any) -> Any:
     Raises :exc:`ConfigurationError` for a wrong type or a value out of range.
     """
     shown = HIDDEN if f.metadata["secret"] else repr(mask_value(raw))
+    if get_origin(kind) in {UnionType, Union}:
+        kind = _chosen(get_args(kind), raw)
     if kind is bool:
         text = str(raw).strip().lower()
         if text not in _TRUE | _FALSE:
@@ -85,12 +88,20 @@ def _structure(name: str, raw: Any, shown: str, kind: type) -> Any:
     return raw
 
 
+def _chosen(kinds: tuple[Any, ...], raw: Any) -> Any:
+    """Of a dict and something simpler."""
+    is_dict = isinstance(raw, Mapping) or str(raw).lstrip().startswith("{")
+    return next(kind for kind in kinds if (get_origin(kind) is Mapping) is is_dict)
+
+
 _PLAIN: Final = {int: "whole numbers", float: "numbers", str: "texts"}
 
 
 def _list(name: str, kind: Any, raw: Any, shown: str) -> tuple[Any, ...]:
-    """A list; of numbers and texts also with commas."""
+    """A list; of numbers and texts also with commas, of texts among others with spaces."""
     if kind not in _PLAIN:
+        if isinstance(raw, str) and str in get_args(kind):
+            raw = raw if raw.lstrip().startswith(("[", "{")) else raw.split()
         return tuple(_structure(name, raw, shown, list))
     if kind is not str and isinstance(raw, (int, float)):
         raw = [raw]

@@ -20,6 +20,11 @@ kill.
   :class:`~scrapy_resilience.selectors.candidates.Candidate`), and the ``response`` and
   ``extraction`` that raised it.
 
+- :data:`guard_breached`: something that is watched has become worse: a resource, or a component
+  with a check. Arguments: ``name`` (``"memory"``, ``"disk"`` …), ``status`` (``"degraded"`` or
+  ``"unhealthy"``) and ``detail``, a few words.
+- :data:`guard_recovered`: it is healthy again. Arguments: ``name`` and ``detail``.
+
 - :data:`crawl_event`: something has happened that the crawl's owner may want to know, and of
   which no other signal tells. Arguments: ``kind`` (``"hold"``, ``"given_up"``, ``"snapshot"``
   …), ``text``, one sentence, ``severity`` (``"info"``, ``"warning"`` or ``"error"``) and
@@ -32,7 +37,7 @@ from typing import Final
 
 __all__ = [
     "breaker_changed", "checkpoint_committed", "checkpoint_prepare", "crawl_event",
-    "selector_drift",
+    "guard_breached", "guard_recovered", "selector_drift",
 ]  # fmt: skip
 
 checkpoint_prepare: Final = object()
@@ -40,3 +45,5 @@ checkpoint_committed: Final = object()
 breaker_changed: Final = object()
 selector_drift: Final = object()
 crawl_event: Final = object()
+guard_breached: Final = object()
+guard_recovered: Final = object()

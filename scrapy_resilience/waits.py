@@ -14,7 +14,7 @@ import logging
 import os
 from contextlib import suppress
 from dataclasses import dataclass
-from threading import Thread
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from scrapy_resilience._clock import Timer
 
-__all__ = ["Waits", "in_thread", "let_go", "read_waiting", "waits_of"]
+__all__ = ["Wait", "Waits", "forget", "in_thread", "let_go", "read_waiting", "waits_of"]
 
 logger = get_logger(__name__)
 
@@ -45,7 +45,9 @@ _LONGEST: Final = 65_536
 
 
 @dataclass(eq=False)
-class _Wait:
+class Wait:
+    """One of them."""
+
     who: str
     seconds: float | None
     level: int
@@ -67,7 +69,8 @@ class Waits:
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
-        self._open: list[_Wait] = []
+        self._open: list[Wait] = []
+        self._writing = Lock()
         self.given_up = False
         """Whether something has not come back, and may be under way still."""
         self._save()
@@ -100,7 +103,7 @@ class Waits:
                 end.cancel()
             self._finish(wait)
             if not task.done():
-                task.add_done_callback(_forget)
+                task.add_done_callback(forget)
                 task.cancel()
         self.given_up = True
         raise TimeoutError(f"{who}: not done in time ({seconds:g} s)")
@@ -109,18 +112,34 @@ class Waits:
         """Who is waited for, since when, for those that were told."""
         return [{"for": wait.who, "since": wait.since} for wait in self._open if wait.told]
 
+    def begin(self, who: str) -> Wait:
+        """Say that the crawl waits for *who*, from any thread, until :meth:`end`.
+
+        The caller logs it, and what became of it.
+        """
+        wait = Wait(who, None, logging.WARNING, _clock.wall(), _clock.monotonic(), told=True)
+        self._open.append(wait)
+        self._save()
+        return wait
+
+    def end(self, wait: Wait) -> None:
+        """That is over."""
+        if wait in self._open:
+            self._open.remove(wait)
+        self._save()
+
     def close(self) -> None:
         """The crawl has ended."""
         self._open.clear()
         self._save()
 
-    def _begin(self, who: str, seconds: float | None, level: int) -> _Wait:
-        wait = _Wait(who, seconds, level, _clock.wall(), _clock.monotonic())
+    def _begin(self, who: str, seconds: float | None, level: int) -> Wait:
+        wait = Wait(who, seconds, level, _clock.wall(), _clock.monotonic())
         self._open.append(wait)
         wait.timer = _clock.call_later(_TELL, self._tell, wait)
         return wait
 
-    def _tell(self, wait: _Wait) -> None:
+    def _tell(self, wait: Wait) -> None:
         most = "" if wait.seconds is None else f", for {wait.seconds:g} s at most"
         logger.log(wait.level, "Waiting for %s since %.0f s%s", wait.who, wait.passed, most)
         wait.timer = _clock.call_later(_TELL_AGAIN, self._tell, wait)
@@ -128,7 +147,7 @@ class Waits:
             wait.told = True
             self._save()
 
-    def _finish(self, wait: _Wait) -> None:
+    def _finish(self, wait: Wait) -> None:
         assert wait.timer is not None
         wait.timer.cancel()
         if wait in self._open:
@@ -141,7 +160,7 @@ class Waits:
         """A file of its own: no commit is made while one waits for the last."""
         if self._path is None:
             return
-        with suppress(OSError):
+        with self._writing, suppress(OSError):
             if not self.waiting():
                 self._path.unlink(missing_ok=True)
                 return
@@ -155,7 +174,7 @@ def _set(over: asyncio.Future[None]) -> None:
         over.set_result(None)
 
 
-def _forget(task: asyncio.Future[Any]) -> None:
+def forget(task: asyncio.Future[Any]) -> None:
     """Nobody is there any more to hear of its error."""
     if not task.cancelled():
         task.exception()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
     """Return how many workers ``-n auto`` means: crawls wait for a part of their time."""
-    return max(2, 3 * (os.cpu_count() or 1) // 2)
+    return 2 * (os.cpu_count() or 1)
 
 
 def pytest_collection_modifyitems(config, items):

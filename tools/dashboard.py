@@ -20,6 +20,9 @@ CAUSES = {"processor": "red", "servers": "blue", "gate": "yellow", "frontier": "
           "callbacks": "purple", "commit": "orange"}  # fmt: skip
 BREAKERS = {0: ("closed", "green"), 1: ("half open", "yellow"), 2: ("open", "red"),
             3: ("opened by hand", "purple")}  # fmt: skip
+RUNGS = {0: ("nothing", "green"), 1: ("caches are cleared", "light-blue"),
+         2: ("fewer requests", "yellow"), 3: ("paused", "orange"),
+         4: ("components free", "red"), 5: ("closed", "dark-red")}  # fmt: skip
 HEALTH = {0: ("healthy", "green"), 1: ("degraded", "yellow"), 2: ("unhealthy", "red"),
           3: ("unknown", "text")}  # fmt: skip
 
@@ -214,6 +217,52 @@ def items() -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def guards() -> list[dict[str, Any]]:
+    """What eases a crawl off, and what would end it."""
+    near = f"{name('abort_value')} / {name('abort_limit')}"
+    return [
+        row("Guards"),
+        panel("state-timeline", "What is done", "About memory, disks and the processor.", 8, 8,
+              target(name("guard_rung"), "{{resource}} {{spider}}"),
+              defaults=words(RUNGS), options={"showValue": "never", "mergeValues": True}),
+        panel("state-timeline", "Pauses", "Nothing new is asked for.", 8, 8,
+              target(f"{name('paused')} == 1", "{{reason}} {{spider}}"),
+              defaults=words({1: ("paused", "orange")}),
+              options={"showValue": "never", "mergeValues": True}),
+        lines("Requests at a time", "That are allowed now, and where nothing asks for fewer.",
+              target(name("concurrency"), "now {{spider}}"),
+              target(name("concurrency_most"), "at most {{spider}}")),
+        lines("Got worse", "In five minutes: resources, components, the loop, the crawl.",
+              target(f"sum by (name) (increase({name('breaches_total')}[5m]))", "{{name}}")),
+        lines("Conditions of the abort policy", "Values as shares of their limits: at 1 it "
+              "acts. Field coverage and confidence act below 1.",
+              target(near, "{{condition}} {{spider}}"), unit="percentunit"),
+        lines("Notices", "That wait for each channel, and those that failed, in five minutes.",
+              target(f"sum by (channel) ({name('notify_waiting')})", "waiting for {{channel}}"),
+              target(f"sum by (spider) (increase({name('notify_errors_total')}[5m]))",
+                     "failed {{spider}}")),
+    ]  # fmt: skip
+
+
+def costs() -> list[dict[str, Any]]:
+    """What is spent."""
+    used = f"{name('budget_used')} / {name('budget_limit')}"
+    dollars = f"sum by (resource) (increase({name('cost_dollars_total')}[1h]))"
+    return [
+        row("Costs"),
+        lines("Dollars an hour", "By resource.", target(dollars, "{{resource}}"),
+              stack="normal", unit="currencyUSD", width=6),
+        lines("Budgets", "Shares that are used; of domains and proxies that of the fullest.",
+              target(used, "{{budget}} {{spider}}"), unit="percentunit", width=6),
+        lines("Of the job", "In all of its runs, and what is queued will cost.",
+              target(name("job_cost_dollars"), "spent {{spider}}"),
+              target(name("cost_projected_dollars"), "queued {{spider}}"), unit="currencyUSD",
+              width=6),
+        lines("Cost of an item", "Over the whole job.",
+              target(name("cost_per_item_dollars"), "{{spider}}"), unit="currencyUSD", width=6),
+    ]  # fmt: skip
+
+
 def machine() -> list[dict[str, Any]]:
     """The job and its process."""
     return [
@@ -221,12 +270,15 @@ def machine() -> list[dict[str, Any]]:
         lines("Processor and event loop", "Share of a core; the longest delay of the loop.",
               target(name("cpu_share"), "processor {{spider}}"),
               target(name("loop_lag_seconds"), "delay (s) {{spider}}")),
-        lines("Memory", "Of the process, and what it may use.",
-              target(name("memory_bytes"), "used {{spider}}"),
+        lines("Memory", "Of the process, of those that it has started, and what all may use.",
+              target(name("memory_bytes"), "process {{spider}}"),
+              target(name("memory_children_bytes"), "children {{spider}}"),
+              target(name("memory_browsers_bytes"), "browsers {{spider}}"),
               target(name("memory_limit_bytes"), "limit {{spider}}"), unit="bytes"),
         lines("Disk", "The store, and what is free where it is.",
               target(name("store_bytes"), "store {{spider}}"),
-              target(name("disk_free_bytes"), "free {{spider}}"), unit="bytes"),
+              target(name("disks_free_bytes"), "free for {{purpose}} {{spider}}"),
+              unit="bytes"),
         lines("Longest parts of a commit", "Of this run.",
               target(name("checkpoint_drain_seconds_max"), "waiting {{spider}}"),
               target(name("checkpoint_stall_seconds_max"), "loop held {{spider}}"),
@@ -278,7 +330,9 @@ def dashboard() -> dict[str, Any]:
         "refresh": "30s",
         "time": {"from": "now-3h", "to": "now"},
         "templating": {"list": [source, *map(variable, ("job", "instance", "spider"))]},
-        "panels": placed([*first(), *domains(), *traffic(), *items(), *machine()]),
+        "panels": placed(
+            [*first(), *domains(), *traffic(), *items(), *guards(), *costs(), *machine()]
+        ),
     }
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import TYPE_CHECKING, get_type_hints
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
 
 from sphinx.util.docutils import SphinxDirective
 
@@ -39,7 +40,7 @@ def _lines() -> list[str]:
         lines += [
             f".. confval:: {PREFIX}{field.name.upper()}",
             "",
-            f"   {types[field.name].__name__}, default ``{default_of(field)!r}``. "
+            f"   {_name(types[field.name])}, default ``{default_of(field)!r}``. "
             + field.metadata["meaning"].replace("`", "``"),
         ]
         if field.metadata["minimum"] is not None:
@@ -50,6 +51,16 @@ def _lines() -> list[str]:
             lines[-1] += f" One of ``{'``, ``'.join(field.metadata['choices'])}``."
         lines.append("")
     return lines
+
+
+def _name(kind: Any) -> str:
+    """Of a union, the names of its parts."""
+    return " or ".join(part.__name__ for part in _parts(kind) or (kind,))
+
+
+def _parts(kind: Any) -> tuple[Any, ...]:
+    """The parts of a union; empty for anything else."""
+    return get_args(kind) if get_origin(kind) in {UnionType, Union} else ()
 
 
 def _unit(kind: type) -> str:

@@ -10,13 +10,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary
 
+from scrapy_resilience._scrapy.contexts import NOTHING
 from scrapy_resilience.exceptions import WorkCancelledError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+    from contextlib import AbstractContextManager
 
-__all__ = ["Canceller", "as_error"]
+__all__ = ["Canceller", "as_error", "cancel_with", "forget_cancel"]
 
 _T = TypeVar("_T")
 
@@ -84,12 +87,18 @@ class Canceller:
                 raise
             raise as_error(error) from cancelled
 
-    def outputs(self, result: Iterable[Any] | AsyncIterator[Any]) -> Any:
-        """The outputs of a callback, until the cut.
+    def outputs(
+        self,
+        result: Iterable[Any] | AsyncIterator[Any],
+        waiting: AbstractContextManager[Any] = NOTHING,
+    ) -> Any:
+        """The outputs of a callback, until the cut; in *waiting*, again and again, for each.
 
         Raises :exc:`WorkCancelledError` where making one was cancelled by anybody else.
         """
-        return self._async(result) if isinstance(result, AsyncIterator) else self._sync(result)
+        if isinstance(result, AsyncIterator):
+            return self._async(result, waiting)
+        return self._sync(result)
 
     def _sync(self, result: Iterable[Any]) -> Iterator[Any]:
         try:
@@ -102,7 +111,11 @@ class Canceller:
                 raise
             raise as_error() from cancelled
 
-    async def _async(self, elements: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async def _async(
+        self,
+        elements: AsyncIterator[Any],
+        waiting: AbstractContextManager[Any],
+    ) -> AsyncIterator[Any]:
         """Only the wait for an element is cut: who takes it may have to wait as well."""
         task = asyncio.current_task()
         assert task is not None
@@ -110,7 +123,8 @@ class Canceller:
             outermost = task not in self._tasks
             self._tasks.add(task)
             try:
-                output = await elements.__anext__()
+                with waiting:
+                    output = await elements.__anext__()
             except StopAsyncIteration:
                 return
             except asyncio.CancelledError as cancelled:
@@ -136,4 +150,19 @@ def as_error(error: type[Exception] = WorkCancelledError) -> Exception:
     task = asyncio.current_task()
     if task is not None and hasattr(task, "uncancel"):
         task.uncancel()
-    return error("what it was waiting for was cancelled")
+    given = None if task is None else _given.pop(task, None)
+    return given or error("what it was waiting for was cancelled")
+
+
+_given: WeakKeyDictionary[asyncio.Task[Any], Exception] = WeakKeyDictionary()
+
+
+def cancel_with(task: asyncio.Task[Any], error: Exception) -> None:
+    """Cancel what *task* waits for, and have *error* raised in its place."""
+    _given[task] = error
+    task.cancel()
+
+
+def forget_cancel(task: asyncio.Task[Any]) -> None:
+    """What was waited for has ended, in spite of :func:`cancel_with`, without an error."""
+    _given.pop(task, None)

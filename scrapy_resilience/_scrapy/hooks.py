@@ -10,19 +10,22 @@ from __future__ import annotations
 import asyncio
 from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 from pydispatch import dispatcher
 from scrapy import Request, signals
 from scrapy.exceptions import DownloadCancelledError
+from scrapy.http import Response
 from scrapy.http.request import NO_CALLBACK
 from scrapy.utils.asyncgen import as_async_generator
 from scrapy.utils.defer import aiter_errback, iter_errback, maybe_deferred_to_future
 from twisted.python.failure import Failure
 
 from scrapy_resilience._scrapy.canceller import Canceller
+from scrapy_resilience._scrapy.contexts import NOTHING, both
 from scrapy_resilience._scrapy.engine import is_starting
 from scrapy_resilience._scrapy.private_names import REPLACED, check_engine, find
+from scrapy_resilience.names import CUT_OFF
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -30,52 +33,16 @@ if TYPE_CHECKING:
 
     from scrapy.core.engine import ExecutionEngine
 
-__all__ = ["Hooks", "hooks_of"]
+    from scrapy_resilience._scrapy.contexts import Context
+    from scrapy_resilience._scrapy.hook_types import Handling, Method, Tracker, UserWork
 
-Method: TypeAlias = "Callable[..., Any]"
-Context: TypeAlias = "Callable[[Request, str], AbstractContextManager[Any]]"
+__all__ = ["Hooks", "hooks_of"]
 
 _ATTRIBUTE: Final = "_scrapy_resilience_hooks"
 _BREATH: Final = 100
 """Outputs of one callback between two turns of the loop."""
 _TURNS: Final = 3
 """Turns of the loop in which the engine, told that a download has ended, asks for more."""
-
-
-class Tracker(Protocol):
-    """Knows whose output is whose."""
-
-    def producing(self, request: Request) -> AbstractContextManager[None]:
-        """While the outputs of *request* are handled."""
-
-    async def item(self, process: Method, item: Any, response: Any) -> None:
-        """Give *item* to the pipelines: ``process(item, response=response)``."""
-
-
-class _Both:
-    """One context in another one, both of ours: they hide no exception.
-
-    A class, as one that a generator makes costs three times as much.
-    """
-
-    __slots__ = ("_inner", "_make", "_outer")
-
-    def __init__(
-        self, outer: Context, inner: Context, request: Request, component: str
-    ) -> None:
-        self._outer: Any = outer(request, component)
-        self._make = partial(inner, request, component)
-
-    def __enter__(self) -> None:
-        self._outer.__enter__()
-        self._inner: Any = self._make()  # which may look at what the outer one has set
-        self._inner.__enter__()
-
-    def __exit__(self, *error: object) -> None:
-        try:
-            self._inner.__exit__(*error)
-        finally:
-            self._outer.__exit__(*error)
 
 
 def hooks_of(engine: ExecutionEngine) -> Hooks:
@@ -94,53 +61,81 @@ class Hooks:
     that has the name of one of Scrapy's stands in its place, and is given it first.
     """
 
+    instead: Callable[[Request], Request] | None = None
+    """Gives or raises what a download comes to that is cut off. No errback sees a request
+    that goes back to the engine: it is scheduled again."""
+    handling: Handling | None = None
+    """``handling(work, request)`` runs what a download handler does for a request."""
+    refused: Callable[[], None] | None = None
+    """Called when a handler of ``request_scheduled`` keeps a request from arriving."""
+    replacing: Callable[[Request, Request], AbstractContextManager[None]] | None = None
+    """``replacing(new, old)`` while *new* is scheduled, which a middleware has returned
+    for *old*: a redirect, a retry, what ``process_request`` puts in its place."""
+    is_scheduled: Callable[[Request], bool] | None = None
+    identify: Callable[[Request], object] | None = None
+    """Called with each request before it is downloaded."""
+    put_out: Callable[[Request, Request], object] | None = None
+    """Called with a request that a callback or errback has put out, and with its own."""
+    context: Context | None = None
+    """``context(request, component)`` while something is done for a request, by a
+    ``"download"`` (with its middlewares), a ``"callback"``, an ``"errback"`` or, for what
+    they put out, a ``"pipeline"``."""
+    answered: Callable[[Request, Response], object] | None = None
+    """Called with each response as it comes from the downloader, at a quarter of what a
+    receiver of ``response_received`` costs."""
+    bypassing_failed: Callable[[Request, BaseException], None] | None = None
+    """Called with a request that failed and of which ``is_scheduled`` is false."""
+    bypasses_begin: Callable[[], Callable[[], object]] | None = None
+    """Called when the download of such a request begins, by whoever waits for it, and what it
+    returns when that has ended."""
+    bypassed: Callable[[Request, BaseException | None], None] | None = None
+    """Called when the download of such a request has ended, and with what it failed."""
+    download_failed: Callable[[Request, BaseException], None] | None = None
+    """Called with a request whose download failed."""
+    sending: Callable[[Request], None] | None = None
+    """Called with each request that leaves for the network, when it does."""
+    try_failed: Callable[[Request, Exception], object] | None = None
+    """Called with a request that the downloader has sent in vain, each time."""
+    settled: Callable[[Any, Request], bool] | None = None
+    """Asked of what a request has come to: the spider sees nothing of it where it says so."""
+    linked: Callable[[Request], object] | None = None
+    """Called with the request of a callback that puts out another one, each time."""
+    left_out: Callable[[Any, Response], bool] | None = None
+    """Asked of each item of a callback: no pipeline sees it where it says so."""
+    shutting_down: Callable[[], None] | None = None
+    """Called when the crawl is told to stop, by a signal or ``stop_async()``, and when a guard
+    closes it: Scrapy sends no signal of its own then, and another close may be under way."""
+    tracker: Tracker | None = None
+    item_left: Callable[[bool], None] | None = None
+    """Called with whether the event loop turned while an item was in its pipelines."""
+    take: Callable[[Any], None] | None = None
+    """Called with an item that is through all pipelines, before it counts as scraped. What
+    it raises is what a last pipeline would have raised."""
+
     def __init__(self, engine: ExecutionEngine) -> None:
         self._engine = engine
         self._scraper: Any = engine.scraper
         self.canceller = Canceller()
         """Runs downloads, callbacks, errbacks and pipelines."""
-        self.instead: Callable[[Request], Request] | None = None
-        """Gives or raises what a download comes to that is cut off. No errback sees a request
-        that goes back to the engine: it is scheduled again."""
+        self.ended: list[Callable[[Request, bool], None]] = []
+        """Each is called with a request that is through, with callback and items, and whether
+        it came to the spider with a response."""
         self.arriving: set[Request] = set()
         """Requests on their way to the scheduler, which takes them out."""
-        self.refused: Callable[[], None] | None = None
-        """Called when a handler of ``request_scheduled`` keeps a request from arriving."""
-        self.replacing: Callable[[Request, Request], AbstractContextManager[None]] | None = None
-        """``replacing(new, old)`` while *new* is scheduled, which a middleware has returned
-        for *old*: a redirect, a retry, what ``process_request`` puts in its place."""
-        self.is_scheduled: Callable[[Request], bool] | None = None
-        self.identify: Callable[[Request], object] | None = None
-        """Called with each request before it is downloaded."""
-        self.put_out: Callable[[Request, Request], object] | None = None
-        """Called with a request that a callback or errback has put out, and with its own."""
-        self.context: Context | None = None
-        """``context(request, component)`` while something is done for a request, by a
-        ``"download"`` (with its middlewares), a ``"callback"``, an ``"errback"`` or, for what
-        they put out, a ``"pipeline"``."""
-        self.bypassing_failed: Callable[[Request, BaseException], None] | None = None
-        """Called with a request that failed and of which ``is_scheduled`` is false."""
-        self.bypassed: Callable[[Request, BaseException | None], None] | None = None
-        """Called when the download of such a request has ended, and with what it failed."""
-        self.download_failed: Callable[[Request, BaseException], None] | None = None
-        """Called with a request whose download failed."""
-        self.shutting_down: Callable[[], None] | None = None
-        """Called when the crawl is told to stop, by a signal or ``stop_async()``: Scrapy sends
-        no signal of its own then, and another close may be under way already."""
-        self.tracker: Tracker | None = None
         self.item_context: Callable[[Any], AbstractContextManager[Any]] = nullcontext
         """``item_context(response)`` while an item is in its pipelines."""
-        self.item_left: Callable[[bool], None] | None = None
-        """Called with whether the event loop turned while an item was in its pipelines."""
-        self.take: Callable[[Any], None] | None = None
-        """Called with an item that is through all pipelines, before it counts as scraped. What
-        it raises is what a last pipeline would have raised."""
+        self.user_work: UserWork = lambda *_: nullcontext()
+        """``user_work(kind, request)`` while code of the user is waited for, once or again and
+        again: a ``"callback"``, an ``"errback"``, or the ``"pipeline"`` of an item."""
         self._replace()
 
     def surround(self, context: Context) -> None:
-        """Enter *context*, too, where :attr:`context` is entered: within those before it."""
+        """Enter *context*, too, where :attr:`context` is entered: within those before it.
+
+        It gives :data:`NOTHING` where it has nothing to do, as it is asked four times a page.
+        """
         outer = self.context
-        self.context = context if outer is None else partial(_Both, outer, context)
+        self.context = context if outer is None else partial(both, outer, context)
 
     def _replace(self) -> None:
         for path, names in REPLACED.items():
@@ -173,15 +168,34 @@ class Hooks:
         bypasses = self._bypasses(request)
         if self.identify is not None:
             self.identify(request)
-        with nullcontext() if self.context is None else self.context(request, "download"):
+        with NOTHING if self.context is None else self.context(request, "download"):
             answer = download(request)  # goes on in this context
+        if self.answered is not None:
+            answer.addCallback(self._tell_answer, self.answered, request)
+        if self.bypasses_begin is not None and (bypasses or self._is_awaited()):
+            answer.addBoth(self._bypass_ended, self.bypasses_begin())
         return answer.addBoth(self._bypassed, request) if bypasses else answer
+
+    def _tell_answer(
+        self, result: Any, tell: Callable[[Request, Response], object], request: Request
+    ) -> Any:
+        if isinstance(result, Response):
+            tell(request, result)
+        return result
 
     def _bypasses(self, request: Request) -> bool:
         """Whether somebody else than a callback waits for it, as for an image."""
         if self.is_scheduled is None:  # another scheduler does not say
             return request.callback is NO_CALLBACK
         return not self.is_scheduled(request)
+
+    def _is_awaited(self) -> bool:
+        """Whether a coroutine downloads it with another scheduler: the engine is in no task."""
+        return self.is_scheduled is None and asyncio.current_task() is not None
+
+    def _bypass_ended(self, result: Any, ended: Callable[[], object]) -> Any:
+        ended()
+        return result
 
     def _bypassed(self, result: Any, request: Request) -> Any:
         error = result.value if isinstance(result, Failure) else None
@@ -192,7 +206,7 @@ class Hooks:
         return result
 
     async def close_spider_async(self, close: Method, *, reason: str = "cancelled") -> None:
-        if reason == "shutdown" and self.shutting_down is not None:
+        if reason in CUT_OFF and self.shutting_down is not None:
             self.shutting_down()
         await close(reason=reason)
 
@@ -208,18 +222,38 @@ class Hooks:
         return await self.canceller.run(work, instead, DownloadCancelledError)
 
     async def download_request_async(self, download: Method, request: Request) -> Any:
-        return await self.canceller.within(download(request), DownloadCancelledError)
+        if self.sending is not None:
+            self.sending(request)
+        handled = download(request)
+        if self.handling is not None:
+            handled = self.handling(handled, request)
+        work = self.canceller.within(handled, DownloadCancelledError)
+        if self.try_failed is None:
+            return await work
+        try:
+            return await work
+        except DownloadCancelledError:
+            raise
+        except Exception as error:
+            self.try_failed(request, error)
+            raise
 
     # --- callbacks and errbacks ---
 
     async def _scrape(self, scrape: Method, result: Any, request: Request) -> None:
+        if self.settled is None or not self.settled(result, request):
+            await self._scrape_page(scrape, result, request)
+        for tell in self.ended:
+            tell(request, not isinstance(result, Failure))
+
+    async def _scrape_page(self, scrape: Method, result: Any, request: Request) -> None:
         if self.download_failed is not None and isinstance(result, Failure) and result.value:
             self.download_failed(request, result.value)
         if self.context is None:
             await self.canceller.quietly(scrape(result, request))
-            return
-        with self.context(request, "errback" if isinstance(result, Failure) else "callback"):
-            await self.canceller.quietly(scrape(result, request))
+        else:
+            with self.context(request, _kind(result)):
+                await self.canceller.quietly(scrape(result, request))
 
     async def scrape_response_async(self, scrape: Method, call: Method, *args: Any) -> Any:
         return await self.canceller.within(scrape(partial(self._call_page, call), *args))
@@ -231,8 +265,9 @@ class Hooks:
         with self.context(request, "errback"):
             return await call(result, request)
 
-    async def call_spider_async(self, call: Method, *args: Any) -> Any:
-        return await self.canceller.within(call(*args))
+    async def call_spider_async(self, call: Method, result: Any, request: Request) -> Any:
+        with self.user_work(_kind(result), request):
+            return await self.canceller.within(call(result, request))
 
     async def handle_spider_output_async(
         self,
@@ -241,7 +276,8 @@ class Hooks:
         request: Request,
         response: Any,
     ) -> None:
-        outputs = self.canceller.outputs(result)
+        waiting = self.user_work(_kind(response), request)
+        outputs = self.canceller.outputs(result, waiting)
         if self.tracker is None:
             await handle(outputs, request, response)
             return
@@ -292,8 +328,11 @@ class Hooks:
     async def _process_spidermw_output_async(
         self, process: Method, output: Any, response: Any
     ) -> None:
-        if self.put_out is not None and isinstance(output, Request):
-            self.put_out(output, response.request)
+        if isinstance(output, Request):
+            if self.put_out is not None:
+                self.put_out(output, response.request)
+            if self.linked is not None:
+                self.linked(response.request)
         try:
             await process(output, response)
         except Exception:  # noqa: BLE001 - Scrapy loses it, and maybe its worker
@@ -304,8 +343,10 @@ class Hooks:
 
     async def start_itemproc_async(self, process: Method, item: Any, *, response: Any) -> None:
         request = getattr(response, "request", None)
+        if self.left_out is not None and isinstance(response, Response):
+            process = _let_fall if self.left_out(item, response) else process
         with (
-            nullcontext()
+            NOTHING
             if self.context is None or request is None
             else self.context(request, "pipeline"),
             self.item_context(response),
@@ -314,7 +355,8 @@ class Hooks:
                 work = process(item, response=response)
             else:
                 work = self.tracker.item(process, item, response)
-            await self.canceller.quietly(work)
+            with self.user_work("pipeline", request):
+                await self.canceller.quietly(work)
 
     async def process_item_async(self, process: Method | None, item: Any) -> Any:
         if self.item_left is None:
@@ -346,3 +388,11 @@ class Hooks:
         finally:
             turn.cancel()
             item_left(bool(turned))
+
+
+async def _let_fall(item: Any, *, response: Any) -> None:
+    """In the place of the pipelines; the item has its place among those of its page."""
+
+
+def _kind(result: Any) -> str:
+    return "errback" if isinstance(result, Failure) else "callback"

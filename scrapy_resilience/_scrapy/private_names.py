@@ -41,6 +41,7 @@ READ: Final = {
     "engine._slot": ("closing", "inprogress", "nextcall"),
     "engine._slot.nextcall": ("schedule",),
     "engine.downloader": ("active", "get_slot_key", "slots", "total_concurrency"),
+    "engine.downloader.handlers": ("_handlers",),
     "engine.downloader.middleware": ("middlewares",),
     "engine.scraper": (
         "_check_if_closing",

@@ -5,17 +5,27 @@ from __future__ import annotations
 import asyncio
 import logging
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from scrapy_resilience._log import get_logger
 from scrapy_resilience.exceptions import CheckpointError, ConfigurationError, ResilienceError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from scrapy.crawler import Crawler
     from typing_extensions import Self
 
-__all__ = ["Refusing", "fail_quietly"]
+__all__ = ["Refusing", "fail_quietly", "on_refusal"]
 
 logger = get_logger("scrapy_resilience")  # what users read before a refusal
+
+_heard: WeakKeyDictionary[Crawler, Callable[[ResilienceError], None]] = WeakKeyDictionary()
+
+
+def on_refusal(crawler: Crawler, function: Callable[[ResilienceError], None]) -> None:
+    """Have *function* called with the error for which a crawl is refused, once."""
+    _heard[crawler] = function
 
 
 class _NotAgain(logging.Filter):
@@ -52,6 +62,8 @@ def fail_quietly(crawler: Crawler, error: ResilienceError) -> None:
     """
     kind = "Can't run this job" if isinstance(error, CheckpointError) else "Wrong configuration"
     logger.error("%s: %s", kind, error)
+    if (hear := _heard.pop(crawler, None)) is not None:
+        hear(error)
     logging.getLogger("twisted").addFilter(_NotAgain(error))
     try:
         task = asyncio.current_task()

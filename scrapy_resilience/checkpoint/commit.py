@@ -8,7 +8,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain, repeat
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from scrapy_resilience import _clock
 from scrapy_resilience._log import get_logger
@@ -27,14 +27,17 @@ if TYPE_CHECKING:
     from scrapy_resilience.frontier.lanes import Frontier
     from scrapy_resilience.frontier.store import Store
 
-__all__ = ["TROUBLES", "Committer"]
+__all__ = ["TROUBLES", "Committer", "PromptThreads"]
 
 logger = get_logger(__name__)
 
 TROUBLES: Final = (sqlite3.Error, OSError, SinkError)
 """What may pass: a full disk, a locked file, a database that is away."""
 _RETRY_DELAYS: Final = (0.1, 0.5, 2.0)
+_SINK_DELAY: Final = 0.5
+"""Seconds: a sink waits by itself for what it needs, and goes on when that is back."""
 _PROMPT: Final = 0.0005
+_T = TypeVar("_T")
 
 
 class Committer:
@@ -112,8 +115,9 @@ class Committer:
     async def _finish(self, changes: Changes, prepared: Sequence[Prepared]) -> None:
         self._unwritten = True
         failpoint("commit/sealed")
-        for step in prepared:
-            await self._insist(step)
+        letters = [letter for step in prepared for letter in await self._insist(step) or ()]
+        for part in self._parts:
+            part.prepared(changes, letters)
         failpoint("commit/prepared")
         await self._insist(partial(self._write, changes))
         failpoint("commit/written")
@@ -125,16 +129,16 @@ class Committer:
                 await waiting
         failpoint("commit/done")
 
-    async def _insist(self, step: Callable[[], Awaitable[None]]) -> None:
+    async def _insist(self, step: Callable[[], Awaitable[_T]]) -> _T:
         """Await *step* until it succeeds. Raises :exc:`StorageError` when patience ends."""
         for delay in chain(_RETRY_DELAYS, repeat(_RETRY_DELAYS[-1])):
             try:
-                await step()
+                return await step()
             except TROUBLES as error:
                 self.note_trouble(error)
-            else:
-                return
-            await _clock.sleep(delay)
+                most = _SINK_DELAY if isinstance(error, SinkError) else delay
+            await _clock.sleep(min(delay, most))
+        raise AssertionError("the delays have no end")
 
     def note_trouble(self, error: Exception) -> None:
         """Close the intake. Raises :exc:`StorageError` when patience ends."""
@@ -161,7 +165,7 @@ class Committer:
     async def _write(self, changes: Changes) -> None:
         started = _clock.stopwatch()
         loop = asyncio.get_running_loop()
-        with _PromptThreads():
+        with PromptThreads():
             written = loop.run_in_executor(self._thread, self._store.commit, changes)
             await self.waits.bounded(written, "the disk that holds the JOBDIR", None)
         self._stats.max_value(STAT_WRITE_MAX, _clock.stopwatch() - started)
@@ -178,7 +182,7 @@ class Committer:
         self._thread.shutdown()
 
 
-class _PromptThreads:
+class PromptThreads:
     """While a context lasts, a waiting thread gets Python's lock after 0.5 ms, not 5.
 
     A busy event loop lets go of the lock for a moment at each turn, and each time the wait
@@ -189,7 +193,7 @@ class _PromptThreads:
     _usual: ClassVar = 0.0
 
     def __enter__(self) -> None:
-        cls = _PromptThreads
+        cls = PromptThreads
         if not cls._open:
             cls._usual = sys.getswitchinterval()
             sys.setswitchinterval(min(cls._usual, _PROMPT))
@@ -201,7 +205,7 @@ class _PromptThreads:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        cls = _PromptThreads
+        cls = PromptThreads
         cls._open -= 1
         if not cls._open:
             sys.setswitchinterval(cls._usual)

@@ -79,6 +79,13 @@ class ExitWatchdog:
         """End the process then, if it has not ended by itself: a thread may keep it."""
         self._moments.put(time.monotonic() + seconds)
 
+    def seconds_left(self) -> float | None:
+        """Until the process ends as it is; None while no signal has come."""
+        if self.signalled is None or not self._watched:
+            return None
+        ends = [each.seconds_left(again=self.signals > 1) for each in self._watched.values()]
+        return max(self.signalled + max(ends) - time.monotonic(), 0.0)
+
     def unwatch(self, key: int, *, lingers: bool) -> None:
         """A crawl has ended. *lingers*: the process has nothing else to do."""
         self._watched.pop(key, None)

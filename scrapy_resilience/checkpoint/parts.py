@@ -5,28 +5,29 @@ opened          the scheduler is open, and no feed is yet
 contribute      a commit is being sealed: what is given now is in it, in one step with the
                 requests; where this fails, nothing is sealed
 prepare         it is sealed: what comes back is awaited before it is written, and again
-                while that fails
+                while that fails; it may give dead letters, which are in the commit
+prepared        that has succeeded, and what was given is among the changes
 written         it is durable, and may be relied upon
 closing         awaited before the last commit, when all feeds are stored
 ended           awaited after the last commit, while the job is still locked
 closed          the job may be run by somebody else
 ==============  ===========================================================================
 
-The second to the fourth come with each commit. In each phase the parts are asked one after
+The second to the fifth come with each commit. In each phase the parts are asked one after
 the other, in the order of :attr:`.Job.parts`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scrapy_resilience.frontier.store import Changes
+    from scrapy_resilience.frontier.store import Changes, Letter
 
 __all__ = ["Part", "Prepared"]
 
-Prepared = Callable[[], Awaitable[None]]
+Prepared = Callable[[], Awaitable["Sequence[Letter] | None"]]
 
 
 class Part:
@@ -40,6 +41,9 @@ class Part:
 
     def prepare(self) -> Prepared | None:
         return None
+
+    def prepared(self, changes: Changes, letters: Sequence[Letter]) -> None:
+        """*letters* are what came later than all else."""
 
     def written(self) -> Awaitable[None] | None:
         return None

@@ -11,20 +11,21 @@ from scrapy_resilience._scrapy.engine import wake
 from scrapy_resilience._scrapy.refusals import fail_quietly
 from scrapy_resilience.checkpoint.commit import TROUBLES, Committer
 from scrapy_resilience.checkpoint.parts import Part
+from scrapy_resilience.checkpoint.state import META
 from scrapy_resilience.core.masking import counted
 from scrapy_resilience.exceptions import CheckpointError, StorageError
 from scrapy_resilience.failpoints import failpoint
 from scrapy_resilience.files.address import forget_address
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from scrapy.crawler import Crawler
 
     from scrapy_resilience.deadletters import Letters
     from scrapy_resilience.frontier.in_flight import InFlightRequests
     from scrapy_resilience.frontier.lanes import Frontier
-    from scrapy_resilience.frontier.store import Changes
+    from scrapy_resilience.frontier.store import Changes, Letter
     from scrapy_resilience.jobs.job import Job
     from scrapy_resilience.scheduling.start_outputs import StartOutputFilter
 
@@ -77,6 +78,11 @@ class Run(Part):
     def begin(self) -> None:
         """Write down that the job has begun, with all that was imported in one step."""
         job = self._job
+        if job.resumed:
+            self._stats.set_value(names.STAT_RESUMED, 1)
+            rest = "" if job.meta.start_done else ", and what start() has not done yet"
+            left = counted(len(self._frontier), "request")
+            logger.info("Resuming %s: %s to do%s", job.path, left, rest)
         job.meta.clean = False
         changes = self._frontier.seal()
         changes.state = {**job.stale, **job.state.changed()}
@@ -105,7 +111,7 @@ class Run(Part):
         """What is done, what was given up, and how far the job is."""
         self._collect()
         self._in_flight.contribute(changes)
-        self._letters.count_letters(changes)
+        self._letters.count_letters(changes.letters)
         job, rows = self._job, self._frontier.rows
         job.meta.dead_letters = self._letters.count
         job.meta.reason = self._reason
@@ -114,6 +120,18 @@ class Run(Part):
         job.contribute(changes, self._stats.get_stats(), pending=rows, held=self._frontier.held)
         if errors := job.state.errors:
             self._stats.set_value(names.STAT_STATE_ERRORS, errors)
+
+    def prepared(self, changes: Changes, letters: Sequence[Letter]) -> None:
+        """Sinks have refused items that the commit makes durable: their letters are in it."""
+        if not letters:
+            return
+        numbered = self._in_flight.number(letters)
+        self._letters.count_letters(numbered)
+        changes.letters += numbered
+        job = self._job
+        meta = job.values.decode(changes.state[META] or b"")
+        job.meta.dead_letters = meta["dead_letters"] = self._letters.count
+        changes.state[META] = job.values.encode(meta)
 
     def written(self) -> None:
         """There may be room for requests again."""

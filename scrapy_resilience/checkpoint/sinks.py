@@ -14,9 +14,12 @@ from scrapy_resilience import names, signals
 from scrapy_resilience._log import get_logger
 from scrapy_resilience.checkpoint.parts import Part
 from scrapy_resilience.exceptions import SinkError
+from scrapy_resilience.frontier.store import Letter
 from scrapy_resilience.waits import waits_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from scrapy.crawler import Crawler
 
     from scrapy_resilience.checkpoint.parts import Prepared
@@ -40,46 +43,51 @@ class Sinks(Part):
     def prepare(self) -> Prepared:
         """Call all handlers at once; what comes back awaits them, again those that failed.
 
-        It raises :exc:`SinkError` while one of them fails.
+        It raises :exc:`SinkError` while one of them fails, and gives the letters of all.
         """
         called = self._crawler.signals.send_catch_log(signals.checkpoint_prepare)
         open_ones: dict[Any, Any] = dict(called)
+        letters: list[Letter] = []
 
-        async def prepared() -> None:
+        async def prepared() -> Sequence[Letter]:
             results = await asyncio.gather(*map(self._outcome, open_ones, open_ones.values()))
-            failed = [
-                (handler, error)
-                for handler, error in zip(open_ones, results, strict=True)
-                if error is not None
-            ]
+            failed = []
+            for handler, (error, given) in zip(open_ones, results, strict=True):
+                letters.extend(given)
+                if error is not None:
+                    failed.append((handler, error))
             open_ones.clear()
             for handler, _ in failed:
                 open_ones[handler] = _Again(handler)
             if failed:
                 self._count(failed)
-                raise SinkError(f"{failed[0][0]!r}: {failed[0][1]!r}")
+                raise SinkError(_told(*failed[0]))
+            return letters
 
         return prepared
 
-    async def _outcome(self, handler: Any, result: Any) -> BaseException | None:
-        """What a handler failed with, None when it has succeeded."""
+    async def _outcome(
+        self, handler: Any, result: Any
+    ) -> tuple[BaseException | None, list[Letter]]:
+        """What a handler failed with, None when it has succeeded, and the letters it gave."""
         try:
             if isinstance(result, _Again):
                 result = result()
             if isinstance(result, Failure):
-                return result.value
+                return result.value, []
             if inspect.isawaitable(result):
                 who = f"checkpoint_prepare of {handler!r}"
-                await self._waits.bounded(result, who, self._timeout)
+                result = await self._waits.bounded(result, who, self._timeout)
         except Exception as error:  # noqa: BLE001 - a sink's own: its commit waits
-            return error
-        return None
+            return error, []
+        given = result if isinstance(result, (list, tuple)) else ()
+        return None, [each for each in given if isinstance(each, Letter)]
 
     def _count(self, failed: list[tuple[Any, BaseException]]) -> None:
         assert self._crawler.stats is not None
         for handler, error in failed:
             self._crawler.stats.inc_value(names.STAT_PREPARE_ERRORS)
-            logger.error("A sink is not ready for the commit: %r: %r", handler, error)
+            logger.error("A sink is not ready for the commit: %s", _told(handler, error))
 
     async def written(self) -> None:
         """Tell the sources that they may let go of what the commit covers.
@@ -97,6 +105,11 @@ class Sinks(Part):
             assert self._crawler.stats is not None
             self._crawler.stats.inc_value(names.STAT_COMMITTED_ERRORS)
             logger.error("The crawl goes on without an answer: %s", error)  # noqa: TRY400
+
+
+def _told(handler: Any, error: BaseException) -> str:
+    """One of ours says all that there is to say."""
+    return str(error) if isinstance(error, SinkError) else f"{handler!r}: {error!r}"
 
 
 class _Again:

@@ -13,7 +13,17 @@ from scrapy_resilience.exceptions import DamagedError
 if TYPE_CHECKING:
     from scrapy_resilience.frontier.codec import ValueCodec
 
-__all__ = ["GATES", "META", "OWN", "TOTALS", "Restore", "Save", "StateRegistry", "checked"]
+__all__ = [
+    "ABORT",
+    "GATES",
+    "META",
+    "OWN",
+    "TOTALS",
+    "Restore",
+    "Save",
+    "StateRegistry",
+    "checked",
+]
 
 logger = get_logger(__name__)
 
@@ -21,6 +31,8 @@ OWN: Final = "resilience."
 """How the names of this package's own values begin."""
 META: Final = OWN + "job"
 TOTALS: Final = OWN + "totals"
+ABORT: Final = OWN + "abort"
+"""What :meth:`.AbortMonitor.save` gives."""
 GATES: Final = OWN + "gates"
 """A map of domain to what :meth:`.Gates.changed` gives."""
 
@@ -116,6 +128,11 @@ class StateRegistry:
 
     def encode(self, value: Any) -> bytes:
         return self._values.encode(value)
+
+    def renewed(self, name: str, value: Any) -> bytes:
+        """What the commit that is being written has in the place of what *name* gave it."""
+        data = self._stored[name] = self._values.encode(value)
+        return data
 
     def changed(self) -> dict[str, bytes | None]:
         """What the next commit has to write."""

@@ -14,6 +14,7 @@ from scrapy_resilience.commands.tables import plain, shown_time, table, text_of
 from scrapy_resilience.exceptions import CheckpointError
 from scrapy_resilience.jobs.jobmeta import JobMeta
 from scrapy_resilience.observe.record.record import stored_record
+from scrapy_resilience.observe.record.samples import image_type
 
 if TYPE_CHECKING:
     from scrapy_resilience.observe.record.errors import ErrorGroups
@@ -52,6 +53,8 @@ def list_errors(path: str) -> tuple[Any, str]:
 def open_error(path: str, number: int, output: str = "") -> tuple[Any, str]:
     """The first error of a group; its page is written to a file, by default a new one here.
 
+    So is a screenshot of it, beside the page.
+
     Raises :exc:`CheckpointError` where there is none, and OSError for a file that is there.
     """
     errors = _errors_of(path)
@@ -61,10 +64,9 @@ def open_error(path: str, number: int, output: str = "") -> tuple[Any, str]:
     if sample is None:
         raise CheckpointError(f"no sample was kept of group {number} of the errors")
     file = _write(sample, number, output) if sample.page else None
-    told = {
-        name: value for name, value in msgspec.to_builtins(sample).items() if name != "page"
-    }
-    return {**told, "page": file and str(file)}, _told(sample, file)
+    shot = _write_screenshot(sample, number, output) if sample.screenshot else None
+    files = {"page": file and str(file), "screenshot": shot and str(shot)}
+    return {**msgspec.to_builtins(sample), **files}, _told(sample, file, shot)
 
 
 def _errors_of(path: str) -> ErrorGroups:
@@ -83,11 +85,16 @@ def _row(group: ErrorGroup) -> tuple[str, ...]:
         plain(", ".join(filter(None, [*domains, *more]))),
         plain(": ".join(filter(None, [group.kind, group.message]))),
         plain(group.place),
-        "yes" if group.has_page else "-",
+        _kept(group),
     )
 
 
-def _told(sample: Sample, file: Path | None) -> str:
+def _kept(group: ErrorGroup) -> str:
+    kept = ("yes", group.has_page), ("in the browser", group.has_evidence)
+    return ", ".join(what for what, is_kept in kept if is_kept) or "-"
+
+
+def _told(sample: Sample, file: Path | None, shot: Path | None) -> str:
     place, kind, message = sample.cause
     rows = {
         "what": ": ".join(filter(None, [kind, message])),
@@ -100,10 +107,14 @@ def _told(sample: Sample, file: Path | None) -> str:
     }
     lines = table([(name, plain(value)) for name, value in rows.items()]).split("\n")
     lines += ["", *(f"  {line}" for line in sample.traceback.split("\n"))]
+    if sample.console:
+        lines += ["", "its console said:", *(f"  {plain(line)}" for line in sample.console)]
     if file is None:
         lines += ["", "no page was kept"]
     else:
         lines += ["", f"the page is in {file}", *([_CAUTION] if sample.is_html else [])]
+    if shot is not None:
+        lines.append(f"how it looked in the browser is in {shot}")
     return text_of(lines)
 
 
@@ -121,9 +132,18 @@ def _write(sample: Sample, number: int, output: str) -> Path:
         title = f"Page of the errors of group {number}"
         shown = _HARMLESS.format(title=title, page=escape(_text(sample)))
         page, suffix = shown.encode("utf-8", "replace"), ".html"
+    return _put(page, number, output, suffix)
+
+
+def _write_screenshot(sample: Sample, number: int, output: str) -> Path:
+    suffix = ".jpg" if image_type(sample.screenshot) == "image/jpeg" else ".png"
+    return _put(sample.screenshot, number, f"{output}{suffix}" if output else "", suffix)
+
+
+def _put(content: bytes, number: int, output: str, suffix: str) -> Path:
     path, fd = (Path(output), os.open(output, _NEW, 0o600)) if output else _free(number, suffix)
     with os.fdopen(fd, "wb") as file:
-        file.write(page)
+        file.write(content)
     return path
 
 

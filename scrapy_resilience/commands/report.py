@@ -20,5 +20,5 @@ def make_report(jobdir: str, file: str, token: str) -> tuple[Any, str]:
     folder = Path(jobdir)
     view = live_view(folder, token, history=True) or offline_view(folder)
     place = Path(file) if file else folder / _NAME
-    write_report(place, view, previous_view(place, view))
+    write_report(place, view, previous_view(place, view), folder)
     return {"job": jobdir, "report": str(place), "state": view.job.state}, str(place)

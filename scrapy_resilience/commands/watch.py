@@ -7,6 +7,8 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from scrapy_resilience import _clock
 from scrapy_resilience.commands.tables import plain, shown_size, shown_time, table, tell
 from scrapy_resilience.jobs.report import read_report
@@ -14,12 +16,13 @@ from scrapy_resilience.observe.offline_view import offline_view
 from scrapy_resilience.observe.rates import Rates, Sample
 from scrapy_resilience.observe.remote_view import live_view
 from scrapy_resilience.observe.terminal.screen import Screen, size_of
-from scrapy_resilience.observe.terminal.terminal import lines_of, one_line, shows_lines
+from scrapy_resilience.observe.terminal.streams import shows_lines
+from scrapy_resilience.observe.terminal.terminal import lines_of, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from scrapy_resilience.observe.view import View
+    from scrapy_resilience.observe.view import AbortView, View
 
 __all__ = ["show_status", "watch"]
 
@@ -30,13 +33,33 @@ _RUNNING: Final = {"running", "closing"}
 
 
 def show_status(path: str, token: str) -> tuple[Any, str]:
-    """What the last commit of a job says, and in one sentence what is so now."""
+    """What the last commit of a job says, in one sentence what is so now, and its guards."""
     folder = Path(path)
     report = read_report(folder)
     view = live_view(folder, token) or offline_view(folder)
     report["sentence"] = view.job.sentence
     rows = [(name.replace("_", " "), _shown(name, value)) for name, value in report.items()]
-    return report, table(rows)
+    if view.guard.sentence:
+        rows.append(("guards", view.guard.sentence))
+    for part in ("guard", "cost", "abort", "browsers"):
+        report[part] = msgspec.to_builtins(getattr(view, part))
+    return report, "\n\n".join([table(rows), *_conditions(view.abort)])
+
+
+def _conditions(abort: AbortView) -> list[str]:
+    """How far it is from an end by its policy; without one, what policies would be about."""
+    if not abort.conditions:
+        return []
+    policy = f"abort policy {abort.policy}" if abort.policy else "no abort policy"
+    rows = [
+        (each.name, _figure(each.value), _figure(each.limit), "met" if each.met else "")
+        for each in abort.conditions
+    ]
+    return [table([(policy, "value", "limit", ""), *rows])]
+
+
+def _figure(value: float | None) -> str:
+    return plain(None if value is None else f"{value:.4g}")
 
 
 def watch(path: str, token: str, rest: Callable[[float], object] | None = None) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from scrapy_resilience.exceptions import ConfigurationError
 
@@ -18,8 +19,7 @@ _LAST_PORT: Final = 65_535
 _ENDS: Final = 2
 
 
-@dataclass(frozen=True)
-class Access:
+class Access(msgspec.Struct, frozen=True):
     """What a request must show.
 
     :param token: empty where none is asked for

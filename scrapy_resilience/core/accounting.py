@@ -12,9 +12,10 @@ Nothing here knows a clock: *now* is an argument, in seconds of a clock that nev
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -98,12 +99,11 @@ def spread(
     return {key: free * weight / total for key, weight in wanted.items()} if total else {}
 
 
-@dataclass
-class Sum:
+class Sum(msgspec.Struct):
     """Seconds, and what they were spent on: the weights add up to them."""
 
     seconds: float = 0.0
-    weights: dict[Key, float] = field(default_factory=dict)
+    weights: dict[Key, float] = {}
 
     def add(self, seconds: float, weights: Mapping[Key, float]) -> None:
         """Count a sample; one without time or weights is none."""

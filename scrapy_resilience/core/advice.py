@@ -28,7 +28,10 @@ __all__ = ["advice", "span_of"]
 
 _ENOUGH: Final = 5.0
 """Seconds from which on a share means anything."""
+_AT_ONCE: Final = "circuit breaker"
+"""What is so before them, too: it is not how a crawl begins."""
 _NEARLY: Final = 0.97
+_TWO: Final = 1.5
 _MINUTE: Final = 60.0
 _HOUR: Final = 3600.0
 _MUCH: Final = 0.25
@@ -128,9 +131,11 @@ def advice(
     the span, where it is not the last that has passed.
     """
     parts = found.parts()
-    if not parts or found.seconds < _ENOUGH:
+    if not parts:
         return ""
     part = parts[0]
+    if found.seconds < _ENOUGH and not part.detail.startswith(_AT_ONCE):
+        return ""
     told = _told(part)
     rate = rate_of(part.detail, part.domains[0]) if part.domains else ""
     what = told.what.format(
@@ -164,4 +169,4 @@ def span_of(seconds: float) -> str:
         return f"the last {seconds / _MINUTE:.0f} minutes"
     if seconds >= _NEARLY * _MINUTE:
         return "the last minute" if seconds < 1.5 * _MINUTE else "the last 2 minutes"
-    return f"the last {seconds:.0f} seconds"
+    return f"the last {seconds:.0f} seconds" if seconds >= _TWO else "the last second"

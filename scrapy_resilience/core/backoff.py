@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections import OrderedDict
-from dataclasses import dataclass, fields, replace
 from math import ceil, inf, log
 from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from msgspec.structs import asdict, replace
 
 from scrapy_resilience.core.failures import THROTTLED
 from scrapy_resilience.core.patterns import Patterns
@@ -29,8 +31,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class RetryPolicy:
+class RetryPolicy(msgspec.Struct, frozen=True):
     """Exponential backoff with jitter.
 
     ``attempts`` counts all tries, the first one too. The delay before try ``n + 1`` is
@@ -134,7 +135,7 @@ def policies_from(custom: Mapping[str, Any], setting: str) -> dict[str, RetryPol
 
 
 def _policy(base: RetryPolicy, values: dict[str, Any], where: str) -> RetryPolicy:
-    known = [field.name for field in fields(RetryPolicy)]
+    known = RetryPolicy.__struct_fields__
     for key in values:
         if key not in known:
             close = difflib.get_close_matches(str(key), known, n=1)
@@ -145,7 +146,7 @@ def _policy(base: RetryPolicy, values: dict[str, Any], where: str) -> RetryPolic
             raise ConfigurationError(f"{where}: use a dict of failure classes as patterns.")
         values = {**values, "patterns": Patterns(patterns, f"{where} patterns")}
     try:
-        return replace(base, **values)
+        return RetryPolicy(**{**asdict(base), **values})
     except ConfigurationError as error:
         raise ConfigurationError(f"{where}: {error}") from None
 

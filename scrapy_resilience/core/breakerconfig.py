@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec.structs import fields
 
 from scrapy_resilience.exceptions import ConfigurationError
 
@@ -36,8 +38,7 @@ _BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class BreakerConfig:
+class BreakerConfig(msgspec.Struct, frozen=True):
     """When a breaker opens, for how long, and what closes it. Times are in seconds.
 
     :param failure_threshold: failures in a row that open it; 0 turns this off

@@ -25,8 +25,9 @@ healthy domains out for minutes (scrapy#4888). Nor does a failure of our own mac
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from scrapy_resilience.core.bans import ban_in_headers, ban_in_page
 from scrapy_resilience.core.failures import (
@@ -60,8 +61,7 @@ _COUNTS: Final = frozenset({BLOCKED, CONTENT, SERVER_ERROR, TRANSIENT})
 _URL: Final = re.compile(r"\w{1,20}://\S+|(?<=with url: )\S+")  # as requests quotes paths
 
 
-@dataclass(frozen=True)
-class Classifier:
+class Classifier(msgspec.Struct, frozen=True):
     """Judges responses and exceptions; made once, from settings that were checked.
 
     ``patterns`` are searched in the text of exceptions, URLs left out, and in

@@ -73,6 +73,17 @@ class Coverage:
             for path, filled in known.items():
                 yield kind, path, round(filled / self.items[kind], 4)
 
+    def counts(self, path: str, kind: str = "") -> tuple[int, int]:
+        """How many items there are, and how many of them have *path*.
+
+        Of one *kind*, or of all that know the path; of all where none does.
+        """
+        kinds = (
+            [kind] if kind else [each for each in self._filled if path in self._filled[each]]
+        )
+        items = sum(self.items[each] for each in kinds or self.items)
+        return items, sum(self._filled.get(each, {}).get(path, 0) for each in kinds)
+
     def save(self) -> list[Any]:
         """Everything, as plain values."""
         return [dict(self.items), self._filled]

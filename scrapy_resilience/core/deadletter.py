@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from scrapy_resilience.core.masking import mask, message_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["KINDS", "About", "Wanted", "describe"]
+__all__ = ["DATABASE", "KINDS", "About", "Wanted", "describe"]
 
 KINDS: Final = (
     "permanent", "exhausted", "callback", "pipeline", "ignored", "dropped", "held",
@@ -18,6 +20,8 @@ KINDS: Final = (
 """Trying again is no use, no try is left, the spider's code or a pipeline has raised, a
 middleware refused it, a failure handler dropped it, its domain did not recover."""
 
+DATABASE: Final = "database"
+"""The failure class of what a database does not take."""
 _LONGEST: Final = 500
 """Characters of a reason or an exception that are kept."""
 
@@ -113,8 +117,7 @@ def _one_of(kinds: tuple[type, ...], value: Any) -> Any:
     return value if isinstance(value, kinds) and not isinstance(value, bool) else None
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True):
     """A filter; what is None lets everything pass. A domain stands for its subdomains too."""
 
     domain: str | None = None

@@ -20,14 +20,15 @@ with five fields takes some kilobytes.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
 from math import exp, lgamma
 from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["Alarm", "DriftMonitor", "Observation", "Series", "chance"]
+__all__ = ["KINDS", "Alarm", "DriftMonitor", "Observation", "Series", "chance"]
 
 _ALARM: Final = 1e-4
 _RECOVERED: Final = 0.01
@@ -39,7 +40,8 @@ _TOLD: Final = 100
 _LEARN: Final = 20
 """Filled pages by which the usual selector of a field is known."""
 
-_KINDS: Final = ("fill", "valid", "fallback")
+KINDS: Final = ("fill", "valid", "fallback")
+"""Of series, in the order in which they are stored."""
 
 
 def chance(hits: int, size: int, base_hits: float, base_size: float) -> float:
@@ -52,8 +54,7 @@ def chance(hits: int, size: int, base_hits: float, base_size: float) -> float:
     )
 
 
-@dataclass(slots=True)
-class Series:
+class Series(msgspec.Struct):
     """The outcomes of one question: a baseline and, as bits, the window after it."""
 
     base_hits: float = 0
@@ -103,15 +104,14 @@ class Series:
         self.bits, self.size, self.alarmed = 0, 0, False
 
 
-@dataclass(slots=True)
-class _Field:
+class _Field(msgspec.Struct):
     """What is known of a field on a domain."""
 
     ident: str
     fill: Series
-    valid: Series = field(default_factory=Series)
-    fallback: Series = field(default_factory=Series)
-    places: dict[int, int] = field(default_factory=dict)
+    valid: Series = msgspec.field(default_factory=Series)
+    fallback: Series = msgspec.field(default_factory=Series)
+    places: dict[int, int] = {}
     """How often the selector at each place won, until the usual one is known."""
     usual: int = -1
 
@@ -122,8 +122,7 @@ class _Field:
             self.places = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(msgspec.Struct, frozen=True):
     """A field on a page: the place of the selector that found it, None for not found.
 
     *ident* is another one when the field has other selectors: its series begin anew then.
@@ -136,8 +135,7 @@ class Observation:
     expected_fill: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Alarm:
+class Alarm(msgspec.Struct, frozen=True):
     """A field that drifts.
 
     *kind*: ``fill``, found on fewer pages; ``valid``, found but of the wrong shape;
@@ -239,11 +237,9 @@ class DriftMonitor:
                 "set": name,
                 "domain": domain,
                 "field": key,
-                **{kind: round(getattr(state, kind).rate, 3) for kind in _KINDS},
-                **{
-                    f"{kind}_before": round(getattr(state, kind).baseline, 3) for kind in _KINDS
-                },
-                "alarms": [kind for kind in _KINDS if getattr(state, kind).alarmed],
+                **{kind: round(getattr(state, kind).rate, 3) for kind in KINDS},
+                **{f"{kind}_before": round(getattr(state, kind).baseline, 3) for kind in KINDS},
+                "alarms": [kind for kind in KINDS if getattr(state, kind).alarmed],
             }
             for (name, domain), known in self._fields.items()
             for key, state in known.items()

@@ -7,14 +7,18 @@ way to a new one, and is counted as ``other`` from then on.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["OTHER", "Cause", "Frame", "Group", "Groups", "place_of", "same_for_all"]
+__all__ = [
+    "OTHER", "Cause", "Frame", "Group", "Groups", "place_of", "same_for_all", "short",
+    "users_frame",
+]  # fmt: skip
 
 OTHER: Final = "other"
 _LONGEST: Final = 250
@@ -53,13 +57,19 @@ def place_of(frames: Sequence[Frame], standard: str, roots: Iterable[str] = ()) 
     only Scrapy, Twisted and Python have run. *frames* begins with the outermost one, *standard*
     is the folder of Python's own modules. The file is told relative to one of *roots*.
     """
+    frame = users_frame(frames, standard)
+    return f"{short(frame.file, roots)}:{frame.line}:{frame.function}" if frame else ""
+
+
+def users_frame(frames: Sequence[Frame], standard: str) -> Frame | None:
+    """The call that :func:`place_of` names; None where there is none."""
     own = [frame for frame in reversed(frames) if _is_code(frame, standard)]
     users = (frame for frame in own if not (_is_installed(frame) or _is_library(frame)))
     components = (frame for frame in own if not _is_library(frame))
     for found in (users, components, iter(own)):
         if (frame := next(found, None)) is not None:
-            return f"{_short(frame.file, roots)}:{frame.line}:{frame.function}"
-    return ""
+            return frame
+    return None
 
 
 def _is_code(frame: Frame, standard: str) -> bool:
@@ -77,7 +87,8 @@ def _is_library(frame: Frame) -> bool:
     return frame.module.partition(".")[0] in _LIBRARIES
 
 
-def _short(file: str, roots: Iterable[str]) -> str:
+def short(file: str, roots: Iterable[str]) -> str:
+    """*file* relative to one of *roots*, where it is in one."""
     inner = max((root for root in roots if root and file.startswith(root)), key=len, default="")
     return file[len(inner) :].lstrip("/\\") if inner else file
 
@@ -124,8 +135,7 @@ class Cause(NamedTuple):
     message: str
 
 
-@dataclass
-class Group:
+class Group(msgspec.Struct):
     """Errors with one cause."""
 
     number: int
@@ -138,8 +148,9 @@ class Group:
     """Of the first error, as are the next two."""
     trace_id: str = ""
     has_page: bool = False
+    has_evidence: bool = False
     count: int = 0
-    domains: dict[str, int] = field(default_factory=dict)
+    domains: dict[str, int] = {}
 
     def add(self, domain: str, count: int = 1) -> None:
         """Count errors of a domain; those of later domains than the tenth as ``other``."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 __all__ = [
     "BLOCKED",
@@ -36,8 +37,7 @@ ORDER: Final = (BLOCKED, THROTTLED, PERMANENT, CONTENT, SERVER_ERROR, TRANSIENT)
 """The order of judgement: the first class that fits is the verdict."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """What became of one request.
 
     ``failure_class`` is None when nothing failed; ``ignored`` tells the cases that are not

@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import errno
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from scrapy_resilience.core.failures import (
     CONTENT,
@@ -91,6 +92,8 @@ _NAMES: Final = {
     "MemoryError": _OWN,
     "CancelledError": _NEVER,
     # of ours
+    "BrowserLostError": _OWN,
+    "BrowserUnavailableError": Kind(TRANSIENT, unsent=True),
     "CircuitOpenError": IGNORED,
     "MaxRetriesExceededError": _NEVER,
     "PermanentFailureError": _NEVER,
@@ -130,66 +133,63 @@ _ERRNOS: Final = {
 _CANT: Final = r"(?:fail\w{0,3}|can ?not|can't|could ?n[o']t|could not|unable) (?:to )?"
 _OTHER_SIDE: Final = r"(?:connection|server|peer|remote|host|socket|stream|transport)"
 
-_WORDS: Final = tuple(
-    (re.compile("|".join(patterns), re.IGNORECASE), kind)
-    for kind, *patterns in (
-        (Kind(THROTTLED), r"rate.{0,20}limit", r"too ?many ?requests"),
-        (
-            _OWN,
-            r"too many open files", r"no space left", r"out of memory", r"no buffer space",
-            r"allocate memory", r"assign requested address", r"pool ?time", r"target ?closed",
-            r"(?:session|loop|client|browser|pool) (?:is|was|has been) closed",
-            r"(?:page|target|browser|tab) crashed", r"reading from the driver",
-            r"internet_disconnected", r"network_changed",
-        ),
-        (
-            _UNRESOLVED,
-            r"(?-i:DNS)", r"\bdns\b", r"resolv\w{0,4}[ _-](?:host|name|proxy|domain|address)",
-            rf"{_CANT}(?:be )?resolve", r"name.{0,5}resol", r"unknown[_ ]?host",
-            r"name or service not known", r"nodename nor servname", r"getaddrinfo",
-            r"host[_ ]?not[_ ]?found", r"no such host", r"lookup address", r"enotfound",
-            r"eai_again", r"no address associated",
-        ),
-        (
-            _NEVER,
-            r"too[_ ]?many[_ ]?redirect", r"max.{0,20}redirect", r"redirectclient",
-            r"redirect(?:s|ion)?[_ ]?(?:error|loop|limit|exceeded)",
-            r"(?:invalid|missing|unsupported|nonhttp)[_ ]?(?:url|schema|scheme|protocol)",
-            r"invalid(?:header|proxyurl)", r"localprotocol", r"blocked_by_client",
-        ),
-        (
-            _CUT_OFF,
-            r"incomplete[_ ]?(?:read|chunked|body|message|download)", r"chunked ?encoding",
-            r"content[_ ]?decoding", r"decodingerror", r"content_length_mismatch",
-            r"payload ?error", r"payload is not completed", r"transfer closed with",
-            r"without sending complete message",
-        ),
-        (
-            _UNSENT,
-            r"(?<!dis)connect.{0,60}refused", r"econnrefused", r"refused_stream", r"no route",
-            r"unreach", r"connect call failed", r"(?<!dis)connect error",
-            rf"{_CANT}(?:establish .{{0,20}})?connect", r"connect(?:ion)?timeout",
-            r"connection_timed_out", r"proxy\w{0,12}error", r"proxy.{0,20}authentication",
-            r"err_(?:proxy|socks)", r"tunnel",
-        ),
-        (
-            _LOST,
-            r"time[_ -]?out", r"timed[_ -]?out", r"deadline exceeded", r"disconnect",
-            rf"{_OTHER_SIDE}.{{0,40}}(?:reset|closed|aborted|lost|dropped|terminated|broken)",
-            r"broken pipe", r"remoteprotocol", r"badstatusline", r"unexpected eof", r"goaway",
-            r"econnreset", r"socket hang up", r"too ?slow", r"took too long", r"refused",
-            r"empty[_ ](?:reply|response)", r"(?-i:SSL|TLS)", r"certificate", r"err_cert",
-        ),
-        (
-            Kind(SERVER_ERROR, counts=True),
-            r"\b5\d\d(?: server error|, message=)", r"server error '5\d\d",
-        ),
-        (
-            _NEVER,
-            r"authentication.{0,40}failed", r"\b404\b", r"client error '4\d\d",
-            r"\b4\d\d(?: client error|, message=)",
-        ),
-    )
+_WORDS: Final[tuple[tuple[Any, ...], ...]] = (
+    (Kind(THROTTLED), r"rate.{0,20}limit", r"too ?many ?requests"),
+    (
+        _OWN,
+        r"too many open files", r"no space left", r"out of memory", r"no buffer space",
+        r"allocate memory", r"assign requested address", r"pool ?time", r"target ?closed",
+        r"(?:session|loop|client|browser|pool) (?:is|was|has been) closed",
+        r"(?:page|target|browser|tab) crashed", r"reading from the driver",
+        r"internet_disconnected", r"network_changed",
+    ),
+    (
+        _UNRESOLVED,
+        r"(?-i:DNS)", r"\bdns\b", r"resolv\w{0,4}[ _-](?:host|name|proxy|domain|address)",
+        rf"{_CANT}(?:be )?resolve", r"name.{0,5}resol", r"unknown[_ ]?host",
+        r"name or service not known", r"nodename nor servname", r"getaddrinfo",
+        r"host[_ ]?not[_ ]?found", r"no such host", r"lookup address", r"enotfound",
+        r"eai_again", r"no address associated",
+    ),
+    (
+        _NEVER,
+        r"too[_ ]?many[_ ]?redirect", r"max.{0,20}redirect", r"redirectclient",
+        r"redirect(?:s|ion)?[_ ]?(?:error|loop|limit|exceeded)",
+        r"(?:invalid|missing|unsupported|nonhttp)[_ ]?(?:url|schema|scheme|protocol)",
+        r"invalid(?:header|proxyurl)", r"localprotocol", r"blocked_by_client",
+    ),
+    (
+        _CUT_OFF,
+        r"incomplete[_ ]?(?:read|chunked|body|message|download)", r"chunked ?encoding",
+        r"content[_ ]?decoding", r"decodingerror", r"content_length_mismatch",
+        r"payload ?error", r"payload is not completed", r"transfer closed with",
+        r"without sending complete message",
+    ),
+    (
+        _UNSENT,
+        r"(?<!dis)connect.{0,60}refused", r"econnrefused", r"refused_stream", r"no route",
+        r"unreach", r"connect call failed", r"(?<!dis)connect error",
+        rf"{_CANT}(?:establish .{{0,20}})?connect", r"connect(?:ion)?timeout",
+        r"connection_timed_out", r"proxy\w{0,12}error", r"proxy.{0,20}authentication",
+        r"err_(?:proxy|socks)", r"tunnel",
+    ),
+    (
+        _LOST,
+        r"time[_ -]?out", r"timed[_ -]?out", r"deadline exceeded", r"disconnect",
+        rf"{_OTHER_SIDE}.{{0,40}}(?:reset|closed|aborted|lost|dropped|terminated|broken)",
+        r"broken pipe", r"remoteprotocol", r"badstatusline", r"unexpected eof", r"goaway",
+        r"econnreset", r"socket hang up", r"too ?slow", r"took too long", r"refused",
+        r"empty[_ ](?:reply|response)", r"(?-i:SSL|TLS)", r"certificate", r"err_cert",
+    ),
+    (
+        Kind(SERVER_ERROR, counts=True),
+        r"\b5\d\d(?: server error|, message=)", r"server error '5\d\d",
+    ),
+    (
+        _NEVER,
+        r"authentication.{0,40}failed", r"\b404\b", r"client error '4\d\d",
+        r"\b4\d\d(?: client error|, message=)",
+    ),
 )  # fmt: skip
 """For names of classes and for texts; the first one that fits decides."""
 
@@ -256,4 +256,10 @@ def _numbered(error: BaseException, text: str) -> Kind | None:
 
 
 def _worded(text: str) -> Kind | None:
-    return next((kind for pattern, kind in _WORDS if pattern.search(text)), None)
+    return next((kind for pattern, kind in _patterns() if pattern.search(text)), None)
+
+
+@cache
+def _patterns() -> list[tuple[re.Pattern[str], Kind]]:
+    """Made at the first failure: it takes some milliseconds."""
+    return [(re.compile("|".join(words), re.IGNORECASE), kind) for kind, *words in _WORDS]

@@ -16,9 +16,10 @@ goes back, *wall* the time of day.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from scrapy_resilience.core.backoff import RetryChances
 from scrapy_resilience.core.breaker import Breaker, Event, Outcome, State
@@ -42,8 +43,7 @@ _BUSY: Final = 3.0
 """Seconds for which an answer says that there is work for the places of a crawl."""
 
 
-@dataclass(frozen=True)
-class GateConfig:
+class GateConfig(msgspec.Struct, frozen=True):
     """What the gates of a crawl have in common."""
 
     slow_start: float = 1.0
@@ -231,9 +231,13 @@ class Gates:
             return Breaker.load(config, data, now, wall, self._rng, on_transition=gate.changed)
         return Breaker(config, self._rng, gate.changed)
 
-    def _evict(self, now: float) -> None:
+    def give_back(self, now: float) -> None:
+        """Forget all that are idle: memory is short."""
+        self._evict(now, len(self._gates))
+
+    def _evict(self, now: float, most: int = _LOOKED_AT) -> None:
         """Forget some that are idle. Looks at a few, so that no request pays for many."""
-        for _ in range(min(_LOOKED_AT, len(self._gates))):
+        for _ in range(min(most, len(self._gates))):
             domain, gate = self._gates.popitem(last=False)
             if not gate.idle(now):
                 self._gates[domain] = gate

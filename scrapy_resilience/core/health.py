@@ -10,15 +10,16 @@ Liveness is none of this: the process and its event loop are alive when they ans
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, cast, get_args
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = [
-    "COMMIT_AGE", "CPU", "DISK", "LOOP_LAG", "MEMORY", "Finding", "Levels", "Status",
-    "as_finding", "breakers", "frontier", "is_ready", "overall", "store",
+    "COMMIT_AGE", "CPU", "DISK", "LOOP_LAG", "MEMORY", "OPEN_FILES", "Finding", "Levels",
+    "Status", "as_finding", "breakers", "frontier", "is_ready", "overall", "store",
 ]  # fmt: skip
 
 Status: TypeAlias = Literal["healthy", "degraded", "unhealthy", "unknown"]
@@ -33,8 +34,7 @@ class Finding(NamedTuple):
     detail: str = ""
 
 
-@dataclass(frozen=True)
-class Levels:
+class Levels(msgspec.Struct, frozen=True):
     """From which value on something is degraded, and unhealthy."""
 
     degraded: float
@@ -60,6 +60,8 @@ MEMORY: Final = Levels(0.85, 0.95)
 """Shares of the memory that may be used."""
 DISK: Final = Levels(0.90, 0.98)
 """Shares of the disk that are used."""
+OPEN_FILES: Final = Levels(0.80, 0.95)
+"""Shares of the files that the process may have open."""
 LOOP_LAG: Final = Levels(1.0, 5.0)
 """Seconds by which the event loop was late."""
 COMMIT_AGE: Final = Levels(60.0, 300.0)

@@ -21,6 +21,8 @@ _USERINFO: Final = re.compile(
     r"|(?<=:/)[^/?#\s:]*:[^/?#\s]*@"  # of one that was taken for a path
     r"|(?<!\S)[^\s/@:?#]+:[^\s/?#]*@(?=\w)"  # of a URL without its scheme, as errors quote it
 )
+_ANY_USERINFO: Final = re.compile(r"(?<=://)[^/?#\s:@\[]*:\S*@")
+"""Of a place: the password may begin as a port does, or be what looks like a path."""
 # A word is looked for ahead, once, so that a long name is not tried at every split of it.
 _SECRETS: Final = (
     r"(?=[\w-]*?(?:passw|secret|credential|signature|api[-_ ]?key|access[-_ ]?key))[\w -]+"
@@ -118,11 +120,16 @@ def _is_secret(name: str) -> bool:
 
 
 def mask_each(data: Any) -> Any:
-    """Plain data with each text in it masked, names too."""
+    """Plain data with each text in it masked, names too; of a secret, its name is left."""
     if isinstance(data, str):
         return mask(data)
     if isinstance(data, dict):
-        return {mask_each(name): mask_each(value) for name, value in data.items()}
+        return {
+            mask_each(name): HIDDEN
+            if value and isinstance(name, str) and is_secret(name)
+            else mask_each(value)
+            for name, value in data.items()
+        }
     return [mask_each(value) for value in data] if isinstance(data, (list, tuple)) else data
 
 
@@ -136,8 +143,9 @@ def message_of(error: BaseException) -> str:
 
 def mask_uri(uri: str) -> str:
     """The URI of a place, such as a bucket: without credentials, and without its query."""
-    place, _, query = mask(uri).partition("?")
-    return f"{place}?{HIDDEN}" if query and "://" in place else mask(uri)
+    masked = mask(_ANY_USERINFO.sub(f"{HIDDEN}@", uri) if "@" in uri else uri)
+    place, _, query = masked.partition("?")
+    return f"{place}?{HIDDEN}" if query and "://" in place else masked
 
 
 _CONTAINERS: Final = {list, tuple, set, frozenset}  # a named tuple is made of arguments

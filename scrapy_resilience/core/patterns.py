@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import regex
-
 from scrapy_resilience.core.failures import FAILURE_CLASSES, ORDER
 from scrapy_resilience.exceptions import ConfigurationError
 
@@ -75,6 +73,8 @@ def _compile(text: str, setting: str) -> Any:
         raise ConfigurationError(
             f"{setting}: {text[:40]!r}: use a pattern of 1 to {_LONGEST} characters."
         )
+    import regex  # noqa: PLC0415 - few have patterns, and it takes long
+
     try:
         return regex.compile(text, regex.IGNORECASE | regex.VERSION0)
     except (regex.error, RecursionError, OverflowError, ValueError) as error:

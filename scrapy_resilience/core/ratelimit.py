@@ -10,9 +10,10 @@ no wait gets longer than the bucket's own.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from scrapy_resilience.exceptions import ConfigurationError
 
@@ -27,8 +28,7 @@ _RATE: Final = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Rate:
+class Rate(msgspec.Struct, frozen=True):
     """*per_second* requests a second, and *burst* of them at once after a rest."""
 
     per_second: float

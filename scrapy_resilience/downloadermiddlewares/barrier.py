@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from scrapy_resilience.jobs.job import JobComponent
+from scrapy_resilience.jobs.crawl_job import JobComponent
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 from weakref import WeakSet
@@ -39,6 +40,8 @@ _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _TOLD_FROM: Final = 2.0
 """Seconds of a wait from which the log says why nothing happens."""
 _TOLD_AGAIN: Final = 60.0
+_MOST: Final = 10_000
+"""Hosts whose robots.txt could not be asked for that are remembered."""
 _LOOK: Final = 0.1
 """Seconds between two looks at a gate that opens with an answer, not at a time."""
 
@@ -59,7 +62,7 @@ class CircuitBreakerMiddleware(Refusing):
         self._keeper: Gatekeeper = gatekeeper_of(crawler)
         self._keeper.active = True
         self._letters = letters_of(crawler)
-        self._without_robots: set[str] = set()
+        self._without_robots: OrderedDict[str, None] = OrderedDict()
         """Hosts and ports whose robots.txt was refused."""
         self._put_back: WeakSet[Request] = WeakSet()
         """What another scheduler was to keep for the next run."""
@@ -131,22 +134,26 @@ class CircuitBreakerMiddleware(Refusing):
             try:
                 await self._wait(request)
             except CircuitOpen:
-                self._without_robots.add(netloc)
+                self._without_robots[netloc] = None
+                if (
+                    len(self._without_robots) > _MOST
+                ):  # one that is forgotten is asked for again
+                    self._without_robots.popitem(last=False)
                 raise
             self._keeper.acquire(request, _clock.monotonic())
-        self._without_robots.discard(netloc)
+        self._without_robots.pop(netloc, None)
 
     async def _wait(self, request: Request) -> None:
         keeper, domain, began = self._keeper, self._keeper.domain(request), _clock.monotonic()
         while (until := keeper.gates.ready_at(domain, now := _clock.monotonic())) > now:
-            if keeper.ends_waits or self._is_too_long(request, until, now, began):
-                await keeper.wait_for_cut(request)
+            if keeper.waits.are_over or self._is_too_long(request, until, now, began):
+                await keeper.waits.for_cut(request)
                 self._refuse(request)
             is_late = now - began >= keeper.config.bypass_timeout
             if is_late and not keeper.gates.gate(domain, now).is_paced(now):
                 return  # whoever it waits for may wait for this very request
             self._tell(request, domain, now, began)
-            await keeper.sleep(request, min(until - now, _LOOK))
+            await keeper.waits.sleep(request, min(until - now, _LOOK))
 
     def _is_too_long(self, request: Request, until: float, now: float, began: float) -> bool:
         gate = self._keeper.gates.gate(self._keeper.domain(request), now)

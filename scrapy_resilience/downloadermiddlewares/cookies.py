@@ -9,7 +9,7 @@ from scrapy.downloadermiddlewares.cookies import CookiesMiddleware
 
 from scrapy_resilience.checkpoint.state import OWN
 from scrapy_resilience.components import refuse_both
-from scrapy_resilience.jobs.job import job_of
+from scrapy_resilience.jobs.crawl_job import job_of
 
 if TYPE_CHECKING:
     from scrapy import Request

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from copy import copy
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 from scrapy import signals
 from scrapy.downloadermiddlewares.retry import RetryMiddleware, get_retry_request
 from scrapy.exceptions import IgnoreRequest
@@ -282,10 +282,12 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
         if new is None:
             return self._give_up(failure)
         new.meta.setdefault(names.META_FAILED_AT, _clock.wall())
+        new.meta.pop("playwright_page", None)  # a page that has failed is no help
         if self._keeper.is_failed_by_proxy(request):
             is_other = self._keeper.drop_chosen_proxy(request, new)
             failure.delay = 0.0 if is_other else failure.delay
         new.meta[names.META_ANSWERS_BEFORE] = self._keeper.known(request).answers
+        self._tries.ask_if_alone(request, failure.verdict)
         if not failure.counts:
             new.meta["retry_times"] = failure.attempts - 1
         elif not (failure.retries == _NO_LIMIT or self._keeper.is_failed_by_proxy(request)):
@@ -361,8 +363,7 @@ class ClassifiedRetryMiddleware(Refusing, RetryMiddleware):
         )
 
 
-@dataclass
-class _Failure:
+class _Failure(msgspec.Struct):
     """One failure, and what is to become of its request."""
 
     request: Request

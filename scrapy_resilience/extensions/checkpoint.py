@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import sqlite3
 import threading
 from typing import TYPE_CHECKING, Any, Final
@@ -15,14 +14,14 @@ from scrapy.extensions.spiderstate import SpiderState
 from scrapy_resilience import names
 from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.hooks import hooks_of
+from scrapy_resilience.checkpoint.frozen import freeze, thaw
 from scrapy_resilience.checkpoint.sinks import Sinks
 from scrapy_resilience.checkpoint.state import OWN
 from scrapy_resilience.checkpoint.timer import CommitTimer
 from scrapy_resilience.components import uncovered
 from scrapy_resilience.exceptions import CheckpointError, DamagedError
-from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
-from scrapy_resilience.feeds.slots import warn_of_missing
-from scrapy_resilience.jobs.job import Job, JobComponent
+from scrapy_resilience.feeds.records import warn_of_missing
+from scrapy_resilience.jobs.crawl_job import JobComponent
 from scrapy_resilience.jobs.quarantine import mark_damaged
 from scrapy_resilience.scheduling.item_context import item_written
 from scrapy_resilience.snapshots import verification
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 
     from scrapy.crawler import Crawler
 
+    from scrapy_resilience.jobs.job import Job
     from scrapy_resilience.scheduler import ResilientScheduler
 
 __all__ = ["Checkpoint"]
@@ -54,6 +54,7 @@ class Checkpoint(JobComponent):
         self._state: Any = job.spider_state(_SPIDER_STATE) or {}
         crawler.signals.connect(self._engine_started, signals.engine_started)
         crawler.signals.connect(self._spider_closed, signals.spider_closed)
+        crawler.signals.connect(self._engine_stopped, signals.engine_stopped)
         for line in uncovered(crawler.settings, crawler.spidercls, resumed=job.resumed):
             logger.warning("%s", line)
 
@@ -72,8 +73,8 @@ class Checkpoint(JobComponent):
         spider: Any = self.crawler.spider
         spider.state = self._state
         self.job.state.register(_SPIDER_STATE, lambda: spider.state)
-        exporter = self.crawler.get_extension(FeedExporter)
-        if isinstance(exporter, ResilientFeedExporter):
+        exporter: Any = self.crawler.get_extension(FeedExporter)
+        if getattr(exporter, "survives_kills", False):
             exporter.attach(self.job, self._committer.write_now, item_written)
             hooks_of(self.crawler.engine).take = exporter.take
             self.job.parts.insert(0, exporter)  # first: a feed that can't be flushed fails
@@ -112,14 +113,15 @@ class Checkpoint(JobComponent):
             spider: Any = self.crawler.spider
             spider.state = self._state
         if self.job.config.gc_freeze:
-            # Hundreds of thousands of objects of modules live as long as the process: each
-            # full collection that walks over them stops the event loop for 50 ms and more.
-            gc.collect()
-            gc.freeze()
+            freeze(self)
 
     def _spider_closed(self) -> None:
         for key, value in self.job.totals(self._stats.get_stats()).items():
             self._stats.set_value(names.STAT_TOTAL_PREFIX + key, value)
+
+    def _engine_stopped(self) -> None:
+        if self.job.config.gc_freeze:
+            thaw(self)
 
     async def closing(self) -> None:
         self._ended.set()

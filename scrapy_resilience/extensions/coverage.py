@@ -11,7 +11,7 @@ from scrapy.exceptions import NotConfigured
 
 from scrapy_resilience.checkpoint.state import OWN
 from scrapy_resilience.core.coverage import Coverage
-from scrapy_resilience.jobs.job import job_of
+from scrapy_resilience.jobs.crawl_job import job_of
 from scrapy_resilience.names import STAT_COVERAGE_PREFIX
 from scrapy_resilience.settings import Config
 

@@ -14,7 +14,7 @@ from scrapy_resilience.checkpoint.parts import Part
 from scrapy_resilience.core.access import Access, port_range
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.files.address import forget_address, write_address
-from scrapy_resilience.jobs.job import job_of
+from scrapy_resilience.jobs.crawl_job import job_of
 from scrapy_resilience.observe.metrics.exporter import exporter_of
 from scrapy_resilience.observe.observer import observer_of
 from scrapy_resilience.settings import Config
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from scrapy_resilience.observe.endpoint.server import Server
+    from scrapy_resilience.observe.record.samples import Evidence
     from scrapy_resilience.observe.view import View
 
 __all__ = ["Endpoint"]
@@ -134,6 +135,10 @@ class _Source:
     async def refresh_health(self, wait: float) -> None:
         if self.observer.health is not None:
             await self.observer.health.refresh(wait)
+
+    def evidence(self, number: int) -> Evidence | None:
+        sample = self.observer.errors.sample(number)
+        return None if sample is None else sample.evidence
 
 
 def _port(url: str) -> int:

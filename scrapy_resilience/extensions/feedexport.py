@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -32,6 +31,7 @@ from scrapy_resilience.feeds.cutting import lock_feed
 from scrapy_resilience.feeds.earlier_feeds import EarlierFeeds
 from scrapy_resilience.feeds.items import write_to_all
 from scrapy_resilience.feeds.known_feeds import KnownFeeds, UnknownFeedError
+from scrapy_resilience.feeds.records import FeedRecord, warn_of_missing
 from scrapy_resilience.feeds.slots import (
     continued,
     discard,
@@ -39,15 +39,15 @@ from scrapy_resilience.feeds.slots import (
     kind_of,
     new_record,
     new_spool,
-    warn_of_missing,
     warn_of_storage,
     warn_of_uncovered,
 )
 from scrapy_resilience.feeds.spooled_slot import SpooledSlot, part_of
 from scrapy_resilience.feeds.waiting_slot import WaitingSlot
 from scrapy_resilience.files.append_file import RetryingAppendFile
-from scrapy_resilience.jobs.job import job_of
+from scrapy_resilience.jobs.crawl_job import job_of
 from scrapy_resilience.names import REASON_FEED_LOCKED, REASON_STORAGE
+from scrapy_resilience.scheduling.item_context import current
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +56,6 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from typing_extensions import Self
 
-    from scrapy_resilience.feeds.records import FeedRecord
     from scrapy_resilience.frontier.store import Changes
     from scrapy_resilience.jobs.job import Job
 
@@ -80,6 +79,8 @@ class ResilientFeedExporter(CheckedFeeds, Part):
     and is not to be stored is removed again. Until :meth:`attach` is called, this is
     Scrapy's own exporter.
     """
+
+    survives_kills: Final = True
 
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
@@ -110,17 +111,9 @@ class ResilientFeedExporter(CheckedFeeds, Part):
         self._earlier = EarlierFeeds(job.feeds)
         self._known = KnownFeeds(job, write_now, self._records)
         self._on_item = on_item
-        self._name_by_settings()
+        self.name_by_settings()
         for uri, item_filter in self.filters.items():
             keep_memory(job.state, uri, item_filter)
-
-    def _name_by_settings(self) -> None:
-        """A relative Path keeps its name, as text does: a resume may be in another folder."""
-        keys = (*self.settings.getdict("FEEDS"), self.settings["FEED_URI"])
-        paths = (key for key in keys if isinstance(key, Path) and not key.is_absolute())
-        names = {str(path.absolute()): f".{os.sep}{path}" for path in paths}
-        self.feeds = {names.get(uri, uri): feed for uri, feed in self.feeds.items()}
-        self.filters = {names.get(uri, uri): each for uri, each in self.filters.items()}
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -316,6 +309,8 @@ class ResilientFeedExporter(CheckedFeeds, Part):
         if self._lost:
             return
         slots = [slot for slot in self.slots if slot.filter.accepts(item)]
+        if current().again:
+            slots = []  # they have it
         write_to_all(slots, item, self._empty)
         _taken.set(item)
         try:

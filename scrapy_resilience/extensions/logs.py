@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, finalize
 
 from scrapy import signals
-from scrapy.crawler import Crawler
 from scrapy.exceptions import NotConfigured
 
 from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.hooks import hooks_of
 from scrapy_resilience.observe.logs import log_context
-from scrapy_resilience.observe.logs.jsonlog import JsonFormatter
 from scrapy_resilience.observe.logs.log_formats import json_for, pretty_for
-from scrapy_resilience.observe.logs.logfiles import LogFiles
 from scrapy_resilience.observe.logs.scrapy_stream import (
     keep_format,
     keep_scrapys_format,
@@ -26,11 +22,14 @@ from scrapy_resilience.observe.logs.scrapy_stream import (
 from scrapy_resilience.observe.trace_ids import give_ids
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Callable
 
+    from scrapy.crawler import Crawler
     from scrapy.settings import BaseSettings
     from typing_extensions import Self
 
+    from scrapy_resilience.observe.logs.log_folder import LogFolder
     from scrapy_resilience.settings import Config
 
 __all__ = ["Logs", "begin_logs", "format_of"]
@@ -38,31 +37,7 @@ __all__ = ["Logs", "begin_logs", "format_of"]
 logger = get_logger(__name__)
 
 
-class _Folder:
-    """Log files, and the crawls of this process that write to them."""
-
-    def __init__(self, path: Path, settings: BaseSettings, config: Config) -> None:
-        self.crawlers: WeakKeyDictionary[Crawler, None] = WeakKeyDictionary()
-        self.files = LogFiles(
-            path,
-            config.log_files,
-            JsonFormatter(),
-            level=level_of(settings["LOG_LEVEL"]),
-            most=config.log_max_bytes,
-            days=config.log_retention,
-            only=self._concerns,
-        )
-
-    def _concerns(self, record: logging.LogRecord) -> bool:
-        """Whether a line is of one of its crawls; one of nobody's is of all."""
-        owner = getattr(getattr(record, "spider", None), "crawler", None)
-        owner = owner or getattr(record, "crawler", None)
-        if owner is None and (context := log_context.current()) is not None:
-            owner = context.owner
-        return not isinstance(owner, Crawler) or owner in self.crawlers
-
-
-_folders: dict[Path, _Folder] = {}
+_folders: dict[Path, LogFolder] = {}
 _folder_of: WeakKeyDictionary[Crawler, Path] = WeakKeyDictionary()
 _wanting: WeakKeyDictionary[Crawler, None] = WeakKeyDictionary()
 """Crawls whose lines are to say which request they are about."""
@@ -96,8 +71,10 @@ def format_of(config: Config) -> Callable[[logging.Handler], logging.Formatter |
 
 
 def _join_folder(path: Path, crawler: Crawler, settings: BaseSettings, config: Config) -> None:
+    from scrapy_resilience.observe.logs.log_folder import LogFolder  # noqa: PLC0415 - few have one
+
     if path not in _folders:
-        _folders[path] = _Folder(path, settings, config)
+        _folders[path] = LogFolder(path, settings, config)
     _folders[path].crawlers[crawler] = None
     _folder_of[crawler] = path
     finalize(crawler, _close_unused).atexit = False  # one that was refused never ends
@@ -115,12 +92,6 @@ def _close_unused() -> None:
         if not list(folder.crawlers):  # its length counts one that is being forgotten
             del _folders[path]
             folder.files.close()
-
-
-def level_of(level: Any) -> int:
-    """A level by its name or number, as Scrapy's LOG_LEVEL has it."""
-    found = logging.getLevelName(level) if isinstance(level, str) else level
-    return found if isinstance(found, int) else int(str(level))
 
 
 class Logs:

@@ -16,7 +16,7 @@ from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.refusals import fail_quietly
 from scrapy_resilience.checkpoint.state import OWN, checked
 from scrapy_resilience.exceptions import ConfigurationError
-from scrapy_resilience.jobs.job import is_skipped, job_of
+from scrapy_resilience.jobs.crawl_job import is_skipped, job_of
 from scrapy_resilience.metrics import enter, leave
 from scrapy_resilience.observe.metrics.exporter import exporter_of
 from scrapy_resilience.observe.metrics.pushgateway import FAILURES, group_url, host_name, push

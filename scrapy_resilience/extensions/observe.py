@@ -8,14 +8,18 @@ from scrapy import signals
 from scrapy.exceptions import NotConfigured
 
 from scrapy_resilience import _clock
+from scrapy_resilience._scrapy.hooks import hooks_of
 from scrapy_resilience._scrapy.refusals import Refusing
 from scrapy_resilience.extensions.coverage import FieldCoverage
-from scrapy_resilience.jobs.job import job_of
+from scrapy_resilience.gates.gatekeeper import gatekeeper_of
+from scrapy_resilience.jobs.crawl_job import job_of
 from scrapy_resilience.observe.accounting.accountant import Accountant
+from scrapy_resilience.observe.downloads import Downloads
 from scrapy_resilience.observe.health.crawl_health import CrawlHealth
 from scrapy_resilience.observe.item_texts import ItemTexts
 from scrapy_resilience.observe.observer import observer_of
-from scrapy_resilience.pipelines.confidence import ConfidencePipeline
+from scrapy_resilience.observe.trace_ids import forget_page
+from scrapy_resilience.pipelines.weighed import weighed_in
 from scrapy_resilience.settings import Config
 
 if TYPE_CHECKING:
@@ -55,14 +59,17 @@ class Observe(Refusing):
         return super().from_crawler(crawler)
 
     def _started(self) -> None:
+        if not gatekeeper_of(self.crawler).active:
+            self._downloads = Downloads(self.crawler, self.observer.settled)
+        if not self.observer.is_ours:  # which does it where requests come in
+            hooks_of(self.crawler.engine).put_out = forget_page
         self._health.start()
 
     def _fill_items(self, items: Items) -> None:
         if self.crawler.spider is None:
             return
-        pipeline = self.crawler.get_item_pipeline(ConfidencePipeline)
-        if pipeline is not None:
-            items.confidence.counts = list(pipeline.histogram)
+        if self.crawler in weighed_in:
+            items.confidence.counts = list(weighed_in[self.crawler].histogram)
         coverage = self.crawler.get_extension(FieldCoverage)
         if coverage is not None:
             items.latest = self._texts.of(coverage.latest)

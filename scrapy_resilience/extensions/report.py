@@ -7,19 +7,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from msgspec.structs import replace
 from scrapy import signals
 from scrapy.exceptions import NotConfigured
 
 from scrapy_resilience import _clock
 from scrapy_resilience._log import get_logger
 from scrapy_resilience.checkpoint.parts import Part
-from scrapy_resilience.jobs.job import job_of
+from scrapy_resilience.jobs.crawl_job import job_of
 from scrapy_resilience.jobs.jobdir import filled
+from scrapy_resilience.observe.last_view import last_view
 from scrapy_resilience.observe.observer import observer_of
 from scrapy_resilience.observe.report.previous import previous_view
 from scrapy_resilience.observe.report.report import write_report
-from scrapy_resilience.observe.sentences import sentence
 from scrapy_resilience.settings import Config
 from scrapy_resilience.waits import in_thread, let_go
 
@@ -46,6 +45,8 @@ class Report(Part):
         self._observer = observer_of(crawler)
         self._job = job_of(crawler)
         self._reason: str | None = None
+        self.over = asyncio.Event()
+        """Whether it is written, or never will be."""
         crawler.signals.connect(self._spider_closed, signals.spider_closed)
         if self._job is None:
             crawler.signals.connect(self.ended, signals.engine_stopped)
@@ -65,8 +66,11 @@ class Report(Part):
     async def ended(self) -> None:
         """Everything is counted."""
         try:
-            view = self._last_view()
-            done, thread = in_thread(partial(_write, self.path, view), "resilience-report")
+            view = last_view(self._observer, self._job, self._reason)
+            folder = None if self._job is None else self._job.path
+            done, thread = in_thread(
+                partial(_write, self.path, view, folder), "resilience-report"
+            )
             await asyncio.wait({done}, timeout=_PATIENCE)
             if not done.done():
                 let_go(thread)
@@ -76,18 +80,9 @@ class Report(Part):
             logger.error("The report can't be written to %s: %r", self.path, error)  # noqa: TRY400
         else:
             logger.info("Report: %s", self.path)
-
-    def _last_view(self) -> View:
-        self._observer.renew()
-        view = self._observer.view(history=True)
-        state = "finished" if self._reason == "finished" else "stopped"
-        if self._job is not None:
-            state = self._job.meta.state(running=False)
-        job = replace(view.job, state=state, reason=self._reason)
-        view = replace(view, job=job)
-        job.sentence = sentence(view)
-        return view
+        finally:
+            self.over.set()
 
 
-def _write(path: Path, view: View) -> None:
-    write_report(path, view, previous_view(path, view))
+def _write(path: Path, view: View, jobdir: Path | None) -> None:
+    write_report(path, view, previous_view(path, view), jobdir)

@@ -24,12 +24,13 @@ from scrapy_resilience.core.shutdown import Deadlines
 from scrapy_resilience.exceptions import StorageError
 from scrapy_resilience.exit_codes import exit_code
 from scrapy_resilience.gates.gatekeeper import gatekeeper_of
-from scrapy_resilience.jobs.job import Job, JobComponent
+from scrapy_resilience.jobs.crawl_job import JobComponent
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from twisted.internet.defer import Deferred
 
+    from scrapy_resilience.jobs.job import Job
     from scrapy_resilience.scheduler import ResilientScheduler
 
 __all__ = ["Shutdown"]
@@ -99,7 +100,10 @@ class Shutdown(JobComponent):
         if self._trigger is not None:
             with contextlib.suppress(KeyError, ValueError, TypeError):  # it has been fired
                 self._reactor.removeSystemEventTrigger(self._trigger)
-        set_exit_code(self.crawler, exit_code(self._reason))
+        job = self.job
+        complete = job.all_done and not job.meta.dead_letters
+        code = exit_code(self._reason, job.config, complete=complete)
+        set_exit_code(self.crawler, code)
         if not self._begun:
             self.closed()  # nobody closes the job
 
@@ -114,7 +118,7 @@ class Shutdown(JobComponent):
 
     def _stopping(self) -> None:
         if self._task is None:
-            self._keeper.stopping = True
+            self._keeper.waits.stopping = True
             self._task = asyncio.ensure_future(self._cut_later())
 
     async def _cut_later(self) -> None:
@@ -123,7 +127,7 @@ class Shutdown(JobComponent):
         stuck = 0
         while (left := end - time.monotonic()) > 0 and stuck < _STUCK:
             await asyncio.sleep(min(left, _LOOK))
-            active, waiting = self.crawler.engine.downloader.active, self._keeper.waiting
+            active, waiting = self.crawler.engine.downloader.active, self._keeper.waits.requests
             stuck = stuck + 1 if active and active <= waiting else 0
         await self._cut()
 

@@ -21,9 +21,9 @@ from scrapy_resilience._scrapy.refusals import fail_quietly
 from scrapy_resilience._scrapy.watching import watch_handlers, watch_scheduler
 from scrapy_resilience.checkpoint.parts import Part
 from scrapy_resilience.exceptions import ConfigurationError
-from scrapy_resilience.extensions.tracing import own_trace
-from scrapy_resilience.jobs.job import Job, job_of
+from scrapy_resilience.jobs.crawl_job import job_of
 from scrapy_resilience.jobs.progress import RUNNING, about
+from scrapy_resilience.observe.tracing.outside import own_trace
 from scrapy_resilience.settings import PREFIX
 from scrapy_resilience.snapshots.store import Snapshot, store_of
 from scrapy_resilience.waits import in_thread, let_go
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from typing_extensions import Self
 
+    from scrapy_resilience.jobs.job import Job
     from scrapy_resilience.scheduler import ResilientScheduler
 
 __all__ = ["Snapshots"]
@@ -139,6 +140,11 @@ class Snapshots(Part):
         folder.mkdir(mode=0o700, exist_ok=True)
         path = folder / f"{ident}.db"
         return self._store.load(ident, path).metadata or {}, path
+
+    async def emergency(self) -> None:
+        """A commit and a snapshot before the crawl is closed; one that fails is logged."""
+        await self._commit()
+        await self._try("emergency")
 
     # --- life ---
 

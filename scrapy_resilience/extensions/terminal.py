@@ -15,7 +15,8 @@ from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.command import owns_job
 from scrapy_resilience.observe.observer import observer_of
 from scrapy_resilience.observe.terminal.screen import Above, Screen, size_of
-from scrapy_resilience.observe.terminal.terminal import lines_of, shows_lines
+from scrapy_resilience.observe.terminal.streams import shows_lines
+from scrapy_resilience.observe.terminal.terminal import lines_of
 from scrapy_resilience.settings import Config
 
 if TYPE_CHECKING:

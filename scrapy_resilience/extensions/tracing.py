@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from scrapy import signals
@@ -14,9 +13,10 @@ from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.hooks import hooks_of
 from scrapy_resilience._scrapy.refusals import Refusing
 from scrapy_resilience.checkpoint.parts import Part
-from scrapy_resilience.jobs.job import job_of
+from scrapy_resilience.jobs.crawl_job import job_of
 from scrapy_resilience.observe.observer import observer_of
 from scrapy_resilience.observe.trace_ids import give_ids
+from scrapy_resilience.observe.tracing.outside import traced
 from scrapy_resilience.observe.tracing.span_export import make_exporter
 from scrapy_resilience.observe.tracing.tracing import Tracing
 from scrapy_resilience.settings import Config
@@ -24,18 +24,16 @@ from scrapy_resilience.signals import checkpoint_committed, checkpoint_prepare
 from scrapy_resilience.waits import in_thread, let_go
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable
 
     from scrapy import Request
     from scrapy.crawler import Crawler
-    from scrapy.http import Response
     from twisted.python.failure import Failure
     from typing_extensions import Self
 
     from scrapy_resilience.core.failures import Verdict
 
-__all__ = ["Traces", "own_trace"]
+__all__ = ["Traces"]
 
 logger = get_logger(__name__)
 
@@ -73,6 +71,7 @@ class Traces(Refusing, Part):
             sampled=self._config.traces_sampled,
             propagate=self._config.traces_propagate,
         )
+        traced[self.crawler] = tracing
         self._job = job_of(self.crawler)
         if self._job is not None:
             self._job.parts.append(self)  # after all that have something to do at the end
@@ -80,9 +79,9 @@ class Traces(Refusing, Part):
         hooks = hooks_of(self.crawler.engine)
         give_ids(hooks)
         hooks.surround(tracing.context)
+        hooks.answered = tracing.answered
         hooks.bypassed = tracing.bypassed
         connect = self.crawler.signals.connect
-        connect(self._received, signals.response_received)
         connect(self._raised, signals.spider_error)
         connect(self._raised, signals.item_error)
         connect(self._prepare, checkpoint_prepare)
@@ -94,10 +93,6 @@ class Traces(Refusing, Part):
     def _failed_try(self, request: Request, verdict: Verdict) -> None:
         assert self.tracing is not None
         self.tracing.failed(request, verdict.failure_class or "", verdict.reason)
-
-    def _received(self, response: Response, request: Request) -> None:
-        assert self.tracing is not None
-        self.tracing.answered(request, response.status)
 
     def _raised(self, failure: Failure) -> None:
         assert self.tracing is not None
@@ -146,7 +141,8 @@ class Traces(Refusing, Part):
         assert self.tracing is not None
         self._give_up_commit()
         await self._in_time(self.tracing.close)
-        self._count(self.tracing.ended)
+        lost = self._count(self.tracing.ended)
+        logger.info("With the last commits, %d spans were sent and %d lost", self._sent, lost)
 
     async def _in_time(self, sends: Callable[[], None]) -> None:
         """Wait for *sends* as long as the end of the crawl may still be delayed."""
@@ -158,15 +154,9 @@ class Traces(Refusing, Part):
             let_go(thread)
         self._patience = max(0.0, self._patience - (_clock.stopwatch() - started))
 
-    def _count(self, ended: int) -> None:
+    def _count(self, ended: int) -> int:
+        """How many of *ended* spans are lost."""
+        lost = max(0, ended - self._sent)
         self._stats.set_value(names.STAT_TRACES_SENT, self._sent)
-        self._stats.set_value(names.STAT_TRACES_LOST, max(0, ended - self._sent))
-
-
-def own_trace(
-    crawler: Crawler, name: str, attributes: Mapping[str, Any]
-) -> AbstractContextManager[Any]:
-    """A span for what is done for no request; of no effect where the crawl is not traced."""
-    found: Traces | None = crawler.get_extension(Traces)
-    tracing = None if found is None else found.tracing
-    return nullcontext() if tracing is None else tracing.alone(name, attributes)
+        self._stats.set_value(names.STAT_TRACES_LOST, lost)
+        return lost

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Final, NoReturn
 from urllib.parse import urlsplit
 
@@ -22,6 +24,14 @@ _GOOGLE: Final = "google.cloud.storage"
 
 class CheckedFeeds(FeedExporter):
     """Raises :exc:`ConfigurationError` where Scrapy logs an error and disables all feeds."""
+
+    def name_by_settings(self) -> None:
+        """A relative Path keeps its name, as text does: a resume may be in another folder."""
+        keys = (*self.settings.getdict("FEEDS"), self.settings["FEED_URI"])
+        paths = (key for key in keys if isinstance(key, Path) and not key.is_absolute())
+        names = {str(path.absolute()): f".{os.sep}{path}" for path in paths}
+        self.feeds = {names.get(uri, uri): feed for uri, feed in self.feeds.items()}
+        self.filters = {names.get(uri, uri): each for uri, each in self.filters.items()}
 
     def _storage_supported(self, uri: str, feed_options: dict[str, Any]) -> bool:
         scheme = urlsplit(uri).scheme

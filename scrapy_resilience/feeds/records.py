@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
+from scrapy_resilience._log import get_logger
 from scrapy_resilience.checkpoint.state import OWN, StateRegistry, checked
+from scrapy_resilience.core.masking import mask_uri
 
-__all__ = ["STATE", "FeedRecord", "records"]
+__all__ = ["STATE", "FeedRecord", "records", "warn_of_missing"]
+
+logger = get_logger(__name__)
 
 STATE: Final = OWN + "feed/"
 """What the names of the records begin with."""
@@ -53,3 +57,11 @@ class FeedRecord:
 def records(state: StateRegistry) -> list[FeedRecord]:
     """The feeds of the last run. Raises :exc:`DamagedError`."""
     return checked(state.values_of(STATE), list[FeedRecord], "feeds")
+
+
+def warn_of_missing(record: FeedRecord) -> None:
+    """A feed of the last run is none of this one."""
+    logger.warning(
+        "The feed %s of the last run is not in FEEDS any more: it stays as it is",
+        mask_uri(record.uri),
+    )

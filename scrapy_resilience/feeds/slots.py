@@ -37,7 +37,6 @@ __all__ = [
     "measure",
     "new_record",
     "new_spool",
-    "warn_of_missing",
     "warn_of_storage",
     "warn_of_uncovered",
 ]
@@ -49,14 +48,6 @@ _HARMLESS: Final = frozenset(
     | {"__abstractmethods__", "_abc_impl"}
 )
 """What a class has whose body is empty."""
-
-
-def warn_of_missing(record: FeedRecord) -> None:
-    """A feed of the last run is none of this one."""
-    logger.warning(
-        "The feed %s of the last run is not in FEEDS any more: it stays as it is",
-        mask_uri(record.uri),
-    )
 
 
 def discard(file: IO[bytes], record: FeedRecord) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 
 from scrapy_resilience._log import get_logger
 
-__all__ = ["file_system", "warn_if_remote"]
+__all__ = ["file_system", "file_system_of", "is_remote", "warn_if_remote"]
 
 logger = get_logger(__name__)
 
@@ -36,12 +36,22 @@ def file_system(path: Path, mounts: str) -> str:
     return best[1]
 
 
+def file_system_of(path: Path) -> str:
+    """The same, by what is mounted now; empty on other systems than Linux."""
+    if not _MOUNTS.exists():
+        return ""
+    return file_system(path, _MOUNTS.read_text(encoding="utf-8", errors="replace"))
+
+
+def is_remote(kind: str) -> bool:
+    """Whether a file system of this type is on a network."""
+    return kind.startswith(_REMOTE)
+
+
 def warn_if_remote(path: Path) -> None:
     """One line for a JOBDIR on a network: locks and commits may not hold there."""
-    if not _MOUNTS.exists():
-        return
-    kind = file_system(path, _MOUNTS.read_text(encoding="utf-8", errors="replace"))
-    if kind.startswith(_REMOTE):
+    kind = file_system_of(path)
+    if is_remote(kind):
         logger.warning(
             "%s is on a %s file system: a job may be damaged there. Use a local disk.",
             path,

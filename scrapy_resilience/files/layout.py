@@ -7,16 +7,20 @@ from typing import Final
 __all__ = [
     "ADDRESS",
     "BATCHES",
+    "COSTS",
     "DAMAGED",
     "ERRORS",
     "JOURNAL",
     "LOCK",
+    "SCRAPYS_QUEUE",
     "STORE",
     "WAITING",
     "WATERMARK",
 ]
 
 STORE: Final = "resilience.db"
+SCRAPYS_QUEUE: Final = "requests.queue"
+"""A folder of Scrapy's own scheduler."""
 LOCK: Final = "resilience.lock"
 DAMAGED: Final = "resilience.damaged"
 """There when a run has found the store to be damaged; it says how."""
@@ -28,6 +32,8 @@ JOURNAL: Final = "resilience.journal"
 """What a job has told of itself, commit by commit."""
 ERRORS: Final = "errors"
 """A folder with a sample of each group of errors."""
+COSTS: Final = "resilience.costs"
+"""What was spent."""
 WAITING: Final = "resilience.waiting"
 """There while a run waits for something that does not come back; it says for what."""
 ADDRESS: Final = "resilience.http"

@@ -10,13 +10,14 @@ import os
 import re
 import sys
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from scrapy_resilience.exceptions import JobLockedError
 from scrapy_resilience.files.ownership import open_own
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 if sys.platform == "win32":
@@ -36,7 +37,7 @@ else:
 _TRIES: Final = 10
 _PAUSE: Final = 0.02
 
-__all__ = ["FileLock", "is_locked", "lock_fd"]
+__all__ = ["FileLock", "is_locked", "lock_fd", "locked"]
 
 
 _locked: dict[int, tuple[int, int]] = {}
@@ -143,5 +144,24 @@ def is_locked(path: Path) -> bool:
         return False
     try:
         return not lock_fd(fd)
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def locked(path: Path, seconds: float) -> Iterator[None]:
+    """Hold the lock on *path* for a moment, for what takes no longer.
+
+    Raises :exc:`TimeoutError` when another process has had it for so many seconds.
+    """
+    fd = open_own(path, os.O_RDWR | os.O_CREAT)
+    try:
+        for _ in range(max(int(seconds / _PAUSE), 1)):
+            if lock_fd(fd):
+                break
+            time.sleep(_PAUSE)
+        else:
+            raise TimeoutError(f"another process has {path} locked for more than {seconds:g} s")
+        yield
     finally:
         os.close(fd)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["check_jobdir", "check_own", "is_own", "open_own"]
+__all__ = ["check_jobdir", "check_own", "check_plain", "is_own", "open_own"]
 
 _OWN_FILES: Final = "resilience.*"
 _SPOOL: Final = "spool"
@@ -116,6 +116,18 @@ def open_own(path: Path | str, flags: int, mode: int = 0o600) -> int:
     if flags & os.O_TRUNC:  # not before it is known whose file it is
         os.ftruncate(fd, 0)
     return fd
+
+
+def check_plain(path: Path) -> None:
+    """Raises :exc:`PermissionError` as :func:`open_own` does, for what a library is to open.
+
+    Nothing is opened: closing a file would drop the locks that this process has on it.
+    """
+    status = path.lstat()
+    if stat.S_ISLNK(status.st_mode):
+        raise PermissionError(EPERM, _LINK, str(path))
+    if os.name == "posix" and (why := _not_trusted(status)):
+        raise PermissionError(EPERM, why, str(path))
 
 
 def _not_trusted(status: os.stat_result) -> str:

@@ -31,6 +31,7 @@ __all__ = [
     "UnserializableError",
     "ValueCodec",
     "edit_request",
+    "loaded_object",
 ]
 
 
@@ -188,10 +189,10 @@ def _is_plain_item(item: Item) -> bool:
 def _path(cls: Any) -> str | None:
     """Where another process finds a class; None for one that is not at a module's top."""
     path = f"{cls.__module__}.{cls.__qualname__}"
-    return path if _loaded(path) is cls else None
+    return path if loaded_object(path) is cls else None
 
 
-def _loaded(path: str) -> Any:
+def loaded_object(path: str) -> Any:
     """What a module that was imported has at its top: data never makes us import one."""
     module, _, name = path.rpartition(".")
     return getattr(sys.modules.get(module), "__dict__", {}).get(name)
@@ -199,7 +200,7 @@ def _loaded(path: str) -> Any:
 
 def _load_class(path: Any, base: type) -> Any:
     """The class at *path*, which must be a *base*: the file can't name other code to run."""
-    cls = path if isinstance(path, type) else _loaded(str(path))
+    cls = path if isinstance(path, type) else loaded_object(str(path))
     if cls is None:
         raise CheckpointError(
             f"the job holds a {path}, which the project has not loaded: import it where the "

@@ -6,6 +6,9 @@ left out the second time: items by their ordinal, requests by what they ask for.
 same holds for ``start()``, which begins anew at each resume: its outputs may come in
 another order and with new ones among them, so each is known by its content and not by
 its place.
+
+An item that was written, and that a sink has refused later, is a dead letter of its own: its
+request runs again for this item only.
 """
 
 from __future__ import annotations
@@ -69,17 +72,19 @@ class HandedOutRequest:
 
     __slots__ = (
         "anew", "children", "dirty", "finished", "lane", "letter", "next_ordinal",
-        "occurrences", "open_children", "origin", "recorded", "row", "slot", "written",
+        "occurrences", "only", "open_children", "origin", "recorded", "row", "slot", "written",
     )  # fmt: skip
 
     def __init__(self, origin: str, row: Row, record: Any = None) -> None:
-        written, children = record or ((), ())
+        written, children, *only = record or ((), ())
         self.origin = origin
         self.row = row
         self.lane: str | None = None
         self.slot: str | None = None
         self.written: set[int] = set(written)
         self.children: set[int] = set(children)
+        self.only: set[int] | None = set(only[0]) if only else None
+        """Ordinals of the items that it runs for; None for all."""
         self.next_ordinal = 0
         self.occurrences: Counter[int] = Counter()
         self.open_children = 0
@@ -91,16 +96,17 @@ class HandedOutRequest:
 
     def go_on_from(self, other: HandedOutRequest) -> None:
         """Stand for another request, with what it has put out in this run and the last."""
-        self.written, self.children = other.written, other.children
+        self.written, self.children, self.only = other.written, other.children, other.only
         self.recorded = other.recorded
 
     # items
 
     def next_item(self) -> tuple[int, bool]:
-        """The ordinal of the next item, and whether an earlier run has written it."""
+        """The ordinal of the next item, and whether it was written before."""
         ordinal = self.next_ordinal
         self.next_ordinal += 1
-        return ordinal, ordinal in self.written
+        is_other = self.only is not None and ordinal not in self.only
+        return ordinal, is_other or ordinal in self.written
 
     def item_written(self, ordinal: int) -> None:
         self.written.add(ordinal)
@@ -115,7 +121,7 @@ class HandedOutRequest:
 
     def has_put_out(self, child: int) -> bool:
         """Whether an earlier run has put out this request."""
-        return child in self.children
+        return self.only is not None or child in self.children
 
     def put_out(self, child: int) -> None:
         """This request is durable or done."""
@@ -132,7 +138,7 @@ class HandedOutRequest:
     @property
     def puts_out_again(self) -> bool:
         """Whether a replay has nothing to leave out."""
-        return self.anew or not (self.written or self.children)
+        return self.only is None and (self.anew or not (self.written or self.children))
 
     @property
     def done(self) -> bool:
@@ -141,4 +147,5 @@ class HandedOutRequest:
     def record(self) -> list[list[int]]:
         """What the next run needs: plain, for the codec."""
         self.dirty, self.recorded = False, True
-        return [sorted(self.written), sorted(self.children)]
+        found = [sorted(self.written), sorted(self.children)]
+        return found if self.only is None else [*found, sorted(self.only)]

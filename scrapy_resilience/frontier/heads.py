@@ -83,8 +83,18 @@ class Heads:
         if lane.tail:
             self._spill_tail(lane)
         share = self.share()
-        if len(lane.head) <= 2 * share:
-            return
+        if len(lane.head) > 2 * share:
+            self._cut(lane, share)
+
+    def give_back(self, lane: Lane) -> None:
+        """Forget as much of a lane as the store has."""
+        if lane.tail:
+            self._spill_tail(lane)
+        if len(lane.head) > _HEAD_MIN:
+            self._cut(lane, _HEAD_MIN)
+
+    def _cut(self, lane: Lane, share: int) -> None:
+        """Leave the best *share* rows in a head."""
         lane.head.sort()
         cut = lane.head[share:]
         del lane.head[share:]

@@ -19,7 +19,7 @@ from scrapy_resilience.frontier.handed_out import HandedOutRequest, content_key
 from scrapy_resilience.frontier.store import Letter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Hashable, Mapping
+    from collections.abc import Callable, Container, Hashable, Iterable, Mapping
 
     from scrapy_resilience.frontier.lanes import Frontier
     from scrapy_resilience.frontier.store import Changes, Row
@@ -76,6 +76,8 @@ class InFlightRequests:
         self._encode = encode
         self._decode = decode
         self._volatile: dict[int, _Volatile] = {}
+        self.open_starts = 0
+        """Requests of ``start()`` that live in memory only, and are not done."""
         self._open: set[HandedOutRequest] = set()  # finished, with children in memory
         self._forget: list[str] = []
         self._starts: Counter[int] = Counter()
@@ -133,6 +135,7 @@ class InFlightRequests:
         """
         if parent is not None:
             parent.open_children += 1
+        self.open_starts += from_start
         if fingerprint is not None:  # the next run may find it on another page first
             origin = _fingerprint_name(fingerprint)
         elif parent is not None:
@@ -168,6 +171,18 @@ class InFlightRequests:
             stored = data if isinstance(data, bytes) else encode(request)
             producer.give_up(Letter(0, stored, about), anew=anew)
         return producer is not None or self.frozen
+
+    def only_items(self, ordinals: Iterable[int]) -> bytes:
+        """The record of a request that runs again for these items only."""
+        return self._encode([[], [], sorted(ordinals)])
+
+    def number(self, letters: Iterable[Letter]) -> list[Letter]:
+        """Letters that come later than others of their commit."""
+        numbered = []
+        for letter in letters:
+            self._last_letter += 1
+            numbered.append(letter._replace(number=self._last_letter))
+        return numbered
 
     def add_letter(self, letter: Letter) -> None:
         """Write a dead letter with the next commit."""
@@ -285,6 +300,7 @@ class InFlightRequests:
         """A request in memory is done: what was waiting for that becomes durable."""
         if volatile.fingerprint is not None:
             self._frontier.settle(volatile.fingerprint)
+        self.open_starts -= volatile.from_start
         if volatile.from_start:
             self._frontier.note_start(volatile.key)
         if volatile.parent is not None:
@@ -302,7 +318,5 @@ class InFlightRequests:
         for producer in (*self.under_way.values(), *self._open):
             if producer.dirty and producer.origin:
                 changes.outputs[producer.origin] = self._encode(producer.record())
-        for letter in self._letters:
-            self._last_letter += 1
-            changes.letters.append(letter._replace(number=self._last_letter))
+        changes.letters += self.number(self._letters)
         self._letters = []

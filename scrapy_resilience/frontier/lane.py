@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections import OrderedDict
@@ -17,8 +18,7 @@ _PRIORITY_MAX: Final = 2**60
 _LOWEST: Final = (-(2**63), -(2**63))
 
 
-@dataclass(frozen=True)
-class Order:
+class Order(msgspec.Struct, frozen=True):
     """Scrapy's request order: by priority, and newest or oldest first within one.
 
     *start_lifo* orders start requests, which go after others of their priority;

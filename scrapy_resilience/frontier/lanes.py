@@ -11,13 +11,12 @@ clock that never goes back.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from scrapy_resilience.frontier.groups import Groups
 from scrapy_resilience.frontier.heads import Heads
 from scrapy_resilience.frontier.lane import Lane, Order
+from scrapy_resilience.frontier.queues import Queues
 from scrapy_resilience.frontier.seen import SeenFilter
 from scrapy_resilience.frontier.store import Changes, Row, Store
 from scrapy_resilience.frontier.timers import Timers
@@ -61,14 +60,13 @@ class Frontier:
         wall: float = 0.0,
     ) -> None:
         self._store = store
-        self._limit = limit
         self._gate = gate
         self._order = order or Order()
-        self._lanes: dict[str, Lane] = {}
-        self._groups = Groups(self._lanes, group)
-        self.left_of = self._groups.left
-        self._idents: dict[int, Lane] = {}
-        self._queues: list[OrderedDict[Lane, None]] = []
+        self._queues = queues = Queues(limit, group)
+        self._lanes, self._idents, self._groups = queues.lanes, queues.idents, queues.groups
+        self.left_of = queues.groups.left
+        self.occupy, self.vacate = queues.occupy, queues.vacate
+        self.reroute, self.is_crowded = queues.reroute, queues.is_crowded
         self._heads = Heads(store, self._lanes)
         self._timers = Timers()
         self.next_due = self._timers.next_due
@@ -87,11 +85,9 @@ class Frontier:
 
     def _load(self, now: float, wall: float) -> None:
         for ident, name, rows in self._store.lanes():
-            self._lanes[name] = self._idents[ident] = Lane(ident, name, rows)
-            self._groups.add(self._lanes[name])
+            self._queues.add(ident, name, rows)
             self._pending += rows
             self._rows += rows
-        self._next_ident = max(self._idents, default=0) + 1
         for row in self._store.delayed():
             # a clock that was set back must not turn a minute into a year
             wait = min((row.due or 0) - wall, row.delay or 0)
@@ -99,7 +95,7 @@ class Frontier:
                 self._idents[row.lane].spilled -= 1
                 self._delay(row, now + wait)
         for lane in self._lanes.values():
-            self._place(lane)
+            self._queues.place(lane)
         self._store.pin()
 
     # --- requests ---
@@ -133,7 +129,7 @@ class Frontier:
     @property
     def has_ready(self) -> bool:
         """Whether a lane may be asked now, as far as is known without its gate."""
-        return any(self._queues)
+        return any(self._queues.by_load)
 
     def held_lanes(self) -> list[Lane]:
         """Those of which nothing is handed out now. Copies them: not for each request."""
@@ -146,13 +142,6 @@ class Frontier:
     def groups(self, most: int) -> list[str]:
         """The groups of the first *most* lanes."""
         return self._groups.of(self._lanes.values(), most)
-
-    def is_crowded(self, slot: str) -> bool:
-        """Whether requests of *slot* wait for others of it to end."""
-        lane = self._lanes.get(slot)
-        if lane is None or lane.held_until or lane.busy < self._limit(slot):
-            return False
-        return lane.waiting > 0 or bool(lane.guests)
 
     @property
     def rows(self) -> int:
@@ -186,7 +175,7 @@ class Frontier:
             self._heads.trim()
         self._seen.learn()
         self._number += 1
-        lane = self._lane(slot)
+        lane = self._queues.lane(slot)
         rank, order = self._order.place(self._number, priority, start=start, fifo=fifo)
         times = (wall + delay, delay) if delay > 0 else ()
         row = Row(lane.ident, rank, order, payload, *times)
@@ -205,7 +194,7 @@ class Frontier:
         else:
             lane.add(row)
             if lane.queue is None:  # else it stands where it belongs
-                self._place(lane)
+                self._queues.place(lane)
         return row
 
     def pop(self, now: float) -> HandOut | None:
@@ -214,7 +203,7 @@ class Frontier:
             self._heads.trim()
         if self._timers.queue and self._timers.queue[0][0] <= now:
             self._release(now)
-        for queue in self._queues:
+        for queue in self._queues.by_load:
             while queue:
                 counter = next(iter(queue))
                 lane = counter.next_source()
@@ -225,7 +214,7 @@ class Frontier:
                 if row is not None:
                     self._pending -= 1
                     counter.busy += 1
-                self._place(lane)
+                self._queues.place(lane)
                 if row is not None:
                     return HandOut(row, lane.name, counter.name)
         return None
@@ -242,7 +231,7 @@ class Frontier:
                 self._changes.deletes.append(row.key)
             else:
                 self._heads.taken.discard(number)
-            self._forget(lane)
+            self._queues.forget(lane)
 
     def settle(self, fingerprint: bytes) -> None:
         """The request of a fingerprint that lived in memory is done: write it down."""
@@ -255,40 +244,6 @@ class Frontier:
         self._changes.start_keys.append(key)
 
     # --- slots ---
-
-    def occupy(self, slot: str) -> None:
-        """One more request of *slot* is under way."""
-        lane = self._lane(slot)
-        lane.busy += 1
-        self._queue_up(lane)
-
-    def vacate(self, slot: str) -> None:
-        """One request less of *slot* is under way."""
-        lane = self._lane(slot)
-        lane.busy = max(lane.busy - 1, 0)
-        self._queue_up(lane)
-
-    def reroute(self, slot: str, counted_by: str) -> None:
-        """From now on the requests of *slot* count as requests of another slot."""
-        lane, counter = self._lane(slot), self._lane(counted_by)
-        if lane.counted_by is counter:
-            return
-        if counter is not lane:
-            counter.referrers += 1  # first, or leaving another one may forget it
-            counter.guests = counter.guests or OrderedDict()
-        self._leave(lane)
-        lane.counted_by = counter
-        self._queue_up(lane)
-        self._place(lane)
-
-    def _leave(self, lane: Lane) -> None:
-        """Count a lane's requests by itself again."""
-        counter, lane.counted_by = lane.counted_by, lane
-        if counter is not lane:
-            counter.referrers -= 1
-            if counter.guests:
-                counter.guests.pop(lane, None)
-            self._queue_up(counter)
 
     def waiting(self, slot: str) -> int:
         """How many requests of *slot* wait, delayed ones not included."""
@@ -305,13 +260,13 @@ class Frontier:
 
     def hold(self, slot: str, until: float) -> None:
         """Hand out nothing of *slot* before *until* (on the clock of *now*)."""
-        lane = self._lane(slot)
+        lane = self._queues.lane(slot)
         if until > lane.held_until:
             lane.held_until = until
             self._held[lane] = None
             if until < inf:
                 self._timers.set(until, lane)
-            self._place(lane)
+            self._queues.place(lane)
 
     def release(self, slot: str) -> None:
         """End a hold before its time."""
@@ -322,7 +277,7 @@ class Frontier:
     def _free(self, lane: Lane) -> None:
         lane.held_until = 0.0
         self._held.pop(lane, None)
-        self._place(lane)
+        self._queues.place(lane)
 
     def recall(self, slot: str) -> None:
         """End the delays of all requests of *slot*. Looks at every delay of the crawl."""
@@ -338,7 +293,7 @@ class Frontier:
         row = None if lane is None else self._heads.next(lane)
         if lane is not None and row is not None:
             self._pending -= 1
-            self._place(lane)
+            self._queues.place(lane)
         return row
 
     def drain(self) -> Iterator[Row]:
@@ -347,6 +302,11 @@ class Frontier:
             while (row := self.take(slot)) is not None:
                 yield row
         yield from self._timers.rows()
+
+    def give_back(self) -> None:
+        """Forget rows that the store has, as many as can be: memory is short."""
+        for lane in self._lanes.values():
+            self._heads.give_back(lane)
 
     # --- commits ---
 
@@ -367,51 +327,6 @@ class Frontier:
         self._sealed = None
         lanes = [self._idents[ident] for ident in changes.lanes if ident in self._idents]
         self._heads.committed(changes, lanes)
-
-    # --- inside ---
-
-    def _lane(self, slot: str) -> Lane:
-        lane = self._lanes.get(slot)
-        if lane is None:
-            lane = self._lanes[slot] = Lane(self._next_ident, slot)
-            self._idents[lane.ident] = lane
-            self._groups.add(lane)
-            self._next_ident += 1
-        return lane
-
-    def _place(self, lane: Lane) -> None:
-        """Put a lane where it belongs: in a queue, among another one's guests, or nowhere."""
-        counter = lane.counted_by
-        if counter is not lane:
-            assert counter.guests is not None
-            if lane.ripe:
-                counter.guests[lane] = None
-            else:
-                counter.guests.pop(lane, None)
-                self._forget(lane)
-        self._queue_up(counter)
-
-    def _queue_up(self, lane: Lane) -> None:
-        queue = None
-        counts = lane.counted_by is lane
-        if counts and (lane.ripe or lane.guests) and lane.busy < self._limit(lane.name):
-            while len(self._queues) <= lane.busy:
-                self._queues.append(OrderedDict())
-            queue = self._queues[lane.busy]
-        if queue is not lane.queue:
-            if lane.queue is not None:
-                del lane.queue[lane]
-            if queue is not None:
-                queue[lane] = None
-            lane.queue = queue
-        if queue is None:
-            self._forget(lane)
-
-    def _forget(self, lane: Lane) -> None:
-        if lane.forgettable and self._lanes.get(lane.name) is lane:
-            del self._lanes[lane.name], self._idents[lane.ident]
-            self._groups.remove(lane)
-            self._leave(lane)
 
     # --- time ---
 
@@ -437,4 +352,4 @@ class Frontier:
         beyond = lane.bound is not None and row.place >= lane.bound
         if not (beyond and self._heads.spill(row, lane)):
             lane.add(row)
-        self._place(lane)
+        self._queues.place(lane)

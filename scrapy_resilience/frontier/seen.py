@@ -9,8 +9,13 @@ if TYPE_CHECKING:
 
 __all__ = ["SeenFilter"]
 
-_BITS: Final = 2**25
-"""4 MB: of a million fingerprints 3 in 100 new ones are taken for perhaps known."""
+_BITS: Final = 2**19
+"""64 KB, to begin with."""
+_MOST: Final = 2**25
+"""4 MB: of a million fingerprints 6 in 100 new ones are taken for perhaps known."""
+_GROWS: Final = 4
+_FULL: Final = 64
+"""Bits for each fingerprint; with fewer it grows."""
 _PAGE: Final = 64
 
 
@@ -24,13 +29,19 @@ class SeenFilter:
     are, each one may be known.
     """
 
-    def __init__(self, store: Store, *, bits: int = _BITS) -> None:
+    def __init__(self, store: Store, *, bits: int = _BITS, most: int = _MOST) -> None:
         self._store = store
         self._size = bits
+        self._most = most
         self._bits = bytearray(bits // 8)
+        self._room = bits // _FULL
+        """Fingerprints until it grows; below 0 it does not any more."""
         self._learned: bytes | None = b""
 
     def add(self, fingerprint: bytes) -> None:
+        self._room -= 1
+        if not self._room:
+            self._grow()
         place = hash(fingerprint) % self._size
         self._bits[place >> 3] |= 1 << (place & 7)
 
@@ -39,6 +50,14 @@ class SeenFilter:
             return True
         place = hash(fingerprint) % self._size
         return bool(self._bits[place >> 3] >> (place & 7) & 1)
+
+    def _grow(self) -> None:
+        """Each bit is put in all places that a longer remainder may lead to."""
+        before = self._size
+        if before * _GROWS <= self._most:
+            self._size *= _GROWS
+            self._bits *= _GROWS
+        self._room = (self._size - before) // _FULL or -1
 
     def learn(self) -> None:
         """Read some more of what the store held at the start."""

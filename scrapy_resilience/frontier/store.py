@@ -6,10 +6,10 @@ A store changes in one step only, :meth:`Store.commit`: a crash leaves either al
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from heapq import nsmallest
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+import msgspec
 from msgspec import Struct
 
 if TYPE_CHECKING:
@@ -64,24 +64,23 @@ class Letter(NamedTuple):
     record: bytes | None = None
 
 
-@dataclass
-class Changes:
+class Changes(msgspec.Struct):
     """Everything that one commit changes."""
 
-    inserts: list[Row] = field(default_factory=list)
-    deletes: list[Key] = field(default_factory=list)
-    fingerprints: set[bytes] = field(default_factory=set)
-    lanes: dict[int, tuple[str, int]] = field(default_factory=dict)
+    inserts: list[Row] = []
+    deletes: list[Key] = []
+    fingerprints: set[bytes] = set()
+    lanes: dict[int, tuple[str, int]] = {}
     """Lane → (name, number of its rows after this commit); 0 forgets the lane."""
-    start_keys: list[int] = field(default_factory=list)
-    outputs: dict[str, bytes | None] = field(default_factory=dict)
+    start_keys: list[int] = []
+    outputs: dict[str, bytes | None] = {}
     """Name of a request that was handed out → what it put out so far; None forgets it."""
-    state: dict[str, bytes | None] = field(default_factory=dict)
+    state: dict[str, bytes | None] = {}
     """Named state of components; None forgets it."""
-    letters: list[Letter] = field(default_factory=list)
-    answered: list[int] = field(default_factory=list)
+    letters: list[Letter] = []
+    answered: list[int] = []
     """Numbers of letters that are taken away."""
-    syncs: list[Callable[[], None]] = field(default_factory=list)
+    syncs: list[Callable[[], None]] = []
     """Called before the changes are written, in the thread that writes them."""
     forced: bool = False
     """Whether not even a power loss may take them back, whatever the settings."""

@@ -1,4 +1,4 @@
-"""What is said of a breaker that has another state: a stat, a line of the log, a signal."""
+"""What is said of a domain: of a breaker that has another state, a hold, a giving up."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.core.breaker import Event
 
-__all__ = ["announce"]
+__all__ = ["announce", "tell"]
 
 logger = get_logger(__name__)
 
@@ -38,4 +38,11 @@ def announce(crawler: Crawler, domain: str, old: State, new: State, event: Event
         old=old.value,
         new=new.value,
         reason=event.value,
+    )
+
+
+def tell(crawler: Crawler, kind: str, text: str, domain: str, severity: str = "info") -> None:
+    """Send an event of a *kind* about *domain*."""
+    crawler.signals.send_catch_log(
+        signals.crawl_event, kind=kind, text=text, severity=severity, domain=domain
     )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
 from functools import cache
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from msgspec.structs import asdict
 from scrapy.utils.httpobj import urlparse_cached
 from scrapy.utils.misc import load_object
 
@@ -171,9 +171,9 @@ def _is_duration(value: Any) -> bool:
 
 def _breaker(config: Config) -> BreakerConfig:
     values = {
-        field.name: getattr(config, f"breaker_{field.name}")
-        for field in fields(BreakerConfig)
-        if hasattr(config, f"breaker_{field.name}")
+        name: getattr(config, f"breaker_{name}")
+        for name in BreakerConfig.__struct_fields__
+        if hasattr(config, f"breaker_{name}")
     }
     if not config.breaker_enabled:
         values |= _NEVER
@@ -191,7 +191,7 @@ def _named(error: ConfigurationError) -> str:
 
 def _override(domain: str, values: Any, base: _Own) -> _Own:
     setting = f"{PREFIX}BREAKER_DOMAINS: {domain}"
-    known = {field.name for field in fields(BreakerConfig)} | _OF_A_GATE
+    known = {*BreakerConfig.__struct_fields__} | _OF_A_GATE
     if not isinstance(values, dict) or (unknown := values.keys() - known):
         what = sorted(unknown) if isinstance(values, dict) else repr(values)
         allowed = ", ".join(sorted(known))
@@ -207,9 +207,10 @@ def _override(domain: str, values: Any, base: _Own) -> _Own:
     if "give_up_after" in values:
         patience = _patience(f"{setting}: give_up_after", values.pop("give_up_after"))
     try:
-        return _Own(replace(base.breaker, **values), action, patience._replace(trips=trips))
+        breaker = BreakerConfig(**{**asdict(base.breaker), **values})
     except ConfigurationError as error:
         raise ConfigurationError(f"{setting}: {error}") from None
+    return _Own(breaker, action, patience._replace(trips=trips))
 
 
 def _rate(domain: str, value: Any) -> Rate:

@@ -11,26 +11,28 @@ import random
 from contextvars import ContextVar
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, Protocol
-from weakref import ReferenceType, WeakKeyDictionary, WeakSet, ref
+from weakref import WeakSet
 
 from scrapy.exceptions import IgnoreRequest
 
-from scrapy_resilience import _clock, names, signals
+from scrapy_resilience import _clock, names
 from scrapy_resilience._log import get_logger
-from scrapy_resilience._scrapy.engine import is_closing, take_back, wake
-from scrapy_resilience.checkpoint.state import GATES
+from scrapy_resilience._scrapy.engine import take_back, wake
+from scrapy_resilience._scrapy.of_crawlers import WeakOfCrawlers
 from scrapy_resilience.core.breaker import Event, Outcome, State
 from scrapy_resilience.core.gates import GateConfig, Gates
-from scrapy_resilience.gates.announcing import announce
+from scrapy_resilience.gates.announcing import announce, tell
 from scrapy_resilience.gates.domains import Domains
 from scrapy_resilience.gates.lane_names import RETRIES, LaneNames, is_of_retries
 from scrapy_resilience.gates.outcomes import Outcomes, can_be_asked_again, is_overloaded
 from scrapy_resilience.gates.probes import Probes
+from scrapy_resilience.gates.saved_gates import SavedGates
 from scrapy_resilience.gates.trials import Trials
+from scrapy_resilience.gates.waits_in_process import WaitsInProcess
 from scrapy_resilience.settings import Config
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Mapping
+    from collections.abc import Container, Mapping
 
     from scrapy import Request
     from scrapy.crawler import Crawler
@@ -40,11 +42,9 @@ if TYPE_CHECKING:
     from scrapy_resilience.core.failures import Verdict
     from scrapy_resilience.core.gate import Gate, Ticket
     from scrapy_resilience.core.ratelimit import Rate
-    from scrapy_resilience.frontier.in_flight import InFlightRequests
-    from scrapy_resilience.frontier.lanes import Frontier
-    from scrapy_resilience.jobs.job import Job
+    from scrapy_resilience.gates.asking import Asking, BudgetGate, Places
 
-__all__ = ["Asking", "Gatekeeper", "HeldBack", "gatekeeper_of", "latency_of"]
+__all__ = ["Gatekeeper", "HeldBack", "OnSettled", "gatekeeper_of", "latency_of"]
 
 logger = get_logger(__name__)
 
@@ -54,26 +54,10 @@ _PROXY: Final = "proxy"
 """Scrapy's meta key."""
 _SAYS_NOTHING: Final = frozenset({Outcome.IGNORED, Outcome.CANCELLED})
 _HALF_OPEN: Final = State.HALF_OPEN  # a member costs more to look up
-_LOOK: Final = 0.5
-"""Seconds between two looks at whether a stop is over."""
-_COMMIT_WITHIN: Final = 0.1
-"""Seconds after which a hold is written down: it must survive a kill."""
 
 
 class HeldBack(IgnoreRequest):
     """A request was taken out of the downloader, where it waited for its turn."""
-
-
-class Asking(Protocol):
-    """What the gates need of our scheduler."""
-
-    frontier: Frontier
-    in_flight: InFlightRequests
-    committer: Committer | None
-    job: Job | None
-    commit_soon: Callable[[], None]
-
-    def issued(self, request: Request, /) -> bool: ...
 
 
 class OnSettled(Protocol):
@@ -106,21 +90,21 @@ class Gatekeeper:
         """Failure classes about which somebody else may decide, who settles them then."""
         self.on_settled: OnSettled | None = None
         self.gates = self._make_gates()
+        self._saved = SavedGates(self.gates)
         self.active = False
         """Whether a middleware says what becomes of each request."""
         self.scheduler: Asking | None = None
+        self.places: Places | None = None  # where the crawl has a browser
+        self.budgets: BudgetGate | None = None
+        """There where a budget may have no room for a request."""
         self._trials: Trials | None = None
         self.given_up: dict[str, Gate] = {}
         """Names of lanes whose requests are to be given up, and the gates that say so."""
-        self.waiting: set[Request] = set()
-        """Those that wait in the process, for their turn or for the cut of a stop."""
-        self.stopping = False
-        """Whether a stop cuts off what waits: the job has it for the next run."""
+        self.waits = WaitsInProcess(crawler, self._committer)
         self._tickets: dict[Request, Ticket] = {}
         self._with_own_proxy: WeakSet[Request] = WeakSet()
         self._failed_by_proxy: WeakSet[Request] = WeakSet()
         self._stats: Any = crawler.stats
-        self._commit_timer: Any = None
 
     def _make_gates(self) -> Gates:
         requests = self.crawler.settings.getint("CONCURRENT_REQUESTS")
@@ -140,19 +124,26 @@ class Gatekeeper:
             on_give_up=self._give_up,
         )
 
+    def _committer(self) -> Committer | None:
+        return None if self.scheduler is None else self.scheduler.committer
+
     # --- the scheduler's side ---
 
     def attach(self, scheduler: Asking) -> None:
         """Our scheduler is open: it asks the gates, and its job keeps what they know."""
         self.scheduler = scheduler
         self._trials = Trials(self.crawler, scheduler.frontier, self)
-        if scheduler.job is not None:
-            scheduler.job.state.register_map(GATES, self._changed, self._restore)
+        self._saved.attach(scheduler)
 
     def ready_at(self, lane: str, now: float) -> float:
         """When the next request of *lane* may go: see :meth:`.Gates.ready_at`."""
+        if self.places is not None and (until := self.places.ready_at(lane, now)) > now:
+            return until
         domain, action = self.lane_names.split(lane)
         is_retry = is_of_retries(lane)
+        if self.budgets is not None and (until := self.budgets.ready_at(domain, now)) > now:
+            self.gates.gate(domain, now).wait(lane)
+            return until
         until = self.gates.ready_at(
             domain, now, heed_breaker=action == "hold", is_retry=is_retry
         )
@@ -170,9 +161,13 @@ class Gatekeeper:
     def why(self, lane: str, now: float) -> tuple[str, str]:
         """The domain of a lane that is held, and what it waits for, in words."""
         domain, _ = self.lane_names.split(lane)
+        if self.budgets is not None and (reason := self.budgets.why(domain)):
+            return domain, reason
         reason = self.gates.why(domain, now)
         if not reason:  # it waits for requests of others
             reason = "circuit breaker tries another request"
+            if self.places is not None and self.places.ready_at(lane, now) > now:
+                reason = "no page of the browser is free"
             return domain, "too many retries" if is_of_retries(lane) else reason
         if reason == "rate limit" and self.gates.known(domain).asked is not None:
             reason = "robots.txt"
@@ -183,9 +178,12 @@ class Gatekeeper:
         return self.gates.known(self.lane_names.split(lane)[0]).given_up
 
     def handed_out(self, request: Request, lane: str, now: float) -> None:
-        ticket = self.gates.acquire(
-            self.lane_names.split(lane)[0], now, is_retry=is_of_retries(lane)
-        )
+        domain, _ = self.lane_names.split(lane)
+        if self.budgets is not None:
+            self.budgets.reserve(request, domain)
+        if self.places is not None:
+            self.places.handed_out(request, lane, now)
+        ticket = self.gates.acquire(domain, now, is_retry=is_of_retries(lane))
         if _PROXY in request.meta:
             self._with_own_proxy.add(request)
         self._sent(request, ticket)
@@ -221,12 +219,17 @@ class Gatekeeper:
 
     def replaced(self, request: Request) -> None:
         """A request has ended in another one; what was redirected has been answered."""
-        ticket = self._tickets.pop(request, None)
+        ticket = self._end(request)
         if ticket is None:
             return
         outcome = Outcome.SUCCESS if _LATENCY in request.meta else Outcome.CANCELLED
         _forget_page(ticket.gate, request, outcome)
         self.gates.settle(ticket, outcome, _clock.monotonic())
+
+    def _end(self, request: Request) -> Ticket | None:
+        if self.budgets is not None:
+            self.budgets.release(request)
+        return self._tickets.pop(request, None)
 
     # --- the middlewares' side ---
 
@@ -240,6 +243,12 @@ class Gatekeeper:
     def acquire(self, request: Request, now: float) -> None:
         """A request that did not come from the scheduler goes now."""
         self._sent(request, self.gates.acquire(self.domain(request), now))
+
+    def ask_if_alone(self, request: Request) -> None:
+        """*request* has failed: find out about its domain where nobody else does."""
+        gate, trials = self.known(request), self._trials
+        if trials is not None and gate.known_page and gate.lets_through and not gate.under_way:
+            trials.check(gate)
 
     @property
     def is_checking(self) -> bool:
@@ -269,7 +278,7 @@ class Gatekeeper:
         decided: bool = False,
     ) -> None:
         """Tell the gates; a failure that a handler has *decided* about is not the domain's."""
-        ticket = self._tickets.pop(request, None)
+        ticket = self._end(request)
         if ticket is None:
             return
         outcome = self._outcomes.of(request, result, verdict)
@@ -295,29 +304,6 @@ class Gatekeeper:
                 self.on_settled(request, result, verdict, ticket.gate.domain)
             except Exception:
                 logger.exception("What became of %s can't be counted", request)
-
-    # --- a stop ---
-
-    @property
-    def ends_waits(self) -> bool:
-        """Whether the spider is being closed and nobody keeps what waits for the next run."""
-        if not is_closing(self.crawler.engine):
-            return False
-        committer = None if self.scheduler is None else self.scheduler.committer
-        return committer is None or committer.abandoned
-
-    async def sleep(self, request: Request, seconds: float) -> None:
-        """Somebody waits for *request* in the process meanwhile."""
-        self.waiting.add(request)
-        try:
-            await _clock.sleep(seconds)
-        finally:
-            self.waiting.discard(request)
-
-    async def wait_for_cut(self, request: Request) -> None:
-        """Keep whoever waits for *request* from going on without it; it is begun anew."""
-        while self.stopping:
-            await self.sleep(request, _LOOK)
 
     # --- proxies ---
 
@@ -346,16 +332,16 @@ class Gatekeeper:
         """Nobody asks the domain of *request* for *seconds*."""
         if self.gates.hold(self.domain(request), seconds, reason, _clock.monotonic()):
             self._stats.inc_value(names.STAT_HOLDS)
-            self._commit_soon()
+            self._saved.commit_soon()
             domain = self.domain(request)
             self._take_back(domain)
-            self._tell("hold", f"{domain} is left alone for {seconds:.0f} s: {reason}", domain)
+            text = f"{domain} is left alone for {seconds:.0f} s: {reason}"
+            tell(self.crawler, "hold", text, domain)
 
     def _take_back(self, domain: str) -> None:
         """DOWNLOAD_DELAY keeps requests in the downloader that were let through before."""
         if self.active:
-            is_its = lambda request: self.domain(request) == domain  # noqa: E731
-            take_back(self.crawler.engine, is_its, HeldBack)
+            take_back(self.crawler.engine, lambda each: self.domain(each) == domain, HeldBack)
 
     def limit(self, request: Request, rate: Rate) -> None:
         """The domain of *request* asks for a rate: it counts where the settings allow more."""
@@ -368,7 +354,7 @@ class Gatekeeper:
 
     def _breaker_changed(self, gate: Gate, old: State, new: State, event: Event) -> None:
         if new is State.OPEN:
-            self._commit_soon()
+            self._saved.commit_soon()
             self._take_back(gate.domain)
         announce(self.crawler, gate.domain, old, new, event)
 
@@ -380,38 +366,14 @@ class Gatekeeper:
             self.scheduler.frontier.release(lane)
         wake(self.crawler.engine)
 
-    def _tell(self, kind: str, text: str, domain: str, severity: str = "info") -> None:
-        self.crawler.signals.send_catch_log(
-            signals.crawl_event, kind=kind, text=text, severity=severity, domain=domain
-        )
-
     def _give_up(self, gate: Gate) -> None:
         why = f"{gate.domain} is given up: {gate.breaker.last_failure}"
-        self._tell("given_up", why, gate.domain, "error")
+        tell(self.crawler, "given_up", why, gate.domain, "error")
         lanes = gate.lanes or (gate.domain, gate.domain + RETRIES)
         self.given_up.update(dict.fromkeys(lanes, gate))
 
-    # --- the checkpoint ---
-
-    def _commit_soon(self) -> None:
-        if self.scheduler is not None and self._commit_timer is None:
-            self._commit_timer = _clock.call_later(_COMMIT_WITHIN, self._commit)
-
-    def _commit(self) -> None:
-        self._commit_timer = None
-        if self.scheduler is not None:
-            self.scheduler.commit_soon()
-
-    def _changed(self) -> dict[str, Any]:
-        return self.gates.changed(_clock.monotonic(), _clock.wall())
-
-    def _restore(self, saved: dict[str, Any]) -> None:
-        self.gates.restore(saved, _clock.monotonic(), _clock.wall())
-
     def close(self) -> None:
-        if self._commit_timer is not None:
-            self._commit_timer.cancel()
-            self._commit_timer = None
+        self._saved.close()
         self.scheduler = None
 
 
@@ -430,15 +392,9 @@ def _forget_page(gate: Gate, request: Request, outcome: Outcome) -> None:
 _current: ContextVar[Ticket | None] = ContextVar("scrapy_resilience_ticket", default=None)
 """Of the request whose middlewares and download run in this context."""
 
-_gatekeepers: WeakKeyDictionary[Crawler, ReferenceType[Gatekeeper]] = WeakKeyDictionary()
-# weak both ways: a gatekeeper knows its crawler
+_gatekeepers: Final = WeakOfCrawlers(Gatekeeper)
 
 
 def gatekeeper_of(crawler: Crawler) -> Gatekeeper:
     """The gatekeeper of a crawler, made by whoever asks first, and kept by those who ask."""
-    known = _gatekeepers.get(crawler)
-    keeper = known() if known is not None else None
-    if keeper is None:
-        keeper = Gatekeeper(crawler)
-        _gatekeepers[crawler] = ref(keeper)
-    return keeper
+    return _gatekeepers.of(crawler)

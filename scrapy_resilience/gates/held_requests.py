@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from scrapy_resilience import _clock, names
@@ -9,6 +10,7 @@ from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.engine import close_spider, is_starting, under_way, wake
 from scrapy_resilience.core.failures import TRANSIENT
 from scrapy_resilience.deadletters import letters_of
+from scrapy_resilience.gates.pauses import pauses_of
 
 if TYPE_CHECKING:
     from scrapy import Request
@@ -70,6 +72,7 @@ class HeldRequests:
         self._keeper = keeper
         self._stats: Any = crawler.stats
         self._letters = letters_of(crawler)
+        self._pauses = pauses_of(crawler)
         self._alone: tuple[int, float] | None = None
         """How many requests had succeeded when only held ones were left, and since when."""
         self._told_at = -_TOLD_AGAIN
@@ -126,16 +129,13 @@ class HeldRequests:
         successes, since = self._alone or (-1, 0.0)
         if successes != self._keeper.gates.successes:
             successes, since = self._alone = self._keeper.gates.successes, now
-        due = self._frontier.next_due()
+        due, since = self._frontier.next_due(), max(since, self._pauses.ended_at)
         is_late = due is None or due > since + self._keeper.config.hold_timeout
-        if is_late and not self._frontier.next_is_delayed():
+        budgets = self._keeper.budgets
+        until = 0.0 if budgets is None else budgets.holds_until(now)
+        if is_late and not self._frontier.next_is_delayed() and not now < until < inf:
             self._alone = None
-            logger.warning(
-                "%d requests are held for longer than RESILIENCE_HOLD_TIMEOUT: %s",
-                self._frontier.held,
-                "the next run goes on with them" if self._durable else _LOST,
-            )
-            close_spider(self._crawler, names.REASON_HELD)
+            self._give_up_waiting(forever=until == inf)
         elif due is not None and due - now >= _TOLD_FROM and now - self._told_at >= _TOLD_AGAIN:
             self._told_at = now
             logger.info(
@@ -144,6 +144,18 @@ class HeldRequests:
                 due - now,
                 self._reasons(now),
             )
+
+    def _give_up_waiting(self, *, forever: bool) -> None:
+        count, later = self._frontier.held, "the next run goes on with them"
+        fate = later if self._durable else _LOST
+        if forever:
+            logger.warning("%d requests have no room in a budget of this job: %s", count, fate)
+        else:
+            logger.warning(
+                "%d requests are held for longer than RESILIENCE_HOLD_TIMEOUT: %s", count, fate
+            )
+        reason = names.REASON_BUDGET if forever else names.REASON_HELD
+        close_spider(self._crawler, reason)
 
     def _reasons(self, now: float) -> str:
         gates = self._keeper.gates

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
 from scrapy.http import Response, TextResponse
 from scrapy.utils.misc import load_object
 

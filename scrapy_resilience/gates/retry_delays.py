@@ -9,11 +9,14 @@ where somebody has limited the retries.
 from __future__ import annotations
 
 from random import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from scrapy.utils.httpobj import urlparse_cached
 
 from scrapy_resilience import _clock, names
 from scrapy_resilience.core.backoff import MOST_TRIES, fast_backoff
-from scrapy_resilience.core.failures import BLOCKED
+from scrapy_resilience.core.failures import BLOCKED, THROTTLED
 from scrapy_resilience.scheduling.requests import is_robots
 
 if TYPE_CHECKING:
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
     from scrapy_resilience.gates.policies import Choice
 
 __all__ = ["Tries"]
+
+_MOST_WHILE_CLOSED: Final = 2.0
+"""Seconds until the next try while a breaker looks after the domain: it opens the sooner."""
 
 
 class Tries:
@@ -55,6 +61,19 @@ class Tries:
             return True
         return gate.costs_a_try(request.meta.get(names.META_ANSWERS_BEFORE))
 
+    def ask_if_alone(self, request: Request, verdict: Verdict) -> None:
+        """A page that has failed again, and alone, is not told from a domain that is down.
+
+        So another page of its host is asked for, one that is known to work; not where it asks
+        for less.
+        """
+        if names.META_FAILED_AT not in request.meta or not self._are_held(request):
+            return
+        known = urlsplit(self._keeper.known(request).known_page).netloc
+        is_its_host = known == urlparse_cached(request).netloc
+        if is_its_host and verdict.failure_class not in {BLOCKED, THROTTLED}:
+            self._keeper.ask_if_alone(request)
+
     def _are_held(self, request: Request) -> bool:
         """Whether requests like this one wait while their domain is down."""
         keeper = self._keeper
@@ -76,9 +95,16 @@ class Tries:
         return self._keeper.known(request).tries - 1
 
     def delay(self, request: Request, choice: Choice, verdict: Verdict, attempts: int) -> float:
-        """Seconds; few while the domain answers others, unless somebody chose a policy."""
-        is_up = self._keeper.known(request).answers_lately(_clock.monotonic())
-        is_usual = not (choice.is_named or is_robots(request))
-        if is_up and verdict.failure_class != BLOCKED and is_usual:
+        """Seconds; few while the domain answers others, unless somebody chose a policy.
+
+        And few as long as its breaker is closed: a last page that never answers waited for
+        minutes until it was known to be the only one.
+        """
+        gate, is_blocked = self._keeper.known(request), verdict.failure_class == BLOCKED
+        is_usual = not (choice.is_named or is_robots(request) or is_blocked)
+        if is_usual and gate.answers_lately(_clock.monotonic()):
             return fast_backoff(attempts, random)
-        return choice.policy.delay(attempts, random, verdict.failure_class)
+        delay = choice.policy.delay(attempts, random, verdict.failure_class)
+        if is_usual and gate.lets_through and self._are_held(request):
+            return min(delay, _MOST_WHILE_CLOSED)
+        return delay

@@ -57,11 +57,11 @@ class Trials:
         if gate.breaker.trips % 2:
             return True
         if gate.known_page:
-            self._check(gate)
+            self.check(gate)
             return False
         return is_of_retries(lane) or not self._frontier.waiting(lane + RETRIES)
 
-    def _check(self, gate: Gate) -> None:
+    def check(self, gate: Gate) -> None:
         """Ask for the known page to hear whether the domain answers."""
         request = Request(
             gate.known_page, callback=NO_CALLBACK, meta={"dont_cache": True}, dont_filter=True

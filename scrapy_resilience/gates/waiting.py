@@ -68,7 +68,7 @@ class RetryThrottle:
         stats.inc_value(STAT_RETRY_PACED)
         if self._is_scheduled(request):
             return await self.delay(request.copy(), wait, request)
-        while wait and not self._keeper.ends_waits:
+        while wait and not self._keeper.waits.are_over:
             await self._sleep(request, wait)
             wait = self._pacer.wait(len(self._under_way), _clock.monotonic())
         self._under_way[request] = _clock.monotonic()
@@ -85,5 +85,5 @@ class RetryThrottle:
     async def _sleep(self, request: Request, seconds: float) -> None:
         """Not longer than until the spider is being closed, where there is no job."""
         end = _clock.monotonic() + seconds
-        while (left := end - _clock.monotonic()) > 0 and not self._keeper.ends_waits:
-            await self._keeper.sleep(request, min(left, _LOOK))
+        while (left := end - _clock.monotonic()) > 0 and not self._keeper.waits.are_over:
+            await self._keeper.waits.sleep(request, min(left, _LOOK))

@@ -12,7 +12,6 @@ from scrapy_resilience.exceptions import DamagedError, SnapshotError, SnapshotKe
 from scrapy_resilience.files.layout import DAMAGED, STORE, WATERMARK
 from scrapy_resilience.files.ownership import open_own
 from scrapy_resilience.jobs import watermark
-from scrapy_resilience.jobs.restore import restore_locked
 from scrapy_resilience.jobs.watermark import open_current
 from scrapy_resilience.snapshots import verification
 from scrapy_resilience.snapshots.store import store_of
@@ -93,6 +92,8 @@ def go_back(jobdir: Path, config: Config, why: DamagedError) -> SQLiteStore:
 
     Raises :exc:`DamagedError` when there is none, and :exc:`SnapshotKeyError`.
     """
+    from scrapy_resilience.jobs.restore import restore_locked  # noqa: PLC0415 - seldom needed
+
     try:
         restored = restore_locked(jobdir, store_of(config, jobdir))
     except SnapshotKeyError as error:

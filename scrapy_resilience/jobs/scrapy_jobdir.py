@@ -24,6 +24,7 @@ from scrapy.utils.httpobj import urlparse_cached
 from scrapy.utils.request import request_from_dict
 
 from scrapy_resilience.exceptions import CheckpointError
+from scrapy_resilience.files.layout import SCRAPYS_QUEUE as _QUEUE
 from scrapy_resilience.files.ownership import check_own
 from scrapy_resilience.frontier.codec import RequestCodec, ValueCodec
 
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ScrapyJobdir", "StockRequest"]
 
-_QUEUE: Final = "requests.queue"
 _ACTIVE: Final = "active.json"
 _SEEN: Final = "requests.seen"
 _STATE: Final = "spider.state"

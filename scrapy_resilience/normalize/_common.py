@@ -63,6 +63,9 @@ def normalizer(function: Callable[_P, Found]) -> Callable[_P, Found]:
             found = careful(short, **hints)
         return None if found is None else {**found, "raw": text}
 
+    vars(normalize).update(  # as functools.lru_cache() has them
+        cache_clear=cached.cache_clear, cache_parameters=cached.cache_parameters
+    )
     return cast("Callable[_P, Found]", normalize)
 
 

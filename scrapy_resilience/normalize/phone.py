@@ -7,6 +7,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from scrapy_resilience.normalize._common import library, normalizer
+from scrapy_resilience.normalize._regions import region_of
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -82,12 +83,6 @@ _NO_COUNTRY: Final = "001"
 
 _DASHES: Final = dict.fromkeys(map(ord, "‐‑‒–—―−－"), "-")
 
-_GENERIC: Final = frozenset(
-    "ac ag ai am as bz cc cd cf cm co dj fm ga gg gl gq im io is la li ly me ml mn ms mu nu "
-    "pw sc sh sn so sr st su tk tm to tv vc vg vu ws".split()
-)
-"""Top-level domains of countries that are sold to the whole world."""
-
 
 class _Number(NamedTuple):
     """A number that is possible, and the country where it is valid."""
@@ -145,20 +140,6 @@ def _is_other_thing(line: str, hint: str | None, *, letters: bool) -> bool:
     if "/" in line and _MONTHS.search(line):
         return True
     return "." in line and hint != _PAIRS and bool(_DAYS.search(line))
-
-
-def region_of(domain: str | None) -> str | None:
-    """Return the country of a host name's or a URL's top-level domain, None for ``.com``.
-
-    None also for countries that sell their domain to everyone, such as ``.io``.
-    """
-    if not domain:
-        return None
-    host = domain.rpartition("//")[2].partition("/")[0].partition(":")[0].rstrip(".")
-    label = host.rpartition(".")[2].casefold()
-    if len(label) != len("uk") or label in _GENERIC:
-        return None
-    return "GB" if label == "uk" else label.upper()
 
 
 def _first_number(

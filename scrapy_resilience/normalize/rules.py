@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.normalize._common import chain, library
-from scrapy_resilience.normalize._places import of_code
 
 __all__ = ["ALL", "KINDS", "MAIN", "Rule", "make_rule", "make_rules", "normalizer_of"]
 
@@ -150,6 +149,8 @@ def make_rule(where: str, raw: Any, common: Mapping[str, Any] | None = None) -> 
 def _check_common(where: str, common: Any) -> None:
     if not isinstance(common, Mapping):
         raise ConfigurationError(f"{where}: {common!r} is not a dict of hints")
+    if not common:
+        return
     known = frozenset[str]().union(*map(_known_hints, KINDS)) - {"now"}
     _check_names(where, common, known, "any type")
 
@@ -172,6 +173,12 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
+def _is_country(code: str) -> bool:
+    from scrapy_resilience.normalize._places import of_code  # noqa: PLC0415 - few need it
+
+    return bool(of_code(code).countries)
+
+
 def _is_language(value: Any) -> bool:
     return value in library("dateparser.data.languages_info").language_order
 
@@ -182,7 +189,7 @@ _SHAPES: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
         "one that the CLDR knows, such as 'de-CH'",
     ),
     "region": (
-        lambda value: _is_text(value) and bool(of_code(value.casefold()).countries),
+        lambda value: _is_text(value) and _is_country(value.casefold()),
         "a code of ISO 3166, such as 'DE' or 'GB'",
     ),
     "languages": (

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, Final
-from weakref import ReferenceType, WeakKeyDictionary, ref
 
 import msgspec
-from scrapy.signals import request_reached_downloader
+from scrapy.signals import request_reached_downloader, spider_closed
 from scrapy.utils.misc import load_object
 
 from scrapy_resilience import _clock, names, signals
@@ -17,13 +16,15 @@ from scrapy_resilience._scrapy.engine import (
     our_scheduler,
     under_way,
 )
+from scrapy_resilience._scrapy.of_crawlers import WeakOfCrawlers
 from scrapy_resilience.core.breaker import State
 from scrapy_resilience.core.history import Sample as HistorySample
 from scrapy_resilience.core.masking import shown
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.files.layout import STORE
 from scrapy_resilience.gates.gatekeeper import gatekeeper_of, latency_of
-from scrapy_resilience.jobs.job import job_of
+from scrapy_resilience.jobs.crawl_job import job_of
+from scrapy_resilience.observe.browser_views import browsers_of
 from scrapy_resilience.observe.domain_views import DomainViews
 from scrapy_resilience.observe.from_stats import (
     Grouped,
@@ -32,10 +33,11 @@ from scrapy_resilience.observe.from_stats import (
     number,
     plain,
 )
+from scrapy_resilience.observe.guards import Guards
 from scrapy_resilience.observe.logs.plain_values import plain_value
 from scrapy_resilience.observe.rates import Rates, Sample
 from scrapy_resilience.observe.record.recorder import Recorded, Recorder
-from scrapy_resilience.observe.sentences import sentence
+from scrapy_resilience.observe.sentences import eased_off, sentence
 from scrapy_resilience.observe.traffic import TrafficCounts
 from scrapy_resilience.observe.view import (
     Checkpoint,
@@ -59,7 +61,7 @@ if TYPE_CHECKING:
     from scrapy_resilience.core.drift import Alarm
     from scrapy_resilience.core.failures import Verdict
     from scrapy_resilience.frontier.lanes import Frontier
-    from scrapy_resilience.gates.gatekeeper import Asking
+    from scrapy_resilience.gates.asking import Asking
     from scrapy_resilience.observe.accounting.accountant import Accountant
     from scrapy_resilience.observe.health.crawl_health import CrawlHealth
 
@@ -68,6 +70,8 @@ __all__ = ["Observer", "observer_of"]
 _PAGES: Final = "response_received_count"
 _ITEMS: Final = "item_scraped_count"
 """Scrapy's stats."""
+_HANDED_OUT: Final = ("scheduler/dequeued", "scheduler/dequeued/redis")
+"""Stats of Scrapy's scheduler, and of scrapy-redis."""
 _FRESH: Final = 0.2
 """Seconds for which a view is given again."""
 _CACHED: Final = "cached"
@@ -102,7 +106,7 @@ class Observer(Recorded):
             if row["origin"] != "default" and row["value"] != row["default"]
         }
         scheduler = load_object(crawler.settings["SCHEDULER"])
-        self._is_ours: bool = getattr(scheduler, "runs_jobs", False)
+        self.is_ours: bool = getattr(scheduler, "runs_jobs", False)
         critical = self.config.critical_domains
         self._domains = DomainViews(self._keeper, self.counts, critical)
         stock_retries = not self.config.retry_enabled
@@ -111,11 +115,17 @@ class Observer(Recorded):
         """Called with each try that has failed, and why."""
         self.fill_items: Callable[[Items], None] | None = None
         """Adds what components know of items beside the stats."""
+        self.fill: list[Callable[[View], None]] = []
+        """Each adds what it knows to a view that is being made; health comes after them."""
+        self._guards = Guards(crawler)
         self._drift: deque[Drifting] = deque(maxlen=_ALARMS)
         crawler.signals.connect(self._breaker_changed, signals.breaker_changed)
         crawler.signals.connect(self._drifted, signals.selector_drift)
         crawler.signals.connect(self._sent, request_reached_downloader)
-        self._keeper.on_settled = self._settled
+        crawler.signals.connect(self._closed, spider_closed)
+        self._reason: str | None = None
+        """Of the close of the spider."""
+        self._keeper.on_settled = self.settled
 
     # --- while the crawl runs ---
 
@@ -126,9 +136,10 @@ class Observer(Recorded):
         ticket = self._keeper.ticket(request)
         return self._keeper.domain(request) if ticket is None else ticket.gate.domain
 
-    def _settled(
-        self, request: Request, result: Response | Exception, verdict: Verdict, domain: str
+    def settled(
+        self, request: Request, result: Response | Exception, verdict: Verdict, domain: str, /
     ) -> None:
+        """A try of *request* came to this."""
         meta, failed = request.meta, verdict.failure_class is not None
         body = getattr(result, "body", None)
         self.counts.settled(
@@ -145,6 +156,12 @@ class Observer(Recorded):
     def _breaker_changed(self, domain: str, new: str) -> None:
         if new == State.OPEN.value:
             self.counts.of(domain).opened += 1
+
+    def _closed(self, reason: str) -> None:
+        self._reason = reason
+        if not self.is_ours:
+            self._letters.ended(reason)
+        self.renew()
 
     def _drifted(self, alarm: Alarm) -> None:
         self._drift.append(
@@ -176,7 +193,7 @@ class Observer(Recorded):
                 held=0 if frontier is None else frontier.held,
                 under_way=busy,
                 memory=None if self.health is None else self.health.meter.resident(),
-                loop_lag=None if self.health is None else self.health.meter.loop_lag,
+                loop_lag=None if self.health is None else self.health.meter.lag.longest(),
             )
         )
 
@@ -223,7 +240,11 @@ class Observer(Recorded):
             view.accounting = self.accounting.view()
         if self.health is not None:
             view.resources = self.health.resources()
-        view.job.sentence = sentence(view)
+        view.guard = self._guards.view(now, wall)
+        view.browsers = browsers_of(stats)
+        for fill in self.fill:
+            fill(view)
+        view.job.sentence, view.guard.sentence = sentence(view), eased_off(view)
         if self.health is not None:
             view.health = self.health.view(view)
         return view
@@ -240,8 +261,8 @@ class Observer(Recorded):
             started=self.started,
             running_seconds=round(now - self._began, 3),
             state="closing" if self._is_closing() else "running",
-            reason=None if job is None else job.meta.reason,
-            incomplete=self._letters.count > 0,
+            reason=self._reason if job is None else job.meta.reason or self._reason,
+            incomplete=self._letters.incomplete > 0,
             waiting_for=[shown(str(each["for"])) for each in waits],
         )
 
@@ -268,15 +289,14 @@ class Observer(Recorded):
     def _pending(self, under_way: int) -> int | None:
         frontier = self._frontier
         if frontier is None:
-            return under_way if self._is_ours else None
+            return under_way if self.is_ours else None
         return len(frontier) + under_way
 
     def _progress(self, totals: Mapping[str, Any], busy: set[Request]) -> Progress:
         pages, items = self.rates.per_second()
-        frontier, scheduler = self._frontier, self._scheduler
-        ended = 0 if scheduler is None else scheduler.in_flight.ended(busy)
+        frontier = self._frontier
         return Progress(
-            done=number(totals, names.STAT_REQUESTS_DONE) + ended,
+            done=self._done(totals, busy),
             pending=self._pending(len(busy)),
             under_way=len(busy),
             held=0 if frontier is None else frontier.held,
@@ -289,6 +309,16 @@ class Observer(Recorded):
             items_per_second=round(items, 3),
             seconds_left=self.rates.seconds_left(),
         )
+
+    def _done(self, totals: Mapping[str, Any], busy: set[Request]) -> int:
+        """With another scheduler, what it has handed out and is not under way any more."""
+        done, scheduler = number(totals, names.STAT_REQUESTS_DONE), self._scheduler
+        if scheduler is not None:
+            return done + scheduler.in_flight.ended(busy)
+        if self.is_ours:
+            return done
+        handed_out = sum(number(totals, key) for key in _HANDED_OUT)
+        return max(handed_out - len(busy), 0) if handed_out else number(totals, _PAGES)
 
     # --- the rest ---
 
@@ -327,15 +357,9 @@ def _size(files: Iterable[Any]) -> int:
         return 0
 
 
-_observers: WeakKeyDictionary[Crawler, ReferenceType[Observer]] = WeakKeyDictionary()
-# weak both ways: an observer knows its crawler
+_observers: Final = WeakOfCrawlers(Observer)
 
 
 def observer_of(crawler: Crawler) -> Observer:
     """The observer of a crawler, made by whoever asks first, and kept by those who ask."""
-    known = _observers.get(crawler)
-    observer = known() if known is not None else None
-    if observer is None:
-        observer = Observer(crawler)
-        _observers[crawler] = ref(observer)
-    return observer
+    return _observers.of(crawler)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 import msgspec
 
 from scrapy_resilience import _clock
-from scrapy_resilience.checkpoint.state import GATES, OWN, TOTALS, StateRegistry, checked
+from scrapy_resilience.checkpoint.state import ABORT, GATES, OWN, TOTALS, StateRegistry, checked
 from scrapy_resilience.core.breaker import State
+from scrapy_resilience.core.drift import KINDS as DRIFT_KINDS
 from scrapy_resilience.core.gate import SavedGate
 from scrapy_resilience.core.masking import counted, shown
 from scrapy_resilience.core.pace import Pace
@@ -23,10 +24,13 @@ from scrapy_resilience.files.lock import is_locked
 from scrapy_resilience.files.ownership import check_jobdir
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.gates.lane_names import domain_of
+from scrapy_resilience.guard.cost.stored import stored_costs
+from scrapy_resilience.guard.cost.views import add_outlook
 from scrapy_resilience.jobs.jobmeta import JobMeta
 from scrapy_resilience.jobs.progress import RUNNING
 from scrapy_resilience.jobs.watermark import open_current
 from scrapy_resilience.observe.accounting.accountant import STATE, stored_accounting
+from scrapy_resilience.observe.browser_views import browsers_of
 from scrapy_resilience.observe.from_stats import (
     Grouped,
     checkpoint_of,
@@ -34,12 +38,16 @@ from scrapy_resilience.observe.from_stats import (
     number,
     plain,
 )
+from scrapy_resilience.observe.guards import stored_guard
 from scrapy_resilience.observe.record.record import stored_record
-from scrapy_resilience.observe.sentences import sentence
+from scrapy_resilience.observe.sentences import eased_off, sentence
 from scrapy_resilience.observe.traffic import shown_domain
 from scrapy_resilience.observe.view import (
+    AbortView,
     Checkpoint,
     DomainView,
+    Drifting,
+    EventView,
     Items,
     JobView,
     Progress,
@@ -48,7 +56,7 @@ from scrapy_resilience.observe.view import (
 from scrapy_resilience.waits import read_waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
 __all__ = ["offline_view"]
@@ -59,7 +67,29 @@ _Saved: TypeAlias = dict[str, SavedGate | None]
 _SHOWN: Final = 1000
 """Domains of a view."""
 _HISTOGRAM: Final = 10
+_Alarm: TypeAlias = tuple[str, str, str, str]
 _values: Final = ValueCodec(allow_pickle=False)
+
+
+class _Series(msgspec.Struct, array_like=True):
+    """Of a field that is watched, as :meth:`.DriftMonitor.changed` gives it."""
+
+    base_hits: float
+    base_size: float
+    bits: str
+    size: int
+    alarmed: bool
+
+
+class _Watched(msgspec.Struct, array_like=True):
+    name: str
+    ident: str
+    usual: int
+    places: dict[int, int]
+    window: int
+    fill: _Series
+    valid: _Series
+    fallback: _Series
 
 
 def offline_view(path: Path) -> View:
@@ -81,15 +111,22 @@ def offline_view(path: Path) -> View:
     view.progress = _progress(meta, totals)
     grouped = Grouped(totals)
     view.traffic = grouped.traffic()
+    view.browsers = browsers_of(totals)
     view.domains, view.domains_known = _domains(_gates(state), lanes, now)
     view.breakers = _breakers(view.domains)
     view.items = _items(totals, grouped, _load(state, OWN + "confidence"))
     view.checkpoint = _checkpoint(path, meta, totals)
     view.accounting = _told(stored_accounting, _load(state, STATE), stored_accounting(None))
+    view.abort = _told(_abort, _load(state, ABORT), AbortView())
     record = stored_record(path, meta.ident, meta.commits)
     view.errors, view.events = record.errors.view(), record.events.view()
     view.history = record.history.view()
-    view.job.sentence = _sentence(view)
+    latest = meta.last_checkpoint or 0.0
+    view.items.drift = _drift(_alarms(state), record.events.all(), latest)
+    view.guard = stored_guard(totals, record.events.all())
+    view.cost = stored_costs(path, now)
+    add_outlook(view.cost, view.progress)
+    view.job.sentence, view.guard.sentence = _sentence(view), eased_off(view)
     return view
 
 
@@ -155,10 +192,46 @@ def _items(totals: Mapping[str, Any], grouped: Grouped, saved: Any) -> Items:
     return items
 
 
+def _abort(saved: Any) -> AbortView:
+    """Of what :class:`.AbortMonitor` keeps: as it was when somebody looked last."""
+    return AbortView() if saved is None else msgspec.convert(saved, tuple[Any, AbortView])[1]
+
+
 def _histogram(saved: Any) -> list[int]:
     """Of what :class:`.ConfidencePipeline` keeps, which in a job of before has none."""
     _, _, counts = msgspec.convert(saved, tuple[int, float, list[int]])
     return counts if len(counts) == _HISTOGRAM else []
+
+
+def _alarms(state: StateRegistry) -> list[_Alarm]:
+    """Set, field, domain and kind of what is in alarm."""
+    try:
+        saved = state.load_map(OWN + "drift")
+        known = msgspec.convert(saved, dict[tuple[str, str], list[_Watched] | None])
+    except (CheckpointError, msgspec.ValidationError):  # damaged, or of another version
+        return []
+    return [
+        (name, field.name, domain, kind)
+        for (name, domain), fields in known.items()
+        for field in fields or ()
+        for kind in DRIFT_KINDS
+        if getattr(field, kind).alarmed
+    ]
+
+
+def _drift(
+    alarms: Iterable[_Alarm], events: Sequence[EventView], latest: float
+) -> list[Drifting]:
+    """Since when is in the events, as long as they are kept; it was *latest* at the latest."""
+    found = []
+    for name, field, domain, kind in alarms:
+        begin, place = shown(f"{name} "), shown(f", {field} on {domain}: ")
+        told = [
+            e.time for e in events if e.kind == "drift" and begin in e.text and place in e.text
+        ]
+        since = max(told, default=latest)
+        found.append(Drifting(shown(name), shown(field), shown(domain), kind, since))
+    return found
 
 
 def _checkpoint(path: Path, meta: JobMeta, totals: Mapping[str, Any]) -> Checkpoint:

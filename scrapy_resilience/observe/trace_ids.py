@@ -13,7 +13,12 @@ import re
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
-from scrapy_resilience.names import META_REQUEST_ID, META_TRACE_ID
+from scrapy_resilience.names import (
+    META_REQUEST_ID,
+    META_TRACE_ID,
+    OF_A_PAGE,
+    OF_A_TRY,
+)
 
 if TYPE_CHECKING:
     from scrapy import Request
@@ -44,10 +49,12 @@ def give_trace_id(request: Request, seed: bytes = b"") -> str:
 def forget_page(request: Request, page: Request) -> None:
     """A request that a callback has made with the meta of its page is not that page.
 
-    The page's own request is: it is tried again.
+    The page's own request is: it is sent again. None of them is a retry.
     """
-    if META_TRACE_ID not in request.meta:  # nearly always
+    if OF_A_PAGE.isdisjoint(request.meta):  # nearly always
         return
+    for key in OF_A_TRY:
+        request.meta.pop(key, None)
     found = trace_id_of(request)
     if found and request is not page and found == trace_id_of(page):
         for key in (META_TRACE_ID, META_REQUEST_ID):

@@ -11,23 +11,38 @@ them escapes them for the place where they are shown.
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from scrapy_resilience.core.health import Status
+from scrapy_resilience.core.recorded import Severity
+from scrapy_resilience.observe.browser_views import BrowsersView
+from scrapy_resilience.observe.guard_views import (
+    AbortView,
+    BudgetView,
+    ChannelView,
+    ConditionView,
+    CostShare,
+    CostView,
+    FailureView,
+    GuardView,
+    LadderView,
+    PauseView,
+    ResourceCost,
+    StuckView,
+)
+from scrapy_resilience.observe.health_views import Component, DiskView, Health, Resources
 
 __all__ = [
-    "Accounting", "Cause", "Checkpoint", "Component", "Confidence", "DomainView", "Drifting",
-    "ErrorGroup", "EventView", "FieldCoverage", "Health", "Items", "JobView", "Latency",
-    "Progress", "Resources", "Series", "Severity", "Share", "Status", "Traffic", "View",
+    "AbortView", "Accounting", "BrowsersView", "BudgetView", "Cause", "ChannelView",
+    "Checkpoint", "Component", "ConditionView", "Confidence", "CostShare", "CostView",
+    "DiskView", "DomainView", "Drifting", "ErrorGroup", "EventView", "FailureView",
+    "FieldCoverage", "GuardView", "Health", "Items", "JobView", "LadderView", "Latency",
+    "PauseView", "Progress", "ResourceCost", "Resources", "Series", "Severity", "Share",
+    "Status", "StuckView", "Traffic", "View",
 ]  # fmt: skip
-
-Severity: TypeAlias = Literal["info", "warning", "error"]
-
-
-class Struct(msgspec.Struct, kw_only=True):
-    """Every part: made by keywords, the rest by default."""
 
 
 class JobView(Struct):
@@ -50,7 +65,7 @@ class JobView(Struct):
     reason: str | None = None
     """Of the close of the spider."""
     incomplete: bool = False
-    """Whether something was given up, or is left after the end."""
+    """Whether something was given up, or it has ended early: something may be left."""
     waiting_for: list[str] = []
     """Storages, handlers and the like that have not answered for ten seconds."""
 
@@ -59,7 +74,10 @@ class Progress(Struct):
     """How far it is. Counts are of all runs of the job."""
 
     done: int = 0
-    """Requests that are done."""
+    """Requests that are done.
+
+    With another scheduler: those that it has handed out in this run, and that are through.
+    """
     pending: int | None = 0
     """Requests that are not: those under way and the held ones included.
 
@@ -196,6 +214,8 @@ class ErrorGroup(Struct):
     trace_id: str = ""
     has_page: bool = False
     """Whether the page of the first one was kept."""
+    has_evidence: bool = False
+    """Whether a screenshot of it in the browser, or what its console said, was kept."""
 
 
 class FieldCoverage(Struct):
@@ -257,39 +277,6 @@ class Checkpoint(Struct):
     """Why nothing can be written now."""
 
 
-class Resources(Struct):
-    """Of this process, where it can be known."""
-
-    cpu: float | None = None
-    """Share of one core since the last look."""
-    memory: int | None = None
-    """Resident set."""
-    memory_limit: int | None = None
-    disk_free: int | None = None
-    """Where the JOBDIR is."""
-    loop_lag: float = 0.0
-    """Longest delay of the event loop in the last minute."""
-    threads: int = 0
-    open_files: int | None = None
-
-
-class Component(Struct):
-    """One line of the health report."""
-
-    name: str
-    status: Status = "unknown"
-    detail: str = ""
-    checked: float | None = None
-
-
-class Health(Struct):
-    """The worst of its components, as far as they weigh."""
-
-    status: Status = "unknown"
-    ready: bool = True
-    components: list[Component] = []
-
-
 class EventView(Struct):
     """Something that happened, of any run."""
 
@@ -337,6 +324,10 @@ class View(Struct):
     checkpoint: Checkpoint = msgspec.field(default_factory=Checkpoint)
     resources: Resources = msgspec.field(default_factory=Resources)
     health: Health = msgspec.field(default_factory=Health)
+    guard: GuardView = msgspec.field(default_factory=GuardView)
+    browsers: BrowsersView = msgspec.field(default_factory=BrowsersView)
+    cost: CostView = msgspec.field(default_factory=CostView)
+    abort: AbortView = msgspec.field(default_factory=AbortView)
     events: list[EventView] = []
     """The newest first, 100 at most."""
     settings: dict[str, Any] = {}

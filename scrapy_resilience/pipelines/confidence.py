@@ -16,8 +16,9 @@ from scrapy_resilience.checkpoint.state import OWN
 from scrapy_resilience.confidence import Confidence, ConfidenceCalculator
 from scrapy_resilience.core.usualpages import UsualPages
 from scrapy_resilience.exceptions import ConfigurationError
-from scrapy_resilience.jobs.job import job_of
+from scrapy_resilience.jobs.crawl_job import job_of
 from scrapy_resilience.pipelines.evidence import evidence_of, said_by
+from scrapy_resilience.pipelines.weighed import Weighed, weighed_in
 from scrapy_resilience.pipelines.writing import Writer
 from scrapy_resilience.scheduling.item_context import current, follow_items
 from scrapy_resilience.scheduling.requests import host_of
@@ -33,7 +34,6 @@ __all__ = ["ConfidencePipeline", "DoubtfulItems", "TrustedItems", "calculator"]
 logger = get_logger(__name__)
 
 _OK: Final = 200
-_STEPS: Final = 10
 
 
 class ConfidencePipeline:
@@ -48,10 +48,7 @@ class ConfidencePipeline:
         self._usual = UsualPages()
         self._pages: WeakKeyDictionary[Response, dict[str, Any]] = WeakKeyDictionary()
         self._failed: set[type] = set()
-        self.histogram = [0] * _STEPS
-        """Items by confidence, from 0 to 1 in ten steps."""
-        self._known = 0
-        self._sum = 0.0
+        self._weighed = weighed_in[crawler] = Weighed()
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -126,11 +123,13 @@ class ConfidencePipeline:
         }
 
     def _save(self) -> list[Any]:
-        return [self._known, self._sum, self.histogram]
+        weighed = self._weighed
+        return [weighed.count, weighed.sum, weighed.histogram]
 
     def _restore(self, saved: list[Any]) -> None:
-        self._known, self._sum, *rest = saved
-        self.histogram = rest[0] if rest else self.histogram  # a job of before has none
+        weighed = self._weighed
+        weighed.count, weighed.sum, *rest = saved
+        weighed.histogram = rest[0] if rest else weighed.histogram  # a job of before has none
 
     def _report(self, kind: type, error: Exception) -> None:
         """Say once for a class of items that they fail."""
@@ -139,11 +138,9 @@ class ConfidencePipeline:
             logger.error("%s is not weighed: it can't be read", kind.__name__, exc_info=error)
 
     def _count(self, found: Confidence) -> None:
-        self._known += 1
-        self._sum += found.overall
-        self.histogram[min(int(found.overall * _STEPS), _STEPS - 1)] += 1
+        self._weighed.add(found.overall)
         self._stats.inc_value(names.STAT_CONFIDENCE + found.extraction_quality)
-        self._stats.set_value(names.STAT_CONFIDENCE_MEAN, round(self._sum / self._known, 4))
+        self._stats.set_value(names.STAT_CONFIDENCE_MEAN, round(self._weighed.mean, 4))
 
     def _doubt(self, found: Confidence) -> None:
         self._stats.inc_value(names.STAT_CONFIDENCE_DOUBTFUL)
@@ -167,12 +164,16 @@ def calculator(config: Config) -> ConfidenceCalculator:
 class TrustedItems(ItemFilter):
     """``item_filter`` of a feed without the items that :class:`ConfidencePipeline` doubts."""
 
+    weighs_items: Final = True
+
     def accepts(self, item: Any) -> bool:
         return not current().doubtful and super().accepts(item)
 
 
 class DoubtfulItems(ItemFilter):
     """``item_filter`` of a feed with the others: those that a person should look at."""
+
+    weighs_items: Final = True
 
     def accepts(self, item: Any) -> bool:
         return current().doubtful and super().accepts(item)

@@ -15,8 +15,7 @@ from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.refusals import fail_quietly
 from scrapy_resilience.exceptions import ResilienceError
 from scrapy_resilience.names import STAT_NORMALIZE_FAILED, STAT_NORMALIZED
-from scrapy_resilience.normalize.phone import region_of
-from scrapy_resilience.normalize.rules import Rule, make_rule, make_rules
+from scrapy_resilience.normalize._regions import region_of
 from scrapy_resilience.pipelines.writing import put
 from scrapy_resilience.scheduling.item_context import current, follow_items
 from scrapy_resilience.settings import PREFIX, Config
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from scrapy.http import Response
     from typing_extensions import Self
+
+    from scrapy_resilience.normalize.rules import Rule
 
 __all__ = ["NormalizePipeline", "normalize_rules"]
 
@@ -116,8 +117,7 @@ class NormalizePipeline:
             if isinstance(extra, Mapping):
                 metadata = extra
             if _KEY in metadata:
-                raw = metadata[_KEY]
-                return make_rule(f"{kind.__name__}.{name}", raw) if raw else None
+                return _rule_of(f"{kind.__name__}.{name}", metadata[_KEY])
         return self._rules.get(name)
 
     # --- items ---
@@ -150,7 +150,19 @@ class NormalizePipeline:
 
 def normalize_rules(config: Config) -> dict[str, Rule]:
     """The rules of ``RESILIENCE_NORMALIZE`` by field; errors as in :func:`.make_rules`."""
+    if not config.normalize:
+        return {}
+    from scrapy_resilience.normalize.rules import make_rules  # noqa: PLC0415 - for those with some
+
     return make_rules(_SETTING, config.normalize)
+
+
+def _rule_of(where: str, raw: Any) -> Rule | None:
+    if not raw:
+        return None
+    from scrapy_resilience.normalize.rules import make_rule  # noqa: PLC0415 - likewise
+
+    return make_rule(where, raw)
 
 
 def _take(item: ItemAdapter, step: _Step, page: _Page) -> tuple[int, int]:

@@ -23,10 +23,11 @@ from scrapy.utils.misc import load_object
 from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.refusals import fail_quietly
 from scrapy_resilience.exceptions import ConfigurationError
-from scrapy_resilience.frontier.codec import UnserializableError, ValueCodec
+from scrapy_resilience.frontier.codec import UnserializableError
 from scrapy_resilience.frontier.lanes import Frontier
+from scrapy_resilience.scheduling.canonical import canonical_bytes
 from scrapy_resilience.scheduling.duplicates import Known
-from scrapy_resilience.scheduling.item_context import item_refused, when_written
+from scrapy_resilience.scheduling.item_context import current, item_refused, when_written
 from scrapy_resilience.settings import PREFIX, Config
 
 if TYPE_CHECKING:
@@ -42,7 +43,6 @@ logger = get_logger(__name__)
 _SETTING: Final = f"{PREFIX}UNIQUE"
 _MARK: Final = b"item:"
 """Makes a hash longer than a fingerprint: 21 bytes."""
-_plain: Final = ValueCodec(allow_pickle=False)
 
 
 class _Memory(Protocol):
@@ -85,7 +85,8 @@ class UniquePipeline:
             )
 
     def process_item(self, item: Any) -> Any:
-        value = self._key_of(item) if is_item(item) else None
+        again = current().again
+        value = self._key_of(item) if is_item(item) and not again else None
         if value is None:
             return item
         key = _hashed(type(item), value)
@@ -147,22 +148,10 @@ def _loaded(path: str) -> Callable[[Any], Any]:
 def _hashed(kind: type, value: Any) -> bytes:
     """The same in each run; items of two classes are never alike."""
     try:
-        data = _plain.encode([kind.__qualname__, _canonical(value)])
+        data = canonical_bytes([kind.__qualname__, value])
     except UnserializableError:
         raise ValueError(
             f"{_SETTING}: {value!r} can't tell items apart: use plain values, such as texts "
             f"and numbers"
         ) from None
     return _MARK + blake2b(data, digest_size=16).digest()
-
-
-def _canonical(value: Any) -> Any:
-    """Equal values in one form: dicts and sets have no order."""
-    if is_item(value):
-        pairs = [[key, _canonical(each)] for key, each in ItemAdapter(value).items()]
-        return {"fields": sorted(pairs, key=_plain.encode)}
-    if isinstance(value, (set, frozenset)):
-        return {"set": sorted(map(_canonical, value), key=_plain.encode)}
-    if isinstance(value, (list, tuple)):
-        return [*map(_canonical, value)]
-    return value

@@ -9,7 +9,10 @@ from scrapy.dupefilters import BaseDupeFilter, RFPDupeFilter
 from scrapy.utils.misc import build_from_crawler, load_object
 from scrapy.utils.request import RequestFingerprinter as _Fingerprinter
 
+from scrapy_resilience._log import get_logger
 from scrapy_resilience.exceptions import DamagedError
+from scrapy_resilience.settings import Config
+from scrapy_resilience.waits import waits_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from scrapy_resilience.frontier.lanes import Frontier
 
 __all__ = ["UNREADABLE", "Duplicates", "Known", "only_fingerprints"]
+
+logger = get_logger(__name__)
 
 UNREADABLE: Final = (DamagedError, sqlite3.DatabaseError)
 """What a look into a damaged store raises."""
@@ -75,8 +80,15 @@ class Duplicates:
         self._known = Known(frontier, on_damage)
         return self._filter.open()
 
-    def close(self, reason: str) -> Deferred[None] | None:
-        return self._filter.close(reason)
+    async def close(self, reason: str) -> None:
+        """A filter of the user's that does not come back is left alone."""
+        if (closed := self._filter.close(reason)) is None:
+            return
+        timeout = Config.from_settings(self._crawler.settings).handler_timeout
+        try:
+            await waits_of(self._crawler).bounded(closed, "the duplicate filter", timeout)
+        except TimeoutError as error:
+            logger.error("The crawl ends without an answer: %s", error)  # noqa: TRY400
 
     def is_unfiltered(self, request: Request) -> bool:
         """Whether no fingerprint tells a second run that the request was there."""
@@ -94,6 +106,8 @@ class Duplicates:
 
     def has(self, request: Request, fingerprint: bytes | None) -> bool:
         """Whether *request*, of this *fingerprint*, was there before; it is logged then."""
+        if request.dont_filter:
+            return False
         if fingerprint is None:
             duplicate = self._filter.request_seen(request)
         else:

@@ -8,7 +8,7 @@ concurrent callbacks have one each.
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scrapy.http import Response
 
@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextvars import Token
 
+    from scrapy import Request
     from scrapy.crawler import Crawler
     from typing_extensions import Self
 
 __all__ = [
     "ItemContext",
+    "Place",
     "as_item",
     "current",
     "follow_items",
@@ -38,6 +40,15 @@ def _nothing() -> None:
     return None
 
 
+class Place(NamedTuple):
+    """Where an item comes from: its request, what of it is stored, and which one it is."""
+
+    request: Request
+    stored: Any
+    """Bytes, where the request is in the store."""
+    ordinal: int
+
+
 class ItemContext:
     """An item on its way; ``with ItemContext(response):`` is that way.
 
@@ -46,7 +57,8 @@ class ItemContext:
     """
 
     __slots__ = (
-        "_mark", "_source", "_token", "_waiting", "doubtful", "response", "unread",
+        "_mark", "_source", "_token", "_waiting", "again", "doubtful", "place", "response",
+        "unread",
     )  # fmt: skip
 
     def __init__(self, response: Any = None) -> None:
@@ -56,6 +68,10 @@ class ItemContext:
         self.unread: tuple[str, ...] = ()
         """Fields that are not what they should be."""
         self.doubtful = False
+        self.again = False
+        """Whether it was written before, and comes for a sink that has refused it since."""
+        self.place: Place | None = None
+        """None for an item of ``start()``, and where nobody knows."""
         self._source: Callable[[], str] | None = None
         self._mark: Callable[[], None] | None = None
         self._waiting: list[tuple[Callable[[], None], Callable[[], None]]] = []

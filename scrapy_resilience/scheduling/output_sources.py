@@ -15,7 +15,7 @@ from scrapy_resilience._scrapy.canceller import as_error
 from scrapy_resilience.frontier.handed_out import HandedOutRequest
 from scrapy_resilience.frontier.store import Row
 from scrapy_resilience.names import STAT_SUPPRESSED_ITEMS
-from scrapy_resilience.scheduling.item_context import ItemContext, current
+from scrapy_resilience.scheduling.item_context import ItemContext, Place, current
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -58,6 +58,8 @@ class OutputTracker:
         self._in_flight = in_flight
         self._note_start = note_start
         self._start_items: dict[int, list[int]] = {}
+        self.open_starts = 0
+        """Items of ``start()`` that are not through their pipelines."""
 
     def maker(self) -> HandedOutRequest | None:
         """Whose callback, errback or pipeline puts out a request right now.
@@ -82,6 +84,7 @@ class OutputTracker:
     def expect_start_item(self, item: Any, key: int) -> None:
         """``start()`` has put out *item*: the engine processes it next."""
         self._start_items.setdefault(id(item), []).append(key)
+        self.open_starts += 1
 
     @contextmanager
     def producing(self, request: Request) -> Iterator[None]:
@@ -101,6 +104,7 @@ class OutputTracker:
     ) -> None:
         """Give *item* to the pipelines, but for one that an earlier run has written."""
         context = current()
+        from_start = id(item) in self._start_items
         if not self._identify(context, item, response):
             self._crawler.stats.inc_value(STAT_SUPPRESSED_ITEMS)
             return
@@ -111,6 +115,8 @@ class OutputTracker:
             if self._in_flight.frozen:
                 raise
             await self._failed(as_error(), item, response)
+        finally:
+            self.open_starts -= from_start
 
     async def _failed(self, error: Exception, item: Any, response: Any) -> None:
         """What Scrapy does about an exception of a pipeline."""
@@ -131,6 +137,8 @@ class OutputTracker:
             return True
         _, request, producer = source
         ordinal, written = producer.next_item()
+        context.place = Place(request, producer.row.data, ordinal)
+        context.again = producer.only is not None
         fingerprint = self._crawler.request_fingerprinter.fingerprint
         context.follow(
             lambda: f"{fingerprint(request).hex()}:{ordinal}",

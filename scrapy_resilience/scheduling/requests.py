@@ -14,11 +14,9 @@ from scrapy_resilience._log import get_logger
 from scrapy_resilience.frontier.codec import UnserializableError
 from scrapy_resilience.frontier.handed_out import content_key
 from scrapy_resilience.names import (
-    META_ANSWERS_BEFORE,
     META_DELAY,
-    META_FAILED_AT,
-    META_REQUEST_ID,
-    META_TRACE_ID,
+    OF_A_PAGE,
+    OF_A_TRY,
     PREFIX_OF_META,
     SCRAPY_REDIRECT_TIMES,
 )
@@ -79,19 +77,15 @@ def pop_delay(request: Request, wrong: WrongMeta) -> float:
     return 0.0
 
 
-_OF_A_TRY: Final = frozenset({META_FAILED_AT, META_ANSWERS_BEFORE})
-_OF_A_PAGE: Final = _OF_A_TRY | {META_TRACE_ID, META_REQUEST_ID}
-
-
 def forget_parent(request: Request, *, is_page: bool = False) -> None:
     """The failures and ids of the page with whose meta a callback has made *request*.
 
     The request of the page itself keeps the ids: it is tried again, and may still run.
     """
     meta = request.meta
-    if _OF_A_PAGE.isdisjoint(meta):  # nearly always
+    if OF_A_PAGE.isdisjoint(meta):  # nearly always
         return
-    for key in _OF_A_TRY if is_page else _OF_A_PAGE:
+    for key in OF_A_TRY if is_page else OF_A_PAGE:
         meta.pop(key, None)
 
 

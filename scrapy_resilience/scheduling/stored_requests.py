@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from copy import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from scrapy import Request
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["StoredRequests"]
 
 logger = get_logger(__name__)
+
+_TOLD: Final = 100
+"""Different texts that are logged."""
 
 
 class StoredRequests:
@@ -55,8 +58,7 @@ class StoredRequests:
             return self._codec.encode(request)
         except UnserializableError as error:
             self._stats.inc_value("scheduler/unserializable")
-            if isinstance(error, IncompleteError) and str(error) not in self._incomplete:
-                self._incomplete.add(str(error))
+            if isinstance(error, IncompleteError) and _is_new(error, self._incomplete):
                 logger.warning("%s. Until then such requests are kept in memory only", error)
             if self._log_unserializable:
                 self._log_unserializable = False
@@ -80,8 +82,7 @@ class StoredRequests:
         except (ResilienceError, TypeError, ValueError) as error:
             self._stats.inc_value(STAT_UNREADABLE)
             self.is_any_unreadable = True
-            if str(error) not in self._unreadable:
-                self._unreadable.add(str(error))
+            if _is_new(error, self._unreadable):
                 logger.error(  # noqa: TRY400 - one line
                     "A stored request can't run, it stays in the job: %s. Others for the same "
                     "reason are counted in %s",
@@ -101,3 +102,12 @@ def _named(data: bytes, error: Exception) -> str:
 
 def _another(request: Request) -> Request:
     return request.copy() if type(request) is Request else copy(request)
+
+
+def _is_new(error: Exception, told: set[str]) -> bool:
+    """Whether to tell of it: the same text once, and not more than some texts."""
+    text = str(error)
+    if text in told or len(told) >= _TOLD:
+        return False
+    told.add(text)
+    return True

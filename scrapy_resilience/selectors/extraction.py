@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
-from scrapy_resilience.selectors.language import METHODS
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -17,15 +16,31 @@ if TYPE_CHECKING:
     Watcher = Callable[[Response, "Extraction", Any], None]
     """The last one is the set, of a module that stands above this one."""
 
-__all__ = ["Extraction", "Provenance", "extracted_from", "tell", "watch", "weakest"]
+__all__ = [
+    "METHODS",
+    "Extraction",
+    "Provenance",
+    "extracted_from",
+    "tell",
+    "watch",
+    "weakest",
+]
 
+METHODS: Final = {
+    "jsonld": "structured",
+    "microdata": "structured",
+    "meta": "structured",
+    "css": "semantic",
+    "xpath": "semantic",
+    "regex": "raw",
+}
+"""How a kind of selector knows what it takes, the surest first."""
 _WEAKEST: Final = tuple(dict.fromkeys(METHODS.values()))
 _KEPT: Final = 4
 """Extractions that are known of a response: a page has one or two."""
 
 
-@dataclass(frozen=True, slots=True)
-class Provenance:
+class Provenance(msgspec.Struct, frozen=True):
     """Where a value comes from. *index* 0 is the field's primary selector, others fall back."""
 
     set: str

@@ -28,6 +28,7 @@ from lxml import etree
 from parsel.csstranslator import HTMLTranslator
 
 from scrapy_resilience.exceptions import SelectorError
+from scrapy_resilience.selectors.extraction import METHODS
 from scrapy_resilience.selectors.structured import texts_at
 
 if TYPE_CHECKING:
@@ -39,17 +40,7 @@ if TYPE_CHECKING:
 
     Finder = Callable[[Page], Iterable[Any]]
 
-__all__ = ["METHODS", "Selector", "parse"]
-
-METHODS: Final = {
-    "jsonld": "structured",
-    "microdata": "structured",
-    "meta": "structured",
-    "css": "semantic",
-    "xpath": "semantic",
-    "regex": "raw",
-}
-"""How a kind of selector knows what it takes, the surest first."""
+__all__ = ["Selector", "parse"]
 
 _MOST: Final = 1000
 """Values that one selector gives at most."""

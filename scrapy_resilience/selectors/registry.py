@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from scrapy_resilience.exceptions import SelectorError
 from scrapy_resilience.selectors import files
+from scrapy_resilience.selectors.folder import follow_folder
 from scrapy_resilience.selectors.sets import SelectorSet, check_regressions
 from scrapy_resilience.selectors.version import Version, check_name, make_version
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["BUILTIN", "Registry", "get", "match", "names", "register", "use"]
 
 BUILTIN: Final = Path(__file__).parent / "builtin"
-
-_DEFAULT_FOLDER: Final = Path("selectors")
 
 
 class Registry:
@@ -181,7 +180,8 @@ class Registry:
         return self._read[path]
 
 
-_default: Final = Registry(_DEFAULT_FOLDER)
+_default: Final = Registry()
+follow_folder(_default.use)
 
 get = _default.get
 match = _default.match

@@ -52,7 +52,7 @@ class Snapshot:
     """``total``, ``completed``, ``failed``, ``items``, ``running_seconds``."""
     reason: str | None = None
     """The close reason, when the spider was closed."""
-    metadata: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = field(default=None, repr=False)
     """What the user gave; None when it is encrypted and the key is not the right one."""
     problem: str = ""
     """Why it can't be used; empty for a good one."""

@@ -15,11 +15,12 @@ from scrapy.spidermiddlewares.httperror import HttpError
 from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.hooks import hooks_of
 from scrapy_resilience._scrapy.watching import watch_media
+from scrapy_resilience.core.deadletter import DATABASE
 from scrapy_resilience.core.masking import message_of
 from scrapy_resilience.deadletters import letters_of
-from scrapy_resilience.exceptions import ItemRefusedError
+from scrapy_resilience.exceptions import ItemRefusedError, RowRefusedError
 from scrapy_resilience.gates.gatekeeper import gatekeeper_of
-from scrapy_resilience.jobs.job import job_of
+from scrapy_resilience.jobs.crawl_job import job_of
 from scrapy_resilience.names import SCRAPY_RETRY_TIMES
 from scrapy_resilience.observe.trace_ids import give_ids
 from scrapy_resilience.scheduling.item_context import item_failed, item_refused, item_written
@@ -164,16 +165,7 @@ class DeadLettersMiddleware:
 
     def _item_error(self, failure: Failure, response: Response | Failure | None) -> None:
         request = _request_of(response)
-        told: dict[str, Any] = {
-            "kind": "pipeline",
-            "failure_class": "pipeline",
-            "reason": (
-                "a feed has refused the item"
-                if isinstance(failure.value, ItemRefusedError)
-                else "a pipeline has raised an exception"
-            ),
-            "exception": failure.value,
-        }
+        told: dict[str, Any] = {"kind": "pipeline", **_about_item(failure.value)}
         if request is None:  # an item of start()
             self._letters.add_encoded(None, url="", **told)
             item_refused()
@@ -181,6 +173,16 @@ class DeadLettersMiddleware:
         else:
             self._letters.add(request, status=_status_of(response), **told)
             item_failed()
+
+
+def _about_item(error: BaseException | None) -> dict[str, Any]:
+    """What is told of an item that was not written."""
+    found = "pipeline", "a pipeline has raised an exception"
+    if isinstance(error, RowRefusedError):
+        found = DATABASE, message_of(error)
+    elif isinstance(error, ItemRefusedError):
+        found = "pipeline", "a feed has refused the item"
+    return {"failure_class": found[0], "reason": found[1], "exception": error}
 
 
 def _request_of(response: Response | Failure | None) -> Request | None:

@@ -12,10 +12,8 @@ from scrapy_resilience._log import get_logger
 from scrapy_resilience.checkpoint.state import OWN
 from scrapy_resilience.core.drift import Alarm, DriftMonitor, Observation
 from scrapy_resilience.exceptions import SelectorError
-from scrapy_resilience.jobs.job import job_of
-from scrapy_resilience.selectors.candidates import Candidate, candidates
+from scrapy_resilience.jobs.crawl_job import job_of
 from scrapy_resilience.selectors.extraction import watch
-from scrapy_resilience.selectors.page import Page
 from scrapy_resilience.settings import Config
 
 if TYPE_CHECKING:
@@ -23,7 +21,9 @@ if TYPE_CHECKING:
     from scrapy.http import Response
     from typing_extensions import Self
 
+    from scrapy_resilience.selectors.candidates import Candidate
     from scrapy_resilience.selectors.extraction import Extraction
+    from scrapy_resilience.selectors.page import Page
     from scrapy_resilience.selectors.sets import SelectorSet
     from scrapy_resilience.selectors.version import Version
 
@@ -80,6 +80,9 @@ class DriftMiddleware:
     def _raise_alarm(
         self, alarm: Alarm, response: Response, extraction: Extraction, selectors: SelectorSet
     ) -> None:
+        from scrapy_resilience.selectors.candidates import candidates  # noqa: PLC0415 - seldom
+        from scrapy_resilience.selectors.page import Page  # noqa: PLC0415 - likewise
+
         page = Page(response)
         field = selectors.versions[alarm.version].fields[alarm.field]
         found = candidates(page, alarm.field, field)

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from scrapy_resilience._scrapy.canceller import as_error
-from scrapy_resilience.jobs.job import JobComponent
+from scrapy_resilience.jobs.crawl_job import JobComponent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -63,8 +63,9 @@ class SinkContract:
         await _call(pipeline, "open_spider", crawler)
         try:
             for ident, item in self.items.items():
-                with as_item(ident):
+                with as_item(ident) as passage:
                     await _call(pipeline, "process_item", crawler, item)
+                    passage.written()
             await Sinks(crawler, _PATIENCE).prepare()()
             return len(self.stored())
         finally:

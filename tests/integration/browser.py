@@ -188,6 +188,7 @@ class Server:
         self.token = token
         self.streams = streams
         self.asked: list[str] = []
+        self.evidence: dict[str, Any] | None = None
         self._queues: list[asyncio.Queue] = []
 
     def tell(self, rows: dict[str, Any] | None = None, **parts: Any) -> None:
@@ -207,6 +208,8 @@ class Server:
             return web.Response(status=401)
         if name == "status.json":
             return web.json_response(body=msgspec.json.encode(self.view))
+        if name.startswith("errors/"):
+            return web.json_response(self.evidence)
         if name == "events" and self.streams:
             return await self._stream(request)
         return web.Response(status=404)

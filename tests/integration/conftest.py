@@ -6,16 +6,18 @@ import os
 import random
 import shutil
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from benchmarks.databases import SERVERS
 from scrapy_resilience.testing import SiteConfig, running_site
 
 # importlib mode leaves sys.path alone: this is how tests find the helpers beside them
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.append(str(Path(__file__).parents[1] / "unit"))  # views, which all faces share
-pytest.register_assert_rewrite("crawls", "damages", "forkserver", "web")
+pytest.register_assert_rewrite("crawls", "damages", "forkserver", "tables", "web")
 
 SITE = SiteConfig(hosts=3, pages=40, latency=0.02, redirects=0.2, first_try_503=0.1)
 PLAIN = SiteConfig(hosts=3, pages=40, latency=0.02)
@@ -53,6 +55,49 @@ def chromium(missing_service):
         missing_service("chromium", "apt-get install chromium")
     with browser(found) as port:
         yield port
+
+
+@pytest.fixture(scope="session")
+def database_server(missing_service):
+    """``database_server(kind)``: one of its own for the whole session, begun when asked for."""
+    running = {}
+    with ExitStack() as stack:
+
+        def found(kind):
+            if kind.program() is None:
+                missing_service(kind.name, f"apt-get install {kind.package}")
+            if kind not in running:
+                running[kind] = stack.enter_context(kind())
+            running[kind].start()  # a test that has failed may have left it stopped
+            return running[kind]
+
+        yield found
+
+
+@pytest.fixture
+def database_of(database_server, tmp_path):
+    """``database_of(kind)``: a new database, of a server or in a file."""
+    from tables import Database  # noqa: PLC0415 - found through the path set above
+
+    def made(kind):
+        if kind == "sqlite":
+            return Database(kind, f"sqlite:///{tmp_path}/rows.db")
+        server = database_server(SERVERS[kind])
+        return Database(kind, server.database(), server)
+
+    return made
+
+
+@pytest.fixture(params=["sqlite", *SERVERS])
+def database(request, database_of):
+    """A new database of each kind."""
+    return database_of(request.param)
+
+
+@pytest.fixture(params=SERVERS)
+def served(request, database_of):
+    """A new database of each server."""
+    return database_of(request.param)
 
 
 @pytest.fixture(scope="session")

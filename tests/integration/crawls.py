@@ -25,10 +25,11 @@ from typing import ClassVar
 
 from forkserver import ForkServer
 
+from scrapy_resilience.checkpoint.state import META
 from scrapy_resilience.exceptions import CheckpointError
+from scrapy_resilience.files.layout import STORE
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.sqlite import SQLiteStore
-from scrapy_resilience.jobs.job import META, STORE
 
 ADDON = {"scrapy_resilience.ResilienceAddon": 500}
 HERE = Path(__file__).parent
@@ -117,8 +118,13 @@ class Run:
 
 
 def _environment():
-    """Ours without what is said to the tests: it is not a setting of a user."""
-    return {k: v for k, v in os.environ.items() if not k.startswith("RESILIENCE_TEST_")}
+    """Ours without what is said to the tests: it is not a setting of a user.
+
+    No bytecode of the project is kept: of two settings.py that are written in one second, and
+    are as long, Python would take the one for the other.
+    """
+    ours = {k: v for k, v in os.environ.items() if not k.startswith("RESILIENCE_TEST_")}
+    return {**ours, "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 _fork_servers = {}

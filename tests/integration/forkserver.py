@@ -205,6 +205,7 @@ def run(order, files):
     os.chdir(order["cwd"])
     os.environ.clear()
     os.environ.update(order["env"])
+    sys.dont_write_bytecode = bool(order["env"].get("PYTHONDONTWRITEBYTECODE"))
     paths = [path for path in order["env"].get("PYTHONPATH", "").split(os.pathsep) if path]
     sys.path[:] = [order["cwd"], *paths, *sys.path]
     sys.argv[:] = order["argv"]

@@ -33,6 +33,18 @@ def size(value: float) -> str:
     return f"{value:,.0f} B" if units[0] == "B" else f"{value:.1f} {units[0]}"
 
 
+def dollars(value: float) -> str:
+    """As ``$0.0002``, ``$1,310.25``."""
+    return f"${value:,.4f}" if value < 1 else f"${value:,.2f}"
+
+
+def amount(value: float) -> str:
+    """As ``0.5``, ``1,234.25``, ``100,000``."""
+    if value and abs(value) < 1:
+        return f"{value:.3g}"
+    return f"{value:,.2f}".rstrip("0").rstrip(".")
+
+
 def seconds(value: float) -> str:
     """As ``0.412 s``."""
     return f"{float(f'{value:.3g}'):g} s" if value < 60 else duration(value)
@@ -59,7 +71,8 @@ def known(progress: Any) -> str:
 
 
 _KINDS = {"count": count, "rate": rate, "share": share, "bytes": size, "seconds": seconds,
-          "duration": duration, "word": word, "known": known, "text": str}  # fmt: skip
+          "duration": duration, "word": word, "known": known,
+          "dollars": dollars, "text": str}  # fmt: skip
 
 
 def written(view: Any, path: str, kind: str) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
 
 import pytest
 from crawls import SHOP, Crawl, check_same
+from msgspec.structs import replace
 from soaking import LIMIT
 from test_gates_kills import HOSTS, SITE, letters, make
 from web import serving

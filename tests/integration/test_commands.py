@@ -265,7 +265,8 @@ def test_status_table(job):
     run = job.run("resilience", "status", "job")
 
     assert run.code == 0
-    lines = dict(line.split(maxsplit=1) for line in run.out.splitlines())
+    about, *_ = run.out.split("\n\n")
+    lines = dict(line.split(maxsplit=1) for line in about.splitlines())
     assert lines["state"] == "finished"
     assert lines["items"] == "240"
 

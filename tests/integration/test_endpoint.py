@@ -118,7 +118,8 @@ def test_it_is_found_and_tells(shop):
     assert view["resources"]["memory"] > 0
     assert view["health"]["ready"]
     assert {each["name"] for each in view["health"]["components"]} == {
-        "cpu", "memory", "disk", "event_loop", "frontier", "store", "breakers", "sinks",
+        "cpu", "memory", "disk", "open_files", "event_loop", "frontier", "store", "breakers",
+        "sinks",
     }  # fmt: skip
     assert ready[0] == metrics[0] == page[0] == 200
     assert b"scrapy_resilience_" in metrics[1]

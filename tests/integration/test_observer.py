@@ -96,6 +96,43 @@ def test_another_scheduler(tmp_path):
     assert view["progress"]["held"] == view["progress"]["under_way"] == 0
 
 
+OTHER = {"JOBDIR": None, "RESILIENCE_SCHEDULER_ENABLED": False}
+CHILDREN = looking(
+    """
+    def parse(self, response):
+        yield dict(sku=response.url)
+        if response.url.endswith("/1"):
+            yield response.follow("/child", self.parse, meta=response.meta)
+    """
+)
+
+
+@pytest.mark.parametrize("gates", [True, False])
+@pytest.mark.parametrize("scheduler", [{}, OTHER], ids=["ours", "other"])
+def test_whoever_counts(tmp_path, scheduler, gates):
+    """Answers, failures, retries and what is done, without gates and with another scheduler.
+
+    The child of a page that was tried again is no retry, though it has all of its meta.
+    """
+    tried = set()
+
+    def answer(_, path, __):
+        first = path not in tried
+        tried.add(path)
+        return 503 if path == "/1" and first else 200
+
+    with serving(answer) as web:
+        urls = [*web.urls("a.test", 4), "http://127.0.0.1:9/"]
+        settings = {"RESILIENCE_GATES_ENABLED": gates, "RETRY_TIMES": 1, **scheduler}
+        _, _, view = watch(tmp_path, urls, CHILDREN, **settings)
+
+    domains = {each["name"]: each for each in view["domains"]}
+    counts = ("requests", "answers", "failures", "retries")
+    assert [domains["a.test"][name] for name in counts] == [6, 5, 1, 1]
+    assert [domains["127.0.0.1"][name] for name in counts] == [2, 0, 2, 1]
+    assert view["progress"]["done"] == 8
+
+
 def test_a_second_run(tmp_path):
     """Totals are of all runs of the job, and the number of the run is known."""
     with serving(lambda *_: 200) as web:

@@ -90,12 +90,14 @@ def test_a_job_that_runs(job):
 
 
 def test_status_has_the_sentence(job):
-    """Beside the keys that it had before."""
+    """Beside the keys that it had before, and what guards, costs and the abort policy say."""
     made = job(3)
     made.finish()
     report = json.loads(made.run("resilience", "status", "job", "--json").out)
     assert report["sentence"] == "It has finished with 3 items."
     assert report["items"] == 3
+    assert report["guard"]["pauses"] == report["cost"]["budgets"] == []
+    assert report["abort"]["policy"] == ""
     table = made.run("resilience", "status", "job").out
     assert "sentence         It has finished with 3 items." in table
 

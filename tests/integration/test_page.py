@@ -13,6 +13,7 @@ from browser import Server, new_tab, run
 from page_texts import count, duration, rate, size, written
 from views import HOSTILE, NOW, large_view
 
+from scrapy_resilience.observe.sentences import until
 from scrapy_resilience.observe.view import DomainView, EventView
 
 pytestmark = pytest.mark.integration
@@ -55,7 +56,7 @@ def test_it_shows_the_crawl_and_asks_nobody_else(chromium):
     async def scenario():
         server = Server(crawl())
         async with opened(chromium, server) as tab:
-            assert await tab.text("#state") == "Running"
+            assert await tab.text("#state") == "Paused"
             assert "rate limit of a.example" in await tab.text(".why")
             assert (await tab.text("#trouble tbody")).startswith("a.example (critical)")
             assert await tab.text("#link") == "Live"
@@ -115,6 +116,29 @@ def test_each_number_is_that_of_the_status(chromium):
             ]  # fmt: skip
             assert numbers[7] == ("" if one.rate is None else rate(one.rate))
             assert numbers[9] == size(one.bytes)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("table", ["trouble", "domains-table"])
+def test_the_next_try_is_the_same_everywhere(chromium, table):
+    """In the tables it stands as in the sentence, however it is rounded."""
+
+    async def scenario():
+        view = crawl(hostile=False)
+        waiting = view.domains[:7]
+        for domain, left in zip(
+            waiting, (0.4, 2.5, 119.6, 150, 7199.9, 8000, 180_000), strict=True
+        ):
+            domain.given_up, domain.waits_for = False, "rate limit"
+            domain.next_try = view.time + left
+        async with opened(chromium, Server(view)) as tab:
+            rows = f"document.querySelectorAll('#{table} tbody tr')"
+            cells = "[row.cells[0].textContent.split(' ')[0], row.cells[3].textContent]"
+            told = dict(await tab.run(f"[...{rows}].map((row) => {cells})"))
+        assert {each.name: told[each.name] for each in waiting} == {
+            each.name: until(each.next_try, view.time) for each in waiting
+        }
 
     run(scenario())
 
@@ -203,7 +227,7 @@ def test_it_says_that_the_crawl_is_gone(chromium):
                 await tab.until(READY)
             await tab.until("!document.getElementById('gone').hidden")
             assert "not answering since " in await tab.text("#gone")
-            assert await tab.text("#state") == "Running"
+            assert await tab.text("#state") == "Paused"
             assert await tab.text("#link") == "Not answering"
 
     run(scenario())

@@ -584,3 +584,69 @@ def test_a_pool_of_forked_processes(crawl):
             os.kill(worker, signal.SIGKILL)
 
     job.check_items()
+
+
+FREED = """
+import asyncio, gc, heapq, json, sys, weakref
+from scrapy.crawler import AsyncCrawlerRunner
+from scrapy.utils.project import get_project_settings
+from scrapy.utils.reactor import install_reactor
+from spider import Shop
+install_reactor("twisted.internet.asyncioreactor.AsyncioSelectorReactor")
+from twisted.internet import reactor
+settings = get_project_settings()
+async def main():
+    known = []
+    for number in range(3):
+        settings.set("JOBDIR", sys.argv[1] and f"job{number}")
+        runner = AsyncCrawlerRunner(settings)
+        crawler = runner.create_crawler(Shop)
+        known.append(weakref.ref(crawler))
+        await runner.crawl(crawler)
+    del runner, crawler
+    loop = asyncio.get_running_loop()  # its timers that were cancelled keep contexts
+    loop._scheduled[:] = [timer for timer in loop._scheduled if not timer.cancelled()]
+    heapq.heapify(loop._scheduled)
+    loop._timer_cancelled_count = 0
+    gc.collect()
+    print("left", sum(each() is not None for each in known[:-1]))  # Twisted has a last timer
+def begin():
+    task = asyncio.ensure_future(main())
+    task.add_done_callback(lambda _: reactor.stop())
+reactor.callWhenRunning(begin)
+reactor.run()
+"""
+
+
+@pytest.mark.parametrize("jobdir", ["job", ""])
+def test_a_crawl_that_has_ended_is_forgotten(crawl, jobdir):
+    """A process that runs one after the other has the memory of none of them."""
+    job = crawl(
+        """
+        import scrapy
+        from scrapy_resilience.handlers import register_failure_handler
+        from scrapy_resilience.watchdog import on_breach, register_component
+        class Shop(scrapy.Spider):
+            name = "shop"
+            start_urls = ["data:,"]
+            @classmethod
+            def from_crawler(cls, crawler):
+                spider = super().from_crawler(crawler)
+                register_component(crawler, "mine", spider.check)
+                register_failure_handler(crawler, "transient", spider.check)
+                on_breach(crawler, "default", spider.check)
+                return spider
+            def check(self, *args):
+                pass
+            def parse(self, response):
+                yield {"sku": response.url}
+        """,
+        spawn=True,
+        RESILIENCE_METRICS_TEXTFILE="metrics.prom",
+    )
+    job.write("freed.py", FREED)
+
+    run = job.run(sys.executable, "freed.py", jobdir)
+
+    assert run.code == 0, run
+    assert "left 0" in run.out, run

@@ -403,13 +403,13 @@ def test_commits_that_fail(tmp_path):
 FULL = """
     import os
     import errno
-    from scrapy_resilience.observe.record import journalfile
+    from scrapy_resilience.files import whole_writes
     class Full:
         def __getattr__(self, name):
             return getattr(os, name)
         def write(self, fd, data):
             raise OSError(errno.ENOSPC, "No space left on device")
-    journalfile.os = Full()
+    whole_writes.os = Full()
 """
 
 

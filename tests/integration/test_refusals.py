@@ -299,6 +299,21 @@ def test_wrong_settings_without_jobdir(plain_crawl, name):
     refused(plain_crawl(SHOP, JOBDIR=None, **{name: "wrong"}), name)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RESILIENCE_NOTIFY", ["nowhere://at.all"]),
+        ("RESILIENCE_MEMORY_LIMIT_MB", 10),
+    ],
+)
+@pytest.mark.parametrize("scheduler", [None, "scrapy.core.scheduler.Scheduler"])
+def test_wrong_values_without_a_job(plain_crawl, name, value, scheduler):
+    """What can only be checked once all is imported is so with any scheduler."""
+    settings = {} if scheduler is None else {"SCHEDULER": scheduler}
+
+    refused(plain_crawl(SHOP, JOBDIR=None, **{name: value}, **settings), name)
+
+
 def foreign(path):
     """An SQLite file of somebody else."""
     connection = sqlite3.connect(path)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64decode
 
+import msgspec
 import pytest
-from browser import new_tab, run
+from browser import Server, new_tab, run
 from crawls import BUSY, PAGES, Crawl
 from test_page import READY, faults
 from views import large_view
 from web import serving
 
+from scrapy_resilience.observe.record.samples import Evidence
 from scrapy_resilience.observe.report.report import render_report
 
 pytestmark = pytest.mark.integration
@@ -64,6 +67,45 @@ def test_a_place_that_cannot_be_written_is_an_error_at_the_start(tmp_path, web):
     crawl.run("crawl", "shop").check_refused("RESILIENCE_REPORT='file/report.html'")
     assert not web.counts
     assert not crawl.path("job").exists()
+
+
+PIXEL = b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5E"
+    "rkJggg=="
+)
+IMAGES = "[...document.querySelectorAll('#errors img')].map((each) => each.naturalWidth)"
+SAID = "[...document.querySelectorAll('#errors .console li')].map((each) => each.textContent)"
+
+
+async def shown(tab):
+    """What the errors show of the browser, when all groups are open."""
+    groups = "document.querySelectorAll('#errors details')"
+    await tab.run(f"{groups}.forEach((each) => {{ each.open = true; }})")
+    await tab.until(f"{IMAGES}[0] === 1")
+    assert await tab.run("window.hurt === undefined")
+    assert tab.complaints == []
+    return await tab.run(SAID)
+
+
+def test_what_the_browser_has_shown_of_an_error(chromium, tmp_path):
+    """On the page, which asks for it when a group is opened, and in the report."""
+    said = ["<img src=x onerror='window.hurt = 1'>", "two"]
+    evidence = Evidence(said, PIXEL, "image/png")
+    view = large_view()
+    path = tmp_path / "report.html"
+    path.write_bytes(render_report(view, None, {2: evidence}))
+    server = Server(view)
+    server.evidence = msgspec.to_builtins(evidence)
+
+    async def scenario():
+        async with server.serve() as url, new_tab(chromium) as tab:
+            for address in (url, path.as_uri()):
+                await tab.open(address)
+                await tab.until(READY)
+                assert await shown(tab) == said
+
+    run(scenario())
+    assert [each for each in server.asked if "errors/" in each] == ["/errors/2.json"]
 
 
 def test_it_is_one_file_that_a_browser_shows(chromium, tmp_path):

@@ -103,6 +103,24 @@ def test_a_redesign(crawl):
     assert "Selector drift: shelf 1.0.0, title on h0.test: filled on " in run.log
 
 
+def test_a_redesign_ends_a_crawl(crawl):
+    """An abort policy counts the alarms, and closes the crawl with what it has."""
+    job = crawl(
+        60,
+        DOWNLOAD_DELAY=0.03,
+        RANDOMIZE_DOWNLOAD_DELAY=False,
+        RESILIENCE_ABORT_POLICY="redesigned",
+        RESILIENCE_ABORT_POLICIES={"redesigned": {"drift_alarms": 2}},
+        RESILIENCE_ABORT_INTERVAL=0.1,
+        RESILIENCE_ABORT_AFTER=5,
+    )
+    run = job.run()
+
+    assert (run.code, run.reason) == (75, "resilience_abort_redesigned"), run
+    assert run.stats["resilience/drift/alarms"] == 2
+    assert run.stats["item_scraped_count"] < PAGES
+
+
 def test_no_redesign(crawl):
     """A site that stays as it is raises no alarm."""
     run = crawl(PAGES).run()

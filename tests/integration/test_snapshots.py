@@ -13,7 +13,7 @@ import time
 import pytest
 from crawls import SHOP, TIME_LIMIT, check_same, wait_until
 
-from scrapy_resilience.jobs.job import STORE
+from scrapy_resilience.files.layout import STORE
 from scrapy_resilience.snapshots.places import Folder
 from scrapy_resilience.snapshots.store import SnapshotStore
 

@@ -6,8 +6,10 @@ import time
 from collections import Counter
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Thread, local
 from urllib.parse import urlsplit
+
+NOT_MODIFIED = 304
 
 
 class Web:
@@ -23,6 +25,8 @@ class Web:
         self.counts = Counter()
         self.headers = {}
         """Of the last request, by host."""
+        self.request = local()
+        """Its ``headers`` are those of the request that is being answered."""
         web = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -31,6 +35,7 @@ class Web:
             def do_GET(self):
                 host = self.headers["Host"].partition(":")[0]
                 web.headers[host] = dict(self.headers)
+                web.request.headers = self.headers
                 path = urlsplit(self.path).path  # a client of a proxy sends the whole URL
                 status, headers, body = web.visit(host, path)
                 self.send_response(status)
@@ -65,7 +70,7 @@ class Web:
         found = self.answer(host, path, self.counts[host])
         found = found if isinstance(found, tuple) else (found,)
         status, headers, body = (*found, *({}, b"")[len(found) - 1 :])
-        return status, headers, body or b"<h1>page</h1>"
+        return status, headers, body or (b"" if status == NOT_MODIFIED else b"<h1>page</h1>")
 
     def url(self, host, path="/"):
         return f"http://{host}:{self.port}{path}"

@@ -6,10 +6,11 @@ import sqlite3
 from contextlib import closing
 from datetime import datetime, timedelta, timezone
 
+from scrapy_resilience.checkpoint.state import META
+from scrapy_resilience.files.layout import STORE
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.sqlite import SQLiteStore
 from scrapy_resilience.frontier.store import Changes, Row
-from scrapy_resilience.jobs.job import META, STORE
 from scrapy_resilience.snapshots.places import open_place
 from scrapy_resilience.snapshots.store import SnapshotStore
 

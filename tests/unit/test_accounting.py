@@ -262,6 +262,14 @@ def test_too_little_is_no_sentence():
     assert advice(summed([(4.0, {Key(GATE): 1.0})])) == ""
 
 
+def test_an_open_breaker_is_told_at_once():
+    """It is why nothing goes on, however short the crawl has run."""
+    found = summed([(0.5, {Key(GATE, "circuit breaker is open", "a.example"): 1.0})])
+    assert advice(found).startswith(
+        "100 % of the last second waited for a.example, whose circuit"
+    )
+
+
 def test_limits_of_domains_are_named_where_they_are_much():
     """Also where answers are waited for longer."""
     found = summed([(60.0, {Key(SERVERS, "", "a"): 8.0, Key(SERVERS, PER_DOMAIN, "a"): 4.0})])
@@ -271,6 +279,7 @@ def test_limits_of_domains_are_named_where_they_are_much():
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
+        (0.5, "the last second"),
         (12, "the last 12 seconds"),
         (60, "the last minute"),
         (100, "the last 2 minutes"),

@@ -130,6 +130,7 @@ _REAL_TIME = {
     "breaker": "for use outside of a crawl: the clock is an argument",
     "checkpoint.timer": "polls what the event loop does",
     "checkpoint.exit_watchdog": "a thread that ends the process in time, whatever hangs",
+    "guard.stuck.loop_watch": "a thread that sees when the event loop stands still",
     "jobs.restore": "names a folder, which no other may be called",
     "files.lock": "waits for another process",
     "extensions.shutdown": "the deadline of the process, as checkpoint.exit_watchdog has it",
@@ -203,13 +204,16 @@ _LAYERS = {
     "frontier": {"core", "frontier", "exceptions", "names"},
     "files": _LEAVES | {"files"},
     "snapshots": {"core", "exceptions", "files", "frontier", "snapshots"},
-    "scheduling": _LEAVES | {"_scrapy", "frontier", "scheduling", "settings"},
+    "scheduling": _LEAVES | {"_scrapy", "frontier", "scheduling", "settings", "waits"},
     "waits": _LEAVES | {"core", "files"},
     "checkpoint": _LEAVES | {"_scrapy", "checkpoint", "core", "files", "frontier", "waits"},
     "feeds": _LEAVES | {"checkpoint", "core", "deadletters", "feeds", "files", "frontier"},
     "jobs": _LEAVES
     | {"_scrapy", "checkpoint", "core", "feeds", "files", "frontier", "jobs", "settings"}
     | {"snapshots", "waits"},
+    "seen": _LEAVES
+    | {"_scrapy", "checkpoint", "core", "files", "frontier", "scheduling", "seen"}
+    | {"settings", "signals", "waits"},
     "gates": _LEAVES
     | {"_scrapy", "checkpoint", "core", "deadletters", "frontier", "gates", "scheduling"}
     | {"settings", "signals"},

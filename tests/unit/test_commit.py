@@ -212,6 +212,11 @@ class Handlers:
             self.failures -= 1
             raise ValueError("away")
 
+    async def refusing(self):
+        self.calls.append("refusing")
+        assert self.calls.count("refusing") == 1
+        return [Letter(5, b"r", b"a", b"o"), "no letter"]
+
     async def hanging(self):
         await asyncio.sleep(60)
 
@@ -258,6 +263,25 @@ async def test_only_the_handler_that_failed_is_called_again(handlers, name):
     assert handlers.calls.count("plain") == 1
     assert handlers.failures == 0
     assert handlers.crawler.stats.get_value("resilience/checkpoint/prepare_errors") == 2
+
+
+@pytest_twisted.ensureDeferred
+async def test_letters_of_handlers_are_in_their_commit(store, frontier, handlers):
+    """What a sink has refused is told in the commit that makes it durable, and once."""
+    handlers.connect("refusing", "failing")
+    handlers.failures = 2
+
+    async def steps():
+        late = Part()
+        late.prepared = lambda changes, letters: changes.letters.extend(letters)
+        committer = Committer(
+            store, frontier, Stats(), parts=[Sinks(handlers.crawler, 1), late]
+        )
+        await committer.commit()
+        committer.close()
+
+    await run(steps)
+    assert store.letters(0, 10) == [Letter(5, b"r", b"a", b"o")]
 
 
 @pytest_twisted.ensureDeferred

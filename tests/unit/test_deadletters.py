@@ -67,7 +67,7 @@ class Job:
         changes = Changes()
         self.in_flight.collect(())
         self.in_flight.contribute(changes)
-        letters_of(self.crawler).count_letters(changes)
+        letters_of(self.crawler).count_letters(changes.letters)
         return changes.letters
 
 
@@ -401,3 +401,23 @@ def test_the_middleware_can_be_left_out():
 
     with pytest.raises(NotConfigured):
         DeadLettersMiddleware.from_crawler(crawler)
+
+
+@pytest.mark.parametrize("reason", [
+    "resilience_memory", "resilience_disk", "resilience_cpu", "resilience_stalled",
+    "resilience_budget", "resilience_abort_handler", "resilience_abort_x", "memusage_exceeded",
+    "closespider_timeout", "closespider_timeout_no_item", "closespider_pagecount_no_item",
+    "cancelled", "shutdown", "anything",
+])  # fmt: skip
+def test_each_reason_that_is_no_end(letters, reason):
+    """Whoever closes the spider, and with nothing left that is known: it is incomplete."""
+    letters.ended(reason)
+    assert letters.incomplete == 1
+
+
+def test_an_end(letters):
+    """It is complete, unless something is left."""
+    letters.ended("finished")
+    assert letters.incomplete == 0
+    letters.ended("finished", left=2)
+    assert letters.incomplete == 2

@@ -276,7 +276,7 @@ def test_run_commands():
 
 def test_scrapy_commands():
     """Each scrapy resilience subcommand in texts is one that the command has."""
-    source = (PACKAGE / "commands" / "resilience.py").read_text("utf-8")
+    source = (PACKAGE / "commands" / "run.py").read_text("utf-8")
     known = set(re.findall(r'^ +"(\w+)": \(self\._', source, re.MULTILINE))
     for page in TEXTS:
         text = page.read_text("utf-8")

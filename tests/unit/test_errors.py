@@ -344,6 +344,82 @@ def test_entries_are_folded(tmp_path):
     assert stored(tmp_path, run.commits).view() == before
 
 
+# --- what browsers tell -----------------------------------------------------------------------
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
+
+
+def test_evidence_comes_to_the_first_error(tmp_path):
+    """Whoever has its page is asked once, and what comes later is kept, over restarts, too."""
+    run = Kept(tmp_path)
+    asked = []
+    run.errors.look = lambda group, of: asked.append((group, of.url))
+    for host in ("a.test", "b.test"):
+        run.errors.note(raised(ValueError("a")), request(f"http://{host}/"), PAGE)
+    run.errors.note(raised(ValueError("b")))
+    run.commit()
+    [(group, url)] = asked
+    assert url == "http://a.test/"
+    assert not run.errors.view()[0].has_evidence
+
+    run.errors.add_evidence(group, PNG, ["no such thing"])
+    run.commit()
+    run.kill()
+
+    known = stored(tmp_path)
+    assert [each.has_evidence for each in known.view()] == [True, False]
+    assert known.view()[0].count == 2
+    sample = known.sample(1)
+    assert (sample.page, sample.screenshot, sample.console) == (
+        b"<p>page", PNG, ["no such thing"],
+    )  # fmt: skip
+    assert sample.evidence.type == "image/png"
+    again = Kept(tmp_path, run.commits)
+    assert again.errors.view() == known.view()
+
+
+def test_evidence_in_memory(errors):
+    """Without a job there is no picture, as there is no page."""
+    groups = []
+    errors.look = lambda group, _: groups.append(group)
+    for text in ("a", "b"):
+        errors.note(raised(ValueError(text)), request())
+    errors.add_evidence(groups[0], PNG, ["said"])
+    errors.add_evidence(groups[1], PNG, [])
+
+    assert [each.has_evidence for each in errors.view()] == [True, False]
+    assert (errors.sample(1).console, errors.sample(1).screenshot) == (["said"], b"")
+
+
+def test_evidence_of_a_group_that_has_given_way(tmp_path):
+    """It comes too late, and no other group gets it."""
+    run = Kept(tmp_path)
+    groups = []
+    run.errors.look = lambda group, _: groups.append(group)
+    for number in range(300):
+        flood(run, number)
+    gone = next(each for each in groups if run.errors._groups.find(each.cause) is not each)
+    run.errors.add_evidence(gone, PNG, ["late"])
+    run.commit()
+    assert not any(each.has_evidence for each in run.errors.view())
+
+
+def test_pictures_are_bounded_together(tmp_path, monkeypatch):
+    """As pages are; one that is too large for itself is left out."""
+    samples = Samples(tmp_path / "errors")
+    samples.put(1, sample(b"page"))
+    samples.add(1, sample().cause, bytes(samples_module.MAX_SCREENSHOT + 1), ["said"])
+    assert (samples.get(1).screenshot, samples.get(1).console) == (b"", ["said"])
+
+    samples.add(1, ("of", "another", "group"), PNG, [])
+    assert samples.get(1).console == ["said"]
+
+    monkeypatch.setattr(samples_module, "_MAX_ALL", 0)
+    samples.add(1, sample().cause, PNG, ["said"])
+    found = samples.get(1)
+    assert (found.page, found.screenshot, found.console) == (b"", b"", ["said"])
+
+
 # --- samples ----------------------------------------------------------------------------------
 
 

@@ -51,6 +51,18 @@ def test_an_event(clock, log):
     assert (oldest.number, newest.number) == (1, 2)
 
 
+def test_who_listens_to_each(log):
+    """They hear of every event alone, masked, also of those that are one entry."""
+    heard = []
+    log.each.append(heard.append)
+    for number in range(3):
+        log.event("breaker", f"{number} http://me:hunter2@a.test", severity="odd")
+
+    assert [event.text for event in heard] == [f"{n} http://***@a.test" for n in range(3)]
+    assert {event.severity for event in heard} == {"info"}
+    assert len(log.view()) == 1
+
+
 def test_a_hundred_breakers_in_a_second(clock, log):
     """They are one entry, that says how many there were."""
     for number in range(100):

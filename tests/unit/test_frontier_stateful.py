@@ -290,6 +290,11 @@ class FrontierMachine(RuleBasedStateMachine):
         self.now += seconds
         self.wall += seconds
 
+    @rule()
+    def give_back(self):
+        """Forget what the store has: nothing that can be seen changes."""
+        self.frontier.give_back()
+
     # --- commits ---
 
     @precondition(lambda self: self.sealed is None)

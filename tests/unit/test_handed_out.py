@@ -144,6 +144,22 @@ def test_a_first_run_leaves_nothing_out():
     assert not producer.recorded
 
 
+def test_a_second_run_for_one_item_brings_nothing_else():
+    """No other item and no request; what it has brought it does not bring again."""
+    producer = HandedOutRequest("1", ROW, [[], [], [1, 3]])
+    assert [producer.next_item()[1] for _ in range(5)] == [True, False, True, False, True]
+    assert producer.has_put_out(producer.child(5))
+    assert not producer.puts_out_again
+
+    producer.item_written(1)
+    again = HandedOutRequest("1", ROW, producer.record())
+    assert [again.next_item()[1] for _ in range(5)] == [True, True, True, False, True]
+
+    retry = HandedOutRequest("2", ROW)
+    retry.go_on_from(again)
+    assert retry.only == {1, 3}
+
+
 def test_a_producer_is_dirty_until_it_is_recorded():
     """What changes the record makes it due; making it settles that."""
     producer = HandedOutRequest("1", ROW)

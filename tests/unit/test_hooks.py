@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ from twisted.internet.defer import succeed
 from twisted.python.failure import Failure
 
 from scrapy_resilience._scrapy import private_names as needs
-from scrapy_resilience._scrapy.hooks import Hooks, hooks_of
+from scrapy_resilience._scrapy.hooks import NOTHING, Hooks, hooks_of
 from scrapy_resilience.exceptions import ConfigurationError, WorkCancelledError
 
 NAMES = [
@@ -242,6 +242,41 @@ async def test_an_errback_has_one_context(refused):
     await deferred_from_coro(engine.scraper._scrape(result, request))
 
     assert entered == (["callback", "errback"] if refused else ["errback"])
+
+
+def test_a_context_with_nothing_to_do():
+    """Of two contexts, one that has nothing to do is not entered, and neither is made twice."""
+    hooks, asked = hooks_of(engine_of()), []
+
+    def first(_, component):
+        asked.append("first")
+        return NOTHING if component == "second" else nullcontext("first")
+
+    def second(_, component):
+        asked.append("second")
+        return NOTHING if component == "first" else nullcontext("second")
+
+    hooks.surround(first)
+    hooks.surround(second)
+    for component in ("first", "second"):
+        assert hooks.context(Request("http://a.test"), component).enter_result == component
+    assert asked == ["first", "second"] * 2
+
+
+def test_an_answer_is_told():
+    """A response, with the request that was downloaded; no other request, and no failure."""
+    engine, told = engine_of(), []
+    response = Response("http://a.test")
+    answers = [Request("http://a.test/elsewhere"), response, Failure(OSError("away"))]
+    engine._download = lambda _: succeed(answers.pop(0))
+    hooks = hooks_of(engine)
+    hooks.answered = lambda *what: told.append(what)
+    request = Request("http://a.test")
+
+    for _ in range(3):
+        engine._download(request).addErrback(lambda _: None)
+
+    assert told == [(request, response)]
 
 
 NOBODYS = Request("http://a.test", callback=NO_CALLBACK)

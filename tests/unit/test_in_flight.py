@@ -704,6 +704,10 @@ def test_numbers_go_on_after_those_of_the_store():
     in_flight.contribute(changes)
 
     assert [letter.number for letter in changes.letters] == [8]
+    late = in_flight.number([Letter(0, b"r", b"c", in_flight.only_items([3, 1]))])
+    assert [(letter.number, codec.decode(letter.record)) for letter in late] == [
+        (9, [[], [], [1, 3]])
+    ]
 
 
 def test_a_second_try_repeats_nothing_of_an_earlier_run(run):

@@ -17,7 +17,7 @@ class Counters:
     """The figures that a meter reads: seconds passed, computed, queued and idle."""
 
     def __init__(self, monkeypatch, *, sees_idle=True, sees_queue=True):
-        monkeypatch.setattr(loop_time, "_open_schedstat", lambda: None)
+        monkeypatch.setattr(loop_time, "open_schedstat", lambda: None)
         monkeypatch.setattr(loop_time, "_idle_of", lambda _: None)
         monkeypatch.setattr(LoopMeter, "_read", lambda _: self.now)
         self.now = (0.0, 0.0, 0.0, 0.0)

@@ -26,9 +26,17 @@ import scrapy_resilience
 from scrapy_resilience._log import get_logger
 from scrapy_resilience.checkpoint.state import GATES, StateRegistry
 from scrapy_resilience.commands.resilience import Command
+from scrapy_resilience.commands.tables import tell_json
 from scrapy_resilience.commands.usage import usage
 from scrapy_resilience.core.deadletter import KINDS, About
-from scrapy_resilience.core.masking import lines, mask, mask_uri, mask_value, shown
+from scrapy_resilience.core.masking import (
+    lines,
+    mask,
+    mask_each,
+    mask_uri,
+    mask_value,
+    shown,
+)
 from scrapy_resilience.feeds.records import FeedRecord
 from scrapy_resilience.files.layout import DAMAGED, ERRORS, JOURNAL, LOCK
 from scrapy_resilience.files.lock import FileLock
@@ -103,6 +111,10 @@ def test_secrets_in_text(text, masked):
         ("s3://key:secret@bucket/a", "s3://***@bucket/a"),
         ("az://box/a?sv=1&se=2&x=3", "az://box/a?***"),
         ("/srv/what?.jsonl", "/srv/what?.jsonl"),
+        ("redis://:/word@host:6379/0", "redis://***@host:6379/0"),
+        ("redis://me:1/2@word@host", "redis://***@host"),
+        ("redis://me:1?#word@host", "redis://***@host"),
+        ("https://host/a@b", "https://host/a@b"),
     ],
 )
 def test_secrets_of_a_place(uri, masked):
@@ -217,6 +229,8 @@ COMMANDS = [
     ("config",),
     ("selectors", "list"),
     ("report", JOB),
+    ("cost", JOB),
+    ("doctor",),
 ]
 REFUSED = [
     ("status", EVIL),
@@ -233,6 +247,11 @@ REFUSED = [
     ("selectors", "add", EVIL),
     ("operations", f"no/such/{EVIL}"),
     ("report", EVIL),
+    ("cost", EVIL),
+    ("seen", EVIL),
+    ("seen", "no-store", "forget", EVIL),
+    ("notify", EVIL),
+    ("notify", JOB),
 ]
 
 
@@ -269,6 +288,7 @@ def test_each_command_was_run():
     """A new command is added to the lists above."""
     named = {line.split()[0] for line in usage().splitlines()}
     assert {"status", "restore", "config", "selectors"} <= named
+    named -= {"dryrun"}  # which is a crawl
     assert {args[0] for args in COMMANDS + REFUSED} >= named
 
 
@@ -334,8 +354,10 @@ def test_all_loggers_are_ours():
     theirs = {"_log.py", "refusals.py", "watching.py"}  # Scrapy's and Twisted's own, too
     theirs |= {
         "logs.py",
+        "apprise_service.py",
         "jsonlog.py",
         "log_calls.py",
+        "log_folder.py",
         "logfiles.py",
         "scrapy_stream.py",
     }  # users'
@@ -478,3 +500,23 @@ def test_a_url_within_a_parameter_is_masked_too():
     assert (
         mask("/go?u=http://h/?token=x1&api_key=x2") == "/go?u=http://h/?token=***&api_key=***"
     )
+
+
+def test_data_whose_names_tell_secrets():
+    """Wherever they stand; what is empty or no secret is left as it is."""
+    data = {"password": "hunter2", "note": "hunter", "token": "", 5: [{"api_key": ["a", 1]}]}
+
+    assert mask_each(data) == {
+        "password": "***", "note": "hunter", "token": "", 5: [{"api_key": "***"}],
+    }  # fmt: skip
+
+
+def test_a_secret_in_the_metadata_of_a_snapshot(tmp_path, capsys):
+    """It is the user's own: neither listed nor in the text of the object."""
+    store = make_store(tmp_path)
+    made = snapshots_of(tmp_path).create(store, about, metadata={"password": "hunter2"})
+    tell_json([asdict(made)])
+
+    listed = capsys.readouterr().out
+    assert '"password": "***"' in listed
+    assert "hunter2" not in listed + repr(made)

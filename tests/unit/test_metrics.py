@@ -13,6 +13,7 @@ from scrapy import Spider
 from scrapy.utils.test import get_crawler
 
 from scrapy_resilience import metrics as module
+from scrapy_resilience._scrapy.here import Here
 from scrapy_resilience.exceptions import ConfigurationError, MissingLibraryError
 from scrapy_resilience.metrics import (
     Metrics,
@@ -32,7 +33,7 @@ def outside(monkeypatch):
     """New metrics of what runs outside of crawls."""
     made = Metrics()
     monkeypatch.setattr(module, "_outside", made)
-    monkeypatch.setattr(module, "_running", [])
+    monkeypatch.setattr(module, "_here", Here("test"))
     return made
 
 

@@ -13,7 +13,7 @@ from scrapy_resilience.observe.from_stats import (
     plain,
 )
 from scrapy_resilience.observe.rates import Rates, Sample
-from scrapy_resilience.observe.sentences import duration, sentence
+from scrapy_resilience.observe.sentences import duration, sentence, until
 from scrapy_resilience.observe.traffic import BOUNDS, DOMAINS, OTHER, TrafficCounts
 from scrapy_resilience.observe.view import Checkpoint, DomainView, JobView, Progress, View
 
@@ -253,7 +253,7 @@ def test_stats_are_bounded():
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
-    [(-1, "0.0 s"), (0.44, "0.4 s"), (12, "12 s"), (150, "2 min"), (19_200, "5 h 20 min"),
+    [(-1, "0.0 s"), (0.44, "0.4 s"), (12, "12 s"), (150, "3 min"), (19_200, "5 h 20 min"),
      (200_000, "2 d 7 h")],
 )  # fmt: skip
 def test_durations(seconds, shown):
@@ -263,7 +263,8 @@ def test_durations(seconds, shown):
 
 def said(state="running", domains=(), checkpoint=None, **progress):
     """Return the sentence of a view."""
-    job = JobView(state=state, reason=progress.pop("reason", None))
+    path = progress.pop("path", "job")
+    job = JobView(state=state, reason=progress.pop("reason", None), path=path)
     view = View(time=100.0, job=job, progress=Progress(**progress), domains=list(domains))
     view.checkpoint = checkpoint or Checkpoint()
     return sentence(view)
@@ -281,6 +282,16 @@ def test_a_crawl_with_another_scheduler():
 
     assert found == "4.0 pages a second; how much is left is not known."
     assert said("stopped", pending=None) == "It was stopped: the same command goes on."
+
+
+def test_what_no_run_goes_on_with():
+    """Without a JOBDIR nothing is promised, and the reason is told."""
+    found = said("stopped", pending=5, reason="closespider_itemcount", path=None)
+    assert found.startswith(
+        "It ended early (closespider_itemcount), 5 requests left: without a"
+    )
+    found = said("stopped", pending=5, reason="resilience_abort_mine")
+    assert found.startswith("It was stopped (resilience_abort_mine), 5 requests left: the same")
 
 
 def test_a_job_that_was_held_and_has_nothing_left():
@@ -304,6 +315,16 @@ def test_a_crawl_that_waits():
         "yet) and 1 more."
     )
     assert "All that" not in said(domains=waits, pending=9, held=5)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(-5, "now"), (0.9, "now"), (2.5, "in 3 s"), (119.6, "in 120 s"), (150, "in 3 min"),
+     (7199.9, "in 120 min"), (8000, "in 2 h 13 min"), (180_000, "in 2 d 2 h")],
+)  # fmt: skip
+def test_when_the_next_try_is(seconds, text):
+    """Halves go up, as on the page."""
+    assert until(1000.0 + seconds, 1000.0) == text
 
 
 def test_a_disk_that_is_full():

@@ -81,6 +81,18 @@ def test_another_scheduler():
     assert (domain.name, domain.pending) == ("a.test", 1)
 
 
+def test_what_another_scheduler_has_done():
+    """What it has handed out and is through; of one that does not count, the pages."""
+    observer = observed()
+    stats = observer.crawler.stats
+    observer.engine._slot.inprogress.add(Request("http://a.test/"))
+    stats.set_value("response_received_count", 3)
+    assert observer.view().progress.done == 3
+    stats.set_value("scheduler/dequeued/redis", 6)
+    observer.renew()
+    assert observer.view().progress.done == 5
+
+
 def test_ours_before_it_is_open():
     """Nothing is pending yet, and that is known."""
     observer = observed({"SCHEDULER": "scrapy_resilience.ResilientScheduler"})
@@ -93,7 +105,7 @@ def settle(observer, meta=None, **response):
     """A request comes to its end."""
     request = Request("http://a.test/", meta=meta)
     answer = Response(request.url, body=b"page", **response)
-    observer._settled(request, answer, Verdict(None), "a.test")
+    observer.settled(request, answer, Verdict(None), "a.test")
     return observer.counts.domains["a.test"]
 
 

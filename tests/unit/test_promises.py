@@ -48,6 +48,8 @@ HELD_BY = {
         "test_storage.py::test_a_kill_on_a_full_disk",
         "test_sinks.py::test_a_sink_that_is_away",
         "test_sinks.py::test_a_sink_that_stays_away",
+        "test_sql.py::test_a_database_that_is_away",
+        "test_sql.py::test_a_database_that_stays_away",
     ],
     "A handler, a storage or a place of snapshots that does not come back": [
         "test_sinks.py::test_a_source_that_does_not_come_back",
@@ -81,6 +83,9 @@ HELD_BY = {
         "test_other_feeds.py::test_a_spool_with_a_flipped_bit",
         "test_other_feeds.py::test_a_spool_that_was_damaged_before_its_snapshots",
         "test_other_feeds.py::test_a_damaged_spool_without_a_snapshot",
+    ],
+    "The file, the disk or the Redis of the :doc:`HTTP cache": [
+        "test_httpcache_stores.py::test_a_redis_that_is_killed",
     ],
     # by feed and sink
     "local JSON Lines or CSV": [
@@ -122,6 +127,18 @@ HELD_BY = {
         "test_components.py::test_a_feed_exporter_that_can_not_be_covered",
     ],
     "stdout, pipes, devices": ["test_other_feeds.py::test_what_is_not_covered"],
+    ":doc:`RESILIENCE_SEEN_STORE </how-to/seen>`": [
+        "test_seen.py::test_two_nights_with_a_kill_each",
+        "test_seen.py::test_a_job_that_is_given_up_has_marked_nothing_too_much",
+        "test_seen.py::test_a_job_that_goes_back_takes_back_what_it_has_seen",
+        "test_seen.py::test_what_counts_as_seen",
+    ],
+    "the :doc:`database sink </how-to/sql>`": [
+        "test_sql.py::test_each_item_is_one_row_after_kills",
+        "test_sql.py::test_a_page_that_gives_fewer_items_the_second_time",
+        "test_sql.py::test_a_restored_snapshot_finds_the_table_as_it_was",
+    ],
+    "a row that the database refuses": ["test_sql.py::test_a_bad_row_is_a_dead_letter"],
     "an item pipeline that writes before it returns": ["test_settings.py::test_item_ids"],
     "an item pipeline that collects, and writes at ``checkpoint_prepare``": [
         "test_sinks.py::test_a_pipeline_that_buffers",
@@ -138,6 +155,10 @@ HELD_BY = {
         "test_unique.py::test_a_filter_of_ones_own_drops_too_much",
     ],
     "files and images of Scrapy's media pipelines": ["test_kills.py::test_images"],
+    "pages of the HTTP cache in files, SQLite or Redis": [
+        "test_httpcache_stores.py::test_a_crawl_that_is_killed",
+        "test_politeness.py::test_httpcache",
+    ],
     "signals (``item_scraped`` and others)": ["test_kills.py::test_signals_of_items"],
     # every way out
     "The callback or the errback has put out everything": _EACH,
@@ -183,6 +204,10 @@ HELD_BY = {
     "A pipeline raises anything else, or is cancelled": [
         *_EACH,
         "test_accounted.py::test_what_is_cancelled_is_a_dead_letter",
+    ],
+    ":doc:`the cache </how-to/cache>`": [
+        "test_cache_redis.py::test_a_crawl_that_is_killed",
+        "test_cache_redis.py::test_killed_and_begun_again",
     ],
     "``spider.state``, :func:`~scrapy_resilience.register_state`": [
         "test_stops.py::test_state_and_totals",

@@ -21,6 +21,7 @@ from scrapy_resilience.observe.report.report import (
     write_report,
 )
 from scrapy_resilience.observe.view import View
+from scrapy_resilience.settings import Config
 
 
 @pytest.fixture(scope="module")
@@ -123,12 +124,12 @@ def test_a_place_that_is_none_is_refused(tmp_path, place):
     (tmp_path / "file").touch()
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ConfigurationError, match="RESILIENCE_REPORT="):
-        check_place(str(tmp_path / place))
+        check_place(Config(report=str(tmp_path / place)))
 
 
 def test_a_place_is_tried_without_a_trace(tmp_path):
     """Neither the file nor its folder is made."""
-    check_place(str(tmp_path / "new" / "report.html"))
+    check_place(Config(report=str(tmp_path / "new" / "report.html")))
     assert list(tmp_path.iterdir()) == []
 
 

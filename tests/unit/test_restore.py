@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 import pytest
 from snapshot_samples import KEY, dump, make_store, snapshots_of
 
-from scrapy_resilience.checkpoint.state import StateRegistry
+from scrapy_resilience.checkpoint.state import META, StateRegistry
 from scrapy_resilience.exceptions import (
     CheckpointError,
     JobLockedError,
@@ -20,12 +20,12 @@ from scrapy_resilience.exceptions import (
 from scrapy_resilience.feeds import spool as spools
 from scrapy_resilience.feeds.cutting import ending_of, recover
 from scrapy_resilience.feeds.records import FeedRecord
+from scrapy_resilience.files.layout import LOCK, STORE
 from scrapy_resilience.files.lock import FileLock
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.sqlite import SQLiteStore
 from scrapy_resilience.frontier.store import Changes
 from scrapy_resilience.jobs import restore as module
-from scrapy_resilience.jobs.job import LOCK, META, STORE
 from scrapy_resilience.jobs.progress import about
 from scrapy_resilience.jobs.restore import restore
 

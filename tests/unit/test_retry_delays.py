@@ -10,7 +10,9 @@ from scrapy.exceptions import DownloadTimeoutError
 from scrapy.http import HtmlResponse
 from scrapy.utils.test import get_crawler
 
+from scrapy_resilience.core.backoff import RetryPolicy
 from scrapy_resilience.gates.gatekeeper import Gatekeeper
+from scrapy_resilience.gates.policies import Choice
 from scrapy_resilience.gates.retry_delays import Tries
 
 URL = "http://a.test/page"
@@ -102,3 +104,43 @@ def test_where_nobody_holds_requests_each_try_counts(holding):
     assert costs(holding(BREAKER_ENABLED=False), page(503))
     assert costs(holding(BREAKER_OPEN_ACTION="fail"), page(503))
     assert costs(holding(), page(503), resilience_open_action="fail")
+
+
+def delay(keeper, attempts=8, *, named=False, **meta):
+    """Seconds after so many tries that have timed out."""
+    request, error = Request(URL, meta=meta), DownloadTimeoutError()
+    choice = Choice(RetryPolicy(), None, named)
+    return Tries(keeper).delay(request, choice, keeper.judge(request, error), attempts)
+
+
+def test_the_last_page_of_a_domain_does_not_wait_for_minutes(holding, fake_clock):
+    """Nobody is answered any more, as nobody is asked: a breaker that is closed finds out."""
+    keeper = holding()
+    answer(keeper)
+    assert delay(keeper) <= 1.6
+
+    fake_clock.advance(60)
+
+    assert delay(keeper) == 2
+    assert delay(keeper, named=True) >= 30
+    assert delay(keeper, resilience_open_action="fail") >= 30
+    keeper.known(Request(URL)).breaker.force_open()
+    assert delay(keeper) >= 30
+
+
+def test_a_page_that_has_failed_again_asks_whether_it_is_alone(holding, monkeypatch):
+    """Not one that fails for the first time, that fails for good, or that is throttled."""
+    keeper, asked = holding(), []
+    answer(keeper)
+    monkeypatch.setattr(Gatekeeper, "ask_if_alone", lambda _, request: asked.append(request))
+    again = Request(URL, meta={"resilience_failed_at": 1.0})
+    passed = again.replace(meta={**again.meta, "resilience_open_action": "fail"})
+
+    for request in (Request(URL), again, passed):
+        for result in (DownloadTimeoutError(), page(429)):
+            Tries(keeper).ask_if_alone(request, keeper.judge(request, result))
+
+    assert asked == [again]
+    keeper.known(again).known_page = "http://another.host.of.a.test/"
+    Tries(keeper).ask_if_alone(again, keeper.judge(again, DownloadTimeoutError()))
+    assert asked == [again]

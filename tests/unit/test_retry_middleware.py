@@ -172,11 +172,11 @@ def test_delays_grow(bench):
 
 
 def test_a_domain_that_answers_nobody_has_the_policys_delays(bench):
-    """Fast backoff is for a domain that has answered in the last half minute."""
+    """Up to 2 s while its breaker is closed. Fast backoff is for who has answered lately."""
     b = bench()
     b.time.now += 31.0
 
-    assert [b.answer(503, tried(times)).meta[DELAY] for times in (0, 1, 2)] == [1, 2, 4]
+    assert [b.answer(503, tried(times)).meta[DELAY] for times in (0, 1, 2)] == [1, 2, 2]
     b.be_well()
     assert b.answer(503).meta[DELAY] == FAST
 

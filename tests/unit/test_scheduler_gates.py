@@ -147,7 +147,7 @@ def test_what_a_callback_makes_of_the_meta_of_a_retry_is_no_retry(scheduler, mon
 
     monkeypatch.setattr(scheduler.outputs, "maker", lambda: HandedOutRequest("", None))
     scheduler.enqueue_request(child)
-    with scheduler._replacing(retry, child):
+    with scheduler._replacements.replacing(retry, child):
         scheduler.enqueue_request(retry)
 
     assert child.meta == {"page": 2}

@@ -27,6 +27,27 @@ def test_what_was_added_or_stored_is_never_called_new(stored, added):
         seen.learn()
 
 
+def test_it_grows_and_still_tells_new_ones():
+    """A small one grows with what it holds, and calls most new ones new all the while."""
+    seen = SeenFilter(MemoryStore(), bits=64, most=2**20)
+    seen.learn()
+    for number in range(10_000):
+        seen.add(b"known %d" % number)
+        assert seen.may_hold(b"known %d" % number)
+
+    assert sum(seen.may_hold(b"new %d" % number) for number in range(1000)) < 100
+
+
+def test_it_grows_so_far_and_no_further():
+    """One that may not grow is full in the end: then everything may be known."""
+    seen = SeenFilter(MemoryStore(), bits=64, most=64)
+    seen.learn()
+    for number in range(1000):
+        seen.add(b"known %d" % number)
+
+    assert all(seen.may_hold(b"new %d" % number) for number in range(100))
+
+
 def test_new_ones_are_told_from_known_ones():
     """Of 1,000 new fingerprints among 1,000 known ones, all but a few are called new."""
     seen = SeenFilter(MemoryStore())

@@ -17,6 +17,7 @@ from scrapy_resilience.core.access import Access
 from scrapy_resilience.observe.endpoint import server as module
 from scrapy_resilience.observe.endpoint.assets import ASSETS
 from scrapy_resilience.observe.endpoint.server import Server
+from scrapy_resilience.observe.record.samples import Evidence
 from scrapy_resilience.observe.view import Component, Health, JobView, View
 
 TOKEN = "a-token-of-many-letters"  # noqa: S105 - for tests
@@ -47,6 +48,9 @@ class Source:
 
     async def refresh_health(self, wait):
         self.waited.append(wait)
+
+    def evidence(self, number):
+        return Evidence(["<b>no"], b"\x89PNG", "image/png") if number == 7 else None
 
 
 @asynccontextmanager
@@ -95,6 +99,28 @@ def test_the_status_is_the_view():
     assert msgspec.json.decode(body, type=View) == source.now
     assert source.asked == [False, True]
     assert headers["Content-Type"] == "application/json"
+
+
+def test_what_a_browser_tells_of_an_error():
+    """Of a group that has some, to whom has the token; nothing else below its path."""
+
+    async def scenario():
+        found = []
+        async with serving(token=TOKEN) as (_, client):
+            paths = ["7.json", "8.json", "x.json", "../status.json", f"{10**12}.json"]
+            for path, headers in [(paths[0], {}), *((path, BEARER) for path in paths)]:
+                async with client.get(f"/errors/{path}", headers=headers) as answer:
+                    found.append((answer.status, await answer.read()))
+        return found
+
+    refused, (status, body), *others = run(scenario())
+
+    assert refused[0] == 401
+    assert (status, msgspec.json.decode(body)) == (
+        200,
+        {"console": ["<b>no"], "screenshot": "iVBORw==", "type": "image/png"},
+    )
+    assert [status for status, _ in others] == [404, 404, 200, 404]  # the client has no ..
 
 
 def test_each_answer_has_headers_that_protect():

@@ -190,7 +190,7 @@ def test_an_unknown_name_suggests_the_close_one(name, close):
         Config.from_settings(Settings({name: 1}))
 
 
-@pytest.mark.parametrize("name", ["Z" * 40, "X", "STORE", "MAX_ERRORS"])
+@pytest.mark.parametrize("name", ["Z" * 40, "X", "SHELF", "MAX_ERRORS"])
 def test_an_unknown_name_without_a_close_one_suggests_nothing(name):
     """A name that is like no setting, but for the prefix that all have, gets no hint."""
     with pytest.raises(ConfigurationError) as caught:

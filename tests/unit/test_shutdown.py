@@ -21,6 +21,7 @@ from scrapy_resilience.exceptions import WorkCancelledError
 from scrapy_resilience.exit_codes import exit_code
 from scrapy_resilience.extensions import shutdown
 from scrapy_resilience.names import FAILURES
+from scrapy_resilience.settings import Config
 
 # --- deadlines ----------------------------------------------------------------------
 
@@ -57,11 +58,30 @@ def test_a_second_signal_is_impatient():
 @pytest.mark.parametrize(
     ("reason", "code"),
     [("finished", 0), ("shutdown", 75), ("memusage_exceeded", 75), ("closespider_itemcount", 0),
-     ("of my own", 0), *((reason, 1) for reason in sorted(FAILURES))],
+     ("of my own", 0), ("resilience_abort_mine", 75), ("resilience_abort_handler", 75),
+     *((reason, 1) for reason in sorted(FAILURES))],
 )  # fmt: skip
 def test_exit_codes(reason, code):
     """A stop from outside is told from the end, and a failure from both."""
-    assert exit_code(reason) == code
+    assert exit_code(reason, Config()) == code
+
+
+@pytest.mark.parametrize(
+    ("reason", "complete", "code"),
+    [
+        ("finished", True, 0),
+        ("finished", False, 3),
+        ("closespider_itemcount", False, 3),
+        ("resilience_abort_mine", False, 1),
+        ("resilience_abort_handler", False, 75),
+        ("shutdown", False, 75),
+        ("start_error", False, 1),
+    ],
+)
+def test_exit_codes_by_setting(reason, complete, code):
+    """An abort is a failure, and what is incomplete has a code of its own, if that is set."""
+    config = Config(abort_fails=True, incomplete_exit_code=3)
+    assert exit_code(reason, config, complete=complete) == code
 
 
 # --- cuts ---------------------------------------------------------------------------
@@ -212,9 +232,11 @@ def test_two_signals(left):
     signal.signal(signal.SIGTERM, process.shutdown)
     found = ExitWatchdog(lambda: left.put("end"))
     found.watch(1, Deadlines(0, 600))
+    assert found.seconds_left() is None
 
     signal.raise_signal(signal.SIGTERM)
     assert not process.bootstrap_failed
+    assert 1 < found.seconds_left() <= 600
     signal.raise_signal(signal.SIGTERM)
     signal.raise_signal(signal.SIGTERM)
 

@@ -119,7 +119,7 @@ def test_a_barrier_that_holds_nothing(crawl):
 
 def test_a_middleware_that_waits(crawl):
     """For its turn, or for what it asks a server for."""
-    crawl.keeper.waiting.add(crawl.under_way(1, "middleware"))
+    crawl.keeper.waits.requests.add(crawl.under_way(1, "middleware"))
     crawl.under_way(7, "middleware")
     assert crawl.causes() == {Key(GATE, DELAYED): 1, Key(SERVERS): 7}
 

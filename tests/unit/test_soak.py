@@ -34,6 +34,16 @@ def plan(soak, *args):
     return found, len(found) < 9
 
 
+def test_cases_are_found_from_any_folder(soak, tmp_path, monkeypatch):
+    """Those of processes that are killed, and those of state machines."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+
+    found = soak.collected()
+
+    assert {name.partition("/")[0] for name in found} >= {"damage", "mixes", "stateful"}
+
+
 def test_all_cases_in_turn(soak):
     """Each case comes once before any comes again, and no seed comes twice."""
     rounds, _ = plan(soak)

@@ -17,12 +17,17 @@ from hypothesis import strategies as st
 from scrapy_resilience.extensions.terminal import Terminal
 from scrapy_resilience.observe.terminal import terminal as shown_view
 from scrapy_resilience.observe.terminal.screen import Above, Screen, harmless, size_of
-from scrapy_resilience.observe.terminal.terminal import lines_of, one_line, shows_lines
+from scrapy_resilience.observe.terminal.streams import shows_lines
+from scrapy_resilience.observe.terminal.terminal import lines_of, one_line
 from scrapy_resilience.observe.view import (
     Accounting,
+    BrowsersView,
     DomainView,
+    GuardView,
     JobView,
+    PauseView,
     Progress,
+    Resources,
     Traffic,
     View,
 )
@@ -210,6 +215,16 @@ def test_what_is_shown():
     ]
 
 
+def test_a_crawl_that_is_paused_or_eased_off():
+    """The state says so, and one line more says what slows it down."""
+    guard = GuardView(pauses=[PauseView(reason="mine")], sentence="Eased off: memory.")
+    found = plain(lines_of(view(guard=guard), 100, 24))
+
+    assert found[0] == " shop paused  All is well."
+    assert found[3] == " Eased off: memory."
+    assert one_line(view(guard=guard)) == "shop: paused. All is well. Eased off: memory."
+
+
 def test_what_is_left_may_not_be_known():
     """Another scheduler does not tell."""
     found = view()
@@ -245,6 +260,18 @@ def test_wide_characters_are_counted():
     assert found.lengths[0] <= 39
 
 
+def test_browsers_have_a_line():
+    """What is open and what it takes; what went wrong is told when there is something."""
+    found = view(
+        browsers=BrowsersView(used=True, running=1, contexts=2, pages=3),
+        resources=Resources(browser_memory=512_000_000),
+    )
+    assert " 1 browser, 2 contexts, 3 pages open, 512 MB" in plain(lines_of(found, 100, 24))
+    found.browsers.waiting, found.browsers.crashes, found.browsers.page_crashes = 5, 1, 2
+    [line] = [line for line in plain(lines_of(found, 100, 24)) if "browser" in line]
+    assert line.endswith("512 MB, 5 waiting; 1 ended, 2 pages crashed")
+
+
 def test_hostile_names_are_escaped():
     """In each text that comes from elsewhere, and no markup is obeyed."""
     bad = f"[red]{HOSTILE}[/red]"
@@ -252,6 +279,7 @@ def test_hostile_names_are_escaped():
         job=JobView(spider=bad, state=bad, sentence=bad),
         domains=[DomainView(name=bad, pending=1, waits_for=bad)],
         accounting=Accounting(sentence=bad),
+        guard=GuardView(sentence=bad),
     )
     for line in plain(lines_of(made, 400, 24)):
         assert line.isprintable()

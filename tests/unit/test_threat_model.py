@@ -106,6 +106,19 @@ HELD_BY = {
         "unit/test_server.py::test_a_stream_that_nobody_reads",
         "integration/test_endpoint.py::test_a_stream_does_not_keep_the_crawl",
     ],
+    "channels of notices": [
+        "unit/test_channels.py::test_no_secret_is_shown",
+        "unit/test_noticetexts.py::test_what_a_page_may_have_put_in",
+        "unit/test_noticetexts.py::test_harmless",
+        "integration/test_notifications.py::test_a_wrong_channel",
+        "integration/test_notify_receivers.py::test_mail",
+    ],
+    "entries of the cache in a Redis that others can write": [
+        "unit/test_cache_codec.py::test_a_flipped_bit_of_a_signed_entry",
+        "unit/test_cache_codec.py::test_a_pickle_of_somebody_else_is_not_read",
+        "unit/test_cache_codec.py::test_of_another_serializer_or_secret",
+        "unit/test_cache_codec.py::test_too_large",
+    ],
     "what does not come back": [
         "unit/test_waits.py::test_what_does_not_come_back_is_told_and_left",
         "unit/test_waits.py::test_each_wait_has_a_bound",

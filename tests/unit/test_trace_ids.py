@@ -100,7 +100,7 @@ def forget_in_scheduler(request, page):
 @pytest.mark.parametrize("forget", [forget_in_hook, forget_in_scheduler])
 def test_a_child_does_not_inherit_it(forget):
     """Not even with the meta of its page; a page that is sent again is the same request."""
-    page = Request(URL)
+    page = Request(URL, meta={"resilience_failed_at": 1.0})
     give_trace_id(page)
     with of_request(page, "download", None):
         child = Request(URL, meta=page.meta)

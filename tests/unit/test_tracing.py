@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import random
+import sys
 import threading
 from contextvars import copy_context
 
@@ -15,8 +16,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from scrapy import Request
 from scrapy.utils.test import get_crawler
 
+from scrapy_resilience._scrapy.contexts import NOTHING
 from scrapy_resilience.extensions.tracing import Traces
-from scrapy_resilience.observe.tracing.tracing import Tracing, current_tracing, leave
+from scrapy_resilience.observe.tracing.outside import leave_trace
+from scrapy_resilience.observe.tracing.tracing import Tracing, current_tracing
 from scrapy_resilience.tracing import span, traced
 
 LOW, HIGH = "ab" * 9 + "00" * 7, "ab" * 9 + "ff" * 7
@@ -64,6 +67,23 @@ def test_what_is_not_sampled(exporter):
     end(tracing)
 
     assert exporter.get_finished_spans() == ()
+
+
+def test_what_is_not_sampled_costs_next_to_nothing(exporter):
+    """A few calls for each of the things that are done for a request, and no object."""
+    tracing, page, calls = make(exporter, 0.5), request(HIGH), []
+    tracing.leave()
+
+    def count(_, event, __):
+        calls.append(event == "call")
+
+    sys.setprofile(count)
+    found = [tracing.context(page, each) for each in ("download", "callback", "pipeline")]
+    sys.setprofile(None)
+    end(tracing)
+
+    assert all(each is NOTHING for each in found)
+    assert sum(calls) <= 6 * len(found)
 
 
 def test_spans_outside_of_a_crawl():
@@ -279,14 +299,14 @@ def test_leaving(exporter):
 
     def inside():
         with tracing.context(request(), "callback"):
-            leave()
+            leave_trace()
             assert current_tracing() is None
             assert trace.get_current_span() is trace.INVALID_SPAN
 
     def outside():
         mine = Context({"mine": 1})
         attach(mine)
-        leave()
+        leave_trace()
         assert get_current() is mine
 
     copy_context().run(inside)
@@ -348,7 +368,7 @@ def test_a_page_that_is_sent_again_by_its_callback(exporter):
 
 
 def test_traceparent_is_nobody_elses(exporter):
-    """A copy of a request that had one does not carry it on when it is not sampled."""
+    """A copy of a request that had one does not carry it on to another domain."""
     tracing = make(exporter, 0.5, propagate=("a.test",))
     page = request()
     with tracing.context(page, "download"):
@@ -357,6 +377,19 @@ def test_traceparent_is_nobody_elses(exporter):
     with tracing.context(child, "download"):
         assert "traceparent" not in child.headers
     end(tracing)
+
+
+def test_traceparent_of_what_is_not_sampled(exporter):
+    """It says so, for the server to keep its part of the trace or none."""
+    tracing = make(exporter, 0.5, propagate=("a.test",))
+    page = request(HIGH)
+    with tracing.context(page, "download"):
+        version, trace_id, span_id, flags = page.headers["traceparent"].decode().split("-")
+    end(tracing)
+
+    assert (version, trace_id, flags) == ("00", HIGH, "00")
+    assert int(span_id, 16) > 0
+    assert len(span_id) == 16
 
 
 # --- the extension ------------------------------------------------------------------------

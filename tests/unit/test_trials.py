@@ -215,3 +215,25 @@ def test_a_check_of_which_nothing_is_heard_is_not_repeated(checked, told):
     assert checked.gate.breaker.state is State.HALF_OPEN
     assert checked.gate.known_page == ""
     assert checked.turns() == (False, True)
+
+
+def test_a_page_that_fails_alone_has_another_one_asked_for(bench):
+    """Its domain may be well: the answer tells. While others are under way they do."""
+    request = Request(URL)
+    bench.ask(FAILED)
+    bench.keeper.ask_if_alone(request)
+    assert not bench.keeper.is_checking  # none is known to work
+
+    bench.ask(Response(KNOWN), KNOWN)
+    before = bench.gate.answers
+    other = Request("http://a.test/other")
+    bench.keeper.acquire(other, bench.clock.now)
+    bench.keeper.ask_if_alone(request)
+    assert not bench.keeper.is_checking
+    bench.keeper.answered(other, FAILED)
+
+    bench.keeper.ask_if_alone(request)
+    bench.keeper.ask_if_alone(request)  # one is enough
+    check(bench, Response(KNOWN))
+    assert bench.gate.answers == before + 1
+    assert bench.crawler.stats.get_value("resilience/breaker/checks") == 1

@@ -340,13 +340,21 @@ USERS = "the spider's and the pipelines' own work, as in Scrapy: a stop by a sig
 COMMIT = (
     "RESILIENCE_PREPARE_TIMEOUT, then RESILIENCE_STORAGE_TIMEOUT; a disk that hangs is told"
 )
+DATABASE = "RESILIENCE_SQL_TIMEOUT a statement, then RESILIENCE_STORAGE_TIMEOUT"
 BARRIER = "RESILIENCE_CHECKPOINT_ALIGN_TIMEOUT"
 BYPASS = "RESILIENCE_BYPASS_TIMEOUT, or the delay that was asked for; until the spider closes"
 SHORT = "two seconds: who is away is left"
 THEIRS = "a function that is decorated: whoever calls it waits"
 BOUNDED = "the seconds that it is given; told after ten"
 DOWNLOAD = "DOWNLOAD_TIMEOUT"
+NOTICES = "RESILIENCE_NOTIFY_TIMEOUT at the end, thirty seconds a try before: nobody waits then"
+BROWSER = (
+    "within(): DOWNLOAD_TIMEOUT for a page and what it waits for, "
+    "RESILIENCE_BROWSER_LAUNCH_TIMEOUT for a browser, some seconds for an answer or a close"
+)
 HEALTH = "RESILIENCE_HEALTH_TIMEOUT, or the seconds that who looks has"
+
+CACHE = "RESILIENCE_CACHE_TIMEOUT: each command, and each that was before it"
 
 WAITS = {
     "_scrapy/canceller.py": {USERS: "elements.__anext__, elements.aclose, self.run, work"},
@@ -355,16 +363,90 @@ WAITS = {
         USERS: (
             "async for outputs, call, handle, maybe_deferred_to_future, process, "
             "scraper._process_spidermw_output_async, self.canceller.quietly, "
-            "self.canceller.run, self.canceller.within"
+            "self.canceller.run, self.canceller.within, work"
         ),
         OURS: (
             "close, self._handle_in_turn, self._let_start_go_first, self._process_item, "
-            "self._watch_item"
+            "self._scrape_page, self._watch_item"
         ),
         TURN: "asyncio.sleep",
     },
     "_scrapy/watching.py": {USERS: "ensure_awaitable"},
     "breaker.py": {"outside of a crawl: what it guards": "function, found, result"},
+    "browsers/bounded.py": {BROWSER: ("asyncio.wait")},
+    "browsers/contexts.py": {
+        BROWSER: (
+            "after.handle.add_cookies, async with self._lock, async with self._notes, "
+            "changed.wait, kept.handle.cookies, self._close, "
+            "self._fresh, self._has_room, self._maker.make_context, self._note_all, "
+            "self._put_away, self._retire, self._state, self._with_storage, within"
+        )
+    },
+    "browsers/fleet.py": {BROWSER: ("_clock.sleep, asyncio.wait, within")},
+    "browsers/handler.py": {
+        BROWSER: (
+            "self._enter, self._visit, self.contexts.enter, self.patiently, "
+            "self.slots.acquire, self.started, stock._create_page, "
+            "stock._download_request_with_page, within, work"
+        )
+    },
+    "browsers/evidence.py": {BROWSER: "within"},
+    "browsers/keeping.py": {
+        BROWSER: (
+            "make, self._create_browser_context, self._make_persistent, "
+            "self._maybe_launch_browser, self.fleet.answers, self.fleet.launch, self.patiently"
+        )
+    },
+    "browsers/pages.py": {
+        BROWSER: (
+            "asyncio.wait, handle.close, screenshot, seen.wait, self._fleet.answers, within"
+        )
+    },
+    "browsers/showing.py": {"five seconds": "asyncio.wait"},
+    "browsers/slots.py": {BROWSER: ("self._wait, turn")},
+    "cache/bounded.py": {"the seconds that it is given": "async with _limit(None), work"},
+    "cache/cache.py": {
+        OURS: (
+            "asyncio.gather, self._read_many, self._refused, self._warmed, self.check, "
+            "self.close, self.delete, self.fetch, self.read, self.remote.ask, "
+            "self.remote.close, self.remote.refusal, self.write"
+        )
+    },
+    "cache/of_crawl.py": {OURS: "remote.close, remote.refusal"},
+    "cache/decorator.py": {OURS: "(cache or current()).clear, (cache or current()).fetch"},
+    "cache/fetching.py": {
+        THEIRS: "_awaited, result, self._lead",
+        "RESILIENCE_CACHE_WAIT": "flight.wait",
+        OURS: "self.read, self.write",
+    },
+    "cache/flights.py": {"RESILIENCE_CACHE_WAIT": "asyncio.wait"},
+    "cache/redis_server.py": {
+        CACHE: "bounded",
+        OURS: "self._run, self._unlink, self.delete, self.get, self.set",
+    },
+    "cache/remote.py": {
+        CACHE: "async with self.server.places, bounded",
+        OURS: (
+            "command, self._ask, self._delete, self._undo, self.server.check, "
+            "self.server.clear, self.server.close, self.server.delete, self.server.ping"
+        ),
+        TURN: "_clock.sleep",
+    },
+    "browsers/starting.py": {
+        BROWSER: (
+            "async with self.browser_launch_lock, asyncio.to_thread, "
+            "self._launch_with_new_driver, self._launched.wait, self._maybe_future_from_coro, "
+            "self.browser_provider.launch_browser, self.browser_provider.start, "
+            "self.fleet.launch, stock._maybe_launch_in_thread, within"
+        )
+    },
+    "browsers/tending.py": {
+        BROWSER: (
+            "_clock.sleep, asyncio.to_thread, self.background.finish, self.contexts.tend, "
+            "self.fleet.end, stock.close, super()._launch, super()._maybe_launch_in_thread, "
+            "within"
+        )
+    },
     "checkpoint/barrier.py": {BARRIER: "asyncio.shield"},
     "checkpoint/commit.py": {
         COMMIT: "self._insist, self.seal, step, async with self.lock",
@@ -384,14 +466,24 @@ WAITS = {
     },
     "checkpoint/sinks.py": {BOUNDED: "self._waits.bounded", OURS: "asyncio.gather"},
     "waits.py": {BOUNDED: "asyncio.wait"},
+    "seen/keeping.py": {
+        BOUNDED: "self._job.waits.bounded, self._waits.bounded, waits.bounded",
+        "what is waited for by that": "self._settled, work",
+        OURS: "_close",
+    },
     "checkpoint/run.py": {
         COMMIT: "self.committer.commit, self._commit",
         OURS: "part.closing, part.ended",
     },
     "downloadermiddlewares/barrier.py": {BARRIER: "self._barrier.wait"},
     "downloadermiddlewares/breaker.py": {
-        BYPASS: "self._admit_robots, self._wait, keeper.wait_for_cut",
-        TURN: "keeper.sleep",
+        BYPASS: "self._admit_robots, self._wait, keeper.waits.for_cut",
+        TURN: "keeper.waits.sleep",
+    },
+    "downloadermiddlewares/cost.py": {
+        "until a budget has room, or the spider closes": "self._keeper.waits.sleep",
+        BYPASS: "waits.for_cut",
+        OURS: "self._leave",
     },
     "downloadermiddlewares/injection.py": {"the delay of its rule": "_clock.sleep"},
     "downloadermiddlewares/retry.py": {
@@ -432,13 +524,56 @@ WAITS = {
         "two seconds": "asyncio.wait_for, self._server.listen",
         OURS: "self._server.close, self._starting, self.observer.health.refresh",
     },
-    "observe/endpoint/answers.py": {OURS: "make, self._look, self._source.refresh_health"},
-    "observe/endpoint/connections.py": {"the seconds that it is given": "asyncio.wait_for"},
-    "observe/health/crawl_health.py": {
-        HEALTH: "function",
-        OURS: "self.registry.refresh",
+    "observe/endpoint/answers.py": {
+        OURS: "make, self._evidence, self._look, self._source.refresh_health",
+        "a small file of the job": "asyncio.to_thread",
     },
-    "observe/health/registry.py": {HEALTH: "asyncio.wait", OURS: "self._answer, self._wait"},
+    "observe/endpoint/connections.py": {"the seconds that it is given": "asyncio.wait_for"},
+    "observe/health/crawl_health.py": {OURS: "self.registry.refresh"},
+    "observe/health/calls.py": {
+        "RESILIENCE_HEALTH_TIMEOUT or RESILIENCE_RECOVER_TIMEOUT": "asyncio.wait, function",
+        OURS: "self._wait",
+    },
+    "extensions/abort.py": {BOUNDED: "waits_of(self.crawler).bounded"},
+    "extensions/dryrun.py": {BOUNDED: "waits_of(self.crawler).bounded"},
+    "extensions/notifications.py": {
+        NOTICES: "self._notifier.finish, self._send_the_rest",
+        OURS: "self._report, self._say_how_it_ended",
+        "three seconds": "asyncio.wait_for",
+    },
+    "extensions/watchdog.py": {OURS: "self.meter.refresh"},
+    "guard/abort.py": {OURS: "self._act, self._do, self._function.ask, self.snapshot"},
+    "guard/abort_policy.py": {
+        "RESILIENCE_ABORT_TIMEOUT": "asyncio.wait",
+        OURS: "self._answer",
+    },
+    "guard/freeables.py": {BOUNDED: "waits_of(crawler).bounded", OURS: "_free"},
+    "guard/rungs.py": {BOUNDED: "waits_of(crawler).bounded", OURS: "free_all"},
+    "spidermiddlewares/pause.py": {
+        "whoever has paused the crawl, or its end": "self._pauses.barrier.wait",
+        USERS: "async for start",
+    },
+    "guard/notify/apprise_service.py": {NOTICES: "asyncio.wait"},
+    "guard/notify/leftovers.py": {
+        NOTICES: "notifier.finish, sender.send",
+        OURS: "_send, journal.ended",
+    },
+    "guard/notify/notifier.py": {
+        NOTICES: "_clock.sleep, asyncio.wait, self._send, self._senders[name].send"
+    },
+    "guard/notify/webhook.py": {
+        NOTICES: "asyncio.wait_for, self._send",
+        "what is waited for by that": (
+            "_resolve, answer.content.read, async with posting, async with session, found"
+        ),
+    },
+    "observe/health/resources.py": {"the seconds that it is given": "asyncio.wait"},
+    "guard/components.py": {OURS: "found.call.answer, self._registry.refresh"},
+    "guard/stuck/downloads.py": {
+        "DOWNLOAD_TIMEOUT and RESILIENCE_STUCK_TIMEOUT": "found.over, work",
+        OURS: "self._directly, self._in_task",
+    },
+    "observe/health/registry.py": {HEALTH: "asyncio.wait", OURS: "self.call.answer"},
     "observe/endpoint/server.py": {
         "seconds, or the closer look at connections": (
             "asyncio.wait_for, response.prepare, response.write"
@@ -456,9 +591,9 @@ WAITS = {
         "a rename of a local file": "asyncio.to_thread",
     },
     "observe/record/journal.py": {"two seconds at the end of the crawl": "asyncio.wait_for"},
-    "gates/gatekeeper.py": {BYPASS: "self.sleep", TURN: "_clock.sleep"},
     "gates/trials.py": {DOWNLOAD: "self._crawler.engine.download_async"},
-    "gates/waiting.py": {BYPASS: "self._sleep, self.delay", TURN: "self._keeper.sleep"},
+    "gates/waiting.py": {BYPASS: "self._sleep, self.delay", TURN: "self._keeper.waits.sleep"},
+    "gates/waits_in_process.py": {BYPASS: "self.sleep", TURN: "_clock.sleep"},
     "handlers.py": {BOUNDED: "waits_of(spider.crawler).bounded"},
     "retry.py": {
         "outside of a crawl: the user's own": (
@@ -466,11 +601,30 @@ WAITS = {
             "self._retries._pause_async, slept, told"
         )
     },
-    "scheduler.py": {
-        COMMIT: "self._run.commit_before_feeds",
-        BOUNDED: "waits_of(self.crawler).bounded",
-    },
+    "scheduler.py": {COMMIT: "self._run.commit_before_feeds", OURS: "self._duplicates.close"},
+    "scheduling/duplicates.py": {BOUNDED: "waits_of(self._crawler).bounded"},
     "pipelines/unique.py": {USERS: "other.wait"},
+    "pipelines/sql.py": {
+        DATABASE: "self.sink.take_back, waiting",
+        BOUNDED: "self.sink.flush",
+        OURS: "self.sink.close",
+    },
+    "sql/pages.py": {BOUNDED: "waits.bounded", OURS: "self._read_async"},
+    "sql/sink.py": {
+        BOUNDED: "self._waits.bounded",
+        DATABASE: (
+            "asyncio.shield, flushed, self._in_thread, self._insist, self._loaded, "
+            "self.writer.flush, self.writer.room"
+        ),
+        OURS: "self.writer.close",
+        TURN: "_clock.sleep",
+    },
+    "sql/writer.py": {
+        BOUNDED: "self._waits.bounded",
+        DATABASE: "self._in_thread, self._next_news, asyncio.shield",
+        "a task that was cancelled": "asyncio.wait",
+        TURN: "_clock.sleep",
+    },
     "spidermiddlewares/start.py": {
         USERS: "async for self._unclaimed(start), async for start",
         TURN: "asyncio.sleep",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import random
 
+from guard_parts import NOW, abort, browsers, cost, guard, resources
+
 from scrapy_resilience.observe.view import (
     Accounting,
     Cause,
@@ -21,15 +23,12 @@ from scrapy_resilience.observe.view import (
     JobView,
     Latency,
     Progress,
-    Resources,
     Series,
     Share,
     Traffic,
     View,
 )
 
-NOW = 1_795_953_600.0
-"""When a view was taken: 29 November 2026, 12:00 UTC."""
 HOSTILE = (
     "<script>window.hurt = 1</script>",
     '"><img src=x onerror="window.hurt = 1">',
@@ -72,10 +71,11 @@ def large_view(*, domains: int = 1000, history: bool = True, hostile: bool = Tru
             drain_max=0.412, stall_max=0.031, write_max=1.207, store_bytes=418_203_648,
             snapshots=864, snapshot_errors=1,
         ),
-        resources=Resources(
-            cpu=0.63, memory=612_368_384, memory_limit=2_147_483_648,
-            disk_free=38_654_705_664, loop_lag=0.018, threads=9, open_files=143,
-        ),
+        guard=guard(texts),
+        browsers=browsers(texts),
+        cost=cost(texts),
+        abort=abort(texts),
+        resources=resources(),
         health=_health(),
         events=[*(_hostile_event(text) for text in texts), *_events()],
         settings={
@@ -203,7 +203,7 @@ def _errors() -> list[ErrorGroup]:
             number=2, kind="server_error", message="HTTP 503", count=14_880,
             domains={"b.example": 14_880}, first=NOW - 250_000, last=NOW - 12,
             url="https://b.example/list?page=<number>",
-            trace_id="0d4c8b7a3f5e4d2c9b8a7f6e5d4c3b2a", has_page=True,
+            trace_id="0d4c8b7a3f5e4d2c9b8a7f6e5d4c3b2a", has_page=True, has_evidence=True,
         ),
         ErrorGroup(
             number=3, kind="twisted.internet.error.TimeoutError", count=6_020,

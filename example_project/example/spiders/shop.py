@@ -15,11 +15,14 @@ from scrapy.http import TextResponse
 from example.local import LocalSpider
 from scrapy_resilience.selectors import registry
 from scrapy_resilience.testing import SiteAddress, SiteConfig, running_site
+from scrapy_resilience.watchdog import register_freeable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from scrapy.crawler import Crawler
     from scrapy.http import Response
+    from typing_extensions import Self
 
 
 class ShopSpider(LocalSpider):
@@ -29,7 +32,7 @@ class ShopSpider(LocalSpider):
     starts, the port after it refuses connections; ``site=http://127.0.0.1:PORT`` for a
     site that runs already; ``faults=outage,silent`` for faulty hosts to crawl as well;
     ``redesign``, after how many of its pages a shop gets a new look: by default after two
-    thirds.
+    thirds; ``leak``, how many MB each page keeps until memory is short.
     """
 
     name = "shop"
@@ -67,6 +70,7 @@ class ShopSpider(LocalSpider):
         pages: str = "90",
         faults: str = "",
         redesign: str = "",
+        leak: str = "0",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -78,12 +82,20 @@ class ShopSpider(LocalSpider):
             first_try_503=0.1,
         )
         self.redesign = int(redesign or config.pages * 2 // 3)
+        self.leak = int(float(leak) * 2**20)
+        self.kept: list[bytes] = []
         number = (urlsplit(site).port or 80) if site else int(port)
         self.starts_site = not site
         self.address = SiteAddress(config, number, number + 1)
         faulty = [f"{name}.test" for name in faults.split(",") if name]
         self.start_urls = self.address.start_urls()
         self.start_urls += map(self.address.url, faulty)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler, *args: Any, **kwargs: Any) -> Self:
+        spider = super().from_crawler(crawler, *args, **kwargs)
+        register_freeable(crawler, "the shop's pages", spider.kept.clear)
+        return spider
 
     def server(self) -> AbstractContextManager[object]:
         if not self.starts_site:
@@ -99,6 +111,8 @@ class ShopSpider(LocalSpider):
         if page is None or not isinstance(response, TextResponse):
             self.logger.warning("No shop page: %s", response.url)
             return
+        if self.leak:
+            self.kept.append(b"x" * self.leak)
         found = registry.get("shelf").extract(response)
         for sku, name, price in zip(found["sku"], found["name"], found["price"], strict=True):
             yield {

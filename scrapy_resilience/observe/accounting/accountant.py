@@ -30,7 +30,7 @@ from scrapy_resilience.core.accounting import (
 )
 from scrapy_resilience.core.advice import advice
 from scrapy_resilience.gates.gatekeeper import gatekeeper_of
-from scrapy_resilience.jobs.job import job_of
+from scrapy_resilience.jobs.crawl_job import job_of
 from scrapy_resilience.observe.accounting.loop_time import LoopMeter
 from scrapy_resilience.observe.accounting.slot_causes import SlotCauses
 from scrapy_resilience.observe.view import Accounting, Cause, Share

@@ -21,7 +21,7 @@ from scrapy_resilience import _clock
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["LoopMeter", "Use"]
+__all__ = ["LoopMeter", "Use", "open_schedstat", "queued_seconds"]
 
 _LATE: Final = 0.5
 """Seconds: a machine that is busy makes any loop late, but hardly by as much."""
@@ -89,7 +89,7 @@ class LoopMeter:
             self._idle = _idle_of(asyncio.get_running_loop())
         if self._idle is not None:
             self._idle.watch()
-        self._queues = _open_schedstat()
+        self._queues = open_schedstat()
         self._last = self._read()
 
     def close(self) -> None:
@@ -129,13 +129,16 @@ class LoopMeter:
 
     def _queued(self) -> float:
         """Seconds that the thread was ready to run, and did not."""
-        if self._queues is None:
-            return 0.0
-        return int(os.pread(self._queues, 100, 0).split()[1]) / 1e9
+        return 0.0 if self._queues is None else queued_seconds(self._queues)
 
 
-def _open_schedstat() -> int | None:
-    """Linux's figures of this thread, where it has them."""
+def queued_seconds(descriptor: int) -> float:
+    """Seconds that the thread of :func:`open_schedstat` was ready to run, and did not."""
+    return int(os.pread(descriptor, 100, 0).split()[1]) / 1e9
+
+
+def open_schedstat() -> int | None:
+    """Linux's figures of this thread, where it has them: a descriptor, to be closed."""
     with suppress(OSError, ValueError, IndexError):
         path = f"/proc/self/task/{threading.get_native_id()}/schedstat"
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

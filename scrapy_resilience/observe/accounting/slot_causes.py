@@ -23,6 +23,7 @@ from scrapy_resilience.core.accounting import (
     spread,
 )
 from scrapy_resilience.core.masking import shown
+from scrapy_resilience.gates.pauses import pauses_of
 from scrapy_resilience.scheduling.slots import slot_name
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class SlotCauses:
         self._crawler = crawler
         self._keeper = keeper
         self._barrier = barrier
+        self._pauses = pauses_of(crawler)
         self._held: list[Lane] = []
         self._at = 0
 
@@ -73,7 +75,7 @@ class SlotCauses:
         for request in use.others:
             if self._is_barrier_up():
                 key = Key(COMMIT)
-            elif request in self._keeper.waiting:
+            elif request in self._keeper.waits.requests:
                 key = Key(GATE, DELAYED)
             else:
                 key = Key(SERVERS)  # robots.txt, or what else its middlewares ask for
@@ -86,6 +88,8 @@ class SlotCauses:
         ours: ResilientScheduler | None = scheduler if is_ours else None
         if ours is not None and ours.committer is not None and ours.committer.intake.up:
             return {Key(COMMIT): free}
+        if pauses := self._pauses.all():
+            return {Key(GATE, _short(pauses[0].reason)): free}
         if is_full_of_responses(self._crawler.engine):
             return {Key(CALLBACKS): free}
         if ours is None:

@@ -6,8 +6,9 @@ after 0.2 s at the earliest.
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias
@@ -17,6 +18,7 @@ import msgspec
 from scrapy_resilience.observe.endpoint.assets import ASSETS, PAGE, asset
 
 if TYPE_CHECKING:
+    from scrapy_resilience.observe.record.samples import Evidence
     from scrapy_resilience.observe.view import Component, Health, View
 
 __all__ = ["Answer", "Answers", "Asked", "Metrics", "Source", "health_json"]
@@ -24,6 +26,7 @@ __all__ = ["Answer", "Answers", "Asked", "Metrics", "Source", "health_json"]
 JSON: Final = "application/json"
 _HEALTH_JSON: Final = "application/health+json"
 _OPEN_METRICS: Final = "application/openmetrics-text"
+_EVIDENCE: Final = re.compile(r"/errors/(\d{1,9})\.json", re.ASCII)
 _WAIT: Final = 0.5
 """Seconds that an answer waits for health checks: a probe's time-out may be a second."""
 _encode: Final = msgspec.json.Encoder().encode
@@ -39,15 +42,17 @@ class Source(Protocol):
     async def refresh_health(self, wait: float) -> None:
         """Run the health checks that are due, for so many seconds at most."""
 
+    def evidence(self, number: int) -> Evidence | None:
+        """What is kept of the browser with a group of errors. It reads a file."""
 
-@dataclass(frozen=True)
-class Answer:
+
+class Answer(msgspec.Struct, frozen=True):
     """What is sent."""
 
     body: bytes
     kind: str = JSON
     status: int = 200
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = {}
 
 
 class Asked(NamedTuple):
@@ -82,6 +87,8 @@ class Answers:
     async def answer(self, asked: Asked) -> Answer | None:
         """None for a path that is not known."""
         make = self._paths.get(asked.path)
+        if make is None and (found := _EVIDENCE.fullmatch(asked.path)) is not None:
+            return await self._evidence(int(found[1]))
         return _assets().get(asked.path) if make is None else await make(asked)
 
     def is_open(self, path: str) -> bool:
@@ -116,6 +123,10 @@ class Answers:
     async def _look(self) -> Health:
         await self._source.refresh_health(_WAIT)
         return self._source.view().health
+
+    async def _evidence(self, number: int) -> Answer | None:
+        found = await asyncio.to_thread(self._source.evidence, number)
+        return None if found is None else Answer(_encode(found))
 
     def _once(self, what: str, view: View, make: Callable[[], Answer]) -> Answer:
         known = self._made.get(what)

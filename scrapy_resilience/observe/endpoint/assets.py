@@ -21,7 +21,8 @@ ASSETS: Final = {
     **dict.fromkeys(
         (
             "uplot/uPlot.iife.min.js", "format.js", "dom.js", "charts.js", "overview.js",
-            "domains.js", "details.js", "face.js", "page.js", "report.js",
+            "domains.js", "evidence.js", "details.js", "guards.js", "browsers.js", "limits.js",
+            "face.js", "page.js", "report.js",
         ),
         "text/javascript; charset=utf-8",
     ),

@@ -1,4 +1,4 @@
-"""What the control group of this process may use: a container's limits, of version 1 and 2.
+"""What the control group of this process may use, and uses: a container's, versions 1 and 2.
 
 They are read again at each look: a limit may be changed while a crawl runs.
 """
@@ -17,6 +17,8 @@ __all__ = ["Cgroups", "MemoryUse"]
 
 _NO_LIMIT: Final = 1 << 60
 """Version 1 has a number near 2**63 for none."""
+_CACHES: Final = ("inactive", "active")
+"""Of files: both are taken back before a process is killed. Feeds and stores fill them."""
 _MOUNT: Final = Path("sys/fs/cgroup")
 
 
@@ -43,6 +45,16 @@ class Cgroups:
         found = [quota for folder in self._folders("cpu") if (quota := _quota(folder))]
         return min(found, default=None)
 
+    def pressure(self, of: str) -> float | None:
+        """Share of the last minute in which something waited for ``memory`` or ``cpu``.
+
+        Of the group with version 2, of the machine elsewhere; None where nobody tells.
+        """
+        for folder in self._folders(of):
+            if (share := _pressure(folder / f"{of}.pressure")) is not None:
+                return share
+        return _pressure(self._root / "proc/pressure" / of)
+
     def _folders(self, controller: str) -> Iterator[Path]:
         """Its folder and those above, as far as they can be seen from within a container."""
         mount = self._root / _MOUNT
@@ -60,23 +72,36 @@ class Cgroups:
 
 
 def _memory(folder: Path) -> MemoryUse | None:
-    for limit_name, used_name, cached_name in (
-        ("memory.max", "memory.current", "inactive_file"),
-        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    for limit_name, used_name, prefix in (
+        ("memory.max", "memory.current", ""),
+        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
     ):
         limit = _number(folder / limit_name)
         if limit is not None and limit < _NO_LIMIT:
             used = _number(folder / used_name) or 0
-            return MemoryUse(max(used - _stat(folder, cached_name), 0), limit)
+            stat = folder / "memory.stat"
+            cached = sum(_field(stat, f"{prefix}{kind}_file") or 0 for kind in _CACHES)
+            return MemoryUse(max(used - cached, 0), limit)
     return None
 
 
-def _stat(folder: Path, name: str) -> int:
-    for line in _read(folder / "memory.stat").splitlines():
+def _field(path: Path, name: str) -> int | None:
+    """The number behind a name, of a file with one of each a line."""
+    for line in _read(path).splitlines():
         key, _, value = line.partition(" ")
         if key == name:
-            return int(value)
-    return 0
+            with suppress(ValueError):
+                return int(value)
+    return None
+
+
+def _pressure(path: Path) -> float | None:
+    """``some avg10=0.00 avg60=1.25 …`` of pressure stall information."""
+    for word in _read(path).partition("\n")[0].split():
+        if word.startswith("avg60="):
+            with suppress(ValueError):
+                return float(word.removeprefix("avg60=")) / 100
+    return None
 
 
 def _quota(folder: Path) -> float | None:

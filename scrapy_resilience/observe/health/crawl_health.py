@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 from weakref import ref
 
 from scrapy.utils.misc import load_object
 
-from scrapy_resilience.callables import is_async
 from scrapy_resilience.core import health as judge
-from scrapy_resilience.core.health import Finding, Levels
+from scrapy_resilience.core.health import Finding
+from scrapy_resilience.core.measures import DEFAULT, find, threshold_sets
 from scrapy_resilience.exceptions import ConfigurationError
-from scrapy_resilience.jobs.job import job_of
+from scrapy_resilience.observe.health.calls import with_crawler
 from scrapy_resilience.observe.health.registry import health_of
-from scrapy_resilience.observe.health.resources import LoopLag, ResourceMeter
+from scrapy_resilience.observe.health.resources import ResourceMeter, meter_of
 from scrapy_resilience.settings import Config
 
 if TYPE_CHECKING:
@@ -22,11 +22,14 @@ if TYPE_CHECKING:
 
     from scrapy.crawler import Crawler
 
+    from scrapy_resilience.core.thresholds import Threshold
     from scrapy_resilience.observe.view import Health, Resources, View
 
 __all__ = ["CrawlHealth", "load_checks"]
 
 _SETTING: Final = "RESILIENCE_HEALTH_CHECKS"
+_RESOURCES: Final = {"cpu": True, "memory": False, "disk": False, "open_files": True}
+"""By what the watchdog measures; whether each only informs."""
 
 
 class CrawlHealth:
@@ -34,24 +37,22 @@ class CrawlHealth:
 
     def __init__(self, crawler: Crawler) -> None:
         config = Config.from_settings(crawler.settings)
-        job = job_of(crawler)
-        self._lag = LoopLag()
-        self.meter = ResourceMeter(self._lag, job.path if job is not None else None)
+        self.meter = meter_of(crawler)
         self.registry = health_of(crawler)
         self.registry.timeout = config.health_timeout
         self.registry.interval = config.health_interval
-        self._watch(config.checkpoint_interval)
+        self._watch(config)
         crawl = ref(crawler)  # the registry is kept for as long as the crawler
         for name, check in load_checks(config.health_checks).items():
-            self.registry.register(name, _given(check, crawl))
+            self.registry.register(name, with_crawler(check, crawl))
 
     def start(self) -> None:
         """The event loop runs."""
-        self._lag.start()
+        self.meter.start()
 
     def stop(self) -> None:
         """The crawl has ended."""
-        self._lag.stop()
+        self.meter.stop()
         self.registry.close()
 
     def resources(self) -> Resources:
@@ -66,27 +67,16 @@ class CrawlHealth:
         """Run the checks that are due, for so many seconds at most."""
         await self.registry.refresh(wait)
 
-    def _watch(self, interval: float) -> None:
-        watch, meter = self.registry.watch, self.meter
-        watch("cpu", _share(judge.CPU, lambda: meter.cpu_share, "processors"), informs=True)
-        watch("memory", _share(judge.MEMORY, lambda: meter.memory_share, "memory"))
-        watch("disk", _share(judge.DISK, lambda: meter.disk_share, "disk"))
+    def _watch(self, config: Config) -> None:
+        watch = self.registry.watch
+        levels = threshold_sets(config.thresholds, config.cpu_limit_percent / 100)[DEFAULT]
+        for name, informs in _RESOURCES.items():
+            watch(name, partial(_resource, name, levels[name], self.meter), informs=informs)
         watch("event_loop", _lag, informs=True)
         watch("frontier", _frontier, informs=True)
-        watch("store", partial(_store, interval))
+        watch("store", partial(_store, config.checkpoint_interval))
         watch("breakers", lambda crawl: judge.breakers(crawl.breakers), informs=True)
         watch("sinks", _sinks, informs=True)
-
-
-def _given(function: Callable[[Crawler], Any], crawler: ref[Crawler]) -> Callable[[], Any]:
-    """A function of the user's, with its crawler, which is there while the crawl runs."""
-    if not is_async(function):
-        return lambda: function(cast("Crawler", crawler()))
-
-    async def ask() -> Any:
-        return await function(cast("Crawler", crawler()))
-
-    return ask
 
 
 def load_checks(paths: Mapping[str, Any]) -> dict[str, Callable[[Crawler], Any]]:
@@ -105,15 +95,8 @@ def load_checks(paths: Mapping[str, Any]) -> dict[str, Callable[[Crawler], Any]]
     return found
 
 
-def _share(
-    levels: Levels, share: Callable[[], float | None], of: str
-) -> Callable[[View], Finding]:
-    def look(crawl: View) -> Finding:  # noqa: ARG001 - as all are called
-        found = share()
-        text = "not known" if found is None else f"{found:.0%} of the {of} in use"
-        return Finding(levels.judge(found), text)
-
-    return look
+def _resource(name: str, threshold: Threshold, meter: ResourceMeter, crawl: View) -> Finding:  # noqa: ARG001 - as all are called
+    return find({name: threshold}, meter.reading())[name]
 
 
 def _lag(crawl: View) -> Finding:

@@ -8,25 +8,20 @@ twice at a time, and for a bounded time; whoever looks is told its last answer.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from inspect import isawaitable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
-from weakref import WeakKeyDictionary
 
-from scrapy.utils.defer import ensure_awaitable
+import msgspec
 
 from scrapy_resilience import _clock
 from scrapy_resilience._log import get_logger
-from scrapy_resilience.callables import is_async
+from scrapy_resilience._scrapy.of_crawlers import OfCrawlers
 from scrapy_resilience.core.health import Finding, as_finding, is_ready, overall
 from scrapy_resilience.core.masking import message_of, shown
+from scrapy_resilience.observe.health.calls import BoundedCall
 from scrapy_resilience.observe.view import Component, Health, View
-from scrapy_resilience.waits import in_thread, let_go
 
 if TYPE_CHECKING:
-    from threading import Thread
-
     from scrapy.crawler import Crawler
 
 __all__ = ["HealthRegistry", "health_of", "register_health_check"]
@@ -40,8 +35,7 @@ _LONGEST: Final = 300
 """Characters of a detail."""
 
 
-@dataclass
-class _Watched:
+class _Watched(msgspec.Struct):
     name: str
     look: Look
     informs: bool
@@ -58,20 +52,12 @@ class _Checked:
         """Seconds since 1970."""
         self.due = 0.0
         self.task: asyncio.Task[None] | None = None
-        self._check = check
-        self._work: asyncio.Future[Any] | None = None
-        self._thread: Thread | None = None
-
-    @property
-    def is_under_way(self) -> bool:
-        """Whether the last call has not come back, cancelled or not."""
-        alive = self._thread is not None and self._thread.is_alive()
-        return alive or (self._work is not None and not self._work.done())
+        self.call = BoundedCall(check, f"resilience-health-{name}")
 
     async def run(self, timeout: float) -> None:
         """Ask once; never raises."""
         try:
-            found = as_finding(await self._answer(timeout))
+            found = as_finding(await self.call.answer(timeout))
         except asyncio.CancelledError:
             raise
         except asyncio.TimeoutError:
@@ -79,44 +65,10 @@ class _Checked:
         except BaseException as error:  # noqa: BLE001 - sys.exit() in a thread, too
             found = Finding("unhealthy", f"{type(error).__name__}: {message_of(error)}")
         found = Finding(found.status, shown(found.detail)[:_LONGEST])
-        if found.status != self.finding.status and found.status in {"unhealthy", "unknown"}:
+        is_news = self.checked is None or found.status != self.finding.status
+        if is_news and found.status in {"unhealthy", "unknown"}:
             logger.warning("The health check %s: %s (%s)", self.name, *found)
         self.finding, self.checked = found, _clock.wall()
-
-    async def _answer(self, timeout: float) -> Any:
-        began = _clock.stopwatch()
-        if is_async(self._check):
-            return await self._wait(ensure_awaitable(self._check()), timeout)
-        answer, self._thread = in_thread(self._check, f"resilience-health-{self.name}")
-        found = await self._wait(answer, timeout)
-        if isawaitable(found):  # of a function that only gives one
-            found = await self._wait(
-                ensure_awaitable(found), timeout - _clock.stopwatch() + began
-            )
-        return found
-
-    async def _wait(self, work: Awaitable[Any], timeout: float) -> Any:
-        self._work = asyncio.ensure_future(work)
-        try:
-            await asyncio.wait({self._work}, timeout=timeout)
-            if self._work.done():
-                return self._work.result()
-        finally:
-            self.leave()
-        raise asyncio.TimeoutError
-
-    def leave(self) -> None:
-        """Nobody waits for it any more: it must not keep the process."""
-        if self._work is not None and not self._work.done():
-            self._work.add_done_callback(_forget)
-            self._work.cancel()
-        if self._thread is not None:
-            let_go(self._thread)
-
-
-def _forget(work: asyncio.Future[Any]) -> None:
-    if not work.cancelled():
-        work.exception()
 
 
 class HealthRegistry:
@@ -160,6 +112,15 @@ class HealthRegistry:
         """The function that may make a component well again."""
         return self._checked[name].recover if name in self._checked else None
 
+    def findings(self) -> dict[str, Finding]:
+        """The last answer of each check, by its component."""
+        return {each.name: each.finding for each in self._checked.values()}
+
+    def ask_again(self, name: str) -> None:
+        """The last answer of a check is not good any more."""
+        if name in self._checked:
+            self._checked[name].due = 0.0
+
     def view(self, crawl: View) -> Health:
         """How the crawl is, as far as it is known now; begins the checks that are due."""
         self._begin()
@@ -196,7 +157,7 @@ class HealthRegistry:
     def _begin(self) -> list[asyncio.Task[None]]:
         now = _clock.monotonic()
         for each in self._checked.values():
-            if now >= each.due and not each.is_under_way and _is_over(each.task):
+            if now >= each.due and not each.call.is_under_way and _is_over(each.task):
                 each.due = now + self.interval
                 each.task = asyncio.ensure_future(each.run(self.timeout))
         return [
@@ -221,15 +182,15 @@ def _is_over(task: asyncio.Task[None] | None) -> bool:
 def _stop(check: _Checked) -> None:
     if check.task is not None:
         check.task.cancel()
-    check.leave()
+    check.call.leave()
 
 
-_registries: WeakKeyDictionary[Crawler, HealthRegistry] = WeakKeyDictionary()
+_registries = OfCrawlers["HealthRegistry"]("health")
 
 
 def health_of(crawler: Crawler) -> HealthRegistry:
     """The components of a crawl."""
-    return _registries.setdefault(crawler, HealthRegistry())
+    return _registries.of(crawler, HealthRegistry)
 
 
 def register_health_check(

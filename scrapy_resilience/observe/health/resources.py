@@ -1,195 +1,217 @@
-"""What the process uses, read when somebody asks; and how late its event loop is."""
+"""What the process uses and may use: one meter for the view, the health and the watchdog.
+
+What is quick is read when somebody asks: memory of this process, its processor time, the event
+loop. All else is looked at in threads (:mod:`.background`) and is a few seconds old: since the
+last look of the watchdog, or since somebody asked five seconds ago.
+"""
 
 from __future__ import annotations
 
-import os
-import shutil
+import asyncio
 import threading
-from collections import deque
 from contextlib import suppress
-from functools import cache
-from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from scrapy_resilience import _clock
-from scrapy_resilience.observe.health.cgroups import Cgroups, MemoryUse
-from scrapy_resilience.observe.view import Resources
+from scrapy_resilience._log import get_logger
+from scrapy_resilience._scrapy.of_crawlers import WeakOfCrawlers
+from scrapy_resilience.core.masking import shown
+from scrapy_resilience.core.readings import Disk, Reading
+from scrapy_resilience.jobs.crawl_job import job_of
+from scrapy_resilience.observe.health.background import Background
+from scrapy_resilience.observe.health.disks import crawl_folders, read_disks
+from scrapy_resilience.observe.health.loop_lag import LoopLag
+from scrapy_resilience.observe.health.process_look import ProcessLook, ProcessLooks, resident
+from scrapy_resilience.observe.health.processor import Processor
+from scrapy_resilience.observe.view import DiskView, Resources
+from scrapy_resilience.settings import Config
 
-__all__ = ["LoopLag", "ResourceMeter"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-_EACH: Final = 0.5
-"""Seconds between two samples of the event loop."""
-_SLICE: Final = 5.0
-_SLICES: Final = 12
-"""Of which the last minute is made."""
+    from scrapy.crawler import Crawler
+
+__all__ = ["ResourceMeter", "meter_of"]
+
+logger = get_logger(__name__)
+
 _FRESH: Final = 1.0
-"""Seconds for which a look is good: a share over less says little."""
-
-
-class LoopLag:
-    """How late the event loop was in the last minute: a timer twice a second."""
-
-    def __init__(self) -> None:
-        self._slices: deque[tuple[float, float]] = deque(maxlen=_SLICES)
-        self._due: float | None = None
-        self._timer: _clock.Timer | None = None
-
-    def start(self) -> None:
-        """Begin; the event loop must run."""
-        self._due = _clock.monotonic() + _EACH
-        self._timer = _clock.call_later(_EACH, self._tick)
-
-    def stop(self) -> None:
-        """End; what was seen stays."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._due = self._timer = None
-
-    def longest(self) -> float:
-        """Seconds, in the last minute; 0 where it never was late."""
-        now = _clock.monotonic()
-        seen = [late for began, late in self._slices if now - began <= _SLICE * _SLICES]
-        return max([*seen, now - self._due if self._due is not None else 0.0, 0.0])
-
-    def _tick(self) -> None:
-        now = _clock.monotonic()
-        late = max(now - (self._due or now), 0.0)
-        if self._slices and now - self._slices[-1][0] < _SLICE:
-            began, before = self._slices.pop()
-            self._slices.append((began, max(before, late)))
-        else:
-            self._slices.append((now, late))
-        self.start()
+"""Seconds for which a view is good."""
+_LOOKS_FRESH: Final = 5.0
+"""Seconds for which what threads have found is, for a view."""
+_HANGS: Final = 10.0
+"""Seconds after which a disk does not answer."""
 
 
 class ResourceMeter:
     """Of this process.
 
-    :param folder: where its job is
+    :param folders: whose disks are looked at, by purpose
     :param root: where ``/proc`` and ``/sys`` are
+    :param memory_limit: bytes that the settings allow; None for no limit
     """
 
     def __init__(
-        self, lag: LoopLag, folder: Path | None = None, root: Path = Path("/")
+        self,
+        folders: Mapping[str, Path],
+        root: Path = Path("/"),
+        memory_limit: int | None = None,
     ) -> None:
-        self._lag = lag
-        self._folder = folder or Path()
+        self.lag = LoopLag()
+        self.is_running = False
         self._root = root
-        self._cgroups = Cgroups(root)
-        self._looked: float | None = None
-        self._used = _processor_seconds()
-        self._began = _clock.monotonic()
-        self._machine = self._jiffies()
-        self.cpu_share: float | None = None
-        """Of the processors that may be used: by this process, or by all on the machine."""
-        self._view = Resources()
+        self._processor = Processor(root)
+        looks = ProcessLooks(root, memory_limit)
+        self._processes = Background("processes", looks.look)
+        self._disks = Background("disks", lambda: read_disks(folders))
+        self._reading: tuple[float, Reading] | None = None
+        self._hang_told = False
 
-    def view(self) -> Resources:
-        """What is so now; looked at once a second at most."""
-        now = _clock.monotonic()
-        if self._looked is None or now - self._looked >= _FRESH:
-            self._look(now)
-        return self._view
+    # --- life ---
 
-    @property
-    def memory_share(self) -> float | None:
-        """Of the memory that may be used: by the container, or by all on the machine."""
-        use = self._cgroups.memory() or self._machine_memory()
-        return use.used / use.limit if use else None
+    def start(self) -> None:
+        """The event loop runs. Of no effect a second time."""
+        self.is_running = True
+        self.lag.start()
+        self._ask()
 
-    @property
-    def disk_share(self) -> float | None:
-        """Of the disk that the job is on."""
-        disk = self._disk()
-        return disk.used / (disk.used + disk.free) if disk and disk.used + disk.free else None
+    def stop(self) -> None:
+        """The crawl has ended; what was seen stays."""
+        self.is_running = False
+        self.lag.stop()
+        self._processes.close()
+        self._disks.close()
 
-    @property
-    def loop_lag(self) -> float:
-        """See :meth:`LoopLag.longest`."""
-        return self._lag.longest()
+    async def refresh(self, wait: float) -> Reading:
+        """Look at everything, and wait for so many seconds at most."""
+        await asyncio.wait([self._processes.ask(), self._disks.ask()], timeout=wait)
+        self._reading = None
+        return self.reading()
 
-    def _look(self, now: float) -> None:
-        disk = self._disk()
-        limits = self._cgroups.memory() or self._machine_memory()
-        self._view = Resources(
-            cpu=self._processor(now),
-            memory=self.resident(),
-            memory_limit=limits.limit if limits else None,
-            disk_free=disk.free if disk else None,
-            loop_lag=self._lag.longest(),
-            threads=threading.active_count(),
-            open_files=self._open_files(),
-        )
-        self._looked = now
+    def look_now(self) -> Reading:
+        """Look at everything, here: for use where no loop runs."""
+        self._processes.look()
+        self._disks.look()
+        self._reading = None
+        return self.reading()
 
-    def _processor(self, now: float) -> float | None:
-        passed, used, machine = now - self._began, _processor_seconds(), self._jiffies()
-        if passed < _FRESH:
-            return self._view.cpu  # of a process that has just begun
-        share = (used - self._used) / passed
-        allowed = min(self._cgroups.processors() or 1e9, float(_processors()))
-        busy, total = (
-            after - before for after, before in zip(machine, self._machine, strict=True)
-        )
-        self.cpu_share = max(share / allowed, busy / total if total > 0 else 0.0)
-        self._used, self._began, self._machine = used, now, machine
-        return share
-
-    def _jiffies(self) -> tuple[int, int]:
-        """Of all processors, since the machine was started: busy ones, and all."""
-        with suppress(OSError, ValueError):
-            with (self._root / "proc/stat").open("rb") as file:
-                numbers = [int(each) for each in file.readline().split()[1:9]]
-            return sum(numbers) - sum(numbers[3:5]), sum(numbers)
-        return 0, 0
+    # --- what is so ---
 
     def resident(self) -> int | None:
-        """Bytes of the resident set, read now: 15 µs."""
-        with suppress(OSError, ValueError, IndexError):
-            pages = (self._root / "proc/self/statm").read_bytes().split()[1]
-            return int(pages) * os.sysconf("SC_PAGE_SIZE")
-        return _psutil_resident()
+        """Bytes of the resident set of this process, read now: 10 µs."""
+        return resident(self._root)
 
-    def _machine_memory(self) -> MemoryUse | None:
-        with suppress(OSError, ValueError, KeyError):
-            lines = (self._root / "proc/meminfo").read_text("ascii").splitlines()
-            kib = {line.partition(":")[0]: int(line.split()[1]) for line in lines[:5]}
-            total = kib["MemTotal"] * 1024
-            return MemoryUse(total - kib["MemAvailable"] * 1024, total)
-        return None
+    def reading(self) -> Reading:
+        """What is so now; looked at once a second at most."""
+        now = _clock.monotonic()
+        if self._reading is None or now - self._reading[0] >= _FRESH:
+            self._reading = now, self._read(now)
+        return self._reading[1]
 
-    def _disk(self) -> Any:
-        with suppress(OSError):
-            return shutil.disk_usage(self._folder)
-        return None
+    def with_memory(self, reading: Reading) -> Reading:
+        """*reading* with the memory of now."""
+        own = self.resident()
+        children = self._look.tree.memory
+        memory = None if own is None else own + children
+        return replace(reading, memory=memory, complete=False)
 
-    def _open_files(self) -> int | None:
-        with suppress(OSError):
-            return len(os.listdir(self._root / "proc/self/fd"))  # noqa: PTH208 - only counted
-        return None
+    def view(self) -> Resources:
+        """The reading as part of a view of the crawl."""
+        reading, own = self.reading(), self.resident()
+        job = next(iter(reading.disks.values()), None)
+        return Resources(
+            cpu=self._processor.of_one_core,
+            cpu_share=reading.cpu,
+            memory=own,
+            memory_limit=reading.memory_limit,
+            children_memory=self._look.tree.memory,
+            browser_memory=reading.browser_memory,
+            children=reading.children,
+            browsers=reading.browsers,
+            memory_pressure=reading.memory_pressure,
+            disk_free=job.free if job else None,
+            disks=[_disk_view(purpose, disk) for purpose, disk in reading.disks.items()],
+            loop_lag=reading.loop_lag,
+            threads=threading.active_count(),
+            open_files=reading.open_files,
+            open_files_limit=reading.open_files_limit,
+            connections=reading.connections,
+        )
+
+    @property
+    def _look(self) -> ProcessLook:
+        return self._processes.value or ProcessLook()
+
+    def _read(self, now: float) -> Reading:
+        self._ask_again(now)
+        look, own = self._look, self.resident()
+        self._processor.look(now, look.processors)
+        return Reading(
+            memory=None if own is None else own + look.tree.memory,
+            browser_memory=look.tree.browser_memory,
+            memory_limit=look.memory_limit,
+            limited_by=look.limited_by,
+            children=look.tree.processes,
+            browsers=look.tree.browsers,
+            cpu=self._processor.share,
+            loop_lag=self.lag.longest(),
+            usual_lag=self.lag.usual(),
+            disks=self._disks_now(now),
+            open_files=look.open_files,
+            open_files_limit=look.open_files_limit,
+            connections=look.connections,
+            memory_pressure=look.memory_pressure,
+            cpu_pressure=look.cpu_pressure,
+        )
+
+    def _disks_now(self, now: float) -> dict[str, Disk]:
+        disks = self._disks.value or {}
+        since = self._disks.waits_since
+        if since is None or now - since < _HANGS:
+            self._hang_told = False
+            return disks
+        if not self._hang_told:
+            self._hang_told = True
+            text = "A disk does not answer for %.0f s: what is said of disks is old"
+            logger.warning(text, now - since)
+        return {purpose: disk._replace(stale=True) for purpose, disk in disks.items()}
+
+    def _ask_again(self, now: float) -> None:
+        looked = self._processes.looked
+        if self.is_running and (looked is None or now - looked >= _LOOKS_FRESH):
+            self._ask()
+
+    def _ask(self) -> None:
+        with suppress(RuntimeError):  # no loop runs
+            self._processes.ask()
+            self._disks.ask()
 
 
-def _processor_seconds() -> float:
-    times = os.times()
-    return times.user + times.system
+def _disk_view(purpose: str, disk: Disk) -> DiskView:
+    return DiskView(
+        purpose=purpose,
+        path=shown(disk.path),
+        free=disk.free,
+        total=disk.total,
+        stale=disk.stale,
+    )
 
 
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def _meter(crawler: Crawler) -> ResourceMeter:
+    settings = crawler.settings
+    job = job_of(crawler)
+    feeds = [*map(str, settings.getdict("FEEDS")), settings.get("FEED_URI") or ""]
+    folders = crawl_folders(job.path if job is not None else None, feeds)
+    limit = Config.from_settings(settings).memory_limit_mb
+    return ResourceMeter(folders, memory_limit=int(limit * 2**20) or None)
 
 
-@cache
-def _psutil() -> Any:
-    try:
-        psutil = import_module("psutil")  # of no project's need, but for other systems
-    except ImportError:
-        return None
-    return psutil.Process()
+_meters: Final = WeakOfCrawlers(_meter)
 
 
-def _psutil_resident() -> int | None:
-    process = _psutil()
-    return None if process is None else int(process.memory_info().rss)
+def meter_of(crawler: Crawler) -> ResourceMeter:
+    """The meter of a crawl, made by whoever asks first, and kept by those who ask."""
+    return _meters.of(crawler)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
+from scrapy_resilience._scrapy.of_crawlers import OfCrawlers
 from scrapy_resilience.core.metricnames import checked_labels
 from scrapy_resilience.metrics import metrics_of
-from scrapy_resilience.observe.metrics.domain_labels import DomainLabels
-from scrapy_resilience.observe.metrics.exposition import Exposition
 from scrapy_resilience.observe.metrics.text_format import content_type, wants_openmetrics
 from scrapy_resilience.settings import Config
 
@@ -17,6 +15,7 @@ if TYPE_CHECKING:
 
     from scrapy.crawler import Crawler
 
+    from scrapy_resilience.observe.metrics.exposition import Exposition
     from scrapy_resilience.observe.view import View
 
 __all__ = ["Exporter", "exporter_of"]
@@ -34,11 +33,27 @@ class Exporter:
         self._metrics = metrics_of(crawler)
         self._labels = {str(key): str(value) for key, value in config.metrics_labels.items()}
         self._most = config.metrics_domains
-        self.restore(())
+        self._names: list[str] = []
+        self._began: View | None = None
+        self._made: Exposition | None = None
 
     def begin(self, view: View) -> None:
         """A run begins, and counts from here on."""
-        self._exposition.begin(view)
+        self._began = view
+
+    @property
+    def _exposition(self) -> Exposition:
+        """Made when somebody asks: many crawls are never scraped."""
+        if self._made is None:
+            from scrapy_resilience.observe.metrics.exposition import (  # noqa: PLC0415 - as long
+                DomainLabels,
+                Exposition,
+            )
+
+            self._made = Exposition(self._labels, DomainLabels(self._most, self._names))
+            if self._began is not None:
+                self._made.begin(self._began)
+        return self._made
 
     def text(self, view: View, *, openmetrics: bool = False) -> bytes:
         """All metrics of the crawl, the user's included, as they are in *view*."""
@@ -52,18 +67,16 @@ class Exporter:
 
     def save(self) -> list[str]:
         """The domains that have series of their own, for the next run of the job."""
-        return self._exposition.domains.names
+        return self._names if self._made is None else self._made.domains.names
 
     def restore(self, names: Iterable[str]) -> None:
         """Take those of an earlier run."""
-        self._exposition = Exposition(self._labels, DomainLabels(self._most, names))
+        self._names, self._made = list(names), None
 
 
-_exporters: WeakKeyDictionary[Crawler, Exporter] = WeakKeyDictionary()
+_exporters = OfCrawlers["Exporter"]("exporter")
 
 
 def exporter_of(crawler: Crawler) -> Exporter:
     """The exporter of a crawler, made by whoever asks first."""
-    if crawler not in _exporters:
-        _exporters[crawler] = Exporter(crawler)
-    return _exporters[crawler]
+    return _exporters.of(crawler, lambda: Exporter(crawler))

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     _Values: TypeAlias = str | tuple[str, ...]
 
-__all__ = ["Exposition", "exposition"]
+__all__ = ["DomainLabels", "Exposition", "exposition"]
 
 _MOST: Final = 100
 """Series of one metric, but for those of domains."""

@@ -11,76 +11,30 @@ beside that is named by the rule of :mod:`.stat_metrics`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping  # noqa: TC003 - of type aliases
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from scrapy_resilience import names
+from scrapy_resilience.observe.metrics.browser_metrics import BROWSER_METRICS
+from scrapy_resilience.observe.metrics.cache_metrics import CACHE_METRICS
+from scrapy_resilience.observe.metrics.guard_metrics import GUARD_METRICS, RESOURCE_METRICS
+from scrapy_resilience.observe.metrics.metric_kinds import (
+    PREFIX,
+    DomainMetric,
+    Histogram,
+    Metric,
+    Number,
+    of_stat,
+)
 
 if TYPE_CHECKING:
-    from scrapy_resilience.observe.view import Cause, DomainView, View
+    from collections.abc import Iterable, Mapping
+
+    from scrapy_resilience.observe.view import Cause, View
 
 __all__ = [
     "DOMAIN_METRICS", "HISTOGRAMS", "LEFT_OUT", "METRICS", "PREFIX", "USER_FAILED",
     "DomainMetric", "Histogram", "Metric", "defined",
 ]  # fmt: skip
-
-PREFIX: Final = "scrapy_resilience_"
-
-Number: TypeAlias = "int | float"
-Kind: TypeAlias = Literal["counter", "gauge", "histogram", "info"]
-Labelled: TypeAlias = "Mapping[str, Number] | Iterable[tuple[tuple[str, ...], Number]]"
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One number, or one for each value of its labels; None where it is not known."""
-
-    short: str
-    kind: Kind
-    meaning: str
-    read: Callable[[View], Number | Labelled | None]
-    labels: tuple[str, ...] = ()
-    of_job: bool = False
-    """Whether the view counts all runs: what was there at the start is taken away."""
-
-    @property
-    def name(self) -> str:
-        return PREFIX + self.short
-
-
-@dataclass(frozen=True)
-class DomainMetric:
-    """One number for each domain; ``other`` has the sum, where there can be one."""
-
-    short: str
-    kind: Kind
-    meaning: str
-    read: Callable[[DomainView], Number | None]
-    field: str = ""
-    """That is added up for ``other``; empty where a sum would say nothing."""
-    labels: tuple[str, ...] = ("domain",)
-
-    @property
-    def name(self) -> str:
-        return PREFIX + self.short
-
-
-@dataclass(frozen=True)
-class Histogram:
-    """Counts between bounds; ``read`` gives bounds, counts (one more than bounds), the sum."""
-
-    short: str
-    meaning: str
-    read: Callable[[View], tuple[list[float], list[int], float]]
-    of_job: bool = False
-    kind: Kind = "histogram"
-    labels: tuple[str, ...] = ()
-
-    @property
-    def name(self) -> str:
-        return PREFIX + self.short
-
 
 _STATES: Final = (
     "created", "running", "closing", "killed", "stopped", "held", "finished",
@@ -127,10 +81,6 @@ def _critical(view: View) -> Mapping[str, Number]:
     }
 
 
-def _stat(name: str) -> Callable[[View], Any]:
-    return lambda view: view.stats.get(name, 0)
-
-
 def _confidence(view: View) -> tuple[list[float], list[int], float]:
     counts = [*view.items.confidence.counts, *[0] * (10 - len(view.items.confidence.counts))]
     bounds = [round(number / 10, 1) for number in range(1, 11)]
@@ -145,7 +95,7 @@ METRICS: Final = (
            lambda view: view.job.started),
     Metric("running_seconds", "gauge", "Seconds that this run has taken.",
            lambda view: view.job.running_seconds),
-    Metric("incomplete", "gauge", "1 when something was given up.",
+    Metric("incomplete", "gauge", "1 when something was given up, or the end came early.",
            lambda view: int(view.job.incomplete)),
     Metric("waiting_for", "gauge", "Storages, handlers and the like that do not answer.",
            lambda view: len(view.job.waiting_for)),
@@ -201,9 +151,9 @@ METRICS: Final = (
            lambda view: sum(map(bool, [domain.waits_for for domain in view.domains]))),
     Metric("holds_total", "counter", "How often a domain was left alone for a time: a rate "
            "limit that it has told, a ban, a failure handler.",
-           _stat(names.STAT_HOLDS)),
+           of_stat(names.STAT_HOLDS)),
     Metric("breaker_opened_total", "counter", "How often a breaker has opened.",
-           _stat(names.STAT_BREAKER_OPENED)),
+           of_stat(names.STAT_BREAKER_OPENED)),
     Metric("breakers", "gauge", "Domains by the state of their breaker.",
            lambda view: {"open": 0, "half_open": 0, **view.breakers}, ("state",)),
     Metric("critical_breaker_open", "gauge", "1 when the breaker of a domain of "
@@ -254,20 +204,10 @@ METRICS: Final = (
            lambda view: view.checkpoint.snapshots),
     Metric("snapshots_errors_total", "counter", "Snapshots that could not be made.",
            lambda view: view.checkpoint.snapshot_errors),
-    # --- resources ---
-    Metric("cpu_share", "gauge", "Share of one core that the process uses.",
-           lambda view: view.resources.cpu),
-    Metric("memory_bytes", "gauge", "Resident memory of the process.",
-           lambda view: view.resources.memory),
-    Metric("memory_limit_bytes", "gauge", "Memory that the process may use.",
-           lambda view: view.resources.memory_limit),
-    Metric("disk_free_bytes", "gauge", "Free space where the JOBDIR is.",
-           lambda view: view.resources.disk_free),
-    Metric("loop_lag_seconds", "gauge", "Longest delay of the event loop in the last minute.",
-           lambda view: view.resources.loop_lag),
-    Metric("threads", "gauge", "Threads of the process.", lambda view: view.resources.threads),
-    Metric("open_files", "gauge", "Open files of the process.",
-           lambda view: view.resources.open_files),
+    *RESOURCE_METRICS,
+    *GUARD_METRICS,
+    *CACHE_METRICS,
+    *BROWSER_METRICS,
     # --- health ---
     Metric("health", "gauge", "0 healthy, 1 degraded, 2 unhealthy, 3 unknown.",
            lambda view: _HEALTH[view.health.status]),
@@ -278,11 +218,11 @@ METRICS: Final = (
            ("component",)),
     # --- pushes ---
     Metric("metrics_pushes_total", "counter", "Pushes to the Pushgateway.",
-           _stat(names.STAT_PUSHES)),
+           of_stat(names.STAT_PUSHES)),
     Metric("metrics_push_errors_total", "counter", "Pushes that failed.",
-           _stat(names.STAT_PUSH_ERRORS)),
+           of_stat(names.STAT_PUSH_ERRORS)),
     Metric("metrics_textfile_errors_total", "counter", "Times that the textfile could not be "
-           "written.", _stat(names.STAT_TEXTFILE_ERRORS)),
+           "written.", of_stat(names.STAT_TEXTFILE_ERRORS)),
 )  # fmt: skip
 
 DOMAIN_METRICS: Final = (
@@ -326,10 +266,10 @@ HISTOGRAMS: Final = (
 )
 
 LEFT_OUT: Final = Metric(
-    "metrics_left_out", "gauge", "Series that are left out: there were too many.", _stat("")
+    "metrics_left_out", "gauge", "Series that are left out: there were too many.", of_stat("")
 )
 USER_FAILED: Final = Metric(
-    "user_metrics_failed", "gauge", "1 when a collector of the user's fails.", _stat("")
+    "user_metrics_failed", "gauge", "1 when a collector of the user's fails.", of_stat("")
 )
 
 

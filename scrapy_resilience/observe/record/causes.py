@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import site
-import sys
-import sysconfig
 import traceback
 from collections import deque
-from functools import cache
+from itertools import islice
 from traceback import walk_tb
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -16,7 +12,7 @@ from scrapy.http import HtmlResponse, TextResponse
 from twisted.python.failure import Failure
 
 from scrapy_resilience.core.deadletter import describe
-from scrapy_resilience.core.errorgroups import Cause, Frame, place_of, same_for_all
+from scrapy_resilience.core.errorgroups import Cause, same_for_all
 from scrapy_resilience.core.masking import (
     lines,
     mask,
@@ -25,16 +21,26 @@ from scrapy_resilience.core.masking import (
     printable,
     shown,
 )
+from scrapy_resilience.observe.record.places import frame_of, shown_place
 from scrapy_resilience.observe.record.samples import MAX_PAGE, Sample
 from scrapy_resilience.observe.trace_ids import trace_id_of
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    from collections.abc import Iterable
+    from types import FrameType, TracebackType
 
     from scrapy import Request
     from scrapy.http import Headers, Response
 
-__all__ = ["Error", "cause_of", "sample_of", "shown_id", "shown_url"]
+__all__ = [
+    "Error",
+    "cause_of",
+    "place_in",
+    "sample_of",
+    "shown_id",
+    "shown_url",
+    "traceback_of",
+]
 
 Error: TypeAlias = BaseException | Failure | str | None
 
@@ -44,7 +50,6 @@ _SHOWN_FRAMES: Final = 20
 """Those that are shown: the outer ones are Scrapy's and say nothing."""
 _LONGEST_URL: Final = 300
 _LONGEST_NAME: Final = 100
-_LONGEST_PLACE: Final = 200
 _LONGEST_TRACEBACK: Final = 16_000
 """Characters, as of the next one."""
 _LONGEST_HEADER: Final = 300
@@ -72,7 +77,7 @@ def sample_of(
     cause: Cause, time: float, error: Error, request: Request | None, response: Response | None
 ) -> Sample:
     """What is told of the first error of a group, without its secrets."""
-    sample = Sample(cause=(*cause,), time=time, traceback=_told_of(error))
+    sample = Sample(cause=(*cause,), time=time, traceback=traceback_of(error))
     if request is not None:
         sample.trace_id = shown_id(request)
         sample.url = shown_url(request.url)
@@ -118,29 +123,16 @@ def _message(text: str) -> str:
 
 def _place(tb: TracebackType | None) -> str:
     """In the code of the user's, or of a component."""
-    frames = [
-        Frame(
-            frame.f_code.co_filename,
-            line,
-            frame.f_code.co_name,
-            str(frame.f_globals.get("__name__", "")),
-        )
-        for frame, line in deque(walk_tb(tb), maxlen=_FRAMES)
-    ]
-    return printable(place_of(frames, _standard(), _roots()))[-_LONGEST_PLACE:]
+    return _place_of(deque(walk_tb(tb), maxlen=_FRAMES))
 
 
-@cache
-def _standard() -> str:
-    return sysconfig.get_path("stdlib")
+def place_in(calls: Iterable[tuple[FrameType, int]]) -> str:
+    """The same of calls that run, the innermost first: what ``traceback.walk_stack`` gives."""
+    return _place_of(reversed(list(islice(calls, _FRAMES))))
 
 
-@cache
-def _roots() -> tuple[str, ...]:
-    """Folders from which code is imported."""
-    installed = [*site.getsitepackages(), site.getusersitepackages()]
-    paths = map(os.path.abspath, [*sys.path, os.curdir, *installed])
-    return tuple(path + os.sep for path in {*paths} if path != os.sep)
+def _place_of(calls: Iterable[tuple[FrameType, int]]) -> str:
+    return shown_place([frame_of(frame, line) for frame, line in calls])
 
 
 def _headers(headers: Headers) -> dict[str, str]:
@@ -152,7 +144,7 @@ def _headers(headers: Headers) -> dict[str, str]:
     return {name: shown(value)[:_LONGEST_HEADER] for name, value in masked.items()}
 
 
-def _told_of(error: Error) -> str:
+def traceback_of(error: Error) -> str:
     """The traceback of an error, its begin and its end where it is long."""
     raised, tb = _raised(error), _traceback_of(error)
     if not isinstance(raised, BaseException):

@@ -42,6 +42,7 @@ class _About(msgspec.Struct, array_like=True):
     url: str
     trace_id: str
     has_page: bool
+    has_evidence: bool = False
 
 
 class _Entry(msgspec.Struct, array_like=True):
@@ -61,12 +62,17 @@ class ErrorGroups:
     def __init__(self, journal: Journal, samples: Samples | None = None) -> None:
         self.heard: Callable[[Group], None] = lambda _: None
         """Called with each new group."""
+        self.look: Callable[[Group, Request], None] | None = None
+        """Called with each new group whose first error is of a request, when its sample is on
+        its way: who has the page in a browser may add to it."""
         self._journal = journal
         self._samples = samples or Samples(None)
         self._groups = Groups()
         self._unsaved: dict[int, Group] = {}
         self._told_of: set[int] = set()
         """Numbers of groups that the journal knows."""
+        self._changed: set[int] = set()
+        """Those of them of which it knows less than there is."""
         self._allowed = float(_AT_ONCE), 0.0
         self.total = 0
         """Errors of this run."""
@@ -89,11 +95,25 @@ class ErrorGroups:
         of the *reason*, wherever in the code it was noticed.
         """
         cause = cause_of(error, failure_class, reason)
+        self.count(cause, error, request, response)
+
+    def count(
+        self,
+        cause: Cause,
+        error: Error,
+        request: Request | None = None,
+        response: Response | None = None,
+        told: str = "",
+    ) -> None:
+        """The same of an error whose *cause* is known.
+
+        *told* stands in for its traceback: it is masked and bounded already.
+        """
         group, now = self._groups.find(cause), _clock.wall()
         is_new = group is None
         if group is None:
             group = self._new(cause, now)
-            self._describe(group, error, request, response)
+            self._describe(group, error, request, response, told)
         self.total += 1
         group.last = now
         group.add(_domain(request))
@@ -110,6 +130,7 @@ class ErrorGroups:
     def _forget(self, gone: Group) -> None:
         """It has given way: the journal need not hear of one that it does not know."""
         self._unsaved.pop(gone.number, None)
+        self._changed.discard(gone.number)
         if gone.number in self._told_of:
             self._told_of.remove(gone.number)
             gone.count = 0
@@ -119,14 +140,35 @@ class ErrorGroups:
         self._journal.later(partial(self._samples.forget, gone.number))
 
     def _describe(
-        self, group: Group, error: Error, request: Request | None, response: Response | None
+        self,
+        group: Group,
+        error: Error,
+        request: Request | None,
+        response: Response | None,
+        told: str,
     ) -> None:
         if request is not None:
             group.url, group.trace_id = shown_url(request.url), shown_id(request)
         if self._may_sample(group.first):
             sample = sample_of(group.cause, group.first, error, request, response)
+            sample.traceback = told or sample.traceback
             group.has_page = bool(sample.page) and self._journal.is_kept
             self._journal.later(partial(self._samples.put, group.number, sample))
+            if self.look is not None and request is not None:
+                self.look(group, request)
+
+    def add_evidence(self, group: Group, screenshot: bytes, console: list[str]) -> None:
+        """What a browser tells of the first error of a group: masked and bounded already."""
+        screenshot = screenshot if self._journal.is_kept else b""
+        if self._groups.find(group.cause) is not group or not (screenshot or console):
+            return
+        group.has_evidence = True
+        self._unsaved[group.number] = group
+        self._changed.add(group.number)
+        cause = (*group.cause,)
+        self._journal.later(
+            partial(self._samples.add, group.number, cause, screenshot, console)
+        )
 
     def _may_sample(self, now: float) -> bool:
         """A flood of errors that are never alike must not keep the disk busy."""
@@ -158,12 +200,21 @@ class ErrorGroups:
             return None
         number = next(iter(self._unsaved))
         group = self._unsaved[number]
-        if number in self._told_of or not group.count:
+        is_known = number in self._told_of and number not in self._changed
+        self._changed.discard(number)
+        if is_known or not group.count:
             del self._unsaved[number]
             domains = group.domains if group.count else {}
             return _Entry(number, group.count, group.last, domains, None)
         self._told_of.add(number)  # two entries, each of which fits into any commit
-        about = _About(*group.cause, group.first, group.url, group.trace_id, group.has_page)
+        about = _About(
+            *group.cause,
+            group.first,
+            group.url,
+            group.trace_id,
+            group.has_page,
+            group.has_evidence,
+        )
         return _Entry(number, group.count, group.last, {}, about)
 
     def _restore(self, entries: list[_Entry]) -> None:
@@ -176,6 +227,7 @@ class ErrorGroups:
                 url=entry.about.url,
                 trace_id=entry.about.trace_id,
                 has_page=entry.about.has_page,
+                has_evidence=entry.about.has_evidence,
                 count=entry.count,
                 domains=dict(entry.domains),
             )
@@ -234,4 +286,5 @@ def _shown(group: Group) -> ErrorGroup:
         url=group.url,
         trace_id=group.trace_id,
         has_page=group.has_page,
+        has_evidence=group.has_evidence,
     )

@@ -48,6 +48,8 @@ class EventLog:
         self._open: dict[tuple[str, str], _Open] = {}
         self.heard: Callable[[EventView], None] = lambda _: None
         """Called with each entry, again when it has grown."""
+        self.each: list[Callable[[EventView], None]] = []
+        """Each is called with every event alone; its number is 0."""
         journal.register("event", EventView, self._collect, self._restore, newest(_KEPT))
 
     def event(self, kind: str, text: str, *, severity: Any = "info", domain: str = "") -> None:
@@ -55,13 +57,13 @@ class EventLog:
         now = _clock.wall()
         text = shown(text[: 2 * _LONGEST])[:_LONGEST]
         severity = severity if severity in SEVERITIES else "info"
+        for tell in self.each:
+            tell(_entry(now, kind, text, severity=severity, domain=domain))
         found = self._open.get((kind, severity))
         if found is None or kind in _ALONE or not found.is_at(now):
             self._numbers += 1
-            entry = EventView(
-                time=now, kind=shown(kind)[:_SHORT], text=text, severity=severity,
-                domain=shown(domain)[:_SHORT], number=self._numbers,
-            )  # fmt: skip
+            entry = _entry(now, kind, text, severity=severity, domain=domain)
+            entry.number = self._numbers
             self._kept.append(entry)
             self._remember(kind, severity, entry)
         else:
@@ -97,6 +99,13 @@ class EventLog:
         by_number = {entry.number: entry for entry in entries}
         self._kept.extend(by_number[number] for number in sorted(by_number))
         self._numbers = max(by_number, default=0)
+
+
+def _entry(now: float, kind: str, text: str, *, severity: Severity, domain: str) -> EventView:
+    return EventView(
+        time=now, kind=shown(kind)[:_SHORT], text=text, severity=severity,
+        domain=shown(domain)[:_SHORT],
+    )  # fmt: skip
 
 
 class _Open:

@@ -191,10 +191,13 @@ class Journal(Part):
         self._publish(self._sealed)
         self._sealed = None
 
-    async def ended(self) -> None:
-        """Whatever has not fitted is of the last commit as well."""
+    def publish_rest(self) -> None:
+        """After the last commit: whatever has not fitted is of it as well."""
         if self._file is not None and self._durable:
             self._publish(self._collected(_AT_THE_END))
+
+    async def ended(self) -> None:
+        self.publish_rest()
         last = asyncio.wrap_future(self._thread.submit(self._close))
         self._thread.shutdown(wait=False)
         with suppress(asyncio.TimeoutError):

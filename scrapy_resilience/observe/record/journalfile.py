@@ -10,7 +10,6 @@ the numbers of those commits are used again.
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from errno import EFBIG
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -18,6 +17,7 @@ import msgspec
 
 from scrapy_resilience.core.frames import frame, frames
 from scrapy_resilience.files.ownership import open_own
+from scrapy_resilience.files.whole_writes import APPEND, append_whole, write_draft
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -34,7 +34,6 @@ _FOLDED: Final = 0.25
 """Shares of the limit: the newest batches, and what becomes of the others, at the most."""
 _LONGEST: Final = 4 * LIMIT
 """Bytes that are read: a file with holes may have more of them than there is memory."""
-_APPEND: Final = os.O_RDWR | os.O_CREAT | os.O_APPEND
 
 
 class Batch(msgspec.Struct, array_like=True):
@@ -95,7 +94,7 @@ class JournalFile:
         self._limit = limit
         self._draft = path.with_name(path.name + ".new")
         self._rewrite_at = limit
-        self._fd = open_own(path, _APPEND)
+        self._fd = open_own(path, APPEND)
         try:
             self._draft.unlink(missing_ok=True)
             self.read: Read = read_journal(self._fd, job, commits)
@@ -110,13 +109,7 @@ class JournalFile:
         data = frame(_encoder.encode(batch))
         if self._length + len(data) > 2 * self._limit:
             raise OSError(EFBIG, "it has grown too large, and can't be made smaller")
-        try:
-            written = os.write(self._fd, data)
-            if written < len(data):
-                written += os.write(self._fd, data[written:])  # says what is wrong
-        except OSError:
-            os.ftruncate(self._fd, self._length)
-            raise
+        append_whole(self._fd, data, self._length)
         self._length += len(data)
         return self._length > self._rewrite_at
 
@@ -142,19 +135,7 @@ class JournalFile:
 
     def _write_draft(self, batches: Iterable[Batch]) -> int:
         """An open file that is on the disk."""
-        self._draft.unlink(missing_ok=True)
-        fd = open_own(self._draft, _APPEND | os.O_EXCL)
-        try:
-            data = b"".join(frame(_encoder.encode(batch)) for batch in batches)
-            while data:
-                data = data[os.write(fd, data) :]
-            os.fsync(fd)
-        except BaseException:
-            os.close(fd)
-            with suppress(OSError):
-                self._draft.unlink()
-            raise
-        return fd
+        return write_draft(self._draft, (frame(_encoder.encode(batch)) for batch in batches))
 
     def close(self) -> None:
         if self._fd >= 0:

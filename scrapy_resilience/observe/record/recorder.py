@@ -14,7 +14,7 @@ from scrapy_resilience._log import get_logger
 from scrapy_resilience.checkpoint.parts import Part
 from scrapy_resilience.core.breaker import State
 from scrapy_resilience.deadletters import letters_of
-from scrapy_resilience.jobs.job import job_of
+from scrapy_resilience.jobs.crawl_job import job_of
 from scrapy_resilience.observe.record.journal import Journal
 from scrapy_resilience.observe.record.record import Record, record_of_job
 
@@ -55,7 +55,7 @@ class Recorder(Part):
         job = job_of(crawler)
         self.record = record_of_job(job)
         self.record.errors.heard = self._new_group
-        letters_of(crawler).on_given_up = self._given_up
+        letters_of(crawler).on_given_up.append(self._given_up)
         connect = crawler.signals.connect
         connect(self._opened, signals.spider_opened)
         connect(self._closed, signals.spider_closed)
@@ -86,7 +86,8 @@ class Recorder(Part):
         self._event("run", f"Run {self._run} has begun")
 
     def _closed(self, reason: str) -> None:
-        severity: Severity = "error" if reason in names.FAILURES else "info"
+        severity: Severity = "info" if reason in {*names.COMPLETE, "shutdown"} else "warning"
+        severity = "error" if reason in names.FAILURES else severity
         self._event("run", f"Run {self._run} ends: {reason}", severity)
 
     def _trouble(self, error: Exception) -> None:

@@ -19,14 +19,25 @@ from scrapy_resilience.observe.record.journalfile import UNREADABLE
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["MAX_PAGE", "Sample", "Samples"]
+__all__ = ["MAX_PAGE", "MAX_SCREENSHOT", "Evidence", "Sample", "Samples", "image_type"]
 
 MAX_PAGE: Final = 262_144
 """Bytes of a page that are kept."""
+MAX_SCREENSHOT: Final = 393_216
 _MAX_ALL: Final = 16_000_000
 """Bytes of all samples; those that come when there are more are kept without a page."""
 _MAX_FILE: Final = 4 * MAX_PAGE
 _SUFFIX: Final = ".sample"
+
+
+class Evidence(msgspec.Struct):
+    """What a browser tells of an error, as the live page and the report have it."""
+
+    console: list[str] = []
+    screenshot: bytes = b""
+    """In JSON in base 64."""
+    type: str = ""
+    """``image/png`` or ``image/jpeg``."""
 
 
 class Sample(msgspec.Struct, kw_only=True):
@@ -49,6 +60,28 @@ class Sample(msgspec.Struct, kw_only=True):
     is_html: bool = False
     page: bytes = b""
     """Its first 256 KB."""
+    console: list[str] = []
+    """The last errors of its console, where it was in a browser."""
+    screenshot: bytes = b""
+    """How it looked there: PNG, or JPEG where that would be too large."""
+
+    @property
+    def evidence(self) -> Evidence | None:
+        """What the browser tells of it; None where it tells nothing."""
+        if not (self.console or self.screenshot):
+            return None
+        return Evidence(self.console, self.screenshot, image_type(self.screenshot))
+
+    def without_pages(self) -> Sample:
+        """The same without what is large."""
+        return msgspec.structs.replace(self, page=b"", screenshot=b"")
+
+
+def image_type(image: bytes) -> str:
+    """Of a screenshot, which is a PNG or a JPEG; empty for anything else."""
+    if image.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    return "image/jpeg" if image.startswith(b"\xff\xd8\xff") else ""
 
 
 _decoder: Final = msgspec.msgpack.Decoder(Sample)
@@ -74,10 +107,10 @@ class Samples:
     def put(self, number: int, sample: Sample) -> None:
         """Keep the sample of a group, in the place of an older one. Raises OSError."""
         if self._folder is None:
-            self._in_memory[number] = msgspec.structs.replace(sample, page=b"")
+            self._in_memory[number] = sample.without_pages()
             return
         if self._bytes > _MAX_ALL:
-            sample = msgspec.structs.replace(sample, page=b"")
+            sample = sample.without_pages()
         self.forget(number)
         self._folder.mkdir(mode=0o700, exist_ok=True)
         data = zstandard.compress(msgspec.msgpack.encode(sample))
@@ -92,6 +125,17 @@ class Samples:
             draft.unlink(missing_ok=True)
             raise
         self._bytes += len(data)
+
+    def add(
+        self, number: int, cause: tuple[str, ...], screenshot: bytes, console: list[str]
+    ) -> None:
+        """What the browser tells of a sample that is there already. Raises OSError."""
+        sample = self.get(number)
+        if sample is not None and sample.cause == cause:
+            screenshot = screenshot if len(screenshot) <= MAX_SCREENSHOT else b""
+            self.put(
+                number, msgspec.structs.replace(sample, screenshot=screenshot, console=console)
+            )
 
     def forget(self, number: int) -> None:
         """Raises OSError."""

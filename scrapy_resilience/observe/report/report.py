@@ -16,11 +16,15 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from scrapy_resilience.exceptions import ConfigurationError
+from scrapy_resilience.files.layout import ERRORS
 from scrapy_resilience.observe.endpoint.assets import PAGE, asset
+from scrapy_resilience.observe.record.samples import Evidence, Samples
 from scrapy_resilience.observe.view import View  # noqa: TC001 - msgspec reads it
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+
+    from scrapy_resilience.settings import Config
 
 __all__ = ["ReportData", "check_place", "data_in", "render_report", "write_report"]
 
@@ -35,6 +39,8 @@ _POLICY: Final = (
     "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; "
     "trusted-types 'none'"
 )
+_LARGEST_EVIDENCE: Final = 4_000_000
+"""Bytes of screenshots."""
 _LARGEST: Final = 20_000_000
 """Bytes of a report that is read again."""
 
@@ -44,9 +50,15 @@ class ReportData(msgspec.Struct):
 
     view: View
     previous: View | None = None
+    evidence: dict[int, Evidence] = {}
+    """What browsers tell of errors, by the number of the group."""
 
 
-def render_report(view: View, previous: View | None = None) -> bytes:
+def render_report(
+    view: View,
+    previous: View | None = None,
+    evidence: Mapping[int, Evidence] | None = None,
+) -> bytes:
     """An HTML file that shows *view*, and how it differs from *previous*."""
     page = asset(PAGE).decode()
     style = _joined(_STYLE.findall(page))
@@ -56,7 +68,7 @@ def render_report(view: View, previous: View | None = None) -> bytes:
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         f"<style>{style}</style>\n"
     )
-    data = _as_json(ReportData(view, previous))
+    data = _as_json(ReportData(view, previous, dict(evidence or {})))
     tail = (
         f'<script type="application/json" id="data">{data}</script>\n'
         f"<script>{script}</script>\n</body>"
@@ -81,12 +93,17 @@ def _as_json(data: ReportData) -> str:
     return msgspec.json.encode(data).decode().replace("<", "\\u003c")
 
 
-def write_report(path: Path, view: View, previous: View | None = None) -> None:
+def write_report(
+    path: Path, view: View, previous: View | None = None, jobdir: Path | None = None
+) -> None:
     """Write the report of *view* to *path*: all of it or, after an error, nothing.
+
+    *jobdir* is where what browsers tell of its errors is kept.
 
     Raises :exc:`OSError`.
     """
-    content = render_report(view, previous)
+    evidence = {} if jobdir is None else _evidence(view, jobdir)
+    content = render_report(view, previous, evidence)
     path = path.resolve()  # a link stays one
     path.parent.mkdir(parents=True, exist_ok=True)
     fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:50]}.")
@@ -101,6 +118,23 @@ def write_report(path: Path, view: View, previous: View | None = None) -> None:
         with suppress(OSError):
             Path(name).unlink()
         raise
+
+
+def _evidence(view: View, jobdir: Path) -> dict[int, Evidence]:
+    """Of the most frequent errors, as much as a report may grow by."""
+    samples = Samples(jobdir / ERRORS)
+    found: dict[int, Evidence] = {}
+    left = _LARGEST_EVIDENCE
+    for group in view.errors:
+        sample = samples.get(group.number) if group.has_evidence else None
+        if sample is None or sample.evidence is None:
+            continue
+        evidence = sample.evidence
+        left -= len(evidence.screenshot)
+        if left < 0:
+            evidence = msgspec.structs.replace(evidence, screenshot=b"", type="")
+        found[group.number] = evidence
+    return found
 
 
 def _mode(path: Path) -> int:
@@ -122,8 +156,9 @@ def data_in(path: Path) -> ReportData | None:
         return None
 
 
-def check_place(path: str) -> None:
-    """Raises :exc:`ConfigurationError` where no report can be written."""
+def check_place(config: Config) -> None:
+    """Raises :exc:`ConfigurationError` where ``RESILIENCE_REPORT`` can't be written."""
+    path = config.report
     try:
         place = Path(path).resolve()
         with suppress(FileNotFoundError):

@@ -7,18 +7,17 @@ made.
 from __future__ import annotations
 
 import io
-import os
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from scrapy_resilience.core.masking import counted, shown
-from scrapy_resilience.observe.sentences import duration
+from scrapy_resilience.observe.sentences import duration, until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from scrapy_resilience.observe.view import DomainView, View
 
-__all__ = ["Lines", "lines_of", "one_line", "shows_lines"]
+__all__ = ["Lines", "lines_of", "one_line"]
 
 _HELD: Final = 3
 """Domains that are named."""
@@ -27,7 +26,9 @@ _LOW: Final = 5
 _BAR: Final = 24
 _LOG_ERRORS: Final = ("log_count/ERROR", "log_count/CRITICAL")
 """Scrapy's stats."""
-_COLOURS: Final = {"running": "green", "finished": "green", "closing": "yellow"}
+_COLOURS: Final = {
+    "running": "green", "finished": "green", "closing": "yellow", "paused": "yellow",
+}  # fmt: skip
 
 
 class Lines(NamedTuple):
@@ -37,23 +38,16 @@ class Lines(NamedTuple):
     lengths: list[int]
 
 
-def shows_lines(stream: TextIO | None, environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether *stream* is a terminal on which lines can be taken back, and rich is there."""
-    if stream is None or environ.get("TERM", "dumb" if os.name == "posix" else "") == "dumb":
-        return False
-    try:
-        if not stream.isatty():
-            return False
-    except (AttributeError, ValueError):  # closed, or no stream at all
-        return False
-    from importlib.util import find_spec  # noqa: PLC0415 - only where there is a terminal
-
-    return find_spec("rich") is not None
-
-
 def one_line(view: View) -> str:
-    """The state and the sentence, for what is no terminal."""
-    return shown(f"{view.job.spider}: {view.job.state}. {view.job.sentence}")
+    """The state and the sentences, for what is no terminal."""
+    said = f"{view.job.sentence} {view.guard.sentence}".rstrip()
+    return shown(f"{view.job.spider}: {_state(view)}. {said}")
+
+
+def _state(view: View) -> str:
+    """As the page has it."""
+    is_paused = view.job.state == "running" and view.guard.pauses
+    return "paused" if is_paused else view.job.state
 
 
 def lines_of(view: View, width: int, height: int) -> Lines:
@@ -84,11 +78,11 @@ _Part = tuple[str, str]
 
 
 def _rows(view: View) -> list[list[_Part]]:
-    job, progress = view.job, view.progress
+    job, progress, state = view.job, view.progress, _state(view)
     rows = [
         [
             (f" {job.spider} ", "bold"),
-            (job.state, f"bold {_COLOURS.get(job.state, 'red')}"),
+            (state, f"bold {_COLOURS.get(state, 'red')}"),
             (f"  {job.sentence}", ""),
         ],
         [
@@ -100,6 +94,10 @@ def _rows(view: View) -> list[list[_Part]]:
         ],
         [*_bar(view), *_to_do(view)],
     ]
+    if view.guard.sentence:
+        rows.append([(f" {view.guard.sentence}", "yellow")])
+    if view.browsers.used:
+        rows.append([*_browsers(view)])
     rows += ([part] for part in _troubles(view))
     rows += ([(f" {_held(domain, view.time)}", "yellow")] for domain in _waiting(view))
     if view.accounting.sentence:
@@ -129,6 +127,23 @@ def _to_do(view: View) -> Iterator[_Part]:
         yield f", about {duration(progress.seconds_left)} left", ""
 
 
+def _browsers(view: View) -> Iterator[_Part]:
+    shown, memory = view.browsers, view.resources.browser_memory
+    yield f" {counted(shown.running, 'browser')}", "bold"
+    yield f", {counted(shown.contexts, 'context')}, {counted(shown.pages, 'page')} open", ""
+    if memory:
+        yield f", {memory / 1e6:,.0f} MB", ""
+    if shown.waiting:
+        yield f", {shown.waiting:,} waiting", "yellow"
+    told = [
+        f"{number:,} {what}"
+        for number, what in ((shown.crashes, "ended"), (shown.page_crashes, "pages crashed"))
+        if number
+    ]
+    if told:
+        yield f"; {', '.join(told)}", "yellow"
+
+
 def _troubles(view: View) -> Iterator[_Part]:
     errors = sum(_number(view.stats.get(key)) for key in _LOG_ERRORS)
     told = [
@@ -151,5 +166,5 @@ def _waiting(view: View) -> list[DomainView]:
 
 def _held(domain: DomainView, now: float) -> str:
     due = domain.next_try
-    when = f", next try in {duration(due - now)}" if due is not None else ""
+    when = f", next try {until(due, now)}" if due is not None else ""
     return f"{domain.name}: {counted(domain.pending, 'request')}, {domain.waits_for}{when}"

@@ -35,6 +35,9 @@ class Ids(Protocol):
 
     next_trace: int
 
+    def generate_span_id(self) -> int:
+        """Another one, at random."""
+
 
 def make_provider(exporter: SpanExporter) -> tuple[TracerProvider, Ids]:
     """A provider of spans that *exporter* sends in batches, and what gives their ids."""

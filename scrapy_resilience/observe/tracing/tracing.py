@@ -9,7 +9,7 @@
 The id of a trace is the one by which the request is found everywhere
 (:mod:`.trace_ids`), and whether it is sampled follows from the id: a request that is retried or
 resumed is in the same trace, or in none. Attributes follow the semantic conventions of HTTP
-client spans. A request that is not sampled costs a look at its id, and two context variables.
+client spans. A request that is not sampled costs a look at the end of its id.
 
 The libraries are imported when tracing is on.
 """
@@ -17,18 +17,19 @@ The libraries are imported when tracing is on.
 from __future__ import annotations
 
 from collections import OrderedDict
-from contextlib import contextmanager, nullcontext
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
 from scrapy.utils.httpobj import urlparse_cached
 
+from scrapy_resilience._scrapy.contexts import NOTHING
 from scrapy_resilience.core.masking import mask, mask_value, message_of, shown
+from scrapy_resilience.names import META_TRACE_ID
 from scrapy_resilience.observe.trace_ids import trace_id_of
+from scrapy_resilience.observe.tracing.outside import current as _current
 from scrapy_resilience.observe.tracing.span_export import make_provider
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from contextlib import AbstractContextManager
     from contextvars import Token
 
@@ -36,8 +37,9 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import Span
     from scrapy import Request
+    from scrapy.http import Response
 
-__all__ = ["TRACEPARENT", "Tracing", "current_tracing", "leave"]
+__all__ = ["TRACEPARENT", "Tracing", "current_tracing"]
 
 TRACEPARENT: Final = "traceparent"
 """The header of W3C's Trace Context."""
@@ -53,15 +55,13 @@ _BITS: Final = 56
 _DIGITS: Final = _BITS // 4
 
 
-_NOTHING_TO_DO: Final = nullcontext()
-
-
 class _Request:
     """A request on its way, through all of its tries."""
 
-    __slots__ = ("failure_class", "resent", "span")
+    __slots__ = ("failure_class", "resent", "span", "trace_id")
 
-    def __init__(self, span: Span) -> None:
+    def __init__(self, trace_id: str, span: Span) -> None:
+        self.trace_id = trace_id
         self.span = span
         self.resent = 0
         self.failure_class = ""
@@ -90,11 +90,12 @@ class _Current:
         """Whose callback, errback or pipelines this is."""
         self._context = context
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Any:
         tracing = self.tracing
         self._before: Context = tracing.get_current()
         self._token: Token[_Current | None] = _current.set(self)
         tracing.attach(self._context)
+        return self.span
 
     def __exit__(self, *_: object) -> None:
         try:
@@ -105,6 +106,26 @@ class _Current:
             before = self._token.old_value
             _current.set(before if isinstance(before, _Current) else None)
         self.tracing.attach(self._before)
+
+
+class _Whole(_Current):
+    """What is done in it is all of *span*; an exception makes that an error.
+
+    *is_last*: nothing comes of the request of *page* afterwards.
+    """
+
+    __slots__ = ("is_last",)
+
+    is_last: bool
+
+    def __exit__(self, kind: object = None, error: object = None, *_: object) -> None:
+        super().__exit__()
+        assert self.span is not None
+        if isinstance(error, Exception):
+            self.tracing.blame(self.span, error)
+        self.tracing.finish(self.span)
+        if self.is_last and self.page is not None:
+            self.tracing.through(self.page)
 
 
 class Tracing:
@@ -133,38 +154,41 @@ class Tracing:
         self._provider, self._ids = make_provider(exporter)
         self._tracer = self._provider.get_tracer("scrapy_resilience")
 
-    def samples(self, trace_id: str) -> bool:
+    def samples(self, trace_id: object) -> bool:
         """Whether the trace of an id is one of those that are kept."""
-        return "" < trace_id[-_DIGITS:] < self._bound
+        return isinstance(trace_id, str) and "" < trace_id[-_DIGITS:] < self._bound
 
     # --- requests ---
 
     def context(self, request: Request, component: str) -> AbstractContextManager[Any]:
         """While *component* does something for *request*: see :attr:`.Hooks.context`."""
-        trace_id = trace_id_of(request)
-        if not self.samples(trace_id):
+        # the end of the id says it of most; only then is it looked at as a whole
+        if not self.samples(request.meta.get(META_TRACE_ID)) or not trace_id_of(request):
             if self._propagate and component == "download":
-                request.headers.pop(TRACEPARENT, None)  # of the page from which it was copied
+                span_id = self._ids.generate_span_id()
+                self._carry_on(request, trace_id_of(request), span_id, "00")
             is_there = self.get_current() is self._nothing
-            return _NOTHING_TO_DO if is_there else _Current(self, self._nothing)
+            return NOTHING if is_there else _Current(self, self._nothing)
         if component == "download":
-            return self._within(self._try(request, trace_id))
-        return self._handling(request, trace_id, component)
+            span = self._try(request, trace_id_of(request))
+            return _Current(self, self._trace.set_span_in_context(span), span)
+        return self._handling(request, trace_id_of(request), component)
 
-    @contextmanager
-    def _handling(self, request: Request, trace_id: str, component: str) -> Iterator[None]:
+    def _handling(self, request: Request, trace_id: str, component: str) -> _Whole:
         page = self._page() if component == "pipeline" else None
         known = page or self._open.get(trace_id) or self._begin(request, trace_id)
         if component == "errback" and known.span.is_recording():  # there was no answer
             known.span.set_attribute("error.type", known.failure_class or "ignored")
             known.span.set_status(self._trace.StatusCode.ERROR)
         self.finish(known.span)
-        try:
-            with self.span(_NAMES.get(component, component), parent=known):
-                yield
-        finally:
-            if known is not page and self._open.get(trace_id) is known:
-                del self._open[trace_id]
+        handling = self._under(known, _NAMES.get(component, component))
+        handling.is_last = known is not page
+        return handling
+
+    def through(self, known: _Request) -> None:
+        """All that comes of a request is done."""
+        if self._open.get(known.trace_id) is known:
+            del self._open[known.trace_id]
 
     def _page(self) -> _Request | None:
         """Whose items these are. Another download may have the id of the page by now."""
@@ -179,7 +203,8 @@ class Tracing:
             known.resent += 1
             known.span.set_attribute("http.request.resend_count", known.resent)
         known.span.add_event("try", {"url.full": _url(request)})
-        self._carry_on(request, known.span)
+        if self._propagate:
+            self._carry_on(request, trace_id, known.span.get_span_context().span_id, "01")
         return known.span
 
     def _begin(self, request: Request, trace_id: str) -> _Request:
@@ -196,25 +221,24 @@ class Tracing:
                 **({"server.port": port} if port else {}),
             },
         )
-        known = self._open[trace_id] = _Request(span)
+        known = self._open[trace_id] = _Request(trace_id, span)
         if len(self._open) > _OPEN:
             self.finish(self._open.popitem(last=False)[1].span)
         return known
 
-    def _carry_on(self, request: Request, span: Span) -> None:
+    def _carry_on(self, request: Request, trace_id: str, span_id: int, flags: str) -> None:
         """A redirect may lead to a domain that is not to know of it."""
-        if not self._propagate:
-            return
-        if _address(request)[0] in self._propagate:
-            about = span.get_span_context()
-            value = f"00-{about.trace_id:032x}-{about.span_id:016x}-01"
-            request.headers[TRACEPARENT] = value
+        if trace_id and _address(request)[0] in self._propagate:
+            request.headers[TRACEPARENT] = f"00-{trace_id}-{span_id:016x}-{flags}"
         else:
             request.headers.pop(TRACEPARENT, None)
 
-    def answered(self, request: Request, status: int) -> None:
+    def answered(self, request: Request, response: Response) -> None:
         """A response goes to the spider, or to whoever else waits for it."""
+        if not self.samples(request.meta.get(META_TRACE_ID)):
+            return
         if (known := self._open.get(trace_id_of(request))) is not None:
+            status = response.status
             known.span.set_attribute("http.response.status_code", status)
             if status >= _ERROR:
                 known.span.set_attribute("error.type", str(status))
@@ -233,16 +257,17 @@ class Tracing:
         known = self._open.pop(trace_id_of(request), None)
         if known is not None and known.span.is_recording():
             if error is not None:
-                self._blame(known.span, error)
+                self.blame(known.span, error)
             self.finish(known.span)
 
     def raised(self, error: BaseException) -> None:
         """A callback or pipeline has raised what Scrapy has caught."""
         found = _current.get()
         if found is not None and found.tracing is self and found.span is not None:
-            self._blame(found.span, error)
+            self.blame(found.span, error)
 
-    def _blame(self, span: Span, error: BaseException) -> None:
+    def blame(self, span: Span, error: BaseException) -> None:
+        """It is an error, and this is why."""
         span.set_attribute("error.type", type(error).__name__)
         span.set_status(self._trace.StatusCode.ERROR, shown(message_of(error))[:_LONGEST])
 
@@ -254,26 +279,24 @@ class Tracing:
 
     # --- anything else ---
 
-    @contextmanager
-    def span(
-        self,
-        name: str,
-        attributes: Mapping[str, Any] | None = None,
-        *,
-        parent: _Request | None = None,
-    ) -> Iterator[Span]:
-        """A span under *parent*, or under the current one; an exception makes it an error."""
-        context = None if parent is None else self._trace.set_span_in_context(parent.span)
-        span = self._tracer.start_span(name, context=context, attributes=_plain(attributes))
-        with self._ending(span), self._within(span, parent or self._page()):
-            yield span
+    def span(self, name: str, attributes: Mapping[str, Any] | None = None) -> _Whole:
+        """A span under the current one, to be entered; an exception makes it an error."""
+        return self._whole(
+            self._tracer.start_span(name, attributes=_plain(attributes)), self._page()
+        )
 
-    @contextmanager
-    def alone(self, name: str, attributes: Mapping[str, Any] | None = None) -> Iterator[Span]:
-        """A trace of something that is done for no request."""
-        span = self.begin(name, attributes)
-        with self._ending(span), self._within(span):
-            yield span
+    def alone(self, name: str, attributes: Mapping[str, Any] | None = None) -> _Whole:
+        """The same in a trace of its own, of something that is done for no request."""
+        return self._whole(self.begin(name, attributes))
+
+    def _under(self, known: _Request, name: str) -> _Whole:
+        context = self._trace.set_span_in_context(known.span)
+        return self._whole(self._tracer.start_span(name, context=context), known)
+
+    def _whole(self, span: Span, page: _Request | None = None) -> _Whole:
+        whole = _Whole(self, self._trace.set_span_in_context(span), span, page)
+        whole.is_last = False
+        return whole
 
     def begin(self, name: str, attributes: Mapping[str, Any] | None = None) -> Span:
         """Like :meth:`alone`, until the caller gives it to :meth:`finish` or :meth:`fail`."""
@@ -285,19 +308,6 @@ class Tracing:
         """It has ended, and what it stands for is not done."""
         span.set_status(self._trace.StatusCode.ERROR, why)
         self.finish(span)
-
-    @contextmanager
-    def _ending(self, span: Span) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:
-            self._blame(span, error)
-            raise
-        finally:
-            self.finish(span)
-
-    def _within(self, span: Span, page: _Request | None = None) -> _Current:
-        return _Current(self, self._trace.set_span_in_context(span), span, page)
 
     def leave(self) -> None:
         """Be in no trace from here on, in this task and in what it begins."""
@@ -320,20 +330,10 @@ class Tracing:
         self._provider.shutdown()
 
 
-_current: ContextVar[_Current | None] = ContextVar("scrapy_resilience_tracing", default=None)
-
-
 def current_tracing() -> Tracing | None:
     """The tracing of the crawl for which something is done now, where that is sampled."""
-    found = _current.get()
+    found: _Current | None = _current.get()
     return None if found is None or found.span is None else found.tracing
-
-
-def leave() -> None:
-    """What begins in this context is done for no request: a timer may carry one on."""
-    found = _current.get()
-    if found is not None:
-        found.tracing.leave()
 
 
 def _url(request: Request) -> str:

@@ -14,7 +14,7 @@ const details = (() => {
     facts(list, [["Place", format.text(group.place)], ["First", format.time(group.first)],
       ["Last", format.time(group.last)], ["First seen at", format.text(group.url)],
       ["Trace id", format.text(group.trace_id)],
-      ["Its page", group.has_page ? format.text(page) : "was not kept"],
+      ["Its page", group.has_page || group.has_evidence ? format.text(page) : "was not kept"],
       ...byCount(group.domains).map(([name, count]) => [`On ${name}`, count])]
       .filter(([, value]) => value));
     return list;
@@ -32,8 +32,13 @@ const details = (() => {
         make("span", { className: "kind", textContent: format.text(group.kind) }),
         make("span", { className: "message", textContent: format.text(group.message) }),
         make("span", { className: "when", textContent: `last ${format.shortTime(group.last)}` }));
-      while (node.children.length > 1) node.lastElementChild.remove();
-      node.append(errorGroup(group, view.job.path));
+      const fill = () => {
+        const seen = group.has_evidence && node.open ? [evidence.of(group.number)] : [];
+        while (node.children.length > 1) node.lastElementChild.remove();
+        node.append(errorGroup(group, view.job.path), ...seen);
+      };
+      node.ontoggle = fill;
+      fill();
       return node;
     }));
     const sum = groups.reduce((all, group) => all + group.count, 0);

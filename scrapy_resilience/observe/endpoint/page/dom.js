@@ -93,13 +93,18 @@ const dom = (() => {
     }));
   }
 
-  // A histogram or a list of shares as bars; the texts carry the numbers.
+  // A histogram or a list of shares as bars; the texts carry the numbers. *mark* is a share of the bar.
   function bars(list, rows) {
     const most = Math.max(...rows.map((row) => row.size), 0) || 1;
-    list.replaceChildren(...rows.map(({ label, size, text, full }) => {
+    list.replaceChildren(...rows.map(({ label, size, text, full, mark, level }) => {
       const fill = make("i");
       fill.style.width = `${(100 * size) / (full ?? most)}%`;
       const bar = make("span", { className: "meter" }, fill);
+      if (level) bar.dataset.level = level;
+      if (typeof mark === "number") {
+        bar.append(make("b"));
+        bar.lastElementChild.style.left = `${100 * Math.min(mark, 1)}%`;
+      }
       bar.setAttribute("aria-hidden", "true");
       return make("li", {}, make("span", { className: "name", textContent: label }), bar,
         make("span", { className: "number", textContent: text }));

@@ -7,7 +7,7 @@ const domains = (() => {
     ["name", "Domain", (domain) => format.text(domain.name)],
     ["breaker", "State", (domain) => overview.stateOf(domain)],
     ["waits_for", "Waits for", (domain) => format.text(domain.waits_for)],
-    ["next_try", "Next try", (domain) => number(overview.nextTry(domain))],
+    ["next_try", "Next try", (domain) => number(overview.nextTry(domain, view.time))],
     ["requests", "Requests", (domain) => number(format.count(domain.requests))],
     ["answers", "Answers", (domain) => number(format.count(domain.answers))],
     ["failures", "Failures", (domain) => number(format.count(domain.failures))],
@@ -82,8 +82,9 @@ const domains = (() => {
   }
 
   function show(given) {
+    const news = given.domains !== view?.domains;
     view = given;
-    draw();
+    if (news || view.domains.some((domain) => domain.next_try !== null)) draw();
   }
 
   return { start, show, showAll: () => { all = true; } };

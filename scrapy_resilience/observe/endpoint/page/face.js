@@ -2,15 +2,18 @@
 // A view is drawn: all of it once, later only what is made of parts that have changed.
 
 const face = (() => {
-  const WHOLE = ["job", "progress", "traffic", "accounting", "checkpoint", "health", "resources"];
-  const OVERVIEW = ["job", "progress", "accounting", "checkpoint", "health", "domains"];
+  const WHOLE = ["job", "progress", "traffic", "accounting", "checkpoint", "health", "resources", "guard", "cost", "browsers"];
+  const OVERVIEW = ["job", "progress", "accounting", "checkpoint", "health", "domains", "guard"];
   let view = null;
 
   const drawn = [
     [[...WHOLE, "items"], () => dom.bind(document, view)],
     [OVERVIEW, () => overview.show(view)],
     [["history"], () => charts.show(view.history)],
-    [["domains"], () => domains.show(view)],
+    [["domains", "time"], () => domains.show(view)],
+    [["guard", "resources", "time"], () => guards.show(view)],
+    [["browsers", "resources", "cost"], () => browsers.show(view)],
+    [["cost", "abort", "guard", "browsers", "time"], () => limits.show(view)],
     ...Object.entries(details).map(([part, draw]) => [[part], () => draw(view)]),
   ];
 

@@ -26,6 +26,16 @@ const format = (() => {
     return `${value.toFixed(1)} ${units[unit]}`;
   });
 
+  const amount = known((value) => {
+    if (value !== 0 && Math.abs(value) < 1) return String(Number(value.toPrecision(3)));
+    return value.toLocaleString("en-US", { maximumFractionDigits: 2 });
+  });
+
+  const dollars = known((value) => {
+    const digits = value < 1 ? 4 : 2;
+    return `$${value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits })}`;
+  });
+
   const share = known((value) => {
     const percent = value * 100;
     const exact = percent === 0 || percent === 100 || (percent >= 10 && percent <= 99);
@@ -55,7 +65,15 @@ const format = (() => {
     if (typeof value !== "number") return "none yet";
     return now() - value < 1 ? "just now" : `${rough(now() - value)} ago`;
   };
-  const until = (value) => (value - now() < 1 ? "now" : `in ${duration(value - now())}`);
+  // As the sentences of the crawl have it (until() and duration() in sentences.py).
+  const nearest = (value) => Math.floor(value + 0.5);
+  const wait = (value) => {
+    if (value < 120) return `${nearest(value)} s`;
+    if (value < 7200) return `${nearest(value / 60)} min`;
+    const [size, unit, part, least] = value < 172800 ? [3600, "h", 60, "min"] : [86400, "d", 3600, "h"];
+    return `${Math.floor(value / size)} ${unit} ${Math.floor((value % size) / part)} ${least}`;
+  };
+  const until = (value, at) => (value - at < 1 ? "now" : `in ${wait(value - at)}`);
 
   const day = (date) => `${date.getDate()} ${MONTHS[date.getMonth()]}`;
   const clock = (date) => [date.getHours(), date.getMinutes(), date.getSeconds()].map(two).join(":");
@@ -91,7 +109,7 @@ const format = (() => {
   const progressKnown = ({ done, pending }) => count(pending === null ? null : done + pending);
 
   return {
-    NOT_KNOWN, count, rate, bytes, share, duration, seconds, ago, until, time, shortTime, zone,
+    NOT_KNOWN, count, rate, bytes, amount, dollars, share, duration, seconds, ago, until, time, shortTime, zone,
     word, text, clock, day, now, known: progressKnown,
     setClock: (moment) => { skew = moment - Date.now() / 1000; },
     holdClock: (moment) => { still = moment; },

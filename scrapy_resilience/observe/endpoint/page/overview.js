@@ -36,9 +36,10 @@ const overview = (() => {
     return domain.waits_for ? { text: "waits", chip: "info" } : { text: "asked", chip: "plain" };
   }
 
-  function nextTry(domain) {
+  // *at*: the time of the view, which its sentence goes by.
+  function nextTry(domain, at) {
     if (domain.given_up) return "never";
-    if (domain.next_try !== null && domain.next_try !== undefined) return format.until(domain.next_try);
+    if (domain.next_try !== null && domain.next_try !== undefined) return format.until(domain.next_try, at);
     return inTrouble(domain) ? "after an answer" : "";
   }
 
@@ -74,7 +75,7 @@ const overview = (() => {
     dom.fill(table, found.slice(0, FEW), (domain) => domain.name, (domain) => [
       format.text(domain.name) + (domain.critical ? " (critical)" : ""),
       stateOf(domain), format.text(domain.waits_for),
-      { text: nextTry(domain), number: true }], "None: every domain may be asked");
+      { text: nextTry(domain, view.time), number: true }], "None: every domain may be asked");
     dom.setText(dom.find("trouble-count"),
       `${format.count(found.length)} of ${format.count(Math.max(view.domains_known, view.domains.length))}`);
   }
@@ -100,17 +101,18 @@ const overview = (() => {
     const ill = components.filter((each) => each.status !== "healthy" && each.status !== "unknown");
     const level = { degraded: "warning", unhealthy: "error", healthy: "good" }[status] ?? "plain";
     const ended = view.job.incomplete || view.job.state === "killed" ? "warning" : "good";
-    dom.find("state").dataset.level = isOver(view) ? ended : level;
+    const paused = view.job.state === "running" && view.guard.pauses.length > 0;
+    dom.setText(dom.find("state"), paused ? "Paused" : format.word(view.job.state));
+    dom.find("state").dataset.level = isOver(view) ? ended : paused && level !== "error" ? "warning" : level;
     const detail = ill.map((each) => `${each.name}: ${each.detail}`).join("; ");
     const parts = [`Health: ${status}`, detail, view.job.incomplete && "incomplete"];
     const waits = view.job.waiting_for.length && `waits for ${view.job.waiting_for.join(", ")}`;
     dom.setText(dom.find("health"), format.text([...parts, waits].filter(Boolean).join(" · ")));
-    document.title = `${format.word(view.job.state)}: ${format.text(view.job.spider)}`;
+    document.title = `${dom.find("state").textContent}: ${format.text(view.job.spider)}`;
   }
 
-  // What moves without news: ages and times to come.
+  // What moves without news: ages.
   function tick(view) {
-    trouble(view);
     for (const node of document.querySelectorAll('[data-as="ago"]')) {
       dom.bind(node.parentNode, view);
     }

@@ -207,6 +207,7 @@
     if (view && !document.hidden) overview.tick(view);
   }
 
+  evidence.from(async (number) => (await ask(`errors/${number}.json`)).json());
   face.start();
   setInterval(tick, 1000);
   setInterval(async () => {

@@ -12,6 +12,8 @@
     ["Failures", (view) => sum(view.traffic.failures), format.count, "bad"],
     ["Received", (view) => view.traffic.response_bytes, format.bytes],
     ["Running time", (view) => view.job.running_seconds, format.duration],
+    ["Cost", (view) => view.cost.total || null, format.dollars, "bad"],
+    ["Cost of an item", (view) => view.cost.per_item || null, format.dollars, "bad"],
     ["Domains", (view) => view.domains_known, format.count],
     ["Mean confidence", (view) => view.items.confidence.mean, format.share, "good"],
   ];
@@ -52,7 +54,8 @@
     card.hidden = false;
   }
 
-  const { view, previous } = JSON.parse(dom.find("data").textContent);
+  const { view, previous, evidence: kept = {} } = JSON.parse(dom.find("data").textContent);
+  evidence.from(async (number) => kept[number] ?? null);
   document.body.classList.add("report");
   format.holdClock(view.time);
   dom.find("link").hidden = true;

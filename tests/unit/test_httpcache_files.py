@@ -15,7 +15,7 @@ from scrapy.http import HtmlResponse
 from scrapy.settings import Settings
 from scrapy.utils.test import get_crawler
 
-from scrapy_resilience.extensions.httpcache import AtomicCacheStorage
+from scrapy_resilience.httpcache import AtomicCacheStorage
 
 REQUEST = Request("http://shop.test/")
 FILES = 7

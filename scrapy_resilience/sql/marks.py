@@ -1,0 +1,304 @@
+"""Which commit has brought which rows, and how they are taken back.
+
+A row is written before the commit that makes its item durable. After a kill the job is at the
+commit before, and after ``scrapy resilience restore`` at an older one: the rows that it has
+*inserted* since are deleted before the crawl begins, so that a page that gives fewer items the
+second time leaves none behind. Rows that it has only changed stay, with their new values: the
+second run writes them again. And a row that another job has written as well, or that was there
+before any of them, is not ours to delete.
+
+By default this is kept in a table of its own, one row for each batch, written in the batch's
+transaction and as its last statement. Jobs that write one row wait for each other, so whoever
+comes second has the larger number: what another job has written since is found by that.
+With ``RESILIENCE_SQL_MARKS="columns"`` the rows say it themselves.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
+
+from scrapy_resilience.exceptions import CheckpointError, ConfigurationError
+from scrapy_resilience.frontier.codec import ValueCodec
+from scrapy_resilience.names import SQL_BATCHES as BATCHES
+from scrapy_resilience.names import SQL_COMMIT as COMMIT
+from scrapy_resilience.names import SQL_ITEM as ITEM
+from scrapy_resilience.names import SQL_JOB as JOB
+from scrapy_resilience.sql.statements import delete_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from sqlalchemy import Connection
+
+    from scrapy_resilience.core.sqlrows import Row
+    from scrapy_resilience.sql.engines import Database
+    from scrapy_resilience.sql.tables import KnownTable
+
+__all__ = ["ColumnMarks", "NoMarks", "TableMarks", "make_batches"]
+
+_values: Final = ValueCodec(allow_pickle=False)
+_GONE_BACK: Final = ""
+"""In the place of a table: the rows of later commits were taken back."""
+
+
+def batches_table() -> sa.Table:
+    """The table of batches."""
+    number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+    blob = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
+    return sa.Table(
+        BATCHES,
+        sa.MetaData(),
+        sa.Column("number", number, primary_key=True, autoincrement=True),
+        sa.Column("job", sa.String(16), nullable=False),
+        sa.Column("commit_number", sa.BigInteger(), nullable=False),
+        sa.Column("table_name", sa.String(255), nullable=False),
+        sa.Column("row_count", sa.Integer(), nullable=False),
+        sa.Column("marks", blob, nullable=False),
+        sa.Index("ix_resilience_batches", "job", "commit_number"),
+        mysql_charset="utf8mb4",
+        mariadb_charset="utf8mb4",
+    )
+
+
+class Mark(NamedTuple):
+    """What is kept of a row. *is_new*: this batch has inserted it."""
+
+    key: tuple[Any, ...]
+    item: str
+    is_new: bool
+
+
+def make_batches(database: Database) -> None:
+    """Make the table, where it is missing. Raises :exc:`ConfigurationError`."""
+    engine, table = database.engine, batches_table()
+    if sa.inspect(engine).has_table(BATCHES):
+        return
+    try:
+        table.create(engine)
+    except sa.exc.DBAPIError as error:
+        if sa.inspect(engine).has_table(BATCHES):
+            return  # another process was quicker
+        sql = " ".join(str(sa.schema.CreateTable(table).compile(engine)).split())
+        raise ConfigurationError(
+            f"RESILIENCE_SQL_MARKS: the table {BATCHES} can't be made "
+            f'({database.told(error)}): have it made ({sql}), or use "columns".'
+        ) from None
+
+
+@contextmanager
+def _patiently(database: Database) -> Iterator[Connection]:
+    """A transaction in which a statement may take as long as it needs."""
+    with database.engine.begin() as connection:
+        if database.family == "postgresql":
+            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+        yield connection
+
+
+class NoMarks:
+    """Without a job nothing is ever taken back.
+
+    :ivar took: the number of the last time that rows were taken back, as far as the job knows;
+        it is stored with each commit
+    """
+
+    took = 0
+
+    def stamp(self, rows: Iterable[Row]) -> None:
+        """Called before rows are written: they may get more values."""
+
+    def note(
+        self, connection: Connection, known: KnownTable, written: Sequence[tuple[Row, bool]]
+    ) -> None:
+        """Called in the transaction when they are, with whether each was new."""
+
+    def take_back(self, commit: int, load: Callable[[str], KnownTable | None]) -> int:
+        """Undo what the job has inserted after that commit.
+
+        *load* gives a table by its name, None for one that is gone. Returns how many rows there
+        were.
+        """
+        return 0
+
+
+class ColumnMarks(NoMarks):
+    """In hidden columns of the rows; *tables* are those of the settings."""
+
+    def __init__(self, database: Database, job: str, tables: Sequence[str]) -> None:
+        self._database = database
+        self._job = job
+        self._tables = tables
+
+    def stamp(self, rows: Iterable[Row]) -> None:
+        for row in rows:
+            row.values |= {ITEM: row.item, JOB: self._job, COMMIT: row.commit}
+
+    def take_back(self, commit: int, load: Callable[[str], KnownTable | None]) -> int:
+        taken = 0
+        for name in self._tables:
+            known = load(name)
+            if known is None or known.table is None or COMMIT not in known.table.columns:
+                continue
+            columns = known.table.columns
+            is_ours = columns[JOB] == self._job
+            beyond = sa.select(columns[COMMIT]).where(is_ours, columns[COMMIT] > commit)
+            with _patiently(self._database) as connection:
+                later = connection.execute(beyond.distinct()).scalars().all()
+            for each in sorted(later, reverse=True):  # a kill leaves the others
+                delete = sa.delete(known.table).where(is_ours, columns[COMMIT] == each)
+                with _patiently(self._database) as connection:
+                    taken += connection.execute(delete).rowcount
+        return taken
+
+
+class TableMarks(NoMarks):
+    """In a table of batches."""
+
+    def __init__(self, database: Database, job: str) -> None:
+        self._database = database
+        self._job = job
+        self._table = batches_table()
+        paramstyle = database.engine.dialect.paramstyle
+        mark = "?" if paramstyle in {"qmark", "numeric"} else "%s"
+        self._insert = (
+            f"INSERT INTO {BATCHES} (job, commit_number, table_name, row_count, marks) "  # noqa: S608 - ours
+            f"VALUES ({', '.join([mark] * 5)})"
+        )
+
+    def note(
+        self, connection: Connection, known: KnownTable, written: Sequence[tuple[Row, bool]]
+    ) -> None:
+        by_commit: dict[int, list[Any]] = defaultdict(list)
+        for row, is_new in written:
+            item = "" if known.by_item else row.item
+            by_commit[row.commit].append((row.key, item, is_new))
+        for commit, marks in sorted(by_commit.items()):
+            values = self._job, commit, known.name, len(marks), _packed(marks)
+            connection.exec_driver_sql(self._insert, values)
+
+    # --- the way back ---
+
+    def take_back(self, commit: int, load: Callable[[str], KnownTable | None]) -> int:
+        columns, taken = self._table.columns, 0
+        self._check_way(commit)
+        after = sa.select(columns.number).where(
+            columns.job == self._job,
+            columns.commit_number > commit,
+            columns.table_name != _GONE_BACK,
+        )
+        with _patiently(self._database) as connection:
+            numbers = sorted(connection.execute(after).scalars(), reverse=True)
+        if not numbers:
+            return 0
+        others = self._of_others(numbers[-1], self._own(numbers, load))
+        self._go_back(commit)
+        for number in numbers:  # the latest first: a kill leaves the others for the next run
+            with _patiently(self._database) as connection:
+                this = sa.select(columns.table_name, columns.marks).where(
+                    columns.number == number
+                )
+                name, data = connection.execute(this).one()
+                if (known := load(name)) is not None:
+                    keys = [
+                        mark.key
+                        for mark in _marks(data)
+                        if mark.is_new and (name, _values.encode(mark.key)) not in others
+                    ]
+                    taken += delete_keys(connection, known, keys)
+                connection.execute(sa.delete(self._table).where(columns.number == number))
+        return taken
+
+    def _check_way(self, commit: int) -> None:
+        """Raises :exc:`CheckpointError` where rows up to *commit* are gone.
+
+        They are when another past of the job was restored, and its run has gone back further.
+        """
+        columns = self._table.columns
+        gone = sa.select(sa.func.min(columns.commit_number)).where(
+            self._is_way_back(), columns.number > self.took, columns.commit_number < commit
+        )
+        last = sa.select(sa.func.max(columns.number)).where(self._is_way_back())
+        with _patiently(self._database) as connection:
+            if (to := connection.execute(gone).scalar()) is not None:
+                raise CheckpointError(
+                    f"its rows after commit {to} were taken back by a later run: restore a "
+                    "snapshot up to that commit"
+                )
+            self.took = connection.execute(last).scalar() or 0
+
+    def _go_back(self, commit: int) -> None:
+        """Note it before a row is gone; it says more than what was noted of later commits."""
+        columns = self._table.columns
+        note = sa.insert(self._table).values(
+            job=self._job,
+            commit_number=commit,
+            table_name=_GONE_BACK,
+            row_count=0,
+            marks=_packed([]),
+        )
+        with self._database.engine.begin() as connection:
+            (number,) = connection.execute(note).inserted_primary_key or (0,)
+            connection.execute(
+                sa.delete(self._table).where(
+                    self._is_way_back(),
+                    columns.commit_number >= commit,
+                    columns.number < number,
+                )
+            )
+        self.took = number
+
+    def _is_way_back(self) -> sa.ColumnElement[bool]:
+        columns = self._table.columns
+        return sa.and_(columns.job == self._job, columns.table_name == _GONE_BACK)
+
+    def _own(
+        self, numbers: Sequence[int], load: Callable[[str], KnownTable | None]
+    ) -> set[tuple[str, bytes]]:
+        """Rows of these batches. Raises :exc:`ConfigurationError` for keys of other columns."""
+        columns = self._table.columns
+        these = sa.select(columns.number, columns.table_name, columns.marks).where(
+            columns.job == self._job, columns.number >= numbers[-1]
+        )
+        wanted, found = set(numbers), set()
+        with _patiently(self._database) as connection:
+            rows = connection.execution_options(yield_per=100).execute(these)
+            batches = ((name, _marks(data)) for number, name, data in rows if number in wanted)
+            lengths: set[tuple[str, int]] = set()
+            for name, marks in batches:
+                found |= {(name, _values.encode(mark.key)) for mark in marks if mark.is_new}
+                lengths |= {(name, len(mark.key)) for mark in marks}
+        for name, length in sorted(lengths):
+            known = load(name)
+            if known is not None and len(known.key) != length:
+                raise ConfigurationError(
+                    f"RESILIENCE_SQL_KEY was changed for {name} while rows are to be taken "
+                    f"back: it had {length}, and has {len(known.key)} columns: set it back."
+                )
+        return found
+
+    def _of_others(self, first: int, own: set[tuple[str, bytes]]) -> set[tuple[str, bytes]]:
+        """Those of *own* that other jobs have written since: they are theirs, too."""
+        columns = self._table.columns
+        since = sa.select(columns.table_name, columns.marks).where(
+            columns.job != self._job, columns.number > first
+        )
+        with _patiently(self._database) as connection:
+            found = connection.execution_options(yield_per=100).execute(since)
+            return {
+                row
+                for name, data in found
+                for mark in _marks(data)
+                if (row := (name, _values.encode(mark.key))) in own
+            }
+
+
+def _packed(marks: list[Any]) -> bytes:
+    return _values.encode([[[*key], item, int(is_new)] for key, item, is_new in marks])
+
+
+def _marks(data: bytes) -> list[Mark]:
+    return [Mark(tuple(key), item, bool(is_new)) for key, item, is_new in _values.decode(data)]
