@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
-from contextlib import closing
 
 import redis
 from crawls import wait_until
-
-
-def free_port():
-    """A port that is free now."""
-    with closing(socket.socket()) as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
+from ports import free_port
 
 
 class RedisServer:

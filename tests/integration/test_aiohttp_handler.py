@@ -12,6 +12,7 @@ from threading import Event, Thread
 
 import pytest
 from crawls import Crawl, check_same
+from ports import free_port
 
 pytestmark = pytest.mark.integration
 
@@ -188,20 +189,13 @@ LETTERS = {
 }
 
 
-def closed_port():
-    """A port on which nobody listens."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
 def odd_crawl(folder, server, handler, **settings):
     """A crawl of everything that can happen to a download."""
     return Crawl(
         folder,
         SPIDER,
         ROOT=f"http://127.0.0.1:{server.server_address[1]}",
-        DEAD=f"http://127.0.0.1:{closed_port()}",
+        DEAD=f"http://127.0.0.1:{free_port()}",
         PAGES=PAGES,
         RETRY_TIMES=2,
         FEEDS={"items.jsonl": {"format": "jsonlines"}},

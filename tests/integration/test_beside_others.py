@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
-from contextlib import closing
 from urllib.error import URLError
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
 import pytest
 from crawls import BUSY, PAGES, TIME_LIMIT, Crawl, wait_until
+from ports import free_port
 from prometheus_client.parser import text_string_to_metric_families
 from web import serving
 
@@ -146,9 +145,7 @@ class Scrapyd:
 def scrapyd(tmp_path):
     """One that ends with the test, as do its jobs."""
     pytest.importorskip("pkg_resources", reason="scrapyd 1.6 needs setuptools below 81")
-    with closing(socket.socket()) as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
+    port = free_port()
     (tmp_path / "scrapyd.conf").write_text(CONFIG.format(port=port))
     command = [
         sys.executable,

@@ -8,10 +8,12 @@ import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from threading import Event
 
 import pytest
-from crawls import Crawl, check_same, wait_until
-from redis_server import RedisServer, free_port
+from crawls import TIME_LIMIT, Crawl, check_same, wait_until
+from ports import free_port
+from redis_server import RedisServer
 from web import serving
 
 from scrapy_resilience.cache import Cache, cached
@@ -491,7 +493,14 @@ def test_a_crawl_whose_redis_is_killed(own_server, tmp_path, reactor):
 
 def test_a_crawl_that_is_killed(server, tmp_path, rng):
     """The next run has in Redis what this one has asked for."""
-    with serving(lambda *_: (200, {"Content-Type": "text/html"}, b"<html>")) as web:
+    killed = Event()
+
+    def answer(_host, _path, count):
+        if count > 40:  # the others wait for the kill
+            killed.wait(TIME_LIMIT)
+        return 200, {"Content-Type": "text/html"}, b"<html>"
+
+    with serving(answer) as web:
         source = SPIDER.replace('self.settings["URL"])', "url) ").replace(
             "yield scrapy.Request(url)", 'for url in self.settings["URLS"]:\n'
             "                yield scrapy.Request(url)")  # fmt: skip
@@ -504,7 +513,10 @@ def test_a_crawl_that_is_killed(server, tmp_path, rng):
             RESILIENCE_CACHE_URL=server.url,
             RESILIENCE_CACHE_TIMEOUT=30,
         )
-        job.survive(kills=1)
+        job.run_until(commits=1)
+        assert job.kills == 1
+        killed.set()
+        job.finish()
     check_same([item["sku"] for item in job.items()], web.urls("shop.test", 60))
     assert sorted(job.path("asked").read_text().split()) == ["EUR", "USD"]
 

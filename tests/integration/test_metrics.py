@@ -6,7 +6,7 @@ import re
 import socket
 import subprocess
 import sys
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
 from urllib.error import URLError
@@ -14,6 +14,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 from crawls import BUSY, PAGES, Crawl, wait_until
+from ports import free_port
 from prometheus_client.parser import text_string_to_metric_families
 from web import serving
 
@@ -263,13 +264,6 @@ def test_a_disk_that_is_lost(tmp_path):
 
 
 # --- the Pushgateway ----------------------------------------------------------------------
-
-
-def free_port():
-    """A port that is free now."""
-    with closing(socket.socket()) as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
 
 
 def fetched(url, **headers):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 import signal
-import socket
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 
 import pytest
 from crawls import KILLED, PAGES, Crawl, wait_until
 from notifying import SECRETS, TELLING, check_no_secret, crawl_of
+from ports import free_port
 from receivers import answering, mail_server, webhook
 from web import serving
 
@@ -23,10 +23,7 @@ pytestmark = pytest.mark.integration
 @contextmanager
 def refusing():
     """A URL at whose port nobody is."""
-    with closing(socket.socket()) as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    yield None, f"http://127.0.0.1:{port}/s3cr3t-path"
+    yield None, f"http://127.0.0.1:{free_port()}/s3cr3t-path"
 
 
 BAD = {

@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import runpy
 import signal
-import socket
 import subprocess
 from collections import Counter
-from contextlib import closing
 from pathlib import Path
 from threading import Event
 
 import pytest
 import redis
 from crawls import TIME_LIMIT, Crawl, check_same, wait_until
+from ports import free_port
 from web import serving
 
 pytestmark = pytest.mark.integration
@@ -27,13 +26,6 @@ PER_DOMAIN = 2
 CAPTCHA = b"""<title>Just a moment...</title><p>Verify that you are human</p>
     <div class="g-recaptcha"></div>"""
 PAGE = b'<html><h1>Oak Chair</h1><p class="price">EUR 1.234,56</p>'
-
-
-def free_port():
-    """A port that is free now."""
-    with closing(socket.socket()) as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
 
 
 @pytest.fixture(scope="module")

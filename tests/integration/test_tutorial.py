@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from ports import free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -21,7 +21,6 @@ BY_US = {"./run example", ". .venv/bin/activate", "cd example_project"}
 """What comes before: the first has a test of its own, the others say where one is."""
 EXACTLY = re.compile(r"wc -l items|sort |echo |scrapy resilience selectors")
 """Commands whose output is printed as it is, on each machine."""
-PORT = 18600
 
 
 def commands():
@@ -33,17 +32,6 @@ def commands():
             command, _, output = part.partition("\n")
             if command not in BY_US:
                 yield command, output.strip("\n")
-
-
-def is_free(port):
-    """Whether the example's server may have the port."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
-
-
-def another_port(command):
-    """Take another one where somebody else has the example's."""
-    return command.replace("crawl shop", f"crawl shop -a port={PORT + 40}")
 
 
 def run_all(folder, lines):
@@ -72,9 +60,10 @@ def test_the_tutorial(tmp_path):
     ignored = shutil.ignore_patterns("crawls", "items", "active", "__pycache__")
     shutil.copytree(ROOT / "example_project", folder, ignore=ignored)
     printed = list(commands())
-    lines = [command for command, _ in printed]
-    if not (is_free(PORT) and is_free(PORT + 1)):
-        lines = [another_port(line) for line in lines]
+    port = free_port(in_a_row=2)  # somebody else may have the example's
+    lines = [
+        command.replace("crawl shop", f"crawl shop -a port={port}") for command, _ in printed
+    ]
 
     done = run_all(folder, lines)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 from crawls import BUSY, Crawl
 from notifying import QUICK
+from ports import free_port
 from receivers import webhook
 from web import serving
 
@@ -390,9 +390,7 @@ def test_the_example(tmp_path):
     shutil.copytree(root / "example_project", folder, ignore=ignored)
     guide = (root / "docs" / "how-to" / "pressure.rst").read_text("utf-8")
     command = re.search(r"^    \$ scrapy (crawl shop .*)$", guide, re.MULTILINE)[1].split()
-    with socket.socket() as probe:  # the site takes it, and the one behind it
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port(in_a_row=2)  # the site's, and the one that refuses
 
     run = subprocess.run(
         [sys.executable, "-m", "scrapy", *command, "-a", f"port={port}"],

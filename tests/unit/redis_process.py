@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from threading import Event
 
 import redis
+from ports import free_port
 
 TRIES = 1_000
 
@@ -16,9 +16,7 @@ class Server:
     """A Redis that can be killed, and started again on its port."""
 
     def __init__(self, program, folder):
-        with closing(socket.socket()) as found:
-            found.bind(("127.0.0.1", 0))
-            self.port = found.getsockname()[1]
+        self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.client = redis.Redis(port=self.port)
         options = {"--bind": "127.0.0.1", "--port": self.port, "--dir": folder, "--save": ""}

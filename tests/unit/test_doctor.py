@@ -10,6 +10,7 @@ from threading import Thread
 
 import pytest
 from packaging.requirements import Requirement
+from ports import free_port
 from scrapy.downloadermiddlewares.cookies import CookiesMiddleware
 from scrapy.downloadermiddlewares.retry import RetryMiddleware
 from scrapy.extensions.feedexport import FTPFeedStorage
@@ -459,12 +460,6 @@ def test_the_database(tmp_path):
     assert levels(check_sql(subject(**sink, RESILIENCE_SQL_CREATE=True))) == ["ok"]
     assert levels(check_sql(subject())) == []
     assert [*tmp_path.iterdir()] == []
-
-
-def free_port():
-    """A port at which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 def test_other_files(tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -11,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 import sqlalchemy as sa
+from ports import free_port
 from scrapy import Item, Spider
 from scrapy.exceptions import NotConfigured
 from scrapy.utils.test import get_crawler
@@ -182,10 +182,7 @@ def test_urls_that_can_not_be_used(url, told):
 @pytest.mark.parametrize("driver", ["postgresql+psycopg", "mysql+pymysql"])
 def test_a_host_that_refuses(driver):
     """The error names the database and the host, and never the password."""
-    with closing(socket.socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    url = f"{driver}://scott:t%40iger@127.0.0.1:{port}/shop?password=t%40iger"
+    url = f"{driver}://scott:t%40iger@127.0.0.1:{free_port()}/shop?password=t%40iger"
     if "mysql" in driver:
         url = url.partition("?")[0]
     with pytest.raises(ConfigurationError) as caught:
