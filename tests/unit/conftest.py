@@ -13,7 +13,6 @@ from scrapy_resilience.normalize import _common
 
 pytest.register_assert_rewrite("store_contract")
 sys.path.append(str(Path(__file__).parent))
-sys.path.append(str(Path(__file__).parents[2]))  # benchmarks: their samples are tests too
 
 # A machine that does other work too misses hypothesis' deadline of 200 ms now and then.
 settings.register_profile("unit", deadline=None, max_examples=50)
