@@ -41,6 +41,7 @@ _SETTINGS = {
     "RESILIENCE_SNAPSHOT_INTERVAL": 0,
     "RESILIENCE_SNAPSHOT_RETENTION": 2,
     "RESILIENCE_ENCRYPTION_KEY": _KEY,
+    "RESILIENCE_CHANGED_ARGUMENTS": "accept",  # of one job: filled, then watched
 }
 
 

@@ -15,9 +15,9 @@ from scrapy.extensions.spiderstate import SpiderState
 from scrapy.utils.misc import load_object
 
 from scrapy_resilience._log import get_logger
-from scrapy_resilience._scrapy.command import owns_job, running_command
 from scrapy_resilience._scrapy.download_handlers import use_aiohttp
 from scrapy_resilience._scrapy.refusals import fail_quietly
+from scrapy_resilience._scrapy.running_command import owns_job, running_command
 from scrapy_resilience.browsers.plug import make_browsers_durable
 from scrapy_resilience.checkpoint.frozen import freeze_for_good
 from scrapy_resilience.exceptions import ConfigurationError
@@ -87,7 +87,7 @@ class ResilienceAddon:
             apply_layers(layered)
             config = Config.from_settings(layered)
         if _wants_dry_run(layered):
-            from scrapy_resilience.dryrun.quiet import write_nothing  # noqa: PLC0415 - seldom
+            from scrapy_resilience.dryrun.harmless_settings import write_nothing  # noqa: PLC0415 - seldom
 
             write_nothing(settings)
         if config is None or not config.enabled or command not in _BEGINNING:

@@ -24,9 +24,9 @@ from scrapy_resilience.browsers.errors import (
     is_lost,
     what_ended,
 )
-from scrapy_resilience.browsers.pages import PAGE
+from scrapy_resilience.browsers.page_life import PAGE
 from scrapy_resilience.browsers.places import BrowserPlaces
-from scrapy_resilience.browsers.tending import TendsBrowsers
+from scrapy_resilience.browsers.upkeep import TendsBrowsers
 from scrapy_resilience.exceptions import BrowserLostError, BrowserUnavailableError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from scrapy_resilience.browsers.contexts import Kept
-    from scrapy_resilience.browsers.pages import OpenPage
+    from scrapy_resilience.browsers.page_life import OpenPage
     from scrapy_resilience.browsers.slots import PageSlot
 
 __all__ = ["Durable", "durable"]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.crawler import Crawler
 
-    from scrapy_resilience.browsers.pages import OpenPages
+    from scrapy_resilience.browsers.page_life import OpenPages
     from scrapy_resilience.browsers.starting import StartsBrowsers
     from scrapy_resilience.core.errorgroups import Group
     from scrapy_resilience.observe.view import View

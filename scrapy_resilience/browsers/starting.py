@@ -18,7 +18,7 @@ from scrapy_resilience.browsers.contexts import Contexts
 from scrapy_resilience.browsers.errors import BrowserLost
 from scrapy_resilience.browsers.fleet import Fleet, first_line
 from scrapy_resilience.browsers.logins import Logins
-from scrapy_resilience.browsers.pages import OpenPages
+from scrapy_resilience.browsers.page_life import OpenPages
 from scrapy_resilience.browsers.slots import PageSlots
 from scrapy_resilience.jobs.crawl_job import job_of
 from scrapy_resilience.settings import Config

@@ -15,7 +15,7 @@ from scrapy_resilience.cache.counts import CacheStats
 from scrapy_resilience.cache.fetching import MISSING, Fetching, Plan
 from scrapy_resilience.cache.redis_server import RedisServer
 from scrapy_resilience.cache.remote import FULL, Away, Remote
-from scrapy_resilience.core.envelope import Codec, Failure, Serializer, UnreadableError
+from scrapy_resilience.core.cachevalues import Codec, Failure, Serializer, UnreadableError
 from scrapy_resilience.core.health import Finding
 from scrapy_resilience.core.keypatterns import KeyPattern
 from scrapy_resilience.core.lru import TimedLRU
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from scrapy_resilience.core.envelope import Packed
+    from scrapy_resilience.core.cachevalues import Packed
 
 __all__ = ["Cache", "checked_ttl"]
 

@@ -12,14 +12,14 @@ from scrapy_resilience._log import get_logger
 from scrapy_resilience.cache.counts import Counts
 from scrapy_resilience.cache.flights import Flights, Turn, running_loop
 from scrapy_resilience.core.cachekeys import place_of
-from scrapy_resilience.core.envelope import Failure, UnstorableError
+from scrapy_resilience.core.cachevalues import Failure, UnstorableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from scrapy_resilience.cache.flights import Flight, Give
     from scrapy_resilience.cache.remote import Remote
-    from scrapy_resilience.core.envelope import Codec, Packed
+    from scrapy_resilience.core.cachevalues import Codec, Packed
     from scrapy_resilience.core.lru import TimedLRU
 
 __all__ = ["MISSING", "Fetching", "Plan"]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.cache.counts import Counts
     from scrapy_resilience.cache.redis_server import RedisServer
-    from scrapy_resilience.core.envelope import Packed
+    from scrapy_resilience.core.cachevalues import Packed
     from scrapy_resilience.core.lru import TimedLRU
     from scrapy_resilience.core.meanwhile import Undone
 

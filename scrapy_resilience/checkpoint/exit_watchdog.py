@@ -18,7 +18,11 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
 from scrapy_resilience._log import get_logger
-from scrapy_resilience._scrapy.command import running_command, stops_scrapy, stops_twisted
+from scrapy_resilience._scrapy.running_command import (
+    running_command,
+    stops_scrapy,
+    stops_twisted,
+)
 from scrapy_resilience.names import EXIT_RESUMABLE
 
 if TYPE_CHECKING:

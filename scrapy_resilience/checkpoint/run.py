@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from scrapy_resilience import names
 from scrapy_resilience._log import get_logger
-from scrapy_resilience._scrapy.command import exit_with_failure
 from scrapy_resilience._scrapy.engine import wake
 from scrapy_resilience._scrapy.refusals import fail_quietly
+from scrapy_resilience._scrapy.running_command import exit_with_failure
 from scrapy_resilience.checkpoint.commit import TROUBLES, Committer
 from scrapy_resilience.checkpoint.parts import Part
 from scrapy_resilience.checkpoint.state import META

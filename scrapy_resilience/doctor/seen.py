@@ -13,8 +13,8 @@ from scrapy_resilience.core.masking import shown
 from scrapy_resilience.doctor.places import unwritable
 from scrapy_resilience.exceptions import CheckpointError
 from scrapy_resilience.jobs.jobdir import expand
-from scrapy_resilience.seen.pages import store_path
 from scrapy_resilience.seen.schema import connect
+from scrapy_resilience.seen.skipping import store_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

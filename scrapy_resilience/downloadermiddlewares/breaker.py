@@ -13,9 +13,9 @@ from scrapy.utils.httpobj import urlparse_cached
 
 from scrapy_resilience import _clock, names
 from scrapy_resilience._log import get_logger
-from scrapy_resilience._scrapy.command import owns_job
 from scrapy_resilience._scrapy.engine import forget_failed_robots, is_closing
 from scrapy_resilience._scrapy.refusals import Refusing
+from scrapy_resilience._scrapy.running_command import owns_job
 from scrapy_resilience.core.ratelimit import Rate
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.exceptions import CircuitOpenError

@@ -9,7 +9,7 @@ from scrapy.exceptions import NotConfigured
 from scrapy.http.request import NO_CALLBACK
 
 from scrapy_resilience.names import META_CONDITIONAL, STAT_SEEN_CONDITIONAL
-from scrapy_resilience.seen.pages import seen_pages
+from scrapy_resilience.seen.skipping import seen_pages
 
 if TYPE_CHECKING:
     from scrapy import Request
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from scrapy.http import Response
     from typing_extensions import Self
 
-    from scrapy_resilience.seen.pages import SeenPages
+    from scrapy_resilience.seen.skipping import SeenPages
 
 __all__ = ["ConditionalMiddleware"]
 

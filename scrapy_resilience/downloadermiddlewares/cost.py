@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from scrapy.http import Response
 
     from scrapy_resilience._scrapy.hooks import Hooks
-    from scrapy_resilience.core.budgets import Refusal
+    from scrapy_resilience.core.budget_claims import Refusal
 
 __all__ = ["BudgetRefusal", "CostMiddleware"]
 

@@ -9,7 +9,7 @@ from scrapy.utils.conf import closest_scrapy_cfg, get_config
 from scrapy.utils.misc import load_object
 from scrapy.utils.project import DATADIR_CFG_SECTION, inside_project
 
-from scrapy_resilience.dryrun.components import is_safe
+from scrapy_resilience.dryrun.harmless_components import is_safe
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from scrapy.utils.misc import load_object
 
-from scrapy_resilience.dryrun.components import leave_out, refuse_spider
 from scrapy_resilience.dryrun.feeds import use_dry_feeds
+from scrapy_resilience.dryrun.harmless_components import leave_out, refuse_spider
+from scrapy_resilience.dryrun.harmless_settings import make_quiet
 from scrapy_resilience.dryrun.limit import limited
-from scrapy_resilience.dryrun.quiet import make_quiet
 from scrapy_resilience.dryrun.rehearsal import begin
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.extensions.coverage import FieldCoverage

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from scrapy_resilience._scrapy.command import arguments_of
 from scrapy_resilience._scrapy.of_crawlers import OfCrawlers
+from scrapy_resilience._scrapy.running_command import arguments_of
 from scrapy_resilience.commands.tables import tell
 from scrapy_resilience.dryrun.flag import set_dry_run
 from scrapy_resilience.dryrun.writes import Writes
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from scrapy.settings import BaseSettings
 
-    from scrapy_resilience.dryrun.components import Skipped
+    from scrapy_resilience.dryrun.harmless_components import Skipped
     from scrapy_resilience.dryrun.result import Result
     from scrapy_resilience.settings import Config
 

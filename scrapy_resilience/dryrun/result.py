@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.core.findings import Finding
     from scrapy_resilience.core.outlook import Outlook
-    from scrapy_resilience.dryrun.components import Skipped
+    from scrapy_resilience.dryrun.harmless_components import Skipped
 
 __all__ = ["Result", "finding_lines", "findings_data"]
 

@@ -8,9 +8,9 @@ from scrapy import signals
 
 from scrapy_resilience import _clock, names
 from scrapy_resilience._log import get_logger
-from scrapy_resilience._scrapy.command import set_exit_code
 from scrapy_resilience._scrapy.hooks import hooks_of
 from scrapy_resilience._scrapy.refusals import Refusing
+from scrapy_resilience._scrapy.running_command import set_exit_code
 from scrapy_resilience.checkpoint.state import ABORT
 from scrapy_resilience.core.masking import message_of, shown
 from scrapy_resilience.deadletters import letters_of

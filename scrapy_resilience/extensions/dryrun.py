@@ -9,13 +9,13 @@ from scrapy import signals
 from scrapy.exceptions import NotConfigured
 
 from scrapy_resilience._scrapy import here
-from scrapy_resilience._scrapy.command import set_exit_code
 from scrapy_resilience._scrapy.refusals import Refusing
+from scrapy_resilience._scrapy.running_command import set_exit_code
 from scrapy_resilience.core.outlook import Outlook, Tried, outlook
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.dryrun.checks import Subject, checks_of, examine
-from scrapy_resilience.dryrun.components import check_later
 from scrapy_resilience.dryrun.feeds import DryFeeds
+from scrapy_resilience.dryrun.harmless_components import check_later
 from scrapy_resilience.dryrun.judging import Seen, judge
 from scrapy_resilience.dryrun.limit import limit_of
 from scrapy_resilience.dryrun.rehearsal import Rehearsal, rehearsal_of, tell_result

@@ -8,7 +8,7 @@ from scrapy import signals
 from scrapy.exceptions import NotConfigured
 
 from scrapy_resilience._scrapy.refusals import Refusing
-from scrapy_resilience.guard.easing import Easing
+from scrapy_resilience.guard.pressure import Easing
 from scrapy_resilience.observe.observer import observer_of
 from scrapy_resilience.settings import Config
 
@@ -20,7 +20,7 @@ __all__ = ["EaseOff"]
 
 
 class EaseOff(Refusing):
-    """Acts upon what the watchdog has read: :mod:`scrapy_resilience.guard.easing`."""
+    """Acts upon what the watchdog has read: :mod:`scrapy_resilience.guard.pressure`."""
 
     def __init__(self, crawler: Crawler) -> None:
         self.easing = Easing(crawler)

@@ -17,9 +17,9 @@ from scrapy.extensions.feedexport import (
 )
 
 from scrapy_resilience._log import get_logger
-from scrapy_resilience._scrapy.command import exit_with_failure
 from scrapy_resilience._scrapy.private_names import check_feed_exporter
 from scrapy_resilience._scrapy.refusals import fail_quietly
+from scrapy_resilience._scrapy.running_command import exit_with_failure
 from scrapy_resilience.checkpoint.parts import Part
 from scrapy_resilience.components import refuse_both
 from scrapy_resilience.core.deadletter import describe

@@ -22,9 +22,9 @@ from scrapy_resilience.core.notices import rank
 from scrapy_resilience.core.outbox import Outbox
 from scrapy_resilience.extensions.report import Report
 from scrapy_resilience.guard.notify.channels import channels_of
-from scrapy_resilience.guard.notify.durable import keep
 from scrapy_resilience.guard.notify.notifier import Notifier
 from scrapy_resilience.guard.notify.outages import Outages
+from scrapy_resilience.guard.notify.saved_outbox import keep
 from scrapy_resilience.guard.notify.senders import sender_of
 from scrapy_resilience.guard.notify.summary import details_of, severity_of
 from scrapy_resilience.jobs.crawl_job import is_skipped, job_of

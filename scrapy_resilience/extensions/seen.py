@@ -18,8 +18,8 @@ from scrapy_resilience.exceptions import CheckpointError, ConfigurationError
 from scrapy_resilience.files.filesystem import warn_if_remote
 from scrapy_resilience.jobs.crawl_job import is_skipped, job_of
 from scrapy_resilience.seen.keeping import KeptInJob, KeptLoosely
-from scrapy_resilience.seen.pages import SeenPages, seen_pages, store_path
 from scrapy_resilience.seen.schema import damaged
+from scrapy_resilience.seen.skipping import SeenPages, seen_pages, store_path
 from scrapy_resilience.seen.store import SeenStore
 from scrapy_resilience.settings import Config
 

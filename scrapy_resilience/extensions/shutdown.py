@@ -14,9 +14,9 @@ from scrapy.utils.reactor import is_reactor_installed
 
 from scrapy_resilience import names
 from scrapy_resilience._log import get_logger
-from scrapy_resilience._scrapy.command import running_command, set_exit_code
 from scrapy_resilience._scrapy.engine import being_scraped, forget_queued, go_on_closing
 from scrapy_resilience._scrapy.hooks import hooks_of
+from scrapy_resilience._scrapy.running_command import running_command, set_exit_code
 from scrapy_resilience.checkpoint.commit import TROUBLES
 from scrapy_resilience.checkpoint.exit_watchdog import exit_watchdog
 from scrapy_resilience.core.masking import counted

@@ -8,7 +8,7 @@ from scrapy import signals
 from scrapy.exceptions import NotConfigured
 
 from scrapy_resilience import _clock
-from scrapy_resilience._scrapy.command import running_command
+from scrapy_resilience._scrapy.running_command import running_command
 from scrapy_resilience.observe.health.systemd import Notifier
 from scrapy_resilience.observe.observer import observer_of
 

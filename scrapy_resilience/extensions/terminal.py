@@ -12,7 +12,7 @@ from scrapy.exceptions import NotConfigured
 
 from scrapy_resilience import _clock
 from scrapy_resilience._log import get_logger
-from scrapy_resilience._scrapy.command import owns_job
+from scrapy_resilience._scrapy.running_command import owns_job
 from scrapy_resilience.observe.observer import observer_of
 from scrapy_resilience.observe.terminal.screen import Above, Screen, size_of
 from scrapy_resilience.observe.terminal.streams import shows_lines

@@ -14,9 +14,9 @@ from scrapy.utils.misc import load_object
 
 from scrapy_resilience import _clock
 from scrapy_resilience._log import get_logger
-from scrapy_resilience._scrapy.command import arguments_of, owns_job
 from scrapy_resilience._scrapy.of_crawlers import OfCrawlers
 from scrapy_resilience._scrapy.refusals import fail_quietly
+from scrapy_resilience._scrapy.running_command import arguments_of, owns_job
 from scrapy_resilience.checkpoint.parts import Part
 from scrapy_resilience.checkpoint.state import OWN
 from scrapy_resilience.core.masking import counted

@@ -41,7 +41,7 @@ class LadderView(Struct):
     resource: str
     """``memory`` (bytes), ``disk`` or ``cpu``."""
     rung: str = "healthy"
-    """A rung of :class:`scrapy_resilience.core.ladder_steps.Rung`, in lower case."""
+    """A rung of :class:`scrapy_resilience.core.pressure_rungs.Rung`, in lower case."""
     since: float | None = None
     """When it was entered; None at the beginning."""
     used: float | None = None

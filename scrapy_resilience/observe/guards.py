@@ -5,8 +5,8 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
-from scrapy_resilience.core.ladder_steps import Rung
 from scrapy_resilience.core.masking import shown
+from scrapy_resilience.core.pressure_rungs import Rung
 from scrapy_resilience.gates.pauses import pauses_of
 from scrapy_resilience.guard.concurrency import concurrency_limit_of
 from scrapy_resilience.names import STAT_GUARD

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from scrapy_resilience.core.ladder_steps import Rung
 from scrapy_resilience.core.masking import counted
+from scrapy_resilience.core.pressure_rungs import Rung
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

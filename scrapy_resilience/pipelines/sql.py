@@ -10,11 +10,11 @@ from scrapy.exceptions import CloseSpider, NotConfigured
 
 from scrapy_resilience import names
 from scrapy_resilience._log import get_logger
-from scrapy_resilience._scrapy.command import exit_with_failure
 from scrapy_resilience._scrapy.engine import engine_of
 from scrapy_resilience._scrapy.here import enter, leave
 from scrapy_resilience._scrapy.hooks import hooks_of
 from scrapy_resilience._scrapy.refusals import fail_quietly
+from scrapy_resilience._scrapy.running_command import exit_with_failure
 from scrapy_resilience.checkpoint.state import OWN
 from scrapy_resilience.core.masking import counted
 from scrapy_resilience.exceptions import ResilienceError, RowRefusedError

@@ -10,9 +10,9 @@ import sqlalchemy as sa
 
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.sql.engines import Database, open_database
-from scrapy_resilience.sql.marks import make_batches
 from scrapy_resilience.sql.rows import TableChooser, fields_of
 from scrapy_resilience.sql.tables import Tables
+from scrapy_resilience.sql.take_back import make_batches
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,9 +21,9 @@ from scrapy_resilience.exceptions import (
 )
 from scrapy_resilience.scheduling.item_context import Place, current
 from scrapy_resilience.sql.checks import Opened, open_ready
-from scrapy_resilience.sql.marks import ColumnMarks, NoMarks, TableMarks
 from scrapy_resilience.sql.rows import Rows
 from scrapy_resilience.sql.store import Store
+from scrapy_resilience.sql.take_back import ColumnMarks, NoMarks, TableMarks
 from scrapy_resilience.sql.writer import RowWriter
 from scrapy_resilience.waits import forget, in_thread, let_go, waits_of
 

@@ -56,6 +56,9 @@ class Statements:
         self._row = f"({', '.join([self._mark] * len(columns))})"
         self._insert = f"INSERT INTO {self._table} ({self._listed}) VALUES"
         self._update = self._on_conflict()
+        self._as_they_are = all(known.kinds[name] in _AS_THEY_ARE for name in columns)
+        """Whether JSON has a form for all values."""
+        self._names = [f"c{place}" for place in range(len(columns))]
         self._document = self._of_document() if family == "postgresql" else ""
         """An upsert of rows as one JSON array; it gives a 1 for each that was new, or a 0."""
 
@@ -125,23 +128,22 @@ class Statements:
 
     def _in_json(self, rows: Sequence[tuple[Any, ...]]) -> str:
         """Rows as the document that is asked for."""
-        names = [f"c{place}" for place in range(len(self._columns))]
-        if any(self._known.kinds[name] not in _AS_THEY_ARE for name in self._columns):
+        if not self._as_they_are:
             rows = [tuple(map(_plain, row)) for row in rows]
-        return _json.encode([dict(zip(names, row, strict=True)) for row in rows]).decode()
+        return _json.encode([dict(zip(self._names, row, strict=True)) for row in rows]).decode()
 
     def _of_document(self) -> str:
         """Empty where a column has values that JSON and PostgreSQL write differently."""
         table: Any = self._known.table
         parts, casts = [], []
-        for place, name in enumerate(self._columns):
+        for place, name in zip(self._names, self._columns, strict=True):
             kind = self._known.kinds[name]
             if kind not in _TYPES:
                 return ""
-            parts.append(f"c{place} {_TYPES[kind]}")
+            parts.append(f"{place} {_TYPES[kind]}")
             is_json = kind == "json"
             cast = f"::{table.columns[name].type.__visit_name__}" if is_json else ""
-            casts.append(f"c{place}{cast}")
+            casts.append(f"{place}{cast}")
         return (
             f"WITH written AS (INSERT INTO {self._table} ({self._listed}) "  # noqa: S608
             f"SELECT {', '.join(casts)} FROM json_to_recordset({self._mark}) "

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.core.sqlrows import Group, Row
     from scrapy_resilience.sql.engines import Database
-    from scrapy_resilience.sql.marks import NoMarks
     from scrapy_resilience.sql.tables import KnownTable, Tables
+    from scrapy_resilience.sql.take_back import NoMarks
 
 __all__ = ["BadRow", "Outcome", "Store"]
 

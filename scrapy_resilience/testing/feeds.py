@@ -16,7 +16,7 @@ from scrapy import Spider
 from scrapy.crawler import Crawler
 from scrapy.extensions.feedexport import FeedExporter
 
-from scrapy_resilience._scrapy.command import apply_settings
+from scrapy_resilience._scrapy.running_command import apply_settings
 from scrapy_resilience.checkpoint.state import StateRegistry
 from scrapy_resilience.extensions.feedexport import ResilientFeedExporter
 from scrapy_resilience.feeds.cutting import recover

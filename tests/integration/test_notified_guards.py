@@ -12,7 +12,7 @@ pytestmark = pytest.mark.integration
 TROUBLES = """
     import asyncio, os, time
     import scrapy
-    import scrapy_resilience.guard.easing as easing
+    import scrapy_resilience.guard.pressure as easing
     from scrapy_resilience.core.readings import Disk
     from scrapy_resilience.observe.health import resources
 

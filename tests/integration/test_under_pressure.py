@@ -298,7 +298,7 @@ def test_a_spike_elsewhere(under_pressure, more):
 
 
 DISK = """
-    import scrapy_resilience.guard.easing as easing
+    import scrapy_resilience.guard.pressure as easing
     from scrapy_resilience.core.readings import Disk
     from scrapy_resilience.observe.health import resources
 

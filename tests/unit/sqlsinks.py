@@ -10,9 +10,9 @@ from scrapy.settings import BaseSettings
 from scrapy_resilience.core.sqlrows import Row
 from scrapy_resilience.settings import Config
 from scrapy_resilience.sql.checks import open_ready
-from scrapy_resilience.sql.marks import ColumnMarks, NoMarks, TableMarks
 from scrapy_resilience.sql.rows import Rows
 from scrapy_resilience.sql.store import Store
+from scrapy_resilience.sql.take_back import ColumnMarks, NoMarks, TableMarks
 
 
 def config(path, **settings):

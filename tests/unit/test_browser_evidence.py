@@ -11,7 +11,7 @@ from scrapy import Request
 
 from scrapy_resilience.browsers.bounded import Background
 from scrapy_resilience.browsers.evidence import Console
-from scrapy_resilience.browsers.pages import OpenPages
+from scrapy_resilience.browsers.page_life import OpenPages
 from scrapy_resilience.browsers.slots import PageSlots
 from scrapy_resilience.observe.browser_views import BrowsersView, browsers_of
 from scrapy_resilience.observe.metrics.browser_metrics import BROWSER_METRICS

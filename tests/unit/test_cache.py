@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from scrapy_resilience import _clock
 from scrapy_resilience.cache import Cache
 from scrapy_resilience.cache.redis_server import is_refusal
-from scrapy_resilience.core.envelope import Codec
+from scrapy_resilience.core.cachevalues import Codec
 from scrapy_resilience.dryrun import flag
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.testing import FakeClock

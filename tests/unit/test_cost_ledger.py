@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from scrapy_resilience.core.budget import parse_budgets
-from scrapy_resilience.core.budgets import Refusal
+from scrapy_resilience.core.budget_claims import Refusal
 from scrapy_resilience.core.spending import Prices
 from scrapy_resilience.core.spending_records import Folded
 from scrapy_resilience.exceptions import BudgetExceededError

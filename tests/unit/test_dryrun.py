@@ -26,14 +26,19 @@ from scrapy_resilience.addon import ResilienceAddon
 from scrapy_resilience.commands.dryrun import prepare_dry_run
 from scrapy_resilience.core.findings import Finding, has_problem
 from scrapy_resilience.core.outlook import Outlook, Tried, outlook
-from scrapy_resilience.dryrun import components
+from scrapy_resilience.dryrun import harmless_components
 from scrapy_resilience.dryrun.cache import EmptyCache, cache_of
 from scrapy_resilience.dryrun.checks import CHECKS, Subject, checks_of, examine
-from scrapy_resilience.dryrun.components import check_later, is_safe, leave_out, refuse_spider
 from scrapy_resilience.dryrun.feeds import DryFeeds, use_dry_feeds
+from scrapy_resilience.dryrun.harmless_components import (
+    check_later,
+    is_safe,
+    leave_out,
+    refuse_spider,
+)
+from scrapy_resilience.dryrun.harmless_settings import make_quiet, write_nothing
 from scrapy_resilience.dryrun.judging import Seen, judge
 from scrapy_resilience.dryrun.limit import Limit, limited
-from scrapy_resilience.dryrun.quiet import make_quiet, write_nothing
 from scrapy_resilience.dryrun.result import Result, finding_lines
 from scrapy_resilience.dryrun.writes import Writes
 from scrapy_resilience.exceptions import ConfigurationError
@@ -62,7 +67,7 @@ class MyStats(LogStats):
 @pytest.mark.filterwarnings("ignore:The scrapy.*module is deprecated")  # of mail
 def test_every_name_that_is_known_is_there():
     """A name of Scrapy that has changed would leave its component out, or let it run."""
-    for name in (*components._KNOWN, *components._WHY):
+    for name in (*harmless_components._KNOWN, *harmless_components._WHY):
         assert load_object(name)
 
 
@@ -70,7 +75,7 @@ def test_each_extension_of_ours_is_known_or_off():
     """A new one has to say whether it writes."""
     off = {"Checkpoint", "Endpoint", "Logs", "Notifications", "Report", "Shutdown"}
     off |= {"Snapshots", "Traces", "ResilientFeedExporter"}
-    known = {*components._KNOWN, *components._WHY}
+    known = {*harmless_components._KNOWN, *harmless_components._WHY}
     for package in ("extensions", "pipelines"):
         for module in walk_modules_iter(f"scrapy_resilience.{package}"):
             for name, each in vars(module).items():
@@ -578,7 +583,7 @@ def test_the_text():
         doubtful=2,
         feeds={"x.json": 20},
         whole=outlook(tried()),
-        skipped=[components.Skipped("my.Thing", "writes")],
+        skipped=[harmless_components.Skipped("my.Thing", "writes")],
         findings=[Finding("a", "ok", "fine"), Finding("b", "problem", "bad", "do it")],
     )
     text = full.text()

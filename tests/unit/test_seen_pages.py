@@ -14,7 +14,7 @@ from scrapy_resilience.core.revisit import ALWAYS
 from scrapy_resilience.downloadermiddlewares.conditional import ConditionalMiddleware
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.seen.marks import Batch, ident_of_key
-from scrapy_resilience.seen.pages import (
+from scrapy_resilience.seen.skipping import (
     SeenPages,
     check_seen,
     revisit_of,

@@ -114,10 +114,10 @@ HELD_BY = {
         "integration/test_notify_receivers.py::test_mail",
     ],
     "entries of the cache in a Redis that others can write": [
-        "unit/test_cache_codec.py::test_a_flipped_bit_of_a_signed_entry",
-        "unit/test_cache_codec.py::test_a_pickle_of_somebody_else_is_not_read",
-        "unit/test_cache_codec.py::test_of_another_serializer_or_secret",
-        "unit/test_cache_codec.py::test_too_large",
+        "unit/test_cachevalues.py::test_a_flipped_bit_of_a_signed_entry",
+        "unit/test_cachevalues.py::test_a_pickle_of_somebody_else_is_not_read",
+        "unit/test_cachevalues.py::test_of_another_serializer_or_secret",
+        "unit/test_cachevalues.py::test_too_large",
     ],
     "what does not come back": [
         "unit/test_waits.py::test_what_does_not_come_back_is_told_and_left",

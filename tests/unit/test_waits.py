@@ -397,7 +397,7 @@ WAITS = {
             "self._maybe_launch_browser, self.fleet.answers, self.fleet.launch, self.patiently"
         )
     },
-    "browsers/pages.py": {
+    "browsers/page_life.py": {
         BROWSER: (
             "asyncio.wait, handle.close, screenshot, seen.wait, self._fleet.answers, within"
         )
@@ -440,7 +440,7 @@ WAITS = {
             "self.fleet.launch, stock._maybe_launch_in_thread, within"
         )
     },
-    "browsers/tending.py": {
+    "browsers/upkeep.py": {
         BROWSER: (
             "_clock.sleep, asyncio.to_thread, self.background.finish, self.contexts.tend, "
             "self.fleet.end, stock.close, super()._launch, super()._maybe_launch_in_thread, "
@@ -548,7 +548,7 @@ WAITS = {
         OURS: "self._answer",
     },
     "guard/freeables.py": {BOUNDED: "waits_of(crawler).bounded", OURS: "_free"},
-    "guard/rungs.py": {BOUNDED: "waits_of(crawler).bounded", OURS: "free_all"},
+    "guard/pressure_rungs.py": {BOUNDED: "waits_of(crawler).bounded", OURS: "free_all"},
     "spidermiddlewares/pause.py": {
         "whoever has paused the crawl, or its end": "self._pauses.barrier.wait",
         USERS: "async for start",

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.crawler import Crawler
 
-    from scrapy_resilience.core.budgets import Claim, Refusal
+    from scrapy_resilience.core.budget_claims import Claim, Refusal
     from scrapy_resilience.jobs.job import Job
 
 __all__ = ["CrawlCosts", "costs_of", "load_costs"]

@@ -7,7 +7,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from scrapy_resilience.core.budget import Budget
-from scrapy_resilience.core.budgets import Budgets
+from scrapy_resilience.core.budget_claims import Budgets
 from scrapy_resilience.files.layout import COSTS
 from scrapy_resilience.files.ownership import open_own
 from scrapy_resilience.guard.cost.ledger_file import LONGEST, read_ledger

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from scrapy_resilience import _clock
 from scrapy_resilience.core.budget import parse_budgets
-from scrapy_resilience.core.budgets import Budgets, Claim, News, Refusal
+from scrapy_resilience.core.budget_claims import Budgets, Claim, News, Refusal
 from scrapy_resilience.core.spending import BYTES, KNOWN, Prices, Spend, Totals, is_amount
 from scrapy_resilience.core.spending_records import CLAIM, END, SPENT, VOID, spends
 from scrapy_resilience.exceptions import BudgetExceededError, ConfigurationError

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scrapy_resilience.core.budget import Budget
-    from scrapy_resilience.core.budgets import Budgets
+    from scrapy_resilience.core.budget_claims import Budgets
     from scrapy_resilience.core.spending import Prices, Sums, Totals
     from scrapy_resilience.core.spending_window import SpendingWindow
     from scrapy_resilience.observe.view import Progress

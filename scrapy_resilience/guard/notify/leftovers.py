@@ -14,8 +14,8 @@ from scrapy_resilience.exceptions import CheckpointError
 from scrapy_resilience.files.layout import JOURNAL, LOCK, STORE
 from scrapy_resilience.files.lock import FileLock
 from scrapy_resilience.files.ownership import check_jobdir
-from scrapy_resilience.guard.notify.durable import keep
 from scrapy_resilience.guard.notify.notifier import Notifier
+from scrapy_resilience.guard.notify.saved_outbox import keep
 from scrapy_resilience.guard.notify.senders import sender_of
 from scrapy_resilience.jobs.jobmeta import JobMeta
 from scrapy_resilience.jobs.watermark import open_current

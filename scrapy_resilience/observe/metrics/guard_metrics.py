@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from scrapy_resilience import names
-from scrapy_resilience.core.ladder_steps import Rung
+from scrapy_resilience.core.pressure_rungs import Rung
 from scrapy_resilience.observe.metrics.metric_kinds import Metric, of_stat
 
 if TYPE_CHECKING:

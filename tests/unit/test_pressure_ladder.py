@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from scrapy_resilience.core.growth import Growth
-from scrapy_resilience.core.ladder import (
+from scrapy_resilience.core.pressure_ladder import (
     CPU,
     DISK,
     MEMORY,
@@ -21,7 +21,7 @@ from scrapy_resilience.core.ladder import (
     Marks,
     Rung,
 )
-from scrapy_resilience.core.ladder_steps import STEPS
+from scrapy_resilience.core.pressure_rungs import STEPS
 
 MARKS = Marks(75.0, 85.0, 95.0, 100.0)
 KINDS = {"memory": MEMORY, "disk": DISK, "cpu": CPU}

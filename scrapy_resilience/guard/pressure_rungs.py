@@ -9,7 +9,7 @@ from weakref import ref
 from scrapy_resilience import _clock, names, signals
 from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.engine import close_spider, engine_of, is_closing, under_way
-from scrapy_resilience.core.ladder import Rung
+from scrapy_resilience.core.pressure_ladder import Rung
 from scrapy_resilience.extensions.snapshots import Snapshots
 from scrapy_resilience.gates.pauses import pauses_of
 from scrapy_resilience.guard.caches import caches_of
@@ -20,7 +20,7 @@ from scrapy_resilience.waits import waits_of
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
 
-    from scrapy_resilience.core.ladder import Ladder, Move
+    from scrapy_resilience.core.pressure_ladder import Ladder, Move
     from scrapy_resilience.guard.caches import Cleaned
 
 __all__ = ["Rungs"]

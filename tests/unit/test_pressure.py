@@ -13,11 +13,11 @@ from msgspec.structs import replace
 from scrapy_resilience import signals
 from scrapy_resilience.core.readings import Disk, Reading
 from scrapy_resilience.gates.pauses import pauses_of
-from scrapy_resilience.guard import rungs
+from scrapy_resilience.guard import pressure_rungs
 from scrapy_resilience.guard.caches import register_cache
 from scrapy_resilience.guard.concurrency import concurrency_limit_of
-from scrapy_resilience.guard.easing import Easing
 from scrapy_resilience.guard.freeables import free_all, register_freeable
+from scrapy_resilience.guard.pressure import Easing
 from scrapy_resilience.guard.watchdog.watch import resource_watch_of
 from scrapy_resilience.observe.accounting.loop_time import Use
 from scrapy_resilience.observe.view import View
@@ -97,7 +97,7 @@ def crawl(monkeypatch):
             crawl.begun.append(work.__name__)
             work.close()
 
-        monkeypatch.setattr(rungs.Rungs, "_begin", begin)
+        monkeypatch.setattr(pressure_rungs.Rungs, "_begin", begin)
         yield crawl
 
 

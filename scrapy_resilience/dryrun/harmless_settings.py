@@ -12,7 +12,7 @@ from scrapy.statscollectors import MemoryStatsCollector
 from scrapy.utils.misc import load_object
 
 from scrapy_resilience.dryrun.cache import cache_of
-from scrapy_resilience.dryrun.components import Skipped, is_safe
+from scrapy_resilience.dryrun.harmless_components import Skipped, is_safe
 from scrapy_resilience.scheduler import ResilientScheduler
 from scrapy_resilience.settings import PREFIX
 

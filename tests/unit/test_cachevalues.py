@@ -15,7 +15,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrapy_resilience.core.envelope import (
+from scrapy_resilience.core.cachevalues import (
     Codec,
     Failure,
     UnreadableError,

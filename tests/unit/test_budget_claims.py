@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrapy_resilience.core import budgets as module
+from scrapy_resilience.core import budget_claims as module
 from scrapy_resilience.core.budget import parse_budgets
-from scrapy_resilience.core.budgets import Budgets
+from scrapy_resilience.core.budget_claims import Budgets
 from scrapy_resilience.core.spending import DOLLARS, Prices, Totals, amount_of, units
 from scrapy_resilience.exceptions import ConfigurationError
 

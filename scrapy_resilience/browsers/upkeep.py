@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from scrapy_resilience import _clock, names
 from scrapy_resilience._log import get_logger
-from scrapy_resilience._scrapy.command import set_exit_code
 from scrapy_resilience._scrapy.engine import engine_of, under_way
+from scrapy_resilience._scrapy.running_command import set_exit_code
 from scrapy_resilience.browsers import processes
 from scrapy_resilience.browsers.bounded import within
 from scrapy_resilience.browsers.keeping import KeepsContexts

@@ -1,4 +1,4 @@
-"""When the ladder of :mod:`.ladder_steps` is climbed, and when it is left.
+"""When the ladder of :mod:`.pressure_rungs` is climbed, and when it is left.
 
 A reading lies below the *low* mark (the pressure is gone), between *low* and *high* (it has
 eased), above *high*, or above the *critical* one. The distance of the first two is the
@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from scrapy_resilience.core.growth import Growth
-from scrapy_resilience.core.ladder_steps import STEPS, Event, Rung
+from scrapy_resilience.core.pressure_rungs import STEPS, Event, Rung
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
