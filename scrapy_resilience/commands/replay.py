@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scrapy import Request
+
 from scrapy_resilience import _clock
 from scrapy_resilience.checkpoint.state import GATES, META, StateRegistry
 from scrapy_resilience.commands.breakers import renewed, saved_gates
@@ -25,12 +27,13 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.core.deadletter import About, Wanted
     from scrapy_resilience.frontier.store import Letter, Row
+    from scrapy_resilience.gates.lane_names import LaneNames
 
 __all__ = ["replay"]
 
 
-def replay(path: str, wanted: Wanted) -> tuple[Any, str]:
-    """Put letters back into the frontier of a job that nobody runs.
+def replay(path: str, wanted: Wanted, lanes: LaneNames) -> tuple[Any, str]:
+    """Put letters back into the frontier of a job that nobody runs, into these *lanes*.
 
     A page of them is one commit, with the fresh breakers of their domains: a kill leaves each
     either here or there.
@@ -42,7 +45,7 @@ def replay(path: str, wanted: Wanted) -> tuple[Any, str]:
         domains = _Domains(StateRegistry(store.state(), values))
         for page in pages(store):
             chosen = [letter for letter in page if wanted(about(letter))]
-            rows = {letter: row for letter in chosen if (row := _push(letter, frontier))}
+            rows = {letter: row for letter in chosen if (row := _push(letter, frontier, lanes))}
             kept += len(chosen) - len(rows)
             if rows:
                 replayed += len(rows)
@@ -62,7 +65,7 @@ def replay(path: str, wanted: Wanted) -> tuple[Any, str]:
     return data, text_of(_told(data, str(meta.spider)))
 
 
-def _push(letter: Letter, frontier: Frontier) -> Row | None:
+def _push(letter: Letter, frontier: Frontier, lanes: LaneNames) -> Row | None:
     """None for a request that is listed only, or that can't be read."""
     found: dict[str, Any] = {}
 
@@ -78,10 +81,12 @@ def _push(letter: Letter, frontier: Frontier) -> Row | None:
 
     try:
         data = edit_request(letter.request or b"", begin_anew)
-    except CheckpointError:
+        request = Request(found["url"], meta=found["meta"])
+    except (CheckpointError, ValueError):
         return None
-    slot = found["meta"].get("download_slot") or host_of(found["url"])
-    return frontier.push(slot_name(slot), data, priority=found.get("priority", 0))
+    slot = slot_name(request.meta.get("download_slot") or host_of(request.url))
+    lane = lanes.of(slot, request)
+    return frontier.push(lane, data, priority=found.get("priority", 0))
 
 
 def _was_download(letter: About) -> bool:

@@ -39,6 +39,8 @@ from scrapy_resilience.commands.usage import usage
 from scrapy_resilience.commands.watch import show_status, watch
 from scrapy_resilience.core.deadletter import KINDS, Wanted
 from scrapy_resilience.exceptions import ConfigurationError, ResilienceError
+from scrapy_resilience.gates.domains import Domains
+from scrapy_resilience.gates.lane_names import LaneNames
 from scrapy_resilience.settings import Config
 from scrapy_resilience.settings_sources import apply_layers, describe
 
@@ -146,7 +148,9 @@ class Run:
         list_letters(path, self._wanted(), form=form, output=opts.output)
 
     def _replay(self, path: str) -> tuple[Any, str]:
-        return replay(path, self._wanted())
+        settings = self._layered()
+        domains = Domains(settings, Config.from_settings(settings))
+        return replay(path, self._wanted(), LaneNames(settings, domains))
 
     def _cost(self, path: str) -> tuple[Any, str]:
         return show_costs(path, self._token())

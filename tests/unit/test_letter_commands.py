@@ -23,6 +23,7 @@ from scrapy_resilience.files.lock import FileLock
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.sqlite import SQLiteStore
 from scrapy_resilience.frontier.store import Changes, Letter
+from scrapy_resilience.gates.lane_names import domain_of, is_of_browser, slot_of
 from scrapy_resilience.jobs.jobmeta import JobMeta
 
 codec = ValueCodec()
@@ -68,10 +69,10 @@ def job(tmp_path):
     return make
 
 
-def run(*args):
+def run(*args, **settings):
     """Run the command; return its exit code."""
     command = Command()
-    command.settings = Settings()
+    command.settings = Settings(settings)
     parser = argparse.ArgumentParser()
     command.add_options(parser)
     opts, rest = parser.parse_known_args([str(arg) for arg in args])
@@ -83,8 +84,8 @@ def run(*args):
 def say(capsys):
     """Return a function that runs the command well and gives what it prints."""
 
-    def said(*args):
-        assert run(*args) == 0, capsys.readouterr().err
+    def said(*args, **settings):
+        assert run(*args, **settings) == 0, capsys.readouterr().err
         return capsys.readouterr().out
 
     return said
@@ -585,6 +586,28 @@ def test_a_replay_finds_registered_domains_and_names_of_a_function(job, say):
     say("replay", folder)
 
     assert breakers_of(folder) == {"co.test": OPEN}
+
+
+def test_a_replay_goes_through_the_gates_of_its_domain(job, say):
+    """By the settings of the project: a rate limit, a hold and a breaker are its domain's."""
+    of_a_slot = {"url": "http://x.test/", "meta": {"download_slot": "mine"}}
+    of_a_browser = {"url": "http://x.test/", "meta": {"playwright": True}}
+    folder = job(
+        letter(1, "http://news.a.co.uk/"),
+        letter(2, request=of_a_slot),
+        letter(3, request=of_a_browser),
+        letter(4, request={"url": "no URL"}),
+    )
+
+    say("replay", folder, RESILIENCE_BREAKER_DOMAIN="registered")
+
+    with closing(SQLiteStore(folder / STORE)) as store:
+        lanes = [name for _, name, _ in store.lanes()]
+    assert {(slot_of(lane), domain_of(lane), is_of_browser(lane)) for lane in lanes} == {
+        ("news.a.co.uk", "a.co.uk", False),
+        ("mine", "x.test", False),
+        ("x.test", "x.test", True),
+    }
 
 
 def test_breakers_of_many_pages_of_letters(job, say):

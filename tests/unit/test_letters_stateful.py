@@ -17,6 +17,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from scrapy.settings import Settings
 from store_contract import BrokenList, read
 
 from scrapy_resilience.checkpoint.state import META
@@ -27,11 +28,15 @@ from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.in_flight import InFlightRequests
 from scrapy_resilience.frontier.lanes import Frontier
 from scrapy_resilience.frontier.sqlite import SQLiteStore
+from scrapy_resilience.gates.domains import Domains
+from scrapy_resilience.gates.lane_names import LaneNames
 from scrapy_resilience.jobs.jobmeta import JobMeta
+from scrapy_resilience.settings import Config
 
 PICKS = st.integers(0, 30)
 PLACES = st.integers(0, 4)
 codec = ValueCodec(allow_pickle=False)
+LANES = LaneNames(Settings(), Domains(Settings(), Config()))
 
 
 class Request:
@@ -215,7 +220,7 @@ class LetterMachine(RuleBasedStateMachine):
         alive, letters = self.committed
         self.store.close()
         self.store = None
-        found, _ = replay(str(self.folder), Wanted())
+        found, _ = replay(str(self.folder), Wanted(), LANES)
         assert found["replayed"] == len(letters)
         self.replayed += len(letters)
         self.committed = {**alive, **{url: set(w or ()) for url, w in letters.items()}}, {}
