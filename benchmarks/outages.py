@@ -39,6 +39,7 @@ from benchmarks.report import Outcome
 from scrapy_resilience.core.backoff import RetryBudgets, RetryPolicy, fast_backoff
 from scrapy_resilience.core.breaker import Event, State
 from scrapy_resilience.core.breaker import Outcome as Ended
+from scrapy_resilience.core.gate import KnownPage
 from scrapy_resilience.core.gates import GateConfig, Gates
 from scrapy_resilience.frontier.lane import Order
 from scrapy_resilience.frontier.lanes import Frontier
@@ -282,7 +283,7 @@ class Simulation:
             self._failed(page, ticket)
             return
         self.gates.settle(ticket, Ended.SUCCESS, self.now)
-        ticket.gate.known_page = page.host
+        ticket.gate.known_page = KnownPage(page.host)
         self._known[page.host] = page
         self.budgets.answered(page.host, self.now)
         self.result.items += 1
@@ -391,8 +392,8 @@ class _Trials(Trials):
         self._frontier = frontier
         self._ask = check
 
-    def _check(self, gate: Gate) -> None:
-        self._ask(gate.known_page)
+    def _check(self, page: KnownPage) -> None:
+        self._ask(page.url)
 
 
 def run(options: Options) -> Outcome:

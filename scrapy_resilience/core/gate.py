@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     OnChange = Callable[["Gate", State, State, Event], None]
 
-__all__ = ["ON_TRIAL", "REFUSING", "Gate", "Patience", "SavedGate", "Ticket"]
+__all__ = ["ON_TRIAL", "REFUSING", "Gate", "KnownPage", "Patience", "SavedGate", "Ticket"]
 
 ON_TRIAL: Final = frozenset({State.OPEN, State.HALF_OPEN})
 REFUSING: Final = ON_TRIAL | {State.FORCED_OPEN}
@@ -101,6 +101,13 @@ class Ticket:
         self.open = True
 
 
+class KnownPage(NamedTuple):
+    """A page that was answered: its URL, and whether in a browser."""
+
+    url: str
+    in_browser: bool = False
+
+
 class Gate:
     """What is known of one domain."""
 
@@ -117,8 +124,8 @@ class Gate:
         self.domain = domain
         self._on_change = on_change
         self.known_since = now
-        self.known_page = ""
-        """The URL of a page that was answered; its user sets it."""
+        self.known_page: KnownPage | None = None
+        """One that was answered; its user sets it."""
         self.answers = 0
         """How often it has answered in this run."""
         self.answered_at = -inf

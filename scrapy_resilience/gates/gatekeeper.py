@@ -24,7 +24,7 @@ from scrapy_resilience.core.gates import GateConfig, Gates
 from scrapy_resilience.gates.announcing import announce, tell
 from scrapy_resilience.gates.domains import Domains
 from scrapy_resilience.gates.lane_names import RETRIES, LaneNames, is_of_retries
-from scrapy_resilience.gates.outcomes import Outcomes, can_be_asked_again, is_overloaded
+from scrapy_resilience.gates.outcomes import Outcomes, is_overloaded, known_page
 from scrapy_resilience.gates.probes import Probes
 from scrapy_resilience.gates.saved_gates import SavedGates
 from scrapy_resilience.gates.trials import Trials
@@ -246,9 +246,8 @@ class Gatekeeper:
 
     def ask_if_alone(self, request: Request) -> None:
         """*request* has failed: find out about its domain where nobody else does."""
-        gate, trials = self.known(request), self._trials
-        if trials is not None and gate.known_page and gate.lets_through and not gate.under_way:
-            trials.check(gate)
+        if self._trials is not None:
+            self._trials.check_if_alone(self.known(request), self.budgets)
 
     @property
     def is_checking(self) -> bool:
@@ -286,8 +285,8 @@ class Gatekeeper:
             outcome = Outcome.IGNORED
         if outcome is Outcome.FAILURE:
             ticket.gate.failure_class = verdict.failure_class or ""
-        elif outcome is Outcome.SUCCESS and can_be_asked_again(request, result):
-            ticket.gate.known_page = request.url
+        elif outcome is Outcome.SUCCESS and request not in self._with_own_proxy:
+            ticket.gate.known_page = known_page(request, result) or ticket.gate.known_page
         _forget_page(ticket.gate, request, outcome)
         self.gates.settle(
             ticket,
@@ -385,8 +384,8 @@ def latency_of(meta: Mapping[str, Any]) -> float | None:
 
 def _forget_page(gate: Gate, request: Request, outcome: Outcome) -> None:
     """A page of which nothing is heard any more tells no trial whether its domain is up."""
-    if outcome in _SAYS_NOTHING and request.url == gate.known_page:
-        gate.known_page = ""
+    if outcome in _SAYS_NOTHING and gate.known_page and request.url == gate.known_page.url:
+        gate.known_page = None
 
 
 _current: ContextVar[Ticket | None] = ContextVar("scrapy_resilience_ticket", default=None)

@@ -14,6 +14,7 @@ from scrapy_resilience.core.failures import (
     SUCCESS,
     THROTTLED,
 )
+from scrapy_resilience.core.gate import KnownPage
 from scrapy_resilience.gates.accepted_statuses import Handled
 from scrapy_resilience.gates.judge import Judge
 from scrapy_resilience.scheduling.requests import is_robots
@@ -26,13 +27,14 @@ if TYPE_CHECKING:
     from scrapy_resilience.core.failures import Verdict
     from scrapy_resilience.settings import Config
 
-__all__ = ["BAD_PAGES", "Outcomes", "can_be_asked_again", "is_overloaded"]
+__all__ = ["BAD_PAGES", "Outcomes", "is_overloaded", "known_page"]
 
 BAD_PAGES: Final = frozenset({BLOCKED, CONTENT})
 """Failures of the text of a page, whatever its status: nobody takes them for an answer."""
 _OK: Final = 200
 _ERROR: Final = 500
 _OVERLOADED: Final = 503
+_BROWSER_CONTEXT: Final = ("playwright_context", "playwright_context_kwargs")
 
 
 class Outcomes:
@@ -99,10 +101,13 @@ def _says_all_is_allowed(request: Request, result: Response | Exception) -> bool
     return not isinstance(result, Exception) and result.status < _ERROR and is_robots(request)
 
 
-def can_be_asked_again(request: Request, result: Response | Exception) -> bool:
-    """Whether the page is one that a trial may ask for."""
-    is_page = not isinstance(result, Exception) and result.status == _OK
-    return is_page and request.method == "GET"
+def known_page(request: Request, result: Response | Exception) -> KnownPage | None:
+    """The page as one that a trial may ask for, if it may."""
+    if isinstance(result, Exception) or result.status != _OK or request.method != "GET":
+        return None
+    if any(name in request.meta for name in _BROWSER_CONTEXT):
+        return None  # a trial has none of them
+    return KnownPage(request.url, bool(request.meta.get("playwright")))
 
 
 def is_overloaded(result: Response | Exception) -> bool:

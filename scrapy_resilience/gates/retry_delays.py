@@ -16,6 +16,7 @@ from scrapy.utils.httpobj import urlparse_cached
 
 from scrapy_resilience import _clock, names
 from scrapy_resilience.core.backoff import MOST_TRIES, fast_backoff
+from scrapy_resilience.core.breaker import State
 from scrapy_resilience.core.failures import BLOCKED, THROTTLED
 from scrapy_resilience.scheduling.requests import is_robots
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Tries"]
 
+_NEVER_OPEN: Final = (State.DISABLED, State.METRICS_ONLY)
 _MOST_WHILE_CLOSED: Final = 2.0
 """Seconds until the next try while a breaker looks after the domain: it opens the sooner."""
 
@@ -69,8 +71,9 @@ class Tries:
         """
         if names.META_FAILED_AT not in request.meta or not self._are_held(request):
             return
-        known = urlsplit(self._keeper.known(request).known_page).netloc
-        is_its_host = known == urlparse_cached(request).netloc
+        known = self._keeper.known(request).known_page
+        host = urlparse_cached(request).netloc
+        is_its_host = known is not None and urlsplit(known.url).netloc == host
         if is_its_host and verdict.failure_class not in {BLOCKED, THROTTLED}:
             self._keeper.ask_if_alone(request)
 
@@ -80,9 +83,16 @@ class Tries:
         return (
             keeper.active
             and keeper.config.breaker_enabled
+            and self._opens_at_last(request)
             and keeper.is_scheduled(request)
             and keeper.open_action(request) == "hold"
         )
+
+    def _opens_at_last(self, request: Request) -> bool:
+        """Whether the breaker opens where one page fails again and again, and no other."""
+        keeper, domain = self._keeper, self._keeper.domain(request)
+        threshold = keeper.domains.breaker(domain).failure_threshold
+        return threshold > 0 and keeper.gates.known(domain).breaker.state not in _NEVER_OPEN
 
     def retries(self, request: Request, choice: Choice, verdict: Verdict) -> int:
         """How many times the page may be tried again, those that were included."""

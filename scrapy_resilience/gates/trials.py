@@ -20,14 +20,16 @@ from scrapy_resilience import _clock, names
 from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.engine import under_way
 from scrapy_resilience.gates.lane_names import RETRIES, is_of_retries
+from scrapy_resilience.gates.pauses import pauses_of
 
 if TYPE_CHECKING:
     from collections.abc import Container
 
     from scrapy.crawler import Crawler
 
-    from scrapy_resilience.core.gate import Gate
+    from scrapy_resilience.core.gate import Gate, KnownPage
     from scrapy_resilience.frontier.lanes import Frontier
+    from scrapy_resilience.gates.asking import BudgetGate
 
 __all__ = ["Trials"]
 
@@ -49,6 +51,7 @@ class Trials:
         self._crawler = crawler
         self._frontier = frontier
         self._keeper = keeper
+        self._pauses = pauses_of(crawler)
         self.checks: set[Request] = set()
         """Those under way."""
 
@@ -57,15 +60,25 @@ class Trials:
         if gate.breaker.trips % 2:
             return True
         if gate.known_page:
-            self.check(gate)
+            self._check(gate.known_page)
             return False
         return is_of_retries(lane) or not self._frontier.waiting(lane + RETRIES)
 
-    def check(self, gate: Gate) -> None:
-        """Ask for the known page to hear whether the domain answers."""
-        request = Request(
-            gate.known_page, callback=NO_CALLBACK, meta={"dont_cache": True}, dont_filter=True
-        )
+    def check_if_alone(self, gate: Gate, budgets: BudgetGate | None) -> None:
+        """The same where nobody else is under way, and nothing is asked of it too soon."""
+        now = _clock.monotonic()
+        if gate.known_page is None or not gate.lets_through or gate.under_way:
+            return
+        is_free = gate.ready_at(now, 0.0) <= now and not self._pauses.up
+        if is_free and (budgets is None or budgets.ready_at(gate.domain, now) <= now):
+            self._check(gate.known_page)
+
+    def _check(self, page: KnownPage) -> None:
+        """Ask for the known page to hear whether the domain answers; where to is no matter."""
+        meta = {"dont_cache": True, "dont_redirect": True}
+        if page.in_browser:
+            meta["playwright"] = True
+        request = Request(page.url, callback=NO_CALLBACK, meta=meta, dont_filter=True)
         self.checks.add(request)
         stats: Any = self._crawler.stats
         stats.inc_value(names.STAT_BREAKER_CHECKS)

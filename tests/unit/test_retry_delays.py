@@ -11,6 +11,7 @@ from scrapy.http import HtmlResponse
 from scrapy.utils.test import get_crawler
 
 from scrapy_resilience.core.backoff import RetryPolicy
+from scrapy_resilience.core.gate import KnownPage
 from scrapy_resilience.gates.gatekeeper import Gatekeeper
 from scrapy_resilience.gates.policies import Choice
 from scrapy_resilience.gates.retry_delays import Tries
@@ -93,7 +94,7 @@ def test_a_failure_of_a_proxy_costs_a_try(holding):
 
 
 def test_where_nobody_holds_requests_each_try_counts(holding):
-    """Without our scheduler, past it, with the action fail, or without breakers."""
+    """Without our scheduler, past it, with the action fail, without breakers that open."""
     bypassing, passive = holding(), holding()
     bypassing.scheduler.issued = lambda _: False
     passive.active = False
@@ -102,7 +103,12 @@ def test_where_nobody_holds_requests_each_try_counts(holding):
     assert costs(bypassing, page(503))
     assert costs(passive, page(503))
     assert costs(holding(BREAKER_ENABLED=False), page(503))
+    assert costs(holding(BREAKER_FAILURE_THRESHOLD=0), page(503))
+    assert costs(holding(BREAKER_FAILURE_THRESHOLD=0, BREAKER_FAILURE_RATE=0.5), page(503))
     assert costs(holding(BREAKER_OPEN_ACTION="fail"), page(503))
+    by_hand = holding()
+    by_hand.gates.gate("a.test", 0.0).breaker.disable()
+    assert costs(by_hand, page(503))
     assert costs(holding(), page(503), resilience_open_action="fail")
 
 
@@ -141,6 +147,6 @@ def test_a_page_that_has_failed_again_asks_whether_it_is_alone(holding, monkeypa
             Tries(keeper).ask_if_alone(request, keeper.judge(request, result))
 
     assert asked == [again]
-    keeper.known(again).known_page = "http://another.host.of.a.test/"
+    keeper.known(again).known_page = KnownPage("http://another.host.of.a.test/")
     Tries(keeper).ask_if_alone(again, keeper.judge(again, DownloadTimeoutError()))
     assert asked == [again]

@@ -14,6 +14,7 @@ from scrapy.utils.test import get_crawler
 from scrapy_resilience.core.breaker import State
 from scrapy_resilience.gates import lane_names, trials
 from scrapy_resilience.gates.gatekeeper import Gatekeeper
+from scrapy_resilience.gates.pauses import pauses_of
 
 A = "a.test"
 URL = "http://a.test/page"
@@ -160,7 +161,7 @@ def test_what_is_no_known_page(bench, request_of, response):
     bench.keeper.acquire(request_of, bench.clock.now)
     bench.keeper.answered(request_of, response)
 
-    assert bench.gate.known_page == ""
+    assert bench.gate.known_page is None
 
 
 def check(bench, result, *, told=True):
@@ -195,7 +196,7 @@ def test_a_check_that_fails_opens_it_again(checked):
     check(checked, OSError("refused"))
 
     assert (checked.gate.breaker.state, checked.gate.breaker.trips) == (State.OPEN, 1)
-    assert checked.gate.known_page == KNOWN
+    assert checked.gate.known_page.url == KNOWN
 
 
 def test_no_handler_decides_about_a_check(checked):
@@ -213,7 +214,7 @@ def test_a_check_of_which_nothing_is_heard_is_not_repeated(checked, told):
     check(checked, IgnoreRequest("seen before"), told=told)
 
     assert checked.gate.breaker.state is State.HALF_OPEN
-    assert checked.gate.known_page == ""
+    assert checked.gate.known_page is None
     assert checked.turns() == (False, True)
 
 
@@ -237,3 +238,60 @@ def test_a_page_that_fails_alone_has_another_one_asked_for(bench):
     check(bench, Response(KNOWN))
     assert bench.gate.answers == before + 1
     assert bench.crawler.stats.get_value("resilience/breaker/checks") == 1
+
+
+@pytest.mark.parametrize("reason", ["hold", "rate", "budget", "pause"])
+def test_a_page_that_fails_alone_waits_like_any_other(bench, reason):
+    """Nothing is asked of a domain that is to be left alone, not even whether it is up."""
+    bench.ask(Response(KNOWN), KNOWN)
+    now = bench.clock.now
+    if reason == "hold":
+        bench.keeper.gates.hold(A, 600, "asked for by the site", now)
+    elif reason == "rate":
+        bench.gate.bucket = SimpleNamespace(ready_at=lambda _: now + 60)
+    elif reason == "budget":
+        bench.keeper.budgets = SimpleNamespace(ready_at=lambda *_: now + 60)
+    else:
+        pauses_of(bench.crawler).barrier.rise()
+
+    bench.keeper.ask_if_alone(Request(URL))
+
+    assert not bench.keeper.is_checking
+
+
+def test_a_check_goes_no_further_than_its_page(checked):
+    """An outage often redirects to a page that fails: that it redirects is an answer."""
+    (request,) = checked.keeper._trials.checks
+    assert request.meta["dont_redirect"]
+
+    check(checked, Response(KNOWN, status=302, headers={"Location": "/maintenance"}))
+
+    assert checked.gate.breaker.state is State.CLOSED
+
+
+def test_a_page_of_a_proxy_of_the_spiders_own_is_no_known_page(bench):
+    """A trial would go without it, from an address that may be banned."""
+    request = Request(KNOWN, meta={"proxy": "http://proxy.test:1"})
+    bench.keeper.handed_out(request, A, bench.clock.now)
+    bench.keeper.answered(request, Response(KNOWN))
+
+    assert bench.gate.known_page is None
+
+
+@pytest.mark.parametrize(
+    ("meta", "asked"),
+    [
+        ({"playwright": True}, True),
+        ({"playwright": True, "playwright_context": "mine"}, None),
+        ({}, False),
+    ],
+)
+def test_a_page_of_the_browser_is_asked_for_in_the_browser(bench, meta, asked):
+    """In the usual context: another one has what a trial lacks, such as a proxy."""
+    request = Request(KNOWN, meta=meta)
+    bench.keeper.acquire(request, bench.clock.now)
+    bench.keeper.answered(request, Response(KNOWN))
+    bench.keeper.ask_if_alone(Request(URL))
+
+    found = [check.meta.get("playwright", False) for check in bench.keeper._trials.checks]
+    assert found == ([] if asked is None else [asked])
