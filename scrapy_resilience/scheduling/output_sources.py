@@ -16,6 +16,7 @@ from scrapy_resilience.frontier.handed_out import HandedOutRequest
 from scrapy_resilience.frontier.store import Row
 from scrapy_resilience.names import STAT_SUPPRESSED_ITEMS
 from scrapy_resilience.scheduling.item_context import ItemContext, Place, current
+from scrapy_resilience.scheduling.requests import way_to
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -141,7 +142,7 @@ class OutputTracker:
         context.again = producer.only is not None
         fingerprint = self._crawler.request_fingerprinter.fingerprint
         context.follow(
-            lambda: f"{fingerprint(request).hex()}:{ordinal}",
+            lambda: f"{fingerprint(request).hex()}{way_to(request)}:{ordinal}",
             lambda: producer.item_written(ordinal),
         )
         return not written

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from math import isfinite, nan
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -36,6 +37,7 @@ __all__ = [
     "is_robots",
     "pop_delay",
     "request_key",
+    "way_to",
 ]
 
 logger = get_logger(__name__)
@@ -139,6 +141,15 @@ def is_redirected(new: Request, old: Request) -> bool:
     """Whether Scrapy sends *new* because *old* was redirected; it bounds how often."""
     times = new.meta.get(SCRAPY_REDIRECT_TIMES, 0)
     return bool(times > old.meta.get(SCRAPY_REDIRECT_TIMES, 0))
+
+
+def way_to(request: Request) -> str:
+    """Tells requests apart that were redirected to one page; empty for one that was not."""
+    urls = request.meta.get("redirect_urls")
+    if not urls:
+        return ""
+    way = "\n".join(map(str, urls)).encode("utf-8", "surrogatepass")
+    return f"-{blake2b(way, digest_size=8).hexdigest()}"
 
 
 def is_robots(request: Request) -> bool:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import sqlite3
 from pathlib import Path
+from threading import Event
 
 import pytest
-from crawls import SHOP, Crawl, check_same, wait_until
+from crawls import SHOP, TIME_LIMIT, Crawl, check_same, wait_until
+from web import serving
 
 pytestmark = pytest.mark.integration
 
@@ -235,3 +237,52 @@ def test_status_says_what_is_waited_for(plain_crawl):
     assert found["since"] > 0
     assert f"{found['for']} since 20" in text
     assert json.loads(status("--json"))["waiting_for"] == []
+
+
+GONE = """
+    import scrapy
+
+    from scrapy_resilience import item_id
+
+    class Pipeline:
+        def process_item(self, item):
+            return {**item, "id": item_id()}
+
+    class Shop(scrapy.Spider):
+        name = "shop"
+
+        async def start(self):
+            for url in self.settings["URLS"]:
+                yield scrapy.Request(url, meta={"sku": url})
+
+        def parse(self, response):
+            yield {"sku": response.meta["sku"]}
+            if response.meta.get("redirect_urls") and "again" not in response.url:
+                yield response.follow("/again", meta=response.meta)
+"""
+
+
+def test_ids_of_pages_that_many_addresses_lead_to(tmp_path, rng):
+    """Each item has one of its own, over a kill as well."""
+    killed = Event()
+
+    def answer(_host, path, count):
+        if count > 40:  # the others wait for the kill
+            killed.wait(TIME_LIMIT)
+        if path in {"/gone", "/again"}:
+            return 200, {"Content-Type": "text/html"}, b"<html>"
+        return 302, {"Location": "/gone"}, b""
+
+    with serving(answer) as web:
+        urls = web.urls("shop.test", 40)
+        job = Crawl(
+            tmp_path / "project", GONE, rng=rng, URLS=urls,
+            ITEM_PIPELINES={"spider.Pipeline": 300},
+        )  # fmt: skip
+        job.run_until(commits=1)
+        killed.set()
+        job.finish()
+
+    items = job.items()
+    assert {item["sku"] for item in items} == set(urls)
+    assert len({item["id"] for item in items}) == len(items) == len(urls) + 1
