@@ -166,7 +166,7 @@ class ResilientScheduler(Refusing, BaseScheduler):
     def _open_job(self, job: Job, spider: Spider, codec: RequestCodec) -> None:
         """Take up what earlier runs have left, and write down that this one has begun."""
         self._max_changes = job.config.checkpoint_max_changes
-        imported = take_over(job.stock, self.frontier, spider, job.values) if job.stock else []
+        imported = take_over(job, self.frontier, spider, self._keeper)
         done = () if job.config.rerun_start else chain(job.store.start_keys(), imported)
         self.starts = StartOutputFilter(job, StartOutputs(done), self._duplicates, self.outputs)
         self._origins = Origins(

@@ -10,6 +10,7 @@ from scrapy.pqueues import DownloaderAwarePriorityQueue
 from scrapy.utils.misc import load_object
 
 from scrapy_resilience.exceptions import ConfigurationError
+from scrapy_resilience.frontier.codec import RequestCodec
 from scrapy_resilience.frontier.lane import Order
 from scrapy_resilience.scheduling.duplicates import only_fingerprints
 from scrapy_resilience.scheduling.requests import request_key
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
 
     from scrapy.settings import BaseSettings
 
-    from scrapy_resilience.frontier.codec import ValueCodec
     from scrapy_resilience.frontier.lanes import Frontier
-    from scrapy_resilience.jobs.scrapy_jobdir import ScrapyJobdir
+    from scrapy_resilience.gates.gatekeeper import Gatekeeper
+    from scrapy_resilience.jobs.job import Job
 
 __all__ = ["check_retries", "check_settings", "order_of", "take_over"]
 
@@ -116,7 +117,7 @@ _RETRIES: Final[dict[str, tuple[Callable[[BaseSettings, str], Any], str]]] = {
 
 
 def take_over(
-    stock: ScrapyJobdir, frontier: Frontier, spider: Spider, values: ValueCodec
+    job: Job, frontier: Frontier, spider: Spider, keeper: Gatekeeper | None
 ) -> list[int]:
     """Put a job of Scrapy's own into the frontier; returns what of ``start()`` it holds.
 
@@ -124,9 +125,15 @@ def take_over(
     fingerprint; of the rest, what is pending is, and ``start_urls`` are: Scrapy's own
     ``start()`` never waits, and is through before the first page is.
     """
+    stock, codec = job.stock, RequestCodec(spider, job.values)
+    if stock is None:
+        return []
     for request in stock.requests:
+        lane = slot_name(request.slot)
+        if keeper is not None:
+            lane = keeper.lane(lane, codec.decode(request.payload))
         frontier.push(
-            slot_name(request.slot),
+            lane,
             request.payload,
             priority=request.priority,
             start=request.start,
@@ -136,7 +143,7 @@ def take_over(
     starts = stock.unfiltered_starts
     if stock.requests and type(spider).start is Spider.start:
         starts = [Request(url, dont_filter=True) for url in spider.start_urls]
-    keys = [request_key(request, values) for request in starts]
+    keys = [request_key(request, job.values) for request in starts]
     for key in keys:
         frontier.note_start(key)
     return keys

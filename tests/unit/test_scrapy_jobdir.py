@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+from types import SimpleNamespace
 
 import pytest
 from scrapy import Request, Spider, squeues
@@ -16,7 +17,10 @@ from scrapy.utils.test import get_crawler
 from scrapy_resilience.exceptions import CheckpointError
 from scrapy_resilience.files import ownership
 from scrapy_resilience.frontier.codec import RequestCodec, ValueCodec
+from scrapy_resilience.frontier.lanes import Frontier
+from scrapy_resilience.frontier.store import MemoryStore
 from scrapy_resilience.jobs.scrapy_jobdir import ScrapyJobdir
+from scrapy_resilience.scheduling.scrapy_settings import take_over
 
 CLASSES = [name for name in vars(squeues) if name.endswith("Queue") and "Memory" not in name]
 CLASSES = sorted(name for name in CLASSES if not name.startswith("_"))
@@ -156,6 +160,20 @@ def test_callbacks_and_meta(filled, tmp_path, spider):
     assert found["http://a.test/1"].callback == spider.page
     assert found["http://a.test/1"].errback == spider.failed
     assert found["http://a.test/start/3"].meta["n"] == 3
+
+
+def test_requests_go_into_the_lanes_of_their_domains(filled, tmp_path, spider):
+    """As requests of our own do: a breaker and a limit are the domain's, by the settings."""
+    filled(pops=0)
+    stock = ScrapyJobdir.find(tmp_path)
+    stock.read(spider, VALUES)
+    frontier = Frontier(MemoryStore(), limit=lambda _: 8)
+    keeper = SimpleNamespace(lane=lambda slot, request: f"{slot} {request.method}")
+
+    take_over(SimpleNamespace(stock=stock, values=VALUES), frontier, spider, keeper)
+
+    lanes = {f"{request.slot} GET" for request in stock.requests}
+    assert sum(map(frontier.waiting, lanes)) == len(stock.requests) > 1
 
 
 def test_fingerprints_and_state(filled, tmp_path, spider):
