@@ -184,12 +184,12 @@ class Gatekeeper:
         if self.places is not None:
             self.places.handed_out(request, lane, now)
         ticket = self.gates.acquire(domain, now, is_retry=is_of_retries(lane))
-        if _PROXY in request.meta:
-            self._with_own_proxy.add(request)
         self._sent(request, ticket)
 
     def _sent(self, request: Request, ticket: Ticket) -> None:
         request.meta.pop(_LATENCY, None)  # of an earlier try
+        if _PROXY in request.meta:
+            self._with_own_proxy.add(request)
         self._tickets[request] = ticket
         _current.set(ticket)  # the engine makes the request's task in this very context
 

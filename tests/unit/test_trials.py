@@ -269,10 +269,14 @@ def test_a_check_goes_no_further_than_its_page(checked):
     assert checked.gate.breaker.state is State.CLOSED
 
 
-def test_a_page_of_a_proxy_of_the_spiders_own_is_no_known_page(bench):
+@pytest.mark.parametrize("bypasses", [False, True])
+def test_a_page_of_a_proxy_of_the_spiders_own_is_no_known_page(bench, bypasses):
     """A trial would go without it, from an address that may be banned."""
     request = Request(KNOWN, meta={"proxy": "http://proxy.test:1"})
-    bench.keeper.handed_out(request, A, bench.clock.now)
+    if bypasses:
+        bench.keeper.acquire(request, bench.clock.now)
+    else:
+        bench.keeper.handed_out(request, A, bench.clock.now)
     bench.keeper.answered(request, Response(KNOWN))
 
     assert bench.gate.known_page is None
