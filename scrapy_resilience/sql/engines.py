@@ -36,6 +36,7 @@ class Database:
 
     :ivar family: ``postgresql``, ``mysql`` or ``sqlite``
     :ivar name: which database it is, without secrets
+    :ivar place: the same for programs: what of the URL tells it from others
     :ivar most_bytes: of a statement; 0 for no limit that is known
     """
 
@@ -44,6 +45,9 @@ class Database:
         self.family = family_of(url.drivername)
         place = f" at {url.host}" if url.host else ""
         self.name = f"{self.family} database {url.database or url.username!r}{place}"
+        options = sorted(each for each in url.query.items() if "pass" not in each[0].lower())
+        parts = (url.username, url.host, url.port, url.database, options)
+        self.place = f"{self.family} {parts}"
         self.most_bytes = 0
         is_file = self.family == "sqlite" and not str(url.database).startswith("file:")
         self._file = Path(str(url.database)) if is_file else None
