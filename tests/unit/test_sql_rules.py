@@ -136,9 +136,18 @@ def test_rows_with_other_columns_are_written_apart():
     """A field that an item lacks leaves its column as it is."""
     (found,) = merged([row(1, a=1), row(2, b=2), row(3, a=3)]).values()
     assert [(group.columns, len(group.rows)) for group in grouped(found)] == [
-        (("k", "a"), 2),
-        (("k", "b"), 1),
+        (("a", "k"), 2),
+        (("b", "k"), 1),
     ]
+
+
+def test_the_order_of_fields_does_not_matter():
+    """Rows with the same columns go together, in the order of their keys."""
+    given = [row(1, a=1, b=2), row(2, b=4, a=3), row(3, a=5, b=6)]
+    (group,) = grouped(given)
+    assert group.columns == ("a", "b", "k")
+    assert group.values == [(1, 2, 1), (3, 4, 2), (5, 6, 3)]
+    assert group.rows == given
 
 
 @pytest.mark.parametrize("count", [2, 3, 7, 100])

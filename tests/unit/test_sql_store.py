@@ -115,6 +115,22 @@ def test_a_column_that_can_not_be_made_is(sqlite):
         rows(store, {"sku": "a", "x" * 64: 1})
 
 
+def test_statements_do_not_grow_with_the_forms_of_items(sqlite):
+    """Some are kept, as items rarely have so many forms; what was not used longest goes."""
+    database = sqlite()
+    store = database.store()
+    for first in range(0, 2000, 100):
+        forms = range(first, first + 100)
+        items = [{f"f{bit}": form for bit in range(12) if form >> bit & 1} for form in forms]
+        usual = rows(store, {"usual": 1}, first=5000 + first)
+        store.write([*rows(store, *items, first=first), *usual])
+    known = store.tables.known["items"]
+    assert len(known.statements) <= 256
+    assert ("item_id", "usual") in known.statements
+    found = database.run("SELECT count(*), count(f0), count(f10), count(usual) FROM items")
+    assert found == [(2020, 1000, 976, 20)]
+
+
 # --- the way back ---
 
 
