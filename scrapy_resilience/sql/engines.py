@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from scrapy_resilience.core.masking import HIDDEN, clipped, message_of
 from scrapy_resilience.core.sqldrivers import drivername, family_of
-from scrapy_resilience.core.sqlfailures import Fault, fault_of, is_lock
+from scrapy_resilience.core.sqlfailures import Fault, fault_of, is_lock, is_withdrawn
 from scrapy_resilience.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -90,6 +90,11 @@ class Database:
             isinstance(error, sa.exc.DBAPIError)
             and is_lock(self.family, _code(inner, self.family), str(inner))
         )
+
+    def is_withdrawn(self, error: BaseException) -> bool:
+        """Whether a table is gone, or a right is missing."""
+        inner = _inner(error)
+        return is_withdrawn(self.family, _code(inner, self.family), str(inner))
 
     def told(self, error: BaseException) -> str:
         """What an error says, in one line and without secrets."""

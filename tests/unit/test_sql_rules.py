@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scrapy_resilience.core.sqldrivers import drivername, family_of
-from scrapy_resilience.core.sqlfailures import fault_of, is_lock
+from scrapy_resilience.core.sqlfailures import fault_of, is_lock, is_withdrawn
 from scrapy_resilience.core.sqlnames import ColumnNames, KeyColumns, TableNames
 from scrapy_resilience.core.sqlrows import Row, batch_length, grouped, halves, merged
 from scrapy_resilience.exceptions import ConfigurationError, MissingLibraryError
@@ -105,6 +105,25 @@ def test_mariadb_is_mysql():
 def test_what_a_failure_means(dialect, name, code, text, expected):
     """Only what is a row's own fault gives the row up."""
     assert fault_of(dialect, name, code, text) == expected
+
+
+@pytest.mark.parametrize(
+    ("dialect", "code", "text", "expected"),
+    [
+        ("postgresql", "42P01", "no such table", True),
+        ("postgresql", "3F000", "no such schema", True),
+        ("postgresql", "42501", "must be owner of table items", True),
+        ("postgresql", "54011", "tables can have at most 1600 columns", False),
+        ("mysql", 1142, "ALTER command denied", True),
+        ("mysql", 1146, "no such table", True),
+        ("mysql", 1118, "row size too large", False),
+        ("sqlite", None, "no such table: items", True),
+        ("sqlite", None, "too many columns on items", False),
+    ],
+)
+def test_what_was_taken_away(dialect, code, text, expected):
+    """A table or a right; not a column that the database would never make."""
+    assert is_withdrawn(dialect, code, text) == expected
 
 
 # --- rows ---
