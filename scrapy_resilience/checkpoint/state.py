@@ -78,6 +78,10 @@ class StateRegistry:
             self._give_back(name, restore, self.load)
         self._savers[name] = save
 
+    def has(self, name: str) -> bool:
+        """Whether somebody keeps a value of that name in this run."""
+        return name in self._savers
+
     def register_map(
         self,
         name: str,

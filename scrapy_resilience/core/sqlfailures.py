@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final, Literal
 
-__all__ = ["Fault", "fault_of", "is_lock"]
+__all__ = ["Fault", "fault_of", "is_lock", "is_withdrawn"]
 
 Fault = Literal["lost", "passing", "data"]
 """The connection is lost or refused; it may pass (a deadlock, a lock, a table that is missing);
@@ -37,6 +37,8 @@ _SQLITE_LOST: Final = re.compile(
 _LOCK_STATES: Final = frozenset({"55P03", "57014", "40001", "40P01"})
 _LOCK_NUMBERS: Final = frozenset({1205, 1213, 1317, 1969, 3024})
 _SQLITE_LOCK: Final = re.compile(r"\b(locked|busy)\b")
+_WITHDRAWN_STATES: Final = frozenset({"42P01", "3F000", "42501"})
+_WITHDRAWN_NUMBERS: Final = frozenset({1142, 1143, 1146})
 _OF_DATA: Final = frozenset({"DataError", "IntegrityError", "NotSupportedError"})
 _OF_CONNECTIONS: Final = frozenset({"OperationalError", "InterfaceError", "InternalError"})
 
@@ -66,6 +68,13 @@ def is_lock(dialect: str, code: str | int | None, text: str) -> bool:
     if dialect == "sqlite":
         return _SQLITE_LOCK.search(text) is not None
     return code in (_LOCK_STATES if dialect == "postgresql" else _LOCK_NUMBERS)
+
+
+def is_withdrawn(dialect: str, code: str | int | None, text: str) -> bool:
+    """Whether a table is gone, or a right is missing: somebody can give it back."""
+    if dialect == "sqlite":
+        return "no such table" in text
+    return code in (_WITHDRAWN_STATES if dialect == "postgresql" else _WITHDRAWN_NUMBERS)
 
 
 def _by_state(state: str) -> Fault:

@@ -41,7 +41,7 @@ class Group(NamedTuple):
     @property
     def values(self) -> list[tuple[Any, ...]]:
         """Of the rows, in the order of the columns."""
-        return [tuple(row.values.values()) for row in self.rows]
+        return [tuple(map(row.values.__getitem__, self.columns)) for row in self.rows]
 
 
 def merged(rows: Iterable[Row]) -> dict[str, list[Row]]:
@@ -67,12 +67,14 @@ def _together(before: Row, row: Row) -> Row:
 
 
 def grouped(rows: Iterable[Row]) -> list[Group]:
-    """The same by their columns."""
+    """The same by their columns, in whatever order each row has them."""
     found: dict[tuple[str, ...], Group] = {}
+    by_order: dict[tuple[str, ...], Group] = {}
     for row in rows:
-        columns = tuple(row.values)
-        if (group := found.get(columns)) is None:
-            group = found[columns] = Group(columns, [])
+        order = tuple(row.values)
+        if (group := by_order.get(order)) is None:
+            columns = tuple(sorted(order))
+            group = by_order[order] = found.setdefault(columns, Group(columns, []))
         group.rows.append(row)
     return [found[columns] for columns in sorted(found)]
 

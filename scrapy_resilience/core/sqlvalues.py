@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["UnfitError", "adapter", "as_json"]
 
 _WHOLE: Final = re.compile(r"\s*[+-]?[0-9]+\s*")
+_NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+"""A NUL in JSON, and not a backslash with the letters behind it."""
 
 
 class UnfitError(ValueError):
@@ -329,7 +331,7 @@ def _array(value: Any) -> Any:
 def _json(family: str, plain: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def adapt(value: Any) -> str:
         text = as_json(value, plain)
-        if family == "postgresql" and "\\u0000" in text:
+        if family == "postgresql" and "\\u0000" in text and _NUL.search(text):
             raise UnfitError("PostgreSQL can't keep the NUL character in it")
         return text
 

@@ -29,15 +29,16 @@ if tonumber(expires) > 0 then
 else
     redis.call('SET', entry, data)
 end
+local left = redis.call('TTL', index)
 local before = tonumber(redis.call('HGET', sizes, name) or 0)
 redis.call('HSET', sizes, name, #data)
 redis.call('ZADD', index, now, name)
 local total = redis.call('HINCRBY', sizes, '', #data - before)
 for _, key in ipairs({index, sizes}) do
-    if tonumber(expires) > 0 then
-        redis.call('EXPIRE', key, expires)
-    else
+    if tonumber(expires) == 0 then
         redis.call('PERSIST', key)
+    elseif left ~= -1 then
+        redis.call('EXPIRE', key, math.max(left, expires))
     end
 end
 for _ = 1, more do
@@ -52,7 +53,10 @@ for _ = 1, more do
     redis.call('HDEL', sizes, oldest[1])
 end
 """
-"""Stores an entry, and deletes the oldest above the limit, in one step."""
+"""Stores an entry, and deletes the oldest above the limit, in one step.
+
+What is known of all entries stays as long as the last of them may: -1 is for ever.
+"""
 
 
 class RedisCacheStorage(EntryStorage):

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from scrapy_resilience.core.masking import HIDDEN, clipped, message_of
 from scrapy_resilience.core.sqldrivers import drivername, family_of
-from scrapy_resilience.core.sqlfailures import Fault, fault_of, is_lock
+from scrapy_resilience.core.sqlfailures import Fault, fault_of, is_lock, is_withdrawn
 from scrapy_resilience.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class Database:
 
     :ivar family: ``postgresql``, ``mysql`` or ``sqlite``
     :ivar name: which database it is, without secrets
+    :ivar place: the same for programs: what of the URL tells it from others
     :ivar most_bytes: of a statement; 0 for no limit that is known
     """
 
@@ -44,6 +45,9 @@ class Database:
         self.family = family_of(url.drivername)
         place = f" at {url.host}" if url.host else ""
         self.name = f"{self.family} database {url.database or url.username!r}{place}"
+        options = sorted(each for each in url.query.items() if "pass" not in each[0].lower())
+        parts = (url.username, url.host, url.port, url.database, options)
+        self.place = f"{self.family} {parts}"
         self.most_bytes = 0
         is_file = self.family == "sqlite" and not str(url.database).startswith("file:")
         self._file = Path(str(url.database)) if is_file else None
@@ -86,6 +90,11 @@ class Database:
             isinstance(error, sa.exc.DBAPIError)
             and is_lock(self.family, _code(inner, self.family), str(inner))
         )
+
+    def is_withdrawn(self, error: BaseException) -> bool:
+        """Whether a table is gone, or a right is missing."""
+        inner = _inner(error)
+        return is_withdrawn(self.family, _code(inner, self.family), str(inner))
 
     def told(self, error: BaseException) -> str:
         """What an error says, in one line and without secrets."""

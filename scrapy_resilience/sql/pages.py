@@ -54,9 +54,9 @@ def read_pages(
     :param url: of the database; ``RESILIENCE_SQL_URL`` of the *crawler* by default, or of the
         crawl that runs, where it is the only one
     :param resume: whether a run that goes on with a job begins behind the rows that earlier
-        runs have done. A row is done when the next one is asked for: yield what comes of it
-        before. Without this all rows are read again, and the scheduler leaves out what it
-        knows
+        runs have done, of this query of this database with these *parameters*; a run may read
+        them once. A row is done when the next one is asked for: yield what comes of it before.
+        Without this all rows are read again, and the scheduler leaves out what it knows
 
     Raises :exc:`.ConfigurationError` for a query or a key that can't be used,
     :exc:`ConnectionError` when the database stays away.
@@ -97,10 +97,15 @@ class Pages:
 
     def _register(self) -> None:
         job = None if self._crawler is None else job_of(self._crawler)
-        if job is not None:
-            told = f"{self._query.text}\n{self._query.key}\n{sorted(self._query.parameters)}"
-            digest = blake2b(told.encode(), digest_size=8).hexdigest()
-            job.state.register(f"{OWN}pages.{digest}", self._save, self._restore)
+        if job is None:
+            return
+        name = f"{OWN}pages.{_digest(self._query)}"
+        if job.state.has(name):  # it would begin behind rows that only the first one has read
+            raise ConfigurationError(
+                "read_pages: the query is read with resume=True already in this run: go on "
+                "with the first Pages, or leave out resume=True."
+            )
+        job.state.register(name, self._save, self._restore)
 
     def _save(self) -> Any:
         """Not beyond what a kill would take."""
@@ -167,3 +172,10 @@ class Pages:
         work, _ = in_thread(lambda: self._read(after, first), _THREAD)
         waits = Waits() if self._crawler is None else waits_of(self._crawler)
         return await waits.bounded(work, "the database", None)
+
+
+def _digest(query: Query) -> str:
+    """The same for all readings of the same rows."""
+    parameters = sorted(query.parameters.items())
+    told = f"{query.database.place}\n{query.text}\n{query.key}\n{parameters}"
+    return blake2b(told.encode(errors="replace"), digest_size=8).hexdigest()

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["BadRow", "Outcome", "Store"]
 
 _POLICY: Final = RetryPolicy(attempts=3, base=0.05, multiplier=4.0, max_delay=1.0, jitter=0.5)
+_MOST_STATEMENTS: Final = 256
+"""Of a table, each for another set of columns."""
 
 
 class BadRow(NamedTuple):
@@ -163,11 +165,14 @@ class Store:
         return [(row, row.key not in had) for row in rows]
 
     def _statements(self, known: KnownTable, group: Group) -> Statements:
-        found = known.statements.get(group.columns)
+        """Those of some hundred sets of columns are kept, the last that were asked for."""
+        found: Statements | None = known.statements.pop(group.columns, None)
         if found is None:
             engine, family = self.database.engine, self.database.family
             found = Statements(engine, family, known, group.columns)
-            known.statements[group.columns] = found
+        known.statements[group.columns] = found
+        if len(known.statements) > _MOST_STATEMENTS:
+            del known.statements[next(iter(known.statements))]
         return found
 
     def close(self) -> None:

@@ -297,10 +297,13 @@ class Tables:
 
     # --- what is made ---
 
-    def make(self, known: KnownTable, wanted: Collection[str]) -> None:
+    def make(
+        self, known: KnownTable, wanted: Collection[str], *, is_early: bool = False
+    ) -> None:
         """Create the table, or those of the *wanted* columns that are missing.
 
-        Raises :exc:`CannotMakeError` where the database refuses.
+        Raises :exc:`CannotMakeError` where the database refuses. In the crawl a table that is
+        gone and a right that is missing hold the rows: the driver's error is raised.
         """
         needed = {*wanted, *(HIDDEN_COLUMNS if self.hides else ())}
         lacking = {name: kind for name, kind in [*known.missing.items()] if name in needed}
@@ -312,16 +315,17 @@ class Tables:
             else:
                 self._add_columns(known, lacking)
         except sa.exc.DBAPIError as error:
-            if self._database.is_away(error):
+            database = self._database
+            if database.is_away(error) or (not is_early and database.is_withdrawn(error)):
                 raise
-            told = self._database.told(error)
+            told = database.told(error)
             raise CannotMakeError(f"{known.name} can't be changed: {told}") from None
 
     def make_early(self, known: KnownTable) -> None:
         """Create the table, as far as its columns are known: now it can be refused."""
         if known.by_item or set(known.key) <= known.adapters.keys():
             try:
-                self.make(known, [*known.missing])
+                self.make(known, [*known.missing], is_early=True)
             except CannotMakeError as error:
                 raise ConfigurationError(f"RESILIENCE_SQL_CREATE: {error}.") from None
 

@@ -10,11 +10,15 @@ from urllib.parse import urlsplit
 import pytest
 from crawls import SHOP, check_same, wait_until
 from scrapy.settings import Settings
+from sqlalchemy import make_url
 from tables import check_no_secret, letters, settings_of
 
-from scrapy_resilience.exceptions import ConfigurationError
+from scrapy_resilience.exceptions import ConfigurationError, SinkError
 from scrapy_resilience.settings import Config
-from scrapy_resilience.sql.checks import check_database
+from scrapy_resilience.sql.checks import check_database, open_ready
+from scrapy_resilience.sql.rows import Rows
+from scrapy_resilience.sql.store import Store
+from scrapy_resilience.sql.take_back import NoMarks
 
 pytestmark = pytest.mark.integration
 
@@ -269,6 +273,30 @@ def test_a_bad_row(sink, database):
     job.check_items(table=None)
     assert letters(job) == []
     check_no_secret(job)
+
+
+def test_a_right_that_a_new_column_needs(database_of):
+    """It holds the row with the new field; before the crawl its lack is an error."""
+    database = database_of("postgresql")
+    database.execute(
+        "CREATE TABLE items (sku text PRIMARY KEY)",
+        "CREATE ROLE visitor LOGIN PASSWORD 'v'",
+        "GRANT ALL ON items TO visitor",
+    )
+    url = make_url(database.url).set(username="visitor", password="v")  # noqa: S106
+    names = {"URL": url.render_as_string(hide_password=False), "KEY": "sku", "CREATE": True}
+    config = Config.from_settings(
+        Settings({f"RESILIENCE_SQL_{name}": value for name, value in names.items()})
+    )
+    opened = open_ready(config, own_ids=False, is_job=False)
+    known, makes = opened.tables.known["items"], Rows(opened.tables, creates=True)
+    with closing(Store(opened.database, opened.tables, NoMarks())) as store:
+        assert not store.write([makes.row({"sku": "a"}, known, None, 0)]).bad
+        with pytest.raises(SinkError, match="must be owner of table items"):
+            store.write([makes.row({"sku": "b", "new": 1}, known, None, 0)], attempts=1)
+        with pytest.raises(ConfigurationError, match="RESILIENCE_SQL_CREATE: items can't be"):
+            opened.tables.make_early(known)
+    assert [row["sku"] for row in database.rows()] == ["a"]
 
 
 def test_a_table_that_takes_nothing_back(database_of):

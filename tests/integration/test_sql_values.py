@@ -64,6 +64,7 @@ CASES = {
     "naive": ({"local": datetime(2026, 1, 2, 12, 0, 0, 5)}, set()),  # noqa: DTZ001 - on purpose
     "day": ({"day": date(2026, 1, 2)}, set()),
     "nested": ({"data": {"a": [1, None, "é"], "b": {"c": 1.5}}}, set()),
+    "escaped": ({"data": {"a": r"\u0000", "b": r"\\u0000"}}, set()),
     "bytes": ({"raw": b"\0\xff'"}, set()),
     "unknown": ({"other": 1}, ALL),
 }

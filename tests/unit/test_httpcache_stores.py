@@ -474,6 +474,19 @@ def test_redis_deletes_what_has_expired(on_redis, server):
         assert seconds <= 50
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "expected"), [(0, 50, -1), (50, 0, -1), (500, 50, 500), (50, 500, 500)]
+)
+def test_an_expiration_that_was_changed(on_redis, server, before, after, expected):
+    """What is known of older entries is there as long as they are: they count."""
+    for seconds in (before, after):
+        limited = {"RESILIENCE_HTTPCACHE_MAX_MB": 1, "HTTPCACHE_EXPIRATION_SECS": seconds}
+        many(on_redis(**limited), [seconds])
+
+    for key in ("httpcache:shop:index", "httpcache:shop:sizes"):
+        assert expected - 50 < server.client.ttl(key) <= expected
+
+
 def test_what_is_known_of_expired_entries_goes(on_redis, server, fake_clock):
     """The sum of sizes is that of what is there."""
     cache = on_redis(HTTPCACHE_EXPIRATION_SECS=50, RESILIENCE_HTTPCACHE_MAX_MB=1)

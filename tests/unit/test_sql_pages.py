@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from types import SimpleNamespace
 
 import pytest
 from scrapy import Spider
@@ -12,8 +13,11 @@ from scrapy.utils.test import get_crawler
 from sqlsinks import Sqlite
 
 from scrapy_resilience._scrapy import here
+from scrapy_resilience.checkpoint.state import StateRegistry
 from scrapy_resilience.exceptions import ConfigurationError
-from scrapy_resilience.sql import read_pages
+from scrapy_resilience.frontier.codec import ValueCodec
+from scrapy_resilience.sql import pages, read_pages
+from scrapy_resilience.sql.engines import open_database
 
 
 @pytest.fixture
@@ -128,3 +132,88 @@ def test_of_which_database(url, monkeypatch):
         read_pages("SELECT id FROM shops")
     here.leave(crawlers[1])
     assert len(list(read_pages("SELECT id FROM shops"))) == 10
+
+
+# --- a run that goes on ---
+
+
+class Job:
+    """What rows the runs of a job read with ``resume=True``."""
+
+    def __init__(self, url, monkeypatch):
+        self._url = url
+        self._stored = {}
+        self._crawler = get_crawler()
+        monkeypatch.setattr(pages, "job_of", lambda _: self._job)
+        self.run()
+
+    def run(self):
+        """Begin the next run, with what the last one has committed."""
+        self._job = SimpleNamespace(state=StateRegistry(self._stored, ValueCodec()))
+
+    def commit(self):
+        self._stored |= self._job.state.changed()
+
+    def pages(self, query, **options):
+        options = {"url": self._url, **options}
+        return read_pages(query, 2, crawler=self._crawler, resume=True, **options)
+
+    def read(self, query, **options):
+        """The numbers of the rows, all of which are done."""
+        return [row["id"] for row in self.pages(query, **options)]
+
+
+@pytest.fixture
+def job(url, monkeypatch):
+    """A job whose state is in memory."""
+    return Job(url, monkeypatch)
+
+
+ODD = "SELECT id FROM shops WHERE id % 2 = :odd"
+
+
+def test_a_run_goes_on_behind_what_is_done(job):
+    """As of the last commit: what was read since is read again."""
+    rows = iter(job.pages("SELECT id FROM shops"))
+    assert [next(rows)["id"] for _ in range(4)] == [0, 3, 6, 9]
+    job.commit()
+    next(rows)
+    job.run()
+    assert job.read("SELECT id FROM shops") == [9, 12, 15, 18, 21, 24, 27]
+
+
+def test_each_value_of_a_parameter_has_its_own_place(job):
+    """A query that is read for one shop after the other leaves out no row of the second."""
+    assert job.read(ODD, parameters={"odd": 1}) == [3, 9, 15, 21, 27]
+    job.commit()
+    assert job.read(ODD, parameters={"odd": 0}) == [0, 6, 12, 18, 24]
+    job.commit()
+    job.run()
+    assert job.read(ODD, parameters={"odd": 1}) == []
+    assert job.read(ODD, parameters={"odd": 0}) == []
+
+
+def test_each_database_has_its_own_place(job, tmp_path):
+    """The same query may be asked of two."""
+    other = Sqlite(tmp_path / "other.sqlite", "CREATE TABLE shops (id INTEGER)")
+    other.run("INSERT INTO shops VALUES (1), (2)")
+    assert len(job.read("SELECT id FROM shops")) == 10
+    job.commit()
+    assert job.read("SELECT id FROM shops", url=f"sqlite:///{other.path}") == [1, 2]
+
+
+def test_a_query_that_is_read_twice_in_a_run(job):
+    """It has one place: the second reading is refused, where it would leave out rows."""
+    rows = job.pages("SELECT id FROM shops")
+    assert next(iter(rows)) == {"id": 0}
+    job.commit()
+    with pytest.raises(ConfigurationError, match="go on with the first Pages"):
+        job.pages("SELECT id FROM shops")
+    assert len(list(rows)) == 10
+
+
+@pytest.mark.parametrize("url", ["postgresql://a:{}@h/s", "mysql+pymysql://a@h/s?passwd={}"])
+def test_a_place_does_not_depend_on_passwords(url):
+    """They change; and nothing that is made of one is kept."""
+    one, two = (open_database(url.format(word), 5).place for word in ("one", "two"))
+    assert one == two

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scrapy_resilience.core.sqldrivers import drivername, family_of
-from scrapy_resilience.core.sqlfailures import fault_of, is_lock
+from scrapy_resilience.core.sqlfailures import fault_of, is_lock, is_withdrawn
 from scrapy_resilience.core.sqlnames import ColumnNames, KeyColumns, TableNames
 from scrapy_resilience.core.sqlrows import Row, batch_length, grouped, halves, merged
 from scrapy_resilience.exceptions import ConfigurationError, MissingLibraryError
@@ -107,6 +107,25 @@ def test_what_a_failure_means(dialect, name, code, text, expected):
     assert fault_of(dialect, name, code, text) == expected
 
 
+@pytest.mark.parametrize(
+    ("dialect", "code", "text", "expected"),
+    [
+        ("postgresql", "42P01", "no such table", True),
+        ("postgresql", "3F000", "no such schema", True),
+        ("postgresql", "42501", "must be owner of table items", True),
+        ("postgresql", "54011", "tables can have at most 1600 columns", False),
+        ("mysql", 1142, "ALTER command denied", True),
+        ("mysql", 1146, "no such table", True),
+        ("mysql", 1118, "row size too large", False),
+        ("sqlite", None, "no such table: items", True),
+        ("sqlite", None, "too many columns on items", False),
+    ],
+)
+def test_what_was_taken_away(dialect, code, text, expected):
+    """A table or a right; not a column that the database would never make."""
+    assert is_withdrawn(dialect, code, text) == expected
+
+
 # --- rows ---
 
 
@@ -136,9 +155,18 @@ def test_rows_with_other_columns_are_written_apart():
     """A field that an item lacks leaves its column as it is."""
     (found,) = merged([row(1, a=1), row(2, b=2), row(3, a=3)]).values()
     assert [(group.columns, len(group.rows)) for group in grouped(found)] == [
-        (("k", "a"), 2),
-        (("k", "b"), 1),
+        (("a", "k"), 2),
+        (("b", "k"), 1),
     ]
+
+
+def test_the_order_of_fields_does_not_matter():
+    """Rows with the same columns go together, in the order of their keys."""
+    given = [row(1, a=1, b=2), row(2, b=4, a=3), row(3, a=5, b=6)]
+    (group,) = grouped(given)
+    assert group.columns == ("a", "b", "k")
+    assert group.values == [(1, 2, 1), (3, 4, 2), (5, 6, 3)]
+    assert group.rows == given
 
 
 @pytest.mark.parametrize("count", [2, 3, 7, 100])

@@ -107,12 +107,53 @@ def test_a_table_that_is_gone_is_not_the_fault_of_the_rows(sqlite):
     assert not store.write(batch).bad
 
 
+def test_a_table_that_is_gone_when_a_column_is_to_be_made(sqlite):
+    """Neither is that the fault of the row with the new field."""
+    database = sqlite()
+    store = database.store()
+    store.write(rows(store, {"n": 1}))
+    batch = rows(store, {"n": 2, "new": 3})
+    database.run("DROP TABLE items")
+    with pytest.raises(SinkError, match="no such table"):
+        store.write(batch, attempts=1)
+    database.run("CREATE TABLE items (item_id TEXT PRIMARY KEY, n BIGINT)")
+    assert not store.write(batch).bad
+    assert database.run("SELECT n, new FROM items") == [(2, 3)]
+
+
+def test_a_column_that_can_not_be_made_before_the_crawl(sqlite):
+    """The error names the setting, whatever the database has against it."""
+    database = sqlite()
+    store = database.store()
+    store.write(rows(store, {"n": 1}))
+    rows(store, {"new": 2})
+    database.run("DROP TABLE items")
+    with pytest.raises(ConfigurationError, match="RESILIENCE_SQL_CREATE: items can't be cha"):
+        store.tables.make_early(store.tables.known["items"])
+
+
 def test_a_column_that_can_not_be_made_is(sqlite):
     """The rows that need it are refused; the others are in."""
     database = sqlite(KEYED, "CREATE VIEW v AS SELECT 1", key="sku", create=True)
     store = database.store()
     with pytest.raises(RowRefusedError, match="can't have a column"):
         rows(store, {"sku": "a", "x" * 64: 1})
+
+
+def test_statements_do_not_grow_with_the_forms_of_items(sqlite):
+    """Some are kept, as items rarely have so many forms; what was not used longest goes."""
+    database = sqlite()
+    store = database.store()
+    for first in range(0, 2000, 100):
+        forms = range(first, first + 100)
+        items = [{f"f{bit}": form for bit in range(12) if form >> bit & 1} for form in forms]
+        usual = rows(store, {"usual": 1}, first=5000 + first)
+        store.write([*rows(store, *items, first=first), *usual])
+    known = store.tables.known["items"]
+    assert len(known.statements) <= 256
+    assert ("item_id", "usual") in known.statements
+    found = database.run("SELECT count(*), count(f0), count(f10), count(usual) FROM items")
+    assert found == [(2020, 1000, 976, 20)]
 
 
 # --- the way back ---

@@ -114,6 +114,7 @@ def test_what_no_database_can_hold(family, kind, value):
     [
         ("postgresql", "text", "a\x00b", "NUL"),
         ("postgresql", "json", {"a": "\x00"}, "NUL"),
+        ("postgresql", "json", {"a": "\\\x00"}, "NUL"),
         ("postgresql", "integer", 5.5, "no whole number"),
         ("mysql", "integer", "abc", "no whole number"),
         ("postgresql", "integer", 2**63, "beyond 64 bits"),
@@ -142,6 +143,8 @@ def test_what_some_can_not(family, kind, value, why):
     [
         ("sqlite", "text", "a\x00b", "a\x00b"),
         ("mysql", "text", "a\x00b", "a\x00b"),
+        ("postgresql", "json", {"a": r"\u0000"}, r'{"a": "\\u0000"}'),
+        ("postgresql", "json", {"a": r"a\\u0000"}, r'{"a": "a\\\\u0000"}'),
         ("postgresql", "float", math.inf, math.inf),
         ("sqlite", "float", -math.inf, -math.inf),
         ("mysql", "integer", 2**64 - 1, 2**64 - 1),
