@@ -99,6 +99,8 @@ class Observer(Recorded):
         self._stats: Any = crawler.stats
         self._known_scheduler: Asking | None = None
         self._view: tuple[float, View] | None = None
+        self._whole: View | None = None
+        """The same view with its history, once somebody has asked for it."""
         self.accounting: Accountant | None = None
         self._changed_settings = {
             row["name"]: plain_value(row["value"], row["name"])
@@ -200,14 +202,16 @@ class Observer(Recorded):
     # --- the view ---
 
     def view(self, *, history: bool = False) -> View:
-        """The crawl now: computed at most each 0.2 s; with *history* on demand."""
+        """The crawl now: computed at most each 0.2 s; with *history* on demand, as often."""
         now = _clock.monotonic()
         if self._view is None or now - self._view[0] >= _FRESH:
-            self._view = now, self._make(now, _clock.wall())
+            self._view, self._whole = (now, self._make(now, _clock.wall())), None
         view = self._view[1]
-        if history:
-            return msgspec.structs.replace(view, history=self.history.view())
-        return view
+        if not history:
+            return view
+        if self._whole is None:
+            self._whole = msgspec.structs.replace(view, history=self.history.view())
+        return self._whole
 
     def renew(self) -> None:
         """Something has changed that who looks next must see at once."""

@@ -170,3 +170,21 @@ def test_a_spider_that_is_named_later():
     observer = observer_of(crawler)
 
     assert observer.view().job.spider == ""
+
+
+def test_the_history_is_made_once_for_a_view(monkeypatch, fake_clock):
+    """However many ask for it at the same time; what ticks is in the next one."""
+    observer = observed()
+    made = []
+    history = observer.history.view
+    monkeypatch.setattr(observer.history, "view", lambda: made.append(1) or history())
+
+    first, second = observer.view(history=True), observer.view(history=True)
+    assert first is second
+    assert made == [1]
+    assert first.history
+    assert not observer.view().history
+
+    fake_clock.advance(0.25)
+    observer.view(history=True)
+    assert made == [1, 1]
