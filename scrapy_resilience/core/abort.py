@@ -216,9 +216,10 @@ class Facts(msgspec.Struct, frozen=True):
     coverage: Mapping[str, float | None] = {}
     """By field."""
     function: str | None = None
-    """Why the user's function is against going on; None where it is not."""
+    """Why the user's function is against going on, as it has said last; None where it is not
+    or has not answered yet."""
     asked: bool = False
-    """Whether it has answered."""
+    """Whether it has answered when it was asked last."""
 
 
 def evaluate(policy: Policy | None, facts: Facts) -> tuple[Condition, ...]:
@@ -236,7 +237,7 @@ def evaluate(policy: Policy | None, facts: Facts) -> tuple[Condition, ...]:
         found.append(_judged(f"{COVERAGE}.{name}", _FIELD, share, least))
     if policy.function is not None:
         met = facts.function is not None
-        value = float(met) if facts.asked else None
+        value = float(met) if met or facts.asked else None
         text = facts.function or ("it is content" if facts.asked else "not asked yet")
         found.append(Condition(FUNCTION, value, 1.0, met, text))
     return tuple(found)

@@ -95,9 +95,10 @@ class Tier:
         """The oldest first."""
         width = len(COLUMNS)
         order = [*range(self._next, len(self)), *range(self._next)]
+        starts = [at * width for at in order]
         return [
-            [None if isnan(value) else value for value in self._values[at * width :][:width]]
-            for at in order
+            [None if isnan(value) else value for value in self._values[at : at + width]]
+            for at in starts
         ]
 
 

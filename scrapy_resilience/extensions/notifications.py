@@ -202,8 +202,10 @@ class Notifications(Refusing, Part):
         if self._reason is None:  # it has not begun
             return
         view = last_view(self._observer, self._job, self._reason)
+        failed = self._job is not None and self._job.incomplete
+        severity = severity_of(view, self.config, failed=failed)
         self.outbox.tell(
-            "finished", view.job.sentence, severity_of(view), _clock.wall(),
+            "finished", view.job.sentence, severity, _clock.wall(),
             details=details_of(view), report=await self._report(),
         )  # fmt: skip
 

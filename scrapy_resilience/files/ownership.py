@@ -10,15 +10,15 @@ import os
 import stat
 from contextlib import suppress
 from errno import ELOOP, EPERM
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from scrapy_resilience.exceptions import CheckpointError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
-__all__ = ["check_jobdir", "check_own", "check_plain", "is_own", "open_own"]
+__all__ = ["check_jobdir", "check_own", "check_plain", "is_own", "make_jobdir", "open_own"]
 
 _OWN_FILES: Final = "resilience.*"
 _SPOOL: Final = "spool"
@@ -30,6 +30,23 @@ _HARD_LINK: Final = (
     "its place"
 )
 _NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+
+
+def make_jobdir(jobdir: Path) -> None:
+    """Make the folder where there is none, and check the one that is there.
+
+    A link of the user's own may lead to none: a kill can come when a job that has finished was
+    put aside, and the next folder not made. Raises :exc:`OSError` and :exc:`CheckpointError`.
+    """
+    if jobdir.is_symlink() and not jobdir.exists() and _is_link_of_users(jobdir):
+        Path(os.path.realpath(jobdir)).mkdir(mode=0o700)
+    else:
+        jobdir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    check_jobdir(jobdir)
+
+
+def _is_link_of_users(link: Path) -> bool:
+    return os.name != "posix" or link.lstat().st_uid in _trusted()
 
 
 def check_jobdir(jobdir: Path) -> None:

@@ -79,7 +79,8 @@ class UserCondition:
     """A function of the user's: called with a view, in a thread, for so many seconds at most.
 
     None and False mean that all is well, True and a text, which says why, that it is not. What
-    raises, does not come back or answers anything else is told once and counts as well.
+    raises, does not come back or answers anything else is told once, and leaves the reason that
+    was given before: nothing says that it is gone.
     """
 
     def __init__(self, policy: Policy, timeout: float) -> None:
@@ -88,15 +89,14 @@ class UserCondition:
         self._told = False
         self._thread: Thread | None = None
         self.asked = False
-        """Whether it has answered, and with sense."""
+        """Whether it has answered when it was asked last, and with sense."""
         self.reason: str | None = None
-        """Why it is against going on."""
+        """Why it is against going on, by its last answer."""
 
     async def ask(self, view: View) -> None:
         """Ask once; never raises."""
         if self._thread is not None and self._thread.is_alive():
             return  # it hangs still
-        self.asked, self.reason = False, None
         try:
             self.reason = _reason(await self._answer(view))
         except asyncio.CancelledError:
@@ -125,6 +125,7 @@ class UserCondition:
             let_go(self._thread)
 
     def _degrade(self, error: BaseException) -> None:
+        self.asked = False
         if not self._told:
             self._told = True
             logger.error(

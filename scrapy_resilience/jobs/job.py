@@ -26,7 +26,7 @@ from scrapy_resilience.feeds.spool import remove_strays
 from scrapy_resilience.files.filesystem import warn_if_remote
 from scrapy_resilience.files.layout import LOCK, SCRAPYS_QUEUE, STORE, WAITING
 from scrapy_resilience.files.lock import FileLock
-from scrapy_resilience.files.ownership import check_jobdir
+from scrapy_resilience.files.ownership import make_jobdir
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.jobs.identity import check_arguments, check_spider
 from scrapy_resilience.jobs.jobmeta import JobMeta
@@ -75,8 +75,7 @@ class Job:
         """Whether something that is done could not be stored: the next run has to."""
         self.parts: list[Part] = []
         """All that takes part in this run, in the order in which it is asked."""
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        check_jobdir(path)
+        make_jobdir(path)
         warn_if_remote(path)
         self.stock = _stock_job(path)
         """A job of Scrapy's own scheduler that the first run imports."""

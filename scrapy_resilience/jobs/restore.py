@@ -20,7 +20,7 @@ from scrapy_resilience.feeds.records import FeedRecord, records
 from scrapy_resilience.feeds.spool import FOLDER, verify
 from scrapy_resilience.files.layout import LOCK, STORE
 from scrapy_resilience.files.lock import FileLock
-from scrapy_resilience.files.ownership import check_jobdir
+from scrapy_resilience.files.ownership import make_jobdir
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.sqlite import SQLiteStore
 from scrapy_resilience.frontier.store import Changes
@@ -62,8 +62,7 @@ def restore(jobdir: Path, snapshots: SnapshotStore, ident: str | None = None) ->
     """
     if not snapshots.ids():
         raise SnapshotError(f"there is no snapshot in {snapshots.place}")
-    jobdir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    check_jobdir(jobdir)
+    make_jobdir(jobdir)
     lock = FileLock(jobdir / LOCK)
     lock.acquire()
     try:

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from itemadapter import ItemAdapter, is_item
 
-from scrapy_resilience.core.masking import clipped
+from scrapy_resilience.core.masking import HIDDEN, clipped, is_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,9 +59,15 @@ def texts_of(item: Any) -> dict[str, str]:
     """The first fifty fields, each cut after 200 characters; empty for what is no item."""
     try:
         fields = islice(ItemAdapter(item).items(), _FIELDS) if is_item(item) else ()
-        return {_text(name): _text(value) for name, value in fields}
+        return dict(_field(_text(name), value) for name, value in fields)
     except Exception:  # noqa: BLE001 - an item's own code never costs the crawl
         return {}
+
+
+def _field(name: str, value: Any) -> tuple[str, str]:
+    """Its name and its text: of a secret, whether there is one."""
+    text = _text(value)
+    return name, HIDDEN if text and is_secret(name) else text
 
 
 def _text(value: Any) -> str:
@@ -103,12 +109,17 @@ def _elements(values: Any, level: int) -> str:
     return ", ".join(texts + ["..."] * (len(values) > _ELEMENTS))
 
 
+def _value(name: Any, value: Any, level: int) -> str:
+    is_hidden = isinstance(name, str) and is_secret(name)
+    return repr(HIDDEN) if is_hidden else _written(value, level)
+
+
 def _pairs(value: Any, level: int) -> str:
     adapter = value if isinstance(value, dict) else ItemAdapter(value)
     if level > _DEEPEST:
         return "..." if adapter else ""
     pairs = [
-        f"{_written(name, level)}: {_written(each, level)}"
+        f"{_written(name, level)}: {_value(name, each, level)}"
         for name, each in islice(adapter.items(), _ELEMENTS)
     ]
     return ", ".join(pairs + ["..."] * (len(adapter) > _ELEMENTS))

@@ -17,14 +17,14 @@ __all__ = ["last_view"]
 
 
 def last_view(observer: Observer, job: Job | None, reason: str | None) -> View:
-    """With the state in which the job is left, and *reason*, for which the spider closed."""
+    """With the state in which the job is left; *reason* is why the spider closed."""
     observer.renew()
     view = observer.view(history=True)
     state = "finished" if reason == "finished" else "stopped"
     if job is not None:
         state = job.meta.state(running=False)
     incomplete = view.job.incomplete or state != "finished"
-    about = replace(view.job, state=state, reason=reason, incomplete=incomplete)
+    about = replace(view.job, state=state, incomplete=incomplete)
     view = replace(view, job=about)
     about.sentence = sentence(view)
     return replace(view, guard=replace(view.guard, sentence=eased_off(view)))

@@ -19,7 +19,7 @@ from scrapy_resilience._scrapy.engine import (
 from scrapy_resilience._scrapy.of_crawlers import WeakOfCrawlers
 from scrapy_resilience.core.breaker import State
 from scrapy_resilience.core.history import Sample as HistorySample
-from scrapy_resilience.core.masking import shown
+from scrapy_resilience.core.masking import clipped, shown
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.files.layout import STORE
 from scrapy_resilience.gates.gatekeeper import gatekeeper_of, latency_of
@@ -77,6 +77,8 @@ _FRESH: Final = 0.2
 _CACHED: Final = "cached"
 """Scrapy's flag of a response that a cache gave."""
 _ALARMS: Final = 100
+_LONGEST: Final = 200
+"""Characters of a close reason: a spider may put a whole page into it."""
 
 
 class Observer(Recorded):
@@ -99,6 +101,8 @@ class Observer(Recorded):
         self._stats: Any = crawler.stats
         self._known_scheduler: Asking | None = None
         self._view: tuple[float, View] | None = None
+        self._whole: View | None = None
+        """The same view with its history, once somebody has asked for it."""
         self.accounting: Accountant | None = None
         self._changed_settings = {
             row["name"]: plain_value(row["value"], row["name"])
@@ -124,7 +128,7 @@ class Observer(Recorded):
         crawler.signals.connect(self._sent, request_reached_downloader)
         crawler.signals.connect(self._closed, spider_closed)
         self._reason: str | None = None
-        """Of the close of the spider."""
+        """Of the close of the spider, as it may be shown."""
         self._keeper.on_settled = self.settled
 
     # --- while the crawl runs ---
@@ -158,7 +162,7 @@ class Observer(Recorded):
             self.counts.of(domain).opened += 1
 
     def _closed(self, reason: str) -> None:
-        self._reason = reason
+        self._reason = clipped(str(reason), _LONGEST)
         if not self.is_ours:
             self._letters.ended(reason)
         self.renew()
@@ -200,14 +204,16 @@ class Observer(Recorded):
     # --- the view ---
 
     def view(self, *, history: bool = False) -> View:
-        """The crawl now: computed at most each 0.2 s; with *history* on demand."""
+        """The crawl now: computed at most each 0.2 s; with *history* on demand, as often."""
         now = _clock.monotonic()
         if self._view is None or now - self._view[0] >= _FRESH:
-            self._view = now, self._make(now, _clock.wall())
+            self._view, self._whole = (now, self._make(now, _clock.wall())), None
         view = self._view[1]
-        if history:
-            return msgspec.structs.replace(view, history=self.history.view())
-        return view
+        if not history:
+            return view
+        if self._whole is None:
+            self._whole = msgspec.structs.replace(view, history=self.history.view())
+        return self._whole
 
     def renew(self) -> None:
         """Something has changed that who looks next must see at once."""
@@ -261,7 +267,7 @@ class Observer(Recorded):
             started=self.started,
             running_seconds=round(now - self._began, 3),
             state="closing" if self._is_closing() else "running",
-            reason=self._reason if job is None else job.meta.reason or self._reason,
+            reason=self._reason,
             incomplete=self._letters.incomplete > 0,
             waiting_for=[shown(str(each["for"])) for each in waits],
         )

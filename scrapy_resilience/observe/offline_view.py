@@ -16,7 +16,7 @@ from scrapy_resilience.checkpoint.state import ABORT, GATES, OWN, TOTALS, StateR
 from scrapy_resilience.core.breaker import State
 from scrapy_resilience.core.drift import KINDS as DRIFT_KINDS
 from scrapy_resilience.core.gate import SavedGate
-from scrapy_resilience.core.masking import counted, shown
+from scrapy_resilience.core.masking import clipped, counted, shown
 from scrapy_resilience.core.pace import Pace
 from scrapy_resilience.exceptions import CheckpointError
 from scrapy_resilience.files.layout import LOCK, STORE, WAITING
@@ -67,6 +67,8 @@ _Saved: TypeAlias = dict[str, SavedGate | None]
 _SHOWN: Final = 1000
 """Domains of a view."""
 _HISTOGRAM: Final = 10
+_LONGEST: Final = 200
+"""Characters of a close reason."""
 _Alarm: TypeAlias = tuple[str, str, str, str]
 _values: Final = ValueCodec(allow_pickle=False)
 
@@ -163,7 +165,7 @@ def _job(path: Path, meta: JobMeta, seconds: Any) -> JobView:
         started=meta.created or 0.0,
         running_seconds=float(seconds) if isinstance(seconds, (int, float)) else 0.0,
         state=meta.state(running=running),
-        reason=None if meta.reason is None else shown(meta.reason),
+        reason=None if meta.reason is None else clipped(meta.reason, _LONGEST),
         incomplete=meta.dead_letters > 0 or not (running or meta.finished),
         waiting_for=[shown(str(each["for"])) for each in waits],
     )

@@ -366,3 +366,39 @@ def test_where_a_function_runs():
     asked(note)
     assert isinstance(seen.view, View)
     assert seen.thread is not threading.main_thread()
+
+
+@pytest.mark.parametrize("fails", ["raises", "hangs"])
+def test_a_function_that_fails_ends_no_pause(monkeypatch, fails):
+    """Nothing is known then: what it said last is so until it says something else."""
+    release, said = threading.Event(), ["bad"]
+
+    def answers(view):  # noqa: ARG001 - as it is called
+        if said:
+            return said[0]
+        return release.wait(30) if fails == "hangs" else 1 / 0
+
+    policy = {"function": answers, "actions": "pause"}
+    crawler = get_crawler(Spider, {**MINE, "RESILIENCE_ABORT_POLICIES": {"mine": policy}})
+    crawler.kept = monitor = abort_monitor_of(crawler)
+    monkeypatch.setattr(monitor, "_is_closing", lambda: False)
+    pauses = pauses_of(crawler)
+    monitor.needed = 0
+
+    async def scenario():
+        await monitor.judge()
+        assert pauses.up
+        monitor._function._thread.join(30)
+        said.clear()
+        monitor._function._timeout = 0.05
+        await monitor.judge()
+        assert pauses.up, "it ends with what is not known"
+        assert evaluate_abort(crawler)["function"].text == "bad"
+        release.set()
+        monitor._function._thread.join(30)
+        said.append(None)
+        monitor._function._timeout = 5.0
+        await monitor.judge()
+        assert not pauses.up
+
+    run(scenario())

@@ -8,17 +8,20 @@ from scrapy.utils.test import get_crawler
 
 from scrapy_resilience.gates.pauses import pauses_of
 from scrapy_resilience.guard.concurrency import concurrency_limit_of
+from scrapy_resilience.guard.notify.summary import severity_of
 from scrapy_resilience.observe.guards import Guards
 from scrapy_resilience.observe.metrics.exposition import exposition
 from scrapy_resilience.observe.sentences import eased_off, sentence
 from scrapy_resilience.observe.view import (
     BudgetView,
     ConditionView,
+    JobView,
     LadderView,
     PauseView,
     StuckView,
     View,
 )
+from scrapy_resilience.settings import Config
 from scrapy_resilience.signals import guard_breached, guard_recovered
 
 PAUSE = PauseView(reason="budget", text="the budget of $5.00 an hour is used up", until=160.0)
@@ -187,3 +190,27 @@ def test_limits_are_those_of_a_policy():
     assert exported(found, "abort_value") == {"cost": 3.0, "failure_rate": 0.4}
     assert exported(found, "abort_limit") == {"no_item_for": 900.0, "failure_rate": 0.3}
     assert exported(found, "abort_met") == {"cost": 0, "no_item_for": 0, "failure_rate": 1}
+
+
+# --- how it ended -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("job", "settings", "severity"),
+    [
+        ({"reason": "finished"}, {}, "info"),
+        ({"reason": "finished", "incomplete": True}, {}, "warning"),
+        ({"reason": "finished", "incomplete": True}, {"incomplete_exit_code": 1}, "error"),
+        ({"reason": "finished", "incomplete": True}, {"incomplete_exit_code": 3}, "warning"),
+        ({"reason": "shutdown", "incomplete": True}, {"incomplete_exit_code": 1}, "warning"),
+        ({"reason": "start_error", "incomplete": True}, {}, "error"),
+        ({"reason": "resilience_abort_x", "incomplete": True}, {}, "warning"),
+        ({"reason": "resilience_abort_x", "incomplete": True}, {"abort_fails": True}, "error"),
+    ],
+)  # fmt: skip
+def test_an_end_with_exit_code_1_is_an_error(job, settings, severity):
+    """Whatever it is the code of, also what could not be stored."""
+    found = View(job=JobView(**job))
+
+    assert severity_of(found, Config(**settings)) == severity
+    assert severity_of(found, Config(**settings), failed=True) == "error"

@@ -146,3 +146,18 @@ def test_what_is_no_item(item):
 def test_many_fields():
     """Fifty at most."""
     assert len(texts_of({str(number): number for number in range(1000)})) == 50
+
+
+@pytest.mark.parametrize(
+    ("item", "texts"),
+    [
+        ({"password": "x", "user": "me"}, {"password": "***", "user": "me"}),
+        ({"api_key": ["x"]}, {"api_key": "***"}),
+        ({"password": ""}, {"password": ""}),
+        ({"login": {"access_token": 5}}, {"login": "{'access_token': '***'}"}),
+        ({"login": {"token": Page("x"), 1: 2}}, {"login": "{'token': '***', 1: 2}"}),
+    ],
+)
+def test_secrets_by_their_names(item, texts):
+    """What a field is called tells that its value is one."""
+    assert texts_of(item) == texts

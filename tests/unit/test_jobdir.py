@@ -8,6 +8,7 @@ from contextlib import closing
 
 import pytest
 
+from scrapy_resilience import failpoints
 from scrapy_resilience.checkpoint.state import META
 from scrapy_resilience.exceptions import CheckpointError, ConfigurationError, JobLockedError
 from scrapy_resilience.files.layout import LOCK, STORE
@@ -15,7 +16,9 @@ from scrapy_resilience.files.lock import FileLock
 from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.frontier.sqlite import SQLiteStore
 from scrapy_resilience.frontier.store import Changes
+from scrapy_resilience.jobs.job import Job
 from scrapy_resilience.jobs.jobdir import begin_anew, expand, finished_meta
+from scrapy_resilience.settings import Config
 
 NOW = 1764375633.0  # 2025-11-29 00:20:33 UTC
 
@@ -153,6 +156,28 @@ def test_a_link_stays(tmp_path):
 
     assert link.is_symlink()
     assert listed(link) == []
+    assert len(listed(place.parent)) == 2
+
+
+def test_a_kill_while_a_linked_job_begins_anew(tmp_path, monkeypatch):
+    """The link leads nowhere then: the next run makes the folder that it names."""
+    place = job(tmp_path / "disk" / "job", finished=True)
+    link = tmp_path / "link"
+    link.symlink_to(place)
+
+    def killed(step):
+        raise KeyboardInterrupt(step)
+
+    monkeypatch.setattr(failpoints, "reached", [killed])
+    with pytest.raises(KeyboardInterrupt, match="anew/aside"):
+        begin_anew(link, 3)
+    monkeypatch.undo()
+    assert not link.exists()
+    begin_anew(link, 3)
+    Job(link, "books", Config()).close()
+
+    assert link.is_symlink()
+    assert (place / STORE).is_file()
     assert len(listed(place.parent)) == 2
 
 

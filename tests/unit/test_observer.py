@@ -17,6 +17,7 @@ from scrapy_resilience.core.failures import Verdict
 from scrapy_resilience.extensions.observe import Observe
 from scrapy_resilience.frontier.lanes import Frontier
 from scrapy_resilience.frontier.store import MemoryStore
+from scrapy_resilience.observe.last_view import last_view
 from scrapy_resilience.observe.observer import observer_of
 
 
@@ -170,3 +171,37 @@ def test_a_spider_that_is_named_later():
     observer = observer_of(crawler)
 
     assert observer.view().job.spider == ""
+
+
+def test_the_history_is_made_once_for_a_view(monkeypatch, fake_clock):
+    """However many ask for it at the same time; what ticks is in the next one."""
+    observer = observed()
+    made = []
+    history = observer.history.view
+    monkeypatch.setattr(observer.history, "view", lambda: made.append(1) or history())
+
+    first, second = observer.view(history=True), observer.view(history=True)
+    assert first is second
+    assert made == [1]
+    assert first.history
+    assert not observer.view().history
+
+    fake_clock.advance(0.25)
+    observer.view(history=True)
+    assert made == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "reason",
+    ["no login at http://u:geheim@a.test/?token=geheim", "half \ud800", "x" * 1_000_000],
+)
+def test_a_close_reason_of_the_users(reason):
+    """A URL in it shows no secret, and no text of any kind or length breaks a view."""
+    observer = observed()
+    observer._closed(reason)
+
+    for view in observer.view(), last_view(observer, None, reason):
+        told = msgspec.json.encode(view)
+        assert b"geheim" not in told
+        assert len(told) < 50_000
+        assert view.job.reason[:4] == reason[:4]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tracemalloc
 from contextlib import suppress
 from pathlib import Path
@@ -18,7 +19,7 @@ from scrapy_resilience.feeds.cutting import cut
 from scrapy_resilience.files import ownership
 from scrapy_resilience.files.layout import BATCHES, DAMAGED, LOCK, STORE, WAITING, WATERMARK
 from scrapy_resilience.files.lock import FileLock, is_locked
-from scrapy_resilience.files.ownership import check_jobdir, check_own, open_own
+from scrapy_resilience.files.ownership import check_jobdir, check_own, make_jobdir, open_own
 from scrapy_resilience.jobs import watermark
 from scrapy_resilience.jobs.job import Job
 from scrapy_resilience.jobs.progress import about
@@ -136,6 +137,30 @@ def test_a_link_of_another_user(jobdir, tmp_path):
 
     with pytest.raises(CheckpointError, match=f"{link} belongs to another user"):
         check_own(link, link)
+
+
+def test_a_link_that_leads_nowhere(tmp_path):
+    """One of the user's own is followed, but no further than to a folder that is there."""
+    link, place = tmp_path / "link", tmp_path / "disk" / "job"
+    link.symlink_to(place)
+
+    with pytest.raises(FileNotFoundError):
+        make_jobdir(link)
+    place.parent.mkdir()
+    make_jobdir(link)
+    assert stat.S_IMODE(place.stat().st_mode) == 0o700
+
+
+@only_root
+def test_a_link_of_another_user_that_leads_nowhere(tmp_path):
+    """Nothing is made where it leads to."""
+    link, place = tmp_path / "link", tmp_path / "job"
+    link.symlink_to(place)
+    os.chown(link, 4711, 4711, follow_symlinks=False)
+
+    with pytest.raises(FileExistsError):
+        make_jobdir(link)
+    assert not place.exists()
 
 
 @openers

@@ -260,6 +260,17 @@ def test_full_disk_beside_a_free_one(crawl):
     assert crawl.view()["disk"].used == 1_200 * MB
 
 
+def test_a_little_room_ends_a_pause_later(crawl):
+    """Less than twice the reserve is free: the crawl goes on when it stays so, not at once."""
+    crawl.disks = {"job": disk(400)}
+    crawl.look_at_all()
+    crawl.disks = {"job": disk(510)}
+    crawl.look_at_all()
+    assert crawl.pauses.up
+    crawl.look_at_all(30)
+    assert not crawl.pauses.up
+
+
 def test_small_disk(crawl):
     """Of a small disk the reserve is two hundredths."""
     crawl.disks = {"job": disk(25, total=1_000)}

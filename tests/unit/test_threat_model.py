@@ -84,6 +84,8 @@ HELD_BY = {
         "unit/test_masking.py::test_secrets_of_a_place",
         "unit/test_masking.py::test_secrets_in_settings",
         "unit/test_masking.py::test_settings_with_secrets",
+        "unit/test_observer.py::test_a_close_reason_of_the_users",
+        "unit/test_item_texts.py::test_secrets_by_their_names",
     ],
     "the endpoint beyond this machine": [
         "unit/test_access.py::test_beyond_loopback",

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from scrapy_resilience import names
 from scrapy_resilience.core.masking import shown
+from scrapy_resilience.exit_codes import exit_code
 from scrapy_resilience.observe.sentences import duration
 
 if TYPE_CHECKING:
     from scrapy_resilience.observe.view import View
+    from scrapy_resilience.settings import Config
 
 __all__ = ["details_of", "severity_of"]
 
@@ -34,8 +36,13 @@ def details_of(view: View) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def severity_of(view: View) -> str:
-    """An error where the process ends with one, a warning where something is left."""
-    if view.job.reason in names.FAILURES:
+def severity_of(view: View, config: Config, *, failed: bool = False) -> str:
+    """An error where the process ends with exit code 1, a warning where something is left.
+
+    *failed*: whether something that is done could not be stored.
+    """
+    incomplete = view.job.incomplete
+    code = exit_code(view.job.reason or "", config, complete=not incomplete)
+    if failed or code == names.EXIT_FAILURE:
         return "error"
-    return "warning" if view.job.incomplete else "info"
+    return "warning" if incomplete else "info"

@@ -130,7 +130,7 @@ class Answers:
 
     def _once(self, what: str, view: View, make: Callable[[], Answer]) -> Answer:
         known = self._made.get(what)
-        if known is None or (known[0] is not view and known[0].time != view.time):
+        if known is None or known[0] is not view:
             known = self._made[what] = view, make()
         return known[1]
 

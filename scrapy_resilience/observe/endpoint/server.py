@@ -40,7 +40,7 @@ _BEAT: Final = 15.0
 _SLOW: Final = 10.0
 """Seconds in which a client has to read an update."""
 _MANY: Final = 50
-"""Answers a second: who asks for more waits for the next one."""
+"""Answers a second: who asks for more waits for one of the next."""
 _LEAVE: Final = 0.4
 """Seconds that answers under way get at the end."""
 _HEADERS: Final = {
@@ -76,6 +76,7 @@ class Server:
         self._changes = Changes()
         self._taken = -_EACH
         self._streams = 0
+        self._line = asyncio.Lock()
         self._second, self._answered = 0.0, 0
         self._closing = asyncio.Event()
         self._told: set[str] = set()
@@ -141,13 +142,15 @@ class Server:
             return _refuse(500)
 
     async def _turn(self) -> None:
-        """However often a client asks, the crawl has nearly all of the time."""
-        now = _clock.monotonic()
-        if now - self._second >= 1:
-            self._second, self._answered = now, 0
-        self._answered += 1
-        if self._answered > _MANY:
-            await self._pause(self._second + 1 - now)
+        """However often clients ask, the crawl has nearly all of the time."""
+        async with self._line:  # in the order in which they have asked
+            left = self._second + 1 - _clock.monotonic()
+            if left > 0 and self._answered >= _MANY:
+                await self._pause(left)
+                left = 0
+            if left <= 0:
+                self._second, self._answered = _clock.monotonic(), 0
+            self._answered += 1
 
     def _refusal(self, request: web.BaseRequest) -> int:
         """The status of what is refused; 0 for what may be answered."""
