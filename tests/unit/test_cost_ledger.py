@@ -35,9 +35,9 @@ class Run:
         self.tracker.opener = lambda: self.kept
         self.open = []
 
-    def claim(self, domain="a.test"):
+    def claim(self, domain="a.test", proxy=""):
         """Whether a request may go."""
-        found = self.tracker.claim(1, domain, "")
+        found = self.tracker.claim(1, domain, proxy)
         if isinstance(found, OpenClaim):
             self.open.append(found)
         return found
@@ -163,7 +163,7 @@ def test_budgets_and_prices_may_change(tmp_path):
 
 
 def test_what_is_too_old_is_only_a_sum(tmp_path, fake_clock):
-    """Entries that no window can hold are dropped at the next start."""
+    """Entries that no window can hold become one at the next start."""
     run = Run(tmp_path, HOUR)
     for _ in range(5):
         run.claim()
@@ -176,6 +176,42 @@ def test_what_is_too_old_is_only_a_sum(tmp_path, fake_clock):
     assert run.requests == 5
     assert isinstance(run.claim(), OpenClaim)
     assert (tmp_path / COSTS).stat().st_size < size
+
+
+@pytest.mark.parametrize("whose", [{}, {"domain": "*"}, {"domain": "a.test"}, {"proxy": "*"}])
+def test_a_budget_of_the_job_forgets_nothing(tmp_path, fake_clock, whose):
+    """However old it is, and however often the job is started since, or its file shrunk."""
+    budget = {"resource": "requests", "limit": 3, "per": "job", "action": "close", **whose}
+    run = Run(tmp_path, budget, HOUR)
+    for _ in range(3):
+        run.claim(proxy="p:1")
+        run.end()
+    run.tracker.close()
+
+    for _ in range(3):
+        fake_clock.advance(90_000)
+        run = Run(tmp_path, budget, HOUR)
+        smaller(run)
+        assert isinstance(run.claim(proxy="p:1"), Refusal)
+        assert run.requests == 3
+        run.kill()
+
+
+def test_a_budget_of_the_job_that_came_later(tmp_path, fake_clock):
+    """It counts what the job has spent before."""
+    run = Run(tmp_path, HOUR)
+    for _ in range(3):
+        run.claim()
+    run.tracker.close()
+    for _ in range(2):
+        fake_clock.advance(90_000)
+        run = Run(tmp_path, HOUR)
+        run.kill()
+
+    job = {"resource": "requests", "limit": 4, "per": "job", "action": "close"}
+    run = Run(tmp_path, job)
+    assert isinstance(run.claim(), OpenClaim)
+    assert isinstance(run.claim(), Refusal)
 
 
 def test_a_command_sees_what_was_claimed(tmp_path, fake_clock):

@@ -160,7 +160,7 @@ class LedgerFile:
         self._put(fd)
 
     def draft(self, since: float) -> Callable[[], tuple[int, int]]:
-        """What makes a smaller file, in a thread: without entries that ended before *since*.
+        """What makes a smaller file, in a thread: of entries before *since* it has sums only.
 
         It returns the open file, and how much of this one is in it, for :meth:`adopt`.
         """
