@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+from itertools import pairwise
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from scrapy_resilience.core.budget import parse_budgets
 from scrapy_resilience.core.budget_claims import Refusal
 from scrapy_resilience.core.spending import Prices
-from scrapy_resilience.core.spending_records import Folded
+from scrapy_resilience.core.spending_records import CLAIM, Folded
 from scrapy_resilience.exceptions import BudgetExceededError
 from scrapy_resilience.files.layout import COSTS
 from scrapy_resilience.guard.cost import ledger_file
@@ -259,11 +261,48 @@ def test_damage_in_the_middle(tmp_path):
     assert Run(tmp_path, HOUR).requests == 4
 
 
+@pytest.mark.usefixtures("fake_clock")
+def test_a_file_of_any_length(tmp_path, monkeypatch, caplog):
+    """It is read to its end, and by a command, too; nothing of it is cut off."""
+    monkeypatch.setattr(ledger_file, "_PIECE", 700)
+    monkeypatch.setattr(ledger_file, "_AHEAD", 500)
+    budget = {**HOUR, "limit": 1000}
+    run = Run(tmp_path, budget)
+    for _ in range(100):
+        run.claim()
+    run.kill()
+
+    assert spent(tmp_path, run.tracker.now()) == 100
+    run = Run(tmp_path, budget)
+    assert (run.requests, caplog.text) == (100, "")
+    smaller(run)
+    run.kill()
+    assert Run(tmp_path, budget).requests == 100
+
+
+@any_folder
+@given(st.data())
+def test_pieces_are_read_as_the_whole(monkeypatch, data):
+    """Wherever they end, and wherever the file is damaged."""
+    for name, value in {"_SEARCHED": 30, "_LONGEST_FRAME": 40, "_AHEAD": 80}.items():
+        monkeypatch.setattr(ledger_file, name, value)
+    records = [(CLAIM, number, 7.0, 1, "a.test", "") for number in range(5)]
+    whole = bytearray(b"".join(map(ledger_file.frame, map(msgspec.msgpack.encode, records))))
+    for place in data.draw(st.lists(st.integers(0, len(whole) - 1), max_size=3)):
+        whole[place] ^= data.draw(st.integers(1, 255))
+    borders = sorted({0, len(whole), *data.draw(st.lists(st.integers(0, len(whole))))})
+    pieces = [bytes(whole[begin:end]) for begin, end in pairwise(borders)]
+
+    once, several = read_ledger([bytes(whole)]), read_ledger(pieces)
+    assert (several.length, several.lost) == (once.length, once.lost)
+    assert several.folded.totals.resources == once.folded.totals.resources
+
+
 @any_folder
 @given(st.binary(max_size=300))
 def test_any_bytes(data):
     """Nothing is made of what nobody has written."""
-    assert read_ledger(data).folded.totals.resources == {}
+    assert read_ledger([data]).folded.totals.resources == {}
 
 
 @example([[7, 0, None, None]])
