@@ -228,6 +228,21 @@ def test_a_command_sees_what_was_claimed(tmp_path, fake_clock):
     assert {each.name for each in view.domains} == {"a.test", "b.test"}
 
 
+@pytest.mark.usefixtures("fake_clock")
+def test_what_is_told_again(tmp_path, monkeypatch):
+    """Not what was spent before the start, but that domains share."""
+    monkeypatch.setattr("scrapy_resilience.core.budget_claims.WINDOWS", 1)
+    budget = {**HOUR, "limit": 1, "domain": "*"}
+    run = Run(tmp_path, budget)
+    run.claim("a.test")
+    run.claim("b.test")
+    assert {each.percent for each in run.tracker.take_news()} == {0, 100}
+    run.kill()
+
+    run = Run(tmp_path, budget)
+    assert [each.percent for each in run.tracker.take_news()] == [0]
+
+
 # --- the disk ---------------------------------------------------------------------------------
 
 

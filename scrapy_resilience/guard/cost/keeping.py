@@ -65,7 +65,7 @@ class KeptLedger:
         tracker.begin_at(folded.number)
         for entry in folded.entries:
             tracker.budgets.add(entry.spends, entry.domain, entry.proxy, entry.time)
-        tracker.budgets.news.clear()
+        tracker.budgets.news = [each for each in tracker.budgets.news if not each.percent]
         folded.time, folded.wall = now, wall
         folded.prices = tracker.prices
         folded.budgets = [_plain(asdict(budget)) for budget in tracker.budgets]
