@@ -24,8 +24,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Budgets", "Claim", "News", "Refusal"]
 
-WINDOWS: Final = 10_000
-"""Of one budget; what comes later shares one."""
+WINDOWS: Final = 100_000
+"""Of one budget; what comes later shares some."""
+SHARED: Final = 10_000
+_FINE: Final = 1_000
+"""Windows of one budget that have as many entries as one may have."""
+_FEW: Final = 32
+"""Entries of each other one: those of a domain that was asked often leave a little later."""
 _NEARLY: Final = 80
 _FULL: Final = 100
 """Percent of a limit that are told."""
@@ -53,11 +58,22 @@ class Refusal(NamedTuple):
 
 
 class News(NamedTuple):
-    """A share of a limit that was reached, in percent."""
+    """A share of a limit that was reached, in percent; 0: its names have begun to share."""
 
     budget: Budget
     name: str
     percent: int
+
+    @property
+    def text(self) -> str:
+        whose = self.budget.text(self.name)
+        if self.percent:
+            return f"{self.percent} % of the budget of {whose} is spent"
+        names = {"domain": "domains", "proxy": "proxies"}[self.budget.scope]
+        return (
+            f"More than {WINDOWS:,} {names} have spent of the budget of {whose}: those that "
+            f"come later share {SHARED:,} such limits"
+        )
 
 
 Claim = list[tuple[SpendingWindow, int]]
@@ -71,28 +87,42 @@ class _Windows:
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
         self.windows: dict[str, SpendingWindow] = {}
+        self.shared: dict[int, SpendingWindow] = {}
+        self.is_told = False
+        """Whether it was told that names share."""
         self._misses = 0
 
     def at(self, name: str, now: float) -> tuple[str, SpendingWindow]:
-        """The window of a name; when there are too many, those that come later share one.
+        """The window of a name; when there are too many, those that come later share some.
 
-        As long as that one counts anything, no new name gets one of its own: it may have spent
-        there.
+        As long as a shared one counts anything, none of its names gets one of its own: it may
+        have spent there.
         """
         found = self.windows.get(name)
         if found is not None:
             return name, found
-        if self._is_full():
+        place = hash(name) % SHARED
+        found = self.shared.get(place)
+        if found is not None:
+            if not found.idle(now):
+                return OTHER, found
+            del self.shared[place]
+        if len(self.windows) >= WINDOWS:
             self._make_room(now)
-            name = OTHER if self._is_full() else name
-        found = self.windows.get(name)
-        if found is None:
-            limit = units(self.budget.limit)
-            found = self.windows[name] = SpendingWindow(limit, self.budget.seconds)
+        if len(self.windows) >= WINDOWS:
+            found = self.shared[place] = self._new(_FEW)
+            return OTHER, found
+        found = self.windows[name] = self._new(0 if len(self.windows) < _FINE else _FEW)
         return name, found
 
-    def _is_full(self) -> bool:
-        return OTHER in self.windows or len(self.windows) >= WINDOWS
+    def all(self) -> Iterator[tuple[str, SpendingWindow]]:
+        """Of those that are shared the one that is closest to the limit."""
+        yield from self.windows.items()
+        if self.shared:
+            yield OTHER, max(self.shared.values(), key=lambda each: each.open + each.ended)
+
+    def _new(self, most: int) -> SpendingWindow:
+        return SpendingWindow(units(self.budget.limit), self.budget.seconds, most)
 
     def _make_room(self, now: float) -> None:
         """Looks at all windows, so not each time."""
@@ -119,7 +149,7 @@ class Budgets:
     def windows(self) -> Iterator[_Held]:
         """Each window that there is."""
         for each in self._all:
-            for name, window in each.windows.items():
+            for name, window in each.all():
                 yield each.budget, name, window
 
     def unused(self) -> Iterator[Budget]:
@@ -209,6 +239,9 @@ class Budgets:
             name = each.budget.window_of(domain, proxy)
             if name is not None:
                 known, window = each.at(name, now)
+                if each.shared and not each.is_told:
+                    each.is_told = True
+                    self.news.append(News(each.budget, "", 0))
                 yield each.budget, known, window
 
     def _tell(self, budget: Budget, name: str, window: SpendingWindow, now: float) -> None:

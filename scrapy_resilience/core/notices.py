@@ -111,6 +111,8 @@ class Notice(msgspec.Struct, kw_only=True):
     """Names of the channels that it has still to go to."""
     sent: dict[str, float] = {}
     """When it went where."""
+    tries: dict[str, int] = {}
+    """In vain, to channels where it may be all the same."""
 
     def __post_init__(self) -> None:
         self.texts = [text[:_LONGEST] for text in self.texts[:_TEXTS]]

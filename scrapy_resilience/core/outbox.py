@@ -12,8 +12,13 @@
                            ──► sent ──► forgotten when all of its channels have it
 
 Each channel sends one at a time, the most severe first. A channel that fails is left alone
-for longer each time; what a receiver refuses for good is dropped. *now* is an argument, in
-seconds since 1970: what is here outlives the process.
+for longer each time; what a receiver refuses for good is dropped.
+
+A *vague* channel does not say whom it has reached when it fails: each try may have brought the
+notice to somebody. So a try counts as one of the messages of an hour, the notice comes behind
+those that were tried less often, and is given up after some tries.
+
+*now* is an argument, in seconds since 1970: what is here outlives the process.
 """
 
 from __future__ import annotations
@@ -27,7 +32,7 @@ from scrapy_resilience.core.notices import Notice, rank
 from scrapy_resilience.core.ratelimit import Rate, TokenBucket
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from scrapy_resilience.core.notices import Rule
 
@@ -40,6 +45,8 @@ KEPT: Final = 7 * 86_400.0
 _LONGEST_WAIT: Final = 3600.0
 """Seconds that a receiver may ask for."""
 _RETRIES: Final = RetryPolicy(1, 1.0, 2.0, 300.0, 0.5)
+_VAGUE_RETRIES: Final = RetryPolicy(12, 1.0, 4.0, 2400.0, 0.5)
+"""Of a notice: some four hours together."""
 _HOUR: Final = 3600.0
 _KNOWN: Final = 1000
 """Kinds and domains of which it is known what was told last."""
@@ -70,13 +77,22 @@ class Channel:
     """Why the last try has failed; empty when it has not."""
     begun: set[str] = field(default_factory=set)
     """Ids of what may have got there."""
+    is_vague: bool = False
+    retries: dict[str, float] = field(default_factory=dict)
+    """When a vague one is asked to take a notice again, by its id."""
+
+    def forget(self, ident: str) -> None:
+        """That notice is none of its any more."""
+        self.begun.discard(ident)
+        self.retries.pop(ident, None)
 
 
 class Outbox:
     """Notices of one crawl.
 
     *new_id* gives ids that nobody has given before; *random*, numbers from 0 to 1. *about* is
-    what each notice says of the crawl: ``spider``, ``job`` and ``run``.
+    what each notice says of the crawl: ``spider``, ``job`` and ``run``. *vague* has the names
+    of vague channels.
     """
 
     def __init__(
@@ -90,10 +106,15 @@ class Outbox:
         group: float = 5.0,
         repeat_after: float = 3600.0,
         most: int = MOST,
+        vague: Collection[str] = (),
     ) -> None:
         rate = Rate(per_hour / _HOUR, per_hour)
         self.channels = {
-            name: Channel(rule, {urgent: TokenBucket(rate, 0.0) for urgent in (False, True)})
+            name: Channel(
+                rule,
+                {urgent: TokenBucket(rate, 0.0) for urgent in (False, True)},
+                is_vague=name in vague,
+            )
             for name, rule in rules.items()
         }
         self.notices: dict[str, Notice] = {}
@@ -188,18 +209,25 @@ class Outbox:
     def next(self, name: str, now: float) -> Next:
         """What the channel *name* has to do, which sends nothing else meanwhile."""
         channel = self.channels[name]
-        waiting = [each for each in self.notices.values() if name in each.left]
         earliest: float | None = None
-        for notice in sorted(waiting, key=lambda each: (-rank(each.severity), each.time)):
+        for notice in self._waiting(name):
             bucket = channel.buckets[notice.is_urgent]
             due = 0.0 if self._is_flushed else _within(notice.due, now, self._group)
-            retry_at = _within(channel.retry_at, now, _LONGEST_WAIT)
+            retry_at = max(channel.retry_at, channel.retries.get(notice.id, 0.0))
+            retry_at = _within(retry_at, now, _LONGEST_WAIT)
             at = max(due, retry_at, bucket.ready_at(now))
             if at <= now:
                 channel.begun.add(notice.id)
                 return Next(notice)
             earliest = at if earliest is None else min(at, earliest)
         return Next(at=earliest)
+
+    def _waiting(self, name: str) -> list[Notice]:
+        """In the order in which they go to that channel."""
+        return sorted(
+            (each for each in self.notices.values() if name in each.left),
+            key=lambda each: (each.tries.get(name, 0), -rank(each.severity), each.time),
+        )
 
     def sent(self, name: str, notice: Notice, now: float) -> None:
         """The channel has it."""
@@ -219,21 +247,39 @@ class Outbox:
         *,
         rejected: bool = False,
         retry_after: float | None = None,
+        begun: bool = True,
     ) -> None:
-        """It did not get there, or nobody knows; *rejected*: it never will."""
+        """It did not get there, or nobody knows.
+
+        :param rejected: it never will
+        :param begun: it may have got to somebody
+        """
         channel = self.channels[name]
         channel.problem = problem
         if not rejected:
             channel.failures += 1
-            delay = _RETRIES.delay(channel.failures, self._random)
-            wanted = min(retry_after or 0.0, _LONGEST_WAIT)
-            channel.retry_at = now + max(delay, wanted)
-        if rejected or now - notice.time > KEPT:
+            if channel.is_vague and begun:
+                self._tried(name, notice, now)
+            else:
+                delay = _RETRIES.delay(channel.failures, self._random)
+                wanted = min(retry_after or 0.0, _LONGEST_WAIT)
+                channel.retry_at = now + max(delay, wanted)
+        is_enough = notice.tries.get(name, 0) >= _VAGUE_RETRIES.attempts
+        if rejected or is_enough or now - notice.time > KEPT:
             self.dropped += 1
             self._leave(name, notice)
 
+    def _tried(self, name: str, notice: Notice, now: float) -> None:
+        """Somebody whom that channel reaches may have it."""
+        channel = self.channels[name]
+        tries = notice.tries[name] = notice.tries.get(name, 0) + 1
+        channel.buckets[notice.is_urgent].take(now)
+        channel.retries[notice.id] = now + _VAGUE_RETRIES.delay(tries, self._random)
+        channel.retry_at = 0.0
+        self._mark(notice)
+
     def _leave(self, name: str, notice: Notice) -> None:
-        self.channels[name].begun.discard(notice.id)
+        self.channels[name].forget(notice.id)
         if name in notice.left:  # it may have been dropped meanwhile
             notice.left.remove(name)
         self._settle(notice)
@@ -244,7 +290,7 @@ class Outbox:
         if not notice.left:
             self.notices.pop(notice.id, None)
             for channel in self.channels.values():
-                channel.begun.discard(notice.id)
+                channel.forget(notice.id)
 
     def waiting(self, name: str | None = None) -> int:
         """Notices that were not sent, to that channel or to all that they are for."""

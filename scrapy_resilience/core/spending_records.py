@@ -114,16 +114,34 @@ class Folded:
         self.open.clear()
 
     def records(self, since: float) -> Iterator[tuple[Any, ...]]:
-        """The same in fewer records, without entries that ended before *since*."""
+        """The same in fewer records: entries that ended before *since* are only sums."""
         if self.wall is not None:
             yield CLOCK, self.time, self.wall
         yield PRICES, dict(self.prices)
         yield BUDGETS, self.budgets
         yield from self._sums()
-        for entry in _merged([each for each in self.entries if each.time >= since]):
+        recent = [each for each in self.entries if each.time >= since]
+        for entry in (*self._past(since), *_merged(recent)):
             yield ENTRY, *entry[:3], [(name, *map(str, pair)) for name, *pair in entry.spends]
         for claim in self.open.values():
             yield claim.record
+
+    def _past(self, since: float) -> list[Entry]:
+        """What is older comes to: budgets of the whole job never forget it.
+
+        One sum for each domain and proxy where such a budget asks for them. Its time is that of
+        its first entry, so that a longer window, which is set later, does not count all of it.
+        """
+        by_domain = any(_is_for_good(each, "domain") for each in self.budgets)
+        by_proxy = any(_is_for_good(each, "proxy") for each in self.budgets)
+        groups: dict[tuple[str, str], list[Entry]] = {}
+        for entry in self.entries:
+            if entry.time < since:
+                whose = (entry.domain if by_domain else "", entry.proxy if by_proxy else "")
+                groups.setdefault(whose, []).append(entry)
+        return sorted(
+            Entry(group[0].time, *whose, _sum(group).spends) for whose, group in groups.items()
+        )
 
     def _sums(self) -> list[tuple[Any, ...]]:
         """Without the open claims, which follow."""
@@ -210,6 +228,13 @@ class Folded:
 
     def _add(self, time: float, domain: str, proxy: str, found: tuple[Spend, ...]) -> None:
         self.entries.append(Entry(time, domain, proxy, found))
+
+
+def _is_for_good(budget: Any, key: str) -> bool:
+    """Whether it is one of the whole job, by what *key* says; as :data:`BUDGETS` has it."""
+    if not isinstance(budget, dict):
+        return False
+    return budget.get("seconds", 0) is None and bool(budget.get(key))
 
 
 def _merged(entries: list[Entry]) -> list[Entry]:

@@ -7,19 +7,18 @@ request of a window was let through, each other one of the window was still coun
 
 An entry has left when *more* than the length has passed. Time does not go back: an earlier
 *now* counts as the latest one. Of too many entries neighbours become one, with the later end:
-they leave later than they must, never earlier.
+they leave later than they must, by a part of the window, and never earlier.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from math import inf, nextafter
 from typing import Final
 
 __all__ = ["ENTRIES", "SpendingWindow"]
 
 ENTRIES: Final = 1024
-"""Of one window."""
+"""Of one window, at the most."""
 _PIECES: Final = 50
 _PATIENCE: Final = 30.0
 """Seconds by which a pause may last longer for that."""
@@ -28,9 +27,11 @@ _PATIENCE: Final = 30.0
 class SpendingWindow:
     """*limit* units in any *seconds*; inf for a window that never moves."""
 
-    __slots__ = ("_entries", "_now", "ended", "limit", "open", "reserved", "seconds", "told")
+    __slots__ = (
+        "_entries", "_most", "_now", "ended", "limit", "open", "reserved", "seconds", "told",
+    )  # fmt: skip
 
-    def __init__(self, limit: int, seconds: float) -> None:
+    def __init__(self, limit: int, seconds: float, most: int = 0) -> None:
         self.limit = limit
         self.seconds = seconds
         self.open = 0
@@ -41,7 +42,8 @@ class SpendingWindow:
         """For those that are expected to claim."""
         self.told: dict[int, float] = {}
         """When it was told that a share of the limit (in percent) was reached."""
-        self._entries: deque[tuple[float, int]] = deque()
+        self._entries: list[tuple[float, int]] = []  # an empty deque takes ten times as much
+        self._most = most or ENTRIES
         self._now = -inf
 
     def __len__(self) -> int:
@@ -109,19 +111,24 @@ class SpendingWindow:
             return
         entries = self._entries
         entries.append((self._now, amount))
-        if len(entries) > ENTRIES:
+        if len(entries) > self._most:
             self._merge()
 
     def _move(self, now: float) -> None:
         self._now = now = max(now, self._now)
-        entries, seconds = self._entries, self.seconds
-        while entries and entries[0][0] + seconds < now:
-            self.ended -= entries.popleft()[1]
+        seconds, gone = self.seconds, 0
+        for end, amount in self._entries:
+            if end + seconds >= now:
+                break
+            self.ended -= amount
+            gone += 1
+        if gone:
+            del self._entries[:gone]
 
     def _merge(self) -> None:
-        """One entry for each of some hundred parts of the window, whose borders stay."""
-        merged: deque[tuple[float, int]] = deque()
-        width, last = 2 * self.seconds / ENTRIES, -inf
+        """One entry for each of half as many parts of the window, whose borders stay."""
+        merged: list[tuple[float, int]] = []
+        width, last = 2 * self.seconds / self._most, -inf
         for end, amount in self._entries:
             part = end // width
             before = merged.pop()[1] if part == last else 0

@@ -84,6 +84,7 @@ class Notifications(Refusing, Part):
             per_hour=config.notify_per_hour,
             group=config.notify_group,
             repeat_after=config.notify_repeat_after,
+            vague={channel.name for channel in channels if channel.is_vague},
         )
         senders = {each.name: sender_of(each, config.notify_secret) for each in channels}
         self._notifier = Notifier(self.outbox, senders, self._stats.inc_value)

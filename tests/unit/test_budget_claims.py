@@ -254,15 +254,47 @@ def test_news():
 
 
 def test_windows_are_bounded(monkeypatch):
-    """Too many domains share a window, which holds what any of them may spend."""
+    """Too many domains share windows, each of which holds what any of its domains may spend."""
     monkeypatch.setattr(module, "WINDOWS", 3)
+    monkeypatch.setattr(module, "SHARED", 1)
     budgets = make({"resource": "requests", "limit": 1, "domain": "*", "per": 60})
     for number in range(10):
         budgets.add(ONE, f"d{number}.test", "", 0)
 
-    assert len([*budgets.windows()]) == 4
+    assert [name for _, name, _ in budgets.windows()] == [
+        "d0.test", "d1.test", "d2.test", "other",
+    ]  # fmt: skip
     assert until(budgets.refusal(ONE, "d1.test", "", 1)) == pytest.approx(60)
-    assert until(budgets.refusal(ONE, "new.test", "", 1)) == pytest.approx(60)
+    assert budgets.refusal(ONE, "new.test", "", 1).name == "other"
+
+
+def test_a_broad_crawl(monkeypatch):
+    """However many domains it has seen: a new one has the place of one that is idle."""
+    monkeypatch.setattr(module, "WINDOWS", 100)
+    monkeypatch.setattr(module, "_SELDOM", 1)
+    budgets = make({"resource": "requests", "limit": 1, "domain": "*", "per": 60})
+    for number in range(1_000):
+        assert budgets.refusal(ONE, f"d{number}.test", "", number) is None
+        budgets.add(ONE, f"d{number}.test", "", number)
+
+
+def test_many_at_a_time(monkeypatch):
+    """What some of those that share have spent holds few of the others; it is told once."""
+    monkeypatch.setattr(module, "WINDOWS", 100)
+    budgets = make({"resource": "requests", "limit": 2, "domain": "*", "per": "job"})
+    refused = 0
+    for number in range(1_100):
+        if budgets.refusal(ONE, f"d{number}.test", "", number) is None:
+            budgets.add(ONE, f"d{number}.test", "", number)
+        else:
+            refused += 1
+
+    assert refused < 100
+    [news] = [each for each in budgets.news if each.name == ""]
+    assert news.text == (
+        "More than 100 domains have spent of the budget of 2 requests in this job for each "
+        "domain: those that come later share 10,000 such limits"
+    )
 
 
 DOMAINS = st.sampled_from(["a", "b", "c", "d", "e", "f"])
@@ -272,6 +304,7 @@ DOMAINS = st.sampled_from(["a", "b", "c", "d", "e", "f"])
 def test_no_domain_gets_more_however_they_share(steps):
     """Windows that are forgotten or shared let through no more than own ones."""
     most, module.WINDOWS = module.WINDOWS, 2
+    shared, module.SHARED = module.SHARED, 2
     seldom, module._SELDOM = module._SELDOM, 2
     try:
         budgets = make({"resource": "requests", "limit": 2, "domain": "*", "per": 10})
@@ -282,7 +315,7 @@ def test_no_domain_gets_more_however_they_share(steps):
                 budgets.add(ONE, domain, "", now)
                 seen.append((now, domain))
     finally:
-        module.WINDOWS, module._SELDOM = most, seldom
+        module.WINDOWS, module.SHARED, module._SELDOM = most, shared, seldom
     for begin, domain in seen:
         assert sum(begin <= at <= begin + 10 and it == domain for at, it in seen) <= 2
 

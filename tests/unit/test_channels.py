@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from scrapy.settings import Settings
 
+from scrapy_resilience.core.notices import Notice
 from scrapy_resilience.exceptions import ConfigurationError, MissingLibraryError
 from scrapy_resilience.guard.notify import channels as module
-from scrapy_resilience.guard.notify.apprise_service import without_parts
+from scrapy_resilience.guard.notify.apprise_service import AppriseService, without_parts
 from scrapy_resilience.guard.notify.channels import channels_of, check_channels
 from scrapy_resilience.settings import Config
 
@@ -131,6 +134,23 @@ def test_what_apprise_does_not_know(url):
     with pytest.raises(ConfigurationError, match="apprise does not understand") as caught:
         check_channels(config(url))
     assert "s3cr3t" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+def test_a_report_is_attached_once(tmp_path):
+    """It may be the report that fails: another try of its channel is without."""
+    report = tmp_path / "report.html"
+    report.write_text("<html>")
+    told = {"id": "1", "time": 0.0, "kind": "finished", "severity": "info", "texts": []}
+    notice = Notice(**told, report=str(report))
+    service = AppriseService(MAIL, attach=True, name="mail")
+    takes_files = SimpleNamespace(attachment_support=True)
+
+    assert service._attachment(takes_files, notice) is not None
+    notice.tries["pager"] = 1
+    assert service._attachment(takes_files, notice) is not None
+    notice.tries["mail"] = 1
+    assert service._attachment(takes_files, notice) is None
 
 
 def test_what_a_service_says():

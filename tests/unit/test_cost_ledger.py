@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+from itertools import pairwise
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from scrapy_resilience.core.budget import parse_budgets
 from scrapy_resilience.core.budget_claims import Refusal
 from scrapy_resilience.core.spending import Prices
-from scrapy_resilience.core.spending_records import Folded
+from scrapy_resilience.core.spending_records import CLAIM, Folded
 from scrapy_resilience.exceptions import BudgetExceededError
 from scrapy_resilience.files.layout import COSTS
 from scrapy_resilience.guard.cost import ledger_file
@@ -35,9 +37,9 @@ class Run:
         self.tracker.opener = lambda: self.kept
         self.open = []
 
-    def claim(self, domain="a.test"):
+    def claim(self, domain="a.test", proxy=""):
         """Whether a request may go."""
-        found = self.tracker.claim(1, domain, "")
+        found = self.tracker.claim(1, domain, proxy)
         if isinstance(found, OpenClaim):
             self.open.append(found)
         return found
@@ -163,7 +165,7 @@ def test_budgets_and_prices_may_change(tmp_path):
 
 
 def test_what_is_too_old_is_only_a_sum(tmp_path, fake_clock):
-    """Entries that no window can hold are dropped at the next start."""
+    """Entries that no window can hold become one at the next start."""
     run = Run(tmp_path, HOUR)
     for _ in range(5):
         run.claim()
@@ -178,6 +180,42 @@ def test_what_is_too_old_is_only_a_sum(tmp_path, fake_clock):
     assert (tmp_path / COSTS).stat().st_size < size
 
 
+@pytest.mark.parametrize("whose", [{}, {"domain": "*"}, {"domain": "a.test"}, {"proxy": "*"}])
+def test_a_budget_of_the_job_forgets_nothing(tmp_path, fake_clock, whose):
+    """However old it is, and however often the job is started since, or its file shrunk."""
+    budget = {"resource": "requests", "limit": 3, "per": "job", "action": "close", **whose}
+    run = Run(tmp_path, budget, HOUR)
+    for _ in range(3):
+        run.claim(proxy="p:1")
+        run.end()
+    run.tracker.close()
+
+    for _ in range(3):
+        fake_clock.advance(90_000)
+        run = Run(tmp_path, budget, HOUR)
+        smaller(run)
+        assert isinstance(run.claim(proxy="p:1"), Refusal)
+        assert run.requests == 3
+        run.kill()
+
+
+def test_a_budget_of_the_job_that_came_later(tmp_path, fake_clock):
+    """It counts what the job has spent before."""
+    run = Run(tmp_path, HOUR)
+    for _ in range(3):
+        run.claim()
+    run.tracker.close()
+    for _ in range(2):
+        fake_clock.advance(90_000)
+        run = Run(tmp_path, HOUR)
+        run.kill()
+
+    job = {"resource": "requests", "limit": 4, "per": "job", "action": "close"}
+    run = Run(tmp_path, job)
+    assert isinstance(run.claim(), OpenClaim)
+    assert isinstance(run.claim(), Refusal)
+
+
 def test_a_command_sees_what_was_claimed(tmp_path, fake_clock):
     """While the job runs, and after that: with its budgets."""
     run = Run(tmp_path, {**HOUR, "domain": "*"})
@@ -188,6 +226,21 @@ def test_a_command_sees_what_was_claimed(tmp_path, fake_clock):
     assert view.total == pytest.approx(0.02)
     assert {each.name: each.used for each in view.budgets} == {"a.test": 1, "b.test": 1}
     assert {each.name for each in view.domains} == {"a.test", "b.test"}
+
+
+@pytest.mark.usefixtures("fake_clock")
+def test_what_is_told_again(tmp_path, monkeypatch):
+    """Not what was spent before the start, but that domains share."""
+    monkeypatch.setattr("scrapy_resilience.core.budget_claims.WINDOWS", 1)
+    budget = {**HOUR, "limit": 1, "domain": "*"}
+    run = Run(tmp_path, budget)
+    run.claim("a.test")
+    run.claim("b.test")
+    assert {each.percent for each in run.tracker.take_news()} == {0, 100}
+    run.kill()
+
+    run = Run(tmp_path, budget)
+    assert [each.percent for each in run.tracker.take_news()] == [0]
 
 
 # --- the disk ---------------------------------------------------------------------------------
@@ -223,11 +276,48 @@ def test_damage_in_the_middle(tmp_path):
     assert Run(tmp_path, HOUR).requests == 4
 
 
+@pytest.mark.usefixtures("fake_clock")
+def test_a_file_of_any_length(tmp_path, monkeypatch, caplog):
+    """It is read to its end, and by a command, too; nothing of it is cut off."""
+    monkeypatch.setattr(ledger_file, "_PIECE", 700)
+    monkeypatch.setattr(ledger_file, "_AHEAD", 500)
+    budget = {**HOUR, "limit": 1000}
+    run = Run(tmp_path, budget)
+    for _ in range(100):
+        run.claim()
+    run.kill()
+
+    assert spent(tmp_path, run.tracker.now()) == 100
+    run = Run(tmp_path, budget)
+    assert (run.requests, caplog.text) == (100, "")
+    smaller(run)
+    run.kill()
+    assert Run(tmp_path, budget).requests == 100
+
+
+@any_folder
+@given(st.data())
+def test_pieces_are_read_as_the_whole(monkeypatch, data):
+    """Wherever they end, and wherever the file is damaged."""
+    for name, value in {"_SEARCHED": 30, "_LONGEST_FRAME": 40, "_AHEAD": 80}.items():
+        monkeypatch.setattr(ledger_file, name, value)
+    records = [(CLAIM, number, 7.0, 1, "a.test", "") for number in range(5)]
+    whole = bytearray(b"".join(map(ledger_file.frame, map(msgspec.msgpack.encode, records))))
+    for place in data.draw(st.lists(st.integers(0, len(whole) - 1), max_size=3)):
+        whole[place] ^= data.draw(st.integers(1, 255))
+    borders = sorted({0, len(whole), *data.draw(st.lists(st.integers(0, len(whole))))})
+    pieces = [bytes(whole[begin:end]) for begin, end in pairwise(borders)]
+
+    once, several = read_ledger([bytes(whole)]), read_ledger(pieces)
+    assert (several.length, several.lost) == (once.length, once.lost)
+    assert several.folded.totals.resources == once.folded.totals.resources
+
+
 @any_folder
 @given(st.binary(max_size=300))
 def test_any_bytes(data):
     """Nothing is made of what nobody has written."""
-    assert read_ledger(data).folded.totals.resources == {}
+    assert read_ledger([data]).folded.totals.resources == {}
 
 
 @example([[7, 0, None, None]])

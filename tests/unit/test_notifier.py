@@ -120,6 +120,27 @@ def test_tries(caplog):
     assert "s3cr3t" not in caplog.text
 
 
+def test_what_is_given_up(caplog):
+    """By a channel that does not say whom it has reached: the first try is told, and that."""
+
+    async def scenario(notifier, clock):
+        notifier.outbox.channels["mail"].is_vague = True
+        notifier.start()
+        tell(notifier)
+        for _ in range(400):
+            await turn()
+            clock.advance(60)
+        assert (notifier.outbox.waiting(), notifier.outbox.dropped) == (0, 1)
+
+    sender = Sender(DOWN)
+    run(scenario, mail=sender)
+    assert len(sender.got) == 12
+    assert [record.getMessage() for record in caplog.records] == [
+        "Notices do not get to the channel mail: it is down. They are tried again",
+        "A notice is given up that the channel mail has never taken as a whole: it is down",
+    ]
+
+
 @pytest.mark.parametrize(("seconds", "sent"), [(0, 0), (2.5, 2), (60, 3)])
 def test_the_end(seconds, sent):
     """What can be sent in time is, with tries; then nothing is waited for."""

@@ -185,6 +185,70 @@ def test_backoff():
     assert (box.channels["hook"].failures, box.channels["hook"].problem) == (0, "")
 
 
+def vague(**more):
+    """An outbox whose channel does not say whom it has reached."""
+    return outbox(group=0, vague={"hook"}, **more)
+
+
+def tries(box, now, until):
+    """When a channel that always fails is tried, up to *until*."""
+    found = []
+    while now is not None and now < until:
+        notice, at = box.next("hook", now)
+        if notice is not None:
+            found.append(now)
+            box.failed("hook", notice, now, "one of two has got it")
+        now = now if notice is not None else at
+    return found
+
+
+def test_each_try_may_have_got_there():
+    """Where a channel does not say so, it counts for the limit of an hour."""
+    box = vague(per_hour=1)
+    tell(box, START)
+
+    assert len(tries(box, START, START + HOUR)) == 1
+
+
+def test_what_may_have_got_there_is_given_up():
+    """After a dozen tries in some hours, also where each run has some of them."""
+    box = vague()
+    tell(box, START)
+    found = tries(box, START, START + 86_400)
+    assert len(found) == 12
+    assert 3 * HOUR < found[-1] - START < 6 * HOUR
+    assert (box.waiting(), box.dropped) == (0, 1)
+
+    box, now, count = vague(), START, 0
+    tell(box, now)
+    while box.waiting():
+        count += len(tries(box, now, now + 60))
+        again = vague()
+        again.restore(saved(box), now + HOUR)
+        box, now = again, now + HOUR
+    assert count == 12
+
+
+def test_what_may_have_got_there_holds_up_nothing():
+    """Others of the channel go at once, before it is tried again."""
+    box = vague()
+    box.tell("abort", "one", "error", START)
+    fail(box, START)
+    box.tell("note", "two", "info", START + 1)
+
+    assert [each.texts for each in send(box, START + 1)] == [["two"], ["one"]]
+
+
+def test_a_try_that_was_none():
+    """Nothing was sent: that is tried again for a week, as with other channels."""
+    box, now = vague(), START
+    tell(box, now)
+    for _ in range(50):
+        now = fail(box, now, begun=False)
+    assert box.waiting() == 1
+    assert len(send(box, now)) == 1
+
+
 def test_what_a_receiver_asks_for():
     """Retry-After counts when it is longer, up to an hour."""
     for wanted, delay in ((0.1, 1), (50.0, 50), (1e9, HOUR)):
@@ -343,7 +407,7 @@ class Machine(RuleBasedStateMachine):
         """A run."""
         self.box = outbox(
             {"hook": ALL, "mail": Rule(severity="warning")},
-            new_id=lambda: f"{next(self.ids)}", most=20, per_hour=5,
+            new_id=lambda: f"{next(self.ids)}", most=20, per_hour=5, vague={"mail"},
         )  # fmt: skip
         self.box.restore([msgspec.structs.replace(each) for each in self.stored], self.now)
         self.busy = {}

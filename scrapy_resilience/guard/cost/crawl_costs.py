@@ -260,14 +260,14 @@ class CrawlCosts:
     def _tell_news(self) -> None:
         crawler = self._crawler()
         for news in self.tracker.take_news():
-            text = f"{news.percent} % of the budget of {news.budget.text(news.name)} is spent"
             full = news.percent >= 100  # noqa: PLR2004 - percent
             if full:
                 self._stats.inc_value(names.STAT_BUDGET_REACHED)
-            (logger.warning if full else logger.info)("%s", text)
+            warns = full or not news.percent
+            (logger.warning if warns else logger.info)("%s", news.text)
             if crawler is not None:
                 domain = news.name if news.budget.scope == "domain" else ""
-                tell(crawler, _KIND, text, domain, "warning" if full else "info")
+                tell(crawler, _KIND, news.text, domain, "warning" if warns else "info")
 
     @staticmethod
     def _domain_of(refusal: Refusal) -> str:

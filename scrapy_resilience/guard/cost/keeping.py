@@ -25,7 +25,7 @@ __all__ = ["KeptLedger"]
 logger = get_logger(__name__)
 
 _LONGEST: Final = 86_400.0
-"""Seconds for which entries are kept at the least: a budget may be set between two runs."""
+"""Seconds for which entries are kept apart: a budget may be set between two runs."""
 _THREAD: Final = "resilience-costs"
 _STEP: Final = 0.05
 """Seconds by which the time of day may go its own way before that is written down."""
@@ -65,7 +65,7 @@ class KeptLedger:
         tracker.begin_at(folded.number)
         for entry in folded.entries:
             tracker.budgets.add(entry.spends, entry.domain, entry.proxy, entry.time)
-        tracker.budgets.news.clear()
+        tracker.budgets.news = [each for each in tracker.budgets.news if not each.percent]
         folded.time, folded.wall = now, wall
         folded.prices = tracker.prices
         folded.budgets = [_plain(asdict(budget)) for budget in tracker.budgets]

@@ -23,18 +23,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-__all__ = ["LIMIT", "LONGEST", "LedgerFile", "Read", "read_ledger"]
+__all__ = ["LIMIT", "LedgerFile", "Read", "pieces", "read_ledger"]
 
 LIMIT: Final = 4_000_000
 """Bytes above which a file is made smaller."""
-LONGEST: Final = 64_000_000
-"""Bytes that are read at the most."""
+_PIECE: Final = 4_000_000
+"""Bytes that are read at a time."""
 _WAITING: Final = 50_000
 """Records that wait for a full disk at the most."""
 _SEARCHED: Final = 1_000_000
 """Bytes that are looked at for the next record behind damage."""
 _LONGEST_FRAME: Final = 65_536
 """Behind damage; no record of ours is longer."""
+_AHEAD: Final = 2_000_000
+"""Bytes, if there are so many, that are there before damage is told from what is to be read:
+more than a frame has, and than are searched."""
 _UNREADABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
 _decode: Final = msgspec.msgpack.Decoder().decode
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -50,23 +53,41 @@ class Read(NamedTuple):
     """Bytes that are no records."""
 
 
-def read_ledger(data: bytes) -> Read:
-    """What a file with these bytes comes to.
+def pieces(fd: int, length: int) -> Iterator[bytes]:
+    """The first *length* bytes of a file, some at a time. Raises OSError."""
+    place = 0
+    while piece := os.pread(fd, min(_PIECE, length - place), place):
+        place += len(piece)
+        yield piece
+
+
+def read_ledger(parts: Iterable[bytes]) -> Read:
+    """What a file that has these bytes comes to.
 
     A kill may have torn its end. Where a disk has damaged its middle, what comes behind counts
     all the same.
     """
-    folded, place, lost = Folded(), 0, 0
+    folded, place, lost, data = Folded(), 0, 0, b""
+    left = iter(parts)
     while True:
-        begin = place
-        for payload, end in frames(data[begin:] if begin else data):
-            place = begin + end
-            folded.take(_decoded(payload))
-        found = _next_frame(data, place)
-        if found is None:
-            return Read(folded, place, lost + len(data) - place)
-        lost += found - place
-        place = found
+        if len(data) <= _AHEAD and (part := next(left, b"")):
+            data += part
+            continue
+        length = _take(folded, data)
+        if not length:
+            found = _next_frame(data)
+            if found is None:
+                return Read(folded, place, lost + len(data) + sum(map(len, left)))
+            lost, length = lost + found, found
+        place, data = place + length, data[length:]
+
+
+def _take(folded: Folded, data: bytes) -> int:
+    """Add what it begins with; how long that is."""
+    length = 0
+    for payload, length in frames(data):  # noqa: B007 - the last one counts
+        folded.take(_decoded(payload))
+    return length
 
 
 def _decoded(payload: bytes) -> Any:
@@ -77,9 +98,9 @@ def _decoded(payload: bytes) -> Any:
         return None
 
 
-def _next_frame(data: bytes, place: int) -> int | None:
+def _next_frame(data: bytes) -> int | None:
     """Where the next whole frame begins behind what is none."""
-    for begin in range(place + 1, min(place + _SEARCHED, len(data) - 8)):
+    for begin in range(1, min(_SEARCHED, len(data) - 8)):
         size = int.from_bytes(data[begin : begin + 4], "little")
         is_possible = 0 < size <= _LONGEST_FRAME and begin + 8 + size <= len(data)
         if is_possible and next(frames(data[begin : begin + 8 + size]), None) is not None:
@@ -102,7 +123,7 @@ class LedgerFile:
         self._fd = open_own(path, APPEND)
         try:
             self._draft.unlink(missing_ok=True)
-            self.read = read_ledger(os.pread(self._fd, LONGEST, 0))
+            self.read = read_ledger(pieces(self._fd, os.fstat(self._fd).st_size))
             self._length = self.read.length
             os.ftruncate(self._fd, self._length)
         except BaseException:
@@ -160,7 +181,7 @@ class LedgerFile:
         self._put(fd)
 
     def draft(self, since: float) -> Callable[[], tuple[int, int]]:
-        """What makes a smaller file, in a thread: without entries that ended before *since*.
+        """What makes a smaller file, in a thread: of entries before *since* it has sums only.
 
         It returns the open file, and how much of this one is in it, for :meth:`adopt`.
         """
@@ -168,7 +189,7 @@ class LedgerFile:
 
         def make() -> tuple[int, int]:
             try:
-                folded = read_ledger(os.pread(copy, length, 0)).folded
+                folded = read_ledger(pieces(copy, length)).folded
             finally:
                 os.close(copy)
             return write_draft(self._draft, _parts(folded.records(since))), length

@@ -10,7 +10,7 @@ from scrapy_resilience.core.budget import Budget
 from scrapy_resilience.core.budget_claims import Budgets
 from scrapy_resilience.files.layout import COSTS
 from scrapy_resilience.files.ownership import open_own
-from scrapy_resilience.guard.cost.ledger_file import LONGEST, read_ledger
+from scrapy_resilience.guard.cost.ledger_file import pieces, read_ledger
 from scrapy_resilience.guard.cost.views import cost_view
 from scrapy_resilience.observe.view import CostView
 
@@ -28,7 +28,7 @@ def stored_costs(jobdir: Path, wall: float) -> CostView:
     except FileNotFoundError:
         return CostView()
     try:
-        folded = read_ledger(os.pread(fd, LONGEST, 0)).folded
+        folded = read_ledger(pieces(fd, os.fstat(fd).st_size)).folded
     finally:
         os.close(fd)
     now = folded.later(wall)

@@ -105,17 +105,22 @@ def is_known(url: str) -> bool:
 
 
 class AppriseService:
-    """One service. *attach*: send the report of the crawl with the notice that has one."""
+    """One service, of the channel *name*.
 
-    def __init__(self, url: str, *, attach: bool = False) -> None:
+    *attach*: send the report of the crawl with the notice that has one, at the first try. It
+    may be what fails, and apprise says only whether all went well.
+    """
+
+    def __init__(self, url: str, *, attach: bool = False, name: str = "") -> None:
         self._url = url
         self._attach = attach
+        self._name = name
         self._thread: Thread | None = None
 
     async def send(self, notice: Notice, seconds: float) -> Outcome:
         """One at a time: while a call hangs there is no other one."""
         if self._thread is not None and self._thread.is_alive():
-            return Outcome("the try before has not come back")
+            return Outcome("the try before has not come back", begun=False)
         call = partial(self.send_blocking, notice, seconds)
         done, thread = in_thread(call, "resilience-notify")
         self._thread = thread
@@ -129,7 +134,7 @@ class AppriseService:
     def send_blocking(self, notice: Notice, seconds: float) -> Outcome:
         service = _service(self._url)
         if service is None:
-            return Outcome("apprise does not understand its URL")
+            return Outcome("apprise does not understand its URL", begun=False)
         with _listening() as heard:
             try:
                 fine = self._notify(service, notice)
@@ -152,9 +157,8 @@ class AppriseService:
 
     def _attachment(self, service: Any, notice: Notice) -> Any:
         """None where there is no report, it is too large, or the service takes no files."""
-        if not (
-            self._attach and notice.report and getattr(service, "attachment_support", False)
-        ):
+        wanted = self._attach and notice.report and not notice.tries.get(self._name)
+        if not (wanted and getattr(service, "attachment_support", False)):
             return None
         from apprise.attachment.file import AttachFile  # noqa: PLC0415 - as above
 

@@ -40,6 +40,11 @@ class Channel:
     rule: Rule
     attach_report: bool = False
 
+    @property
+    def is_vague(self) -> bool:
+        """Whether it may have reached somebody when it fails, as :class:`.Outbox` says."""
+        return self.kind == "apprise"
+
 
 def channels_of(config: Config) -> list[Channel]:
     """The channels of the settings; none where notifications are off.

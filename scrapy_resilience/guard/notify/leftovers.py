@@ -92,6 +92,7 @@ async def _send(
         new_id=lambda: uuid4().hex,
         random=random.random,
         per_hour=config.notify_per_hour,
+        vague={channel.name for channel in channels if channel.is_vague},
     )
 
     keep(outbox, journal)

@@ -92,11 +92,17 @@ class Notifier:
             return
         self.outbox.failed(
             name, notice, now, outcome.problem,
-            rejected=outcome.rejected, retry_after=outcome.retry_after,
+            rejected=outcome.rejected, retry_after=outcome.retry_after, begun=outcome.begun,
         )  # fmt: skip
         self._count(names.STAT_NOTIFY_ERRORS)
-        if self.outbox.dropped > dropped:
+        if outcome.rejected:
             logger.warning("The channel %s refuses a notice: %s", name, outcome.problem)
+        elif self.outbox.dropped > dropped:
+            logger.warning(
+                "A notice is given up that the channel %s has never taken as a whole: %s",
+                name,
+                outcome.problem,
+            )
         elif not before:
             logger.warning(
                 "Notices do not get to the channel %s: %s. They are tried again",

@@ -19,6 +19,8 @@ class Outcome(NamedTuple):
     """Whether the receiver will never take it."""
     retry_after: float | None = None
     """Seconds that the receiver wants to be left alone."""
+    begun: bool = True
+    """Whether anything was sent that may have got there."""
 
 
 SENT = Outcome()

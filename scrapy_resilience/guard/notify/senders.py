@@ -17,5 +17,5 @@ __all__ = ["sender_of"]
 def sender_of(channel: Channel, secret: str) -> Sender:
     """*secret* signs what goes to plain webhooks."""
     if channel.kind == "apprise":
-        return AppriseService(channel.url, attach=channel.attach_report)
+        return AppriseService(channel.url, attach=channel.attach_report, name=channel.name)
     return Webhook(channel.url, slack=channel.kind == "slack", secret=secret)
