@@ -179,11 +179,20 @@ def _plain(value: Any) -> Any:
 
 
 def known_keys(
-    connection: Connection, known: KnownTable, keys: Sequence[tuple[Any, ...]]
+    connection: Connection,
+    known: KnownTable,
+    keys: Sequence[tuple[Any, ...]],
+    *,
+    lock: bool = False,
 ) -> set[tuple[Any, ...]]:
-    """Those of *keys* that the table has."""
+    """Those of *keys* that the table has.
+
+    :param lock: have others wait with these rows; SQLite locks none, but the whole file
+    """
     table: Any = known.table
     columns = [table.c[name] for name in known.key]
+    look = sa.select(*columns)
+    look = look.with_for_update() if lock else look
     found: set[tuple[Any, ...]] = set()
     for place in range(0, len(keys), _AT_ONCE):
         some = keys[place : place + _AT_ONCE]
@@ -191,16 +200,18 @@ def known_keys(
             is_one = columns[0].in_([key[0] for key in some])
         else:
             is_one = sa.tuple_(*columns).in_(some)
-        found |= {tuple(row) for row in connection.execute(sa.select(*columns).where(is_one))}
+        found |= {tuple(row) for row in connection.execute(look.where(is_one))}
     if found <= set(keys):
         return found
     # the database compares otherwise than Python does: it is to say of each
-    return {key for key in keys if key in found or _has(connection, columns, key)}
+    return {key for key in keys if key in found or _has(connection, look, columns, key)}
 
 
-def _has(connection: Connection, columns: Sequence[Any], key: tuple[Any, ...]) -> bool:
+def _has(
+    connection: Connection, look: Any, columns: Sequence[Any], key: tuple[Any, ...]
+) -> bool:
     same = sa.and_(*(column == value for column, value in zip(columns, key, strict=True)))
-    return connection.execute(sa.select(columns[0]).where(same)).first() is not None
+    return connection.execute(look.where(same)).first() is not None
 
 
 def delete_keys(
