@@ -50,6 +50,8 @@ class Statements:
         self._quote: Callable[[str], str] = preparer.quote
         self._family = family
         self._table = preparer.format_table(table)
+        self._own = self._quote(table.name)
+        """The row that is there, in an update."""
         self._known = known
         self._columns = columns
         self._mark = "?" if engine.dialect.paramstyle in {"qmark", "numeric"} else "%s"
@@ -107,8 +109,10 @@ class Statements:
         if JOB in self._columns:
             changes += self._shared(form)
         key = [self._quote(name) for name in self._known.key]
+        if not changes and self._family != "sqlite":  # PostgreSQL is to tell of each row
+            changes = [f"{key[0]} = {self._own}.{key[0]}"]
         if self._family == "mysql":
-            return f"ON DUPLICATE KEY UPDATE {', '.join(changes) or f'{key[0]} = {key[0]}'}"
+            return f"ON DUPLICATE KEY UPDATE {', '.join(changes)}"
         action = f"UPDATE SET {', '.join(changes)}" if changes else "NOTHING"
         return f"ON CONFLICT ({', '.join(key)}) DO {action}"
 
@@ -118,11 +122,9 @@ class Statements:
         In this order: MySQL sees in the second what the first has set.
         """
         job = self._quote(JOB)
-        table: Any = self._known.table
-        own = self._quote(table.name)
-        is_ours = f"{own}.{job} = {form.format(job)}"
+        is_ours = f"{self._own}.{job} = {form.format(job)}"
         return [
-            f"{name} = CASE WHEN {is_ours} THEN {own}.{name} END"
+            f"{name} = CASE WHEN {is_ours} THEN {self._own}.{name} END"
             for name in (self._quote(COMMIT), job)
         ]
 

@@ -82,3 +82,17 @@ def test_a_row_that_another_job_is_about_to_commit(served, stores, monkeypatch):
     writer.join()
     assert taken == 0
     assert {row["sku"] for row in served.rows()} == {"both", "third"}
+
+
+def test_rows_that_are_nothing_but_their_key(database, stores):
+    """Those that are new are told from the others, and taken back."""
+    database.execute(
+        "CREATE TABLE items (src VARCHAR(50), dst VARCHAR(50), PRIMARY KEY (src, dst))"
+    )
+    store = stores(database, ["src", "dst"], "job")
+    old, new = {"src": "a", "dst": "b"}, {"src": "a", "dst": "c"}
+    store.write(rows(store, old, commit=1))
+    store.write(rows(store, old, new, commit=2))
+    assert sorted(row["dst"] for row in database.rows()) == ["b", "c"]
+    assert stores(database, ["src", "dst"], "job").take_back(1) == 1
+    assert database.rows() == [old]
