@@ -57,7 +57,10 @@ class Statements:
         self._mark = "?" if engine.dialect.paramstyle in {"qmark", "numeric"} else "%s"
         self._row = f"({', '.join([self._mark] * len(columns))})"
         self._insert = f"INSERT INTO {self._table} ({self._listed}) VALUES"
+        self._changed = [name for name in columns if name not in {*known.key, JOB, COMMIT}]
         self._update = self._on_conflict()
+        self.is_by_key = self._may_meet_another()
+        """Whether rows that are there are changed by their key: they are to be locked."""
         self._as_they_are = all(known.kinds[name] in _AS_THEY_ARE for name in columns)
         """Whether JSON has a form for all values."""
         self._names = [f"c{place}" for place in range(len(columns))]
@@ -82,7 +85,32 @@ class Statements:
 
     def upsert(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
         """Insert rows, and update those that are there."""
-        self._run(connection, rows, self._update)
+        if self.is_by_key:
+            self._change(connection, rows)
+        else:
+            self._run(connection, rows, self._update)
+
+    def _may_meet_another(self) -> bool:
+        """Whether MySQL, which asks all unique indexes, could take another row for ours."""
+        table: Any = self._known.table
+        return any(
+            name is None or name in self._columns or table.c[name].computed is not None
+            for index in self._known.other_indexes
+            for name in index
+        )
+
+    def _change(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Update rows that are there."""
+        changes = self._changes(self._mark)
+        if not rows or not changes:
+            return
+        named = [*self._changed, *[JOB] * 2 * (JOB in self._columns), *self._known.key]
+        places = [self._columns.index(name) for name in named]
+        same = " AND ".join(f"{self._quote(name)} = {self._mark}" for name in self._known.key)
+        connection.exec_driver_sql(
+            f"UPDATE {self._table} SET {', '.join(changes)} WHERE {same}",  # noqa: S608
+            [tuple(row[place] for place in places) for row in rows],
+        )
 
     def _run(
         self, connection: Connection, rows: Sequence[tuple[Any, ...]], update: str
@@ -103,11 +131,7 @@ class Statements:
         return ", ".join(map(self._quote, self._columns))
 
     def _on_conflict(self) -> str:
-        others = [name for name in self._columns if name not in {*self._known.key, JOB, COMMIT}]
-        form = "VALUES({})" if self._family == "mysql" else "excluded.{}"
-        changes = [f"{name} = {form.format(name)}" for name in map(self._quote, others)]
-        if JOB in self._columns:
-            changes += self._shared(form)
+        changes = self._changes("VALUES({})" if self._family == "mysql" else "excluded.{}")
         key = [self._quote(name) for name in self._known.key]
         if not changes and self._family != "sqlite":  # PostgreSQL is to tell of each row
             changes = [f"{key[0]} = {self._own}.{key[0]}"]
@@ -115,6 +139,11 @@ class Statements:
             return f"ON DUPLICATE KEY UPDATE {', '.join(changes)}"
         action = f"UPDATE SET {', '.join(changes)}" if changes else "NOTHING"
         return f"ON CONFLICT ({', '.join(key)}) DO {action}"
+
+    def _changes(self, form: str) -> list[str]:
+        """What an update sets. *form* is that of a new value, for the name of its column."""
+        changes = [f"{name} = {form.format(name)}" for name in map(self._quote, self._changed)]
+        return changes + (self._shared(form) if JOB in self._columns else [])
 
     def _shared(self, form: str) -> list[str]:
         """A row stays that of the commit that has brought it; one of two owners is nobody's.

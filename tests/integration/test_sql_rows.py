@@ -11,6 +11,7 @@ from sqlsinks import rows, store_of
 
 from scrapy_resilience import failpoints
 from scrapy_resilience.settings import Config
+from scrapy_resilience.sql import store as store_module
 from scrapy_resilience.sql.take_back import TableMarks
 
 pytestmark = pytest.mark.integration
@@ -23,14 +24,75 @@ def stores():
     """``stores(database, key, job)``: a store of a job's run; all are closed at the end."""
     made = []
 
-    def store(database, key, job):
-        settings = {"RESILIENCE_SQL_URL": database.url, "RESILIENCE_SQL_KEY": key}
+    def store(database, key, job, marks="table"):
+        settings = {
+            "RESILIENCE_SQL_URL": database.url,
+            "RESILIENCE_SQL_KEY": key,
+            "RESILIENCE_SQL_MARKS": marks,
+        }
         made.append(store_of(Config.from_settings(BaseSettings(settings)), job))
         return made[-1]
 
     yield store
     for each in made:
         each.close()
+
+
+# --- another unique index ---
+
+
+def test_a_value_that_another_row_has(database, stores):
+    """An index that is not the key leads to no other row: the item is refused."""
+    database.execute(
+        "CREATE TABLE items (url VARCHAR(200) PRIMARY KEY, sku INTEGER UNIQUE, price INTEGER)"
+    )
+    store = stores(database, "sku", "job")
+    first = [{"url": f"/{n}", "sku": n, "price": 10 * n} for n in (1, 2)]
+    store.write(rows(store, *first, commit=1))
+    bad = {"sku": 1, "url": "/2", "price": 9}
+    outcome = store.write(rows(store, bad, {**first[1], "price": 21}, commit=2))
+    assert [each.row.values["price"] for each in outcome.bad] == [9]
+    found = sorted(database.rows(), key=lambda row: row["sku"])
+    assert found == [first[0], {**first[1], "price": 21}]
+
+
+@pytest.mark.parametrize("marks", ["table", "columns"])
+def test_rows_that_come_again_beside_another_unique_index(database, stores, marks):
+    """They are changed, marked and taken back as in any other table."""
+    hidden = ", resilience_item TEXT, resilience_job TEXT, resilience_commit BIGINT"
+    database.execute(
+        "CREATE TABLE items (slug VARCHAR(50) UNIQUE, sku VARCHAR(50) UNIQUE, "
+        f"n INTEGER{hidden if marks == 'columns' else ''})"
+    )
+    ours, other = (stores(database, "sku", job, marks=marks) for job in ("ours", "other"))
+    items = [{"sku": sku, "slug": sku * 2, "n": 1} for sku in ("both", "ours")]
+    ours.write(rows(ours, *items, commit=2))
+    other.write(rows(other, {"sku": "both", "slug": "b", "n": 2}, commit=1))
+    ours.write(rows(ours, {"sku": "ours", "slug": "o", "n": 3}, commit=3))
+    ours.write(rows(ours, {"sku": "ours"}, commit=4))
+    found = database.rows("SELECT sku, slug, n FROM items ORDER BY sku")
+    assert [tuple(row.values()) for row in found] == [("both", "b", 2), ("ours", "o", 3)]
+    assert stores(database, "sku", "ours", marks=marks).take_back(1) == 1
+    assert [row["sku"] for row in database.rows()] == ["both"]
+
+
+def test_a_row_that_goes_before_it_is_changed(database_of, stores, monkeypatch):
+    """It is inserted again, and the item not lost."""
+    database = database_of("mariadb")
+    database.execute("CREATE TABLE items (sku INTEGER UNIQUE, slug VARCHAR(9) UNIQUE)")
+    store = stores(database, "sku", "job")
+    store.write(rows(store, {"sku": 1, "slug": "a"}))
+    look = store_module.known_keys
+
+    def late(connection, known, keys, **options):
+        found = look(connection, known, keys, **options)
+        if not options:
+            database.execute("DELETE FROM items")
+        return found
+
+    monkeypatch.setattr(store_module, "known_keys", late)
+    assert not store.write(rows(store, {"sku": 1, "slug": "b"}, {"sku": 2})).bad
+    assert {(row["sku"], row["slug"]) for row in database.rows()} == {(1, "b"), (2, None)}
 
 
 # --- the way back beside another job ---
