@@ -50,12 +50,17 @@ class Statements:
         self._quote: Callable[[str], str] = preparer.quote
         self._family = family
         self._table = preparer.format_table(table)
+        self._own = self._quote(table.name)
+        """The row that is there, in an update."""
         self._known = known
         self._columns = columns
         self._mark = "?" if engine.dialect.paramstyle in {"qmark", "numeric"} else "%s"
         self._row = f"({', '.join([self._mark] * len(columns))})"
         self._insert = f"INSERT INTO {self._table} ({self._listed}) VALUES"
+        self._changed = [name for name in columns if name not in {*known.key, JOB, COMMIT}]
         self._update = self._on_conflict()
+        self.is_by_key = self._may_meet_another()
+        """Whether rows that are there are changed by their key: they are to be locked."""
         self._as_they_are = all(known.kinds[name] in _AS_THEY_ARE for name in columns)
         """Whether JSON has a form for all values."""
         self._names = [f"c{place}" for place in range(len(columns))]
@@ -80,7 +85,32 @@ class Statements:
 
     def upsert(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
         """Insert rows, and update those that are there."""
-        self._run(connection, rows, self._update)
+        if self.is_by_key:
+            self._change(connection, rows)
+        else:
+            self._run(connection, rows, self._update)
+
+    def _may_meet_another(self) -> bool:
+        """Whether MySQL, which asks all unique indexes, could take another row for ours."""
+        table: Any = self._known.table
+        return any(
+            name is None or name in self._columns or table.c[name].computed is not None
+            for index in self._known.other_indexes
+            for name in index
+        )
+
+    def _change(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Update rows that are there."""
+        changes = self._changes(self._mark)
+        if not rows or not changes:
+            return
+        named = [*self._changed, *[JOB] * 2 * (JOB in self._columns), *self._known.key]
+        places = [self._columns.index(name) for name in named]
+        same = " AND ".join(f"{self._quote(name)} = {self._mark}" for name in self._known.key)
+        connection.exec_driver_sql(
+            f"UPDATE {self._table} SET {', '.join(changes)} WHERE {same}",  # noqa: S608
+            [tuple(row[place] for place in places) for row in rows],
+        )
 
     def _run(
         self, connection: Connection, rows: Sequence[tuple[Any, ...]], update: str
@@ -101,16 +131,19 @@ class Statements:
         return ", ".join(map(self._quote, self._columns))
 
     def _on_conflict(self) -> str:
-        others = [name for name in self._columns if name not in {*self._known.key, JOB, COMMIT}]
-        form = "VALUES({})" if self._family == "mysql" else "excluded.{}"
-        changes = [f"{name} = {form.format(name)}" for name in map(self._quote, others)]
-        if JOB in self._columns:
-            changes += self._shared(form)
+        changes = self._changes("VALUES({})" if self._family == "mysql" else "excluded.{}")
         key = [self._quote(name) for name in self._known.key]
+        if not changes and self._family != "sqlite":  # PostgreSQL is to tell of each row
+            changes = [f"{key[0]} = {self._own}.{key[0]}"]
         if self._family == "mysql":
-            return f"ON DUPLICATE KEY UPDATE {', '.join(changes) or f'{key[0]} = {key[0]}'}"
+            return f"ON DUPLICATE KEY UPDATE {', '.join(changes)}"
         action = f"UPDATE SET {', '.join(changes)}" if changes else "NOTHING"
         return f"ON CONFLICT ({', '.join(key)}) DO {action}"
+
+    def _changes(self, form: str) -> list[str]:
+        """What an update sets. *form* is that of a new value, for the name of its column."""
+        changes = [f"{name} = {form.format(name)}" for name in map(self._quote, self._changed)]
+        return changes + (self._shared(form) if JOB in self._columns else [])
 
     def _shared(self, form: str) -> list[str]:
         """A row stays that of the commit that has brought it; one of two owners is nobody's.
@@ -118,11 +151,9 @@ class Statements:
         In this order: MySQL sees in the second what the first has set.
         """
         job = self._quote(JOB)
-        table: Any = self._known.table
-        own = self._quote(table.name)
-        is_ours = f"{own}.{job} = {form.format(job)}"
+        is_ours = f"{self._own}.{job} = {form.format(job)}"
         return [
-            f"{name} = CASE WHEN {is_ours} THEN {own}.{name} END"
+            f"{name} = CASE WHEN {is_ours} THEN {self._own}.{name} END"
             for name in (self._quote(COMMIT), job)
         ]
 
@@ -179,11 +210,20 @@ def _plain(value: Any) -> Any:
 
 
 def known_keys(
-    connection: Connection, known: KnownTable, keys: Sequence[tuple[Any, ...]]
+    connection: Connection,
+    known: KnownTable,
+    keys: Sequence[tuple[Any, ...]],
+    *,
+    lock: bool = False,
 ) -> set[tuple[Any, ...]]:
-    """Those of *keys* that the table has."""
+    """Those of *keys* that the table has.
+
+    :param lock: have others wait with these rows; SQLite locks none, but the whole file
+    """
     table: Any = known.table
     columns = [table.c[name] for name in known.key]
+    look = sa.select(*columns)
+    look = look.with_for_update() if lock else look
     found: set[tuple[Any, ...]] = set()
     for place in range(0, len(keys), _AT_ONCE):
         some = keys[place : place + _AT_ONCE]
@@ -191,16 +231,18 @@ def known_keys(
             is_one = columns[0].in_([key[0] for key in some])
         else:
             is_one = sa.tuple_(*columns).in_(some)
-        found |= {tuple(row) for row in connection.execute(sa.select(*columns).where(is_one))}
+        found |= {tuple(row) for row in connection.execute(look.where(is_one))}
     if found <= set(keys):
         return found
     # the database compares otherwise than Python does: it is to say of each
-    return {key for key in keys if key in found or _has(connection, columns, key)}
+    return {key for key in keys if key in found or _has(connection, look, columns, key)}
 
 
-def _has(connection: Connection, columns: Sequence[Any], key: tuple[Any, ...]) -> bool:
+def _has(
+    connection: Connection, look: Any, columns: Sequence[Any], key: tuple[Any, ...]
+) -> bool:
     same = sa.and_(*(column == value for column, value in zip(columns, key, strict=True)))
-    return connection.execute(sa.select(columns[0]).where(same)).first() is not None
+    return connection.execute(look.where(same)).first() is not None
 
 
 def delete_keys(

@@ -153,7 +153,11 @@ class Store:
     ) -> list[tuple[Row, bool]]:
         """Look first. What is new is inserted: no other unique key may lead to another row."""
         had = known_keys(connection, known, [row.key for row in rows])
-        for group in grouped(rows):
+        groups = grouped(rows)
+        if had and any(self._statements(known, group).is_by_key for group in groups):
+            there = [row.key for row in rows if row.key in had]
+            had = known_keys(connection, known, there, lock=True)  # as none may go meanwhile
+        for group in groups:
             statements = self._statements(known, group)
             pairs = [*zip(group.rows, group.values, strict=True)]
             new = [values for row, values in pairs if row.key not in had]

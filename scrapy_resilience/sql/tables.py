@@ -18,6 +18,7 @@ from scrapy_resilience.core.sqlnames import ITEM_ID, ColumnNames, KeyColumns
 from scrapy_resilience.core.sqlvalues import adapter
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.sql.columns import column_kind, key_type, ready, type_for
+from scrapy_resilience.sql.indexes import other_indexes, unique_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -94,6 +95,9 @@ class KnownTable:
         """Columns that are to be made before the next row is written."""
         self.lengths: dict[str, int | None] = {}
         """Characters that the columns hold, where they have a limit."""
+        self.other_indexes: list[frozenset[str | None]] = []
+        """Of MySQL, beside that of the key: the columns of those that are unique, None for an
+        expression or a part of a column."""
         self.careful = False
         """Whether some rows are likely to be there already."""
         self.statements: dict[tuple[str, ...], Any] = {}
@@ -160,7 +164,9 @@ class Tables:
         else:
             known.found(table)
             self._check_key(known)
-            self._check_engine(known)
+            if self._database.family == "mysql":
+                self._check_engine(known)
+                known.other_indexes = other_indexes(self._database.engine, name, known.key)
         lacking = [column for column in columns if column not in known.adapters]
         if lacking and not self._config.sql_create:
             self._refuse_columns(name, lacking)
@@ -241,7 +247,7 @@ class Tables:
                     f"characters: ids have up to {_ITEM_ID_LENGTH}."
                 )
         with _unwarned():
-            unique = self._unique(known.name)
+            unique = unique_columns(self._database.engine, known.name)
         if frozenset(known.key) not in unique:
             listed = ", ".join(known.key)
             raise ConfigurationError(
@@ -251,8 +257,6 @@ class Tables:
 
     def _check_engine(self, known: KnownTable) -> None:
         """Of MySQL, where a table may have one that takes nothing back."""
-        if self._database.family != "mysql":
-            return
         schema, _, bare = known.name.rpartition(".")
         with self._database.engine.connect() as connection:
             found = connection.execute(_UNSAFE_ENGINE, {"schema": schema or None, "name": bare})
@@ -277,23 +281,6 @@ class Tables:
                     f"RESILIENCE_SQL_TABLE: rows of {known.name} can't be deleted ({told}): "
                     "grant it, as rows beyond the last commit are taken back after a kill."
                 ) from None
-
-    def _unique(self, name: str) -> set[frozenset[str]]:
-        """Sets of columns by which no two rows are alike."""
-        schema, _, bare = name.rpartition(".")
-        inspector = sa.inspect(self._database.engine)
-        place: dict[str, Any] = {"schema": schema or None}
-        found = [inspector.get_pk_constraint(bare, **place)["constrained_columns"]]
-        constraints = inspector.get_unique_constraints(bare, **place)
-        found += [constraint["column_names"] for constraint in constraints]
-        if self._database.family == "sqlite":
-            place["include_auto_indexes"] = True
-        for index in inspector.get_indexes(bare, **place):
-            options = index.get("dialect_options", {})
-            is_partial = any(name.endswith("_where") for name in options)
-            if index["unique"] and not is_partial and not index.get("expressions"):
-                found.append([name for name in index["column_names"] if name])
-        return {frozenset(columns) for columns in found if columns}
 
     # --- what is made ---
 

@@ -28,7 +28,7 @@ from scrapy_resilience.names import SQL_BATCHES as BATCHES
 from scrapy_resilience.names import SQL_COMMIT as COMMIT
 from scrapy_resilience.names import SQL_ITEM as ITEM
 from scrapy_resilience.names import SQL_JOB as JOB
-from scrapy_resilience.sql.statements import delete_keys
+from scrapy_resilience.sql.statements import delete_keys, known_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -44,6 +44,8 @@ __all__ = ["ColumnMarks", "NoMarks", "TableMarks", "make_batches"]
 _values: Final = ValueCodec(allow_pickle=False)
 _GONE_BACK: Final = ""
 """In the place of a table: the rows of later commits were taken back."""
+_AT_ONCE: Final = 100
+"""Batches that one statement reads."""
 
 
 def batches_table() -> sa.Table:
@@ -183,7 +185,7 @@ class TableMarks(NoMarks):
     # --- the way back ---
 
     def take_back(self, commit: int, load: Callable[[str], KnownTable | None]) -> int:
-        columns, taken = self._table.columns, 0
+        columns = self._table.columns
         self._check_way(commit)
         after = sa.select(columns.number).where(
             columns.job == self._job,
@@ -194,22 +196,36 @@ class TableMarks(NoMarks):
             numbers = sorted(connection.execute(after).scalars(), reverse=True)
         if not numbers:
             return 0
-        others = self._of_others(numbers[-1], self._own(numbers, load))
+        others = _Others(self._table, self._job, self._own(numbers, load))
+        with _patiently(self._database) as connection:
+            others.look(connection, numbers[-1])
         self._go_back(commit)
-        for number in numbers:  # the latest first: a kill leaves the others for the next run
-            with _patiently(self._database) as connection:
-                this = sa.select(columns.table_name, columns.marks).where(
-                    columns.number == number
-                )
-                name, data = connection.execute(this).one()
-                if (known := load(name)) is not None:
-                    keys = [
-                        mark.key
-                        for mark in _marks(data)
-                        if mark.is_new and (name, _values.encode(mark.key)) not in others
-                    ]
-                    taken += delete_keys(connection, known, keys)
-                connection.execute(sa.delete(self._table).where(columns.number == number))
+        # the latest first: a kill leaves the others for the next run
+        return sum(self._undo(number, others, load) for number in numbers)
+
+    def _undo(
+        self, number: int, others: _Others, load: Callable[[str], KnownTable | None]
+    ) -> int:
+        """Delete what a batch has inserted, and the batch. Returns how many rows there were.
+
+        Rows are locked before it is looked whether others have written them meanwhile: who
+        comes later waits. The lock is the first statement, as MySQL sees in a transaction
+        what there was when it has first looked.
+        """
+        columns, taken = self._table.columns, 0
+        this = sa.select(columns.table_name, columns.marks).where(columns.number == number)
+        with _patiently(self._database) as connection:
+            name, data = connection.execute(this).one()
+        known = load(name)
+        with _patiently(self._database) as connection:
+            if self._database.family == "sqlite":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            if known is not None:
+                keys = [mark.key for mark in _marks(data) if mark.is_new]
+                locked = known_keys(connection, known, keys, lock=True)
+                others.look(connection, number)
+                taken = delete_keys(connection, known, others.without(name, keys, locked))
+            connection.execute(sa.delete(self._table).where(columns.number == number))
         return taken
 
     def _check_way(self, commit: int) -> None:
@@ -280,20 +296,48 @@ class TableMarks(NoMarks):
                 )
         return found
 
-    def _of_others(self, first: int, own: set[tuple[str, bytes]]) -> set[tuple[str, bytes]]:
-        """Those of *own* that other jobs have written since: they are theirs, too."""
-        columns = self._table.columns
-        since = sa.select(columns.table_name, columns.marks).where(
+
+class _Others:
+    """What other jobs have written since: it is theirs, too.
+
+    :param own: our rows, of which that is asked
+    """
+
+    def __init__(self, table: sa.Table, job: str, own: set[tuple[str, bytes]]) -> None:
+        self._columns = table.columns
+        self._job = job
+        self._own = own
+        self._read: set[int] = set()
+        """Numbers of batches that were looked at."""
+        self._theirs: set[tuple[str, bytes]] = set()
+
+    def look(self, connection: Connection, first: int) -> None:
+        """At batches after that number which were not there the last time.
+
+        Their numbers say nothing of that: a transaction has its number before its end.
+        """
+        columns = self._columns
+        since = sa.select(columns.number).where(
             columns.job != self._job, columns.number > first
         )
-        with _patiently(self._database) as connection:
-            found = connection.execution_options(yield_per=100).execute(since)
-            return {
-                row
-                for name, data in found
-                for mark in _marks(data)
-                if (row := (name, _values.encode(mark.key))) in own
-            }
+        unread = sorted({*connection.execute(since).scalars()} - self._read)
+        for place in range(0, len(unread), _AT_ONCE):
+            some = unread[place : place + _AT_ONCE]
+            these = sa.select(columns.table_name, columns.marks).where(columns.number.in_(some))
+            for name, data in connection.execute(these):
+                written = {(name, _values.encode(mark.key)) for mark in _marks(data)}
+                self._theirs |= written & self._own
+            self._read.update(some)
+
+    def without(
+        self, name: str, keys: Sequence[tuple[Any, ...]], locked: set[tuple[Any, ...]]
+    ) -> list[tuple[Any, ...]]:
+        """Those of the locked keys of a table that are ours alone."""
+        return [
+            key
+            for key in keys
+            if key in locked and (name, _values.encode(key)) not in self._theirs
+        ]
 
 
 def _packed(marks: list[Any]) -> bytes:

@@ -23,6 +23,17 @@ def config(path, **settings):
     )
 
 
+def store_of(settings, job=None, *, own_ids=True):
+    """A store of a job's run, in the database of the settings."""
+    opened = open_ready(settings, own_ids=own_ids, is_job=job is not None)
+    marks = NoMarks()
+    if job is not None and settings.sql_marks == "columns":
+        marks = ColumnMarks(opened.database, job, opened.chooser.names)
+    elif job is not None:
+        marks = TableMarks(opened.database, job)
+    return Store(opened.database, opened.tables, marks)
+
+
 class Sqlite:
     """A database in a file. Without DDL the sink makes the table ``items``."""
 
@@ -41,14 +52,9 @@ class Sqlite:
 
     def store(self, job=None, *, own_ids=True):
         """A store of a job's run."""
-        opened = open_ready(self.config, own_ids=own_ids, is_job=job is not None)
-        self.opened.append(opened.database)
-        marks = NoMarks()
-        if job is not None and self.config.sql_marks == "columns":
-            marks = ColumnMarks(opened.database, job, opened.chooser.names)
-        elif job is not None:
-            marks = TableMarks(opened.database, job)
-        return Store(opened.database, opened.tables, marks)
+        store = store_of(self.config, job, own_ids=own_ids)
+        self.opened.append(store.database)
+        return store
 
     def close(self):
         """Let go of all that was opened."""
