@@ -93,12 +93,16 @@ class SqlPipeline:
             raise CloseSpider(names.REASON_STORAGE) from None
         self._base = None
 
-    def _save(self) -> list[int | None]:
+    def _save(self) -> list[Any]:
         base = self._job.meta.commits if self._base is None and self._job else self._base
-        return [base, self.sink.marks.took]
+        return [base, self.sink.marks.took, sorted(self.sink.marks.tables)]
 
     def _restore(self, saved: Any) -> None:
-        base, self.sink.marks.took = saved if isinstance(saved, list) else (saved, 0)
+        """What older versions have not saved is as it was without it."""
+        known = saved if isinstance(saved, list) else [saved]
+        base, took, tables = known + [None, 0, []][len(known) :]
+        self.sink.marks.took = took
+        self.sink.marks.tables |= {*tables}
         if isinstance(base, int):
             self._base = base
 

@@ -93,9 +93,8 @@ class Sink:
     def _marks_of(self, job: Job | None) -> NoMarks:
         if job is None:
             return NoMarks()
-        if self._config.sql_marks == "columns":
-            return ColumnMarks(self.database, job.meta.ident, self._opened.chooser.names)
-        return TableMarks(self.database, job.meta.ident)
+        kind = ColumnMarks if self._config.sql_marks == "columns" else TableMarks
+        return kind(self.database, job.meta.ident, self._opened.chooser.names)
 
     @property
     def trouble(self) -> str:

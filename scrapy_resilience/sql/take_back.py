@@ -10,7 +10,8 @@ before any of them, is not ours to delete.
 By default this is kept in a table of its own, one row for each batch, written in the batch's
 transaction and as its last statement. Jobs that write one row wait for each other, so whoever
 comes second has the larger number: what another job has written since is found by that.
-With ``RESILIENCE_SQL_MARKS="columns"`` the rows say it themselves.
+With ``RESILIENCE_SQL_MARKS="columns"`` the rows say it themselves. The way back asks both, as
+the setting may be another one than that of the last run.
 """
 
 from __future__ import annotations
@@ -106,9 +107,12 @@ class NoMarks:
 
     :ivar took: the number of the last time that rows were taken back, as far as the job knows;
         it is stored with each commit
+    :ivar tables: in which rows may say themselves which commit has brought them: those of the
+        settings, and of earlier runs; stored, too
     """
 
     took = 0
+    tables: frozenset[str] = frozenset()
 
     def stamp(self, rows: Iterable[Row]) -> None:
         """Called before rows are written: they may get more values."""
@@ -127,42 +131,13 @@ class NoMarks:
         return 0
 
 
-class ColumnMarks(NoMarks):
-    """In hidden columns of the rows; *tables* are those of the settings."""
-
-    def __init__(self, database: Database, job: str, tables: Sequence[str]) -> None:
-        self._database = database
-        self._job = job
-        self._tables = tables
-
-    def stamp(self, rows: Iterable[Row]) -> None:
-        for row in rows:
-            row.values |= {ITEM: row.item, JOB: self._job, COMMIT: row.commit}
-
-    def take_back(self, commit: int, load: Callable[[str], KnownTable | None]) -> int:
-        taken = 0
-        for name in self._tables:
-            known = load(name)
-            if known is None or known.table is None or COMMIT not in known.table.columns:
-                continue
-            columns = known.table.columns
-            is_ours = columns[JOB] == self._job
-            beyond = sa.select(columns[COMMIT]).where(is_ours, columns[COMMIT] > commit)
-            with _patiently(self._database) as connection:
-                later = connection.execute(beyond.distinct()).scalars().all()
-            for each in sorted(later, reverse=True):  # a kill leaves the others
-                delete = sa.delete(known.table).where(is_ours, columns[COMMIT] == each)
-                with _patiently(self._database) as connection:
-                    taken += connection.execute(delete).rowcount
-        return taken
-
-
 class TableMarks(NoMarks):
-    """In a table of batches."""
+    """In a table of batches; *tables* are those of the settings."""
 
-    def __init__(self, database: Database, job: str) -> None:
+    def __init__(self, database: Database, job: str, tables: Sequence[str] = ()) -> None:
         self._database = database
         self._job = job
+        self.tables = frozenset(tables)
         self._table = batches_table()
         paramstyle = database.engine.dialect.paramstyle
         mark = "?" if paramstyle in {"qmark", "numeric"} else "%s"
@@ -179,12 +154,37 @@ class TableMarks(NoMarks):
             item = "" if known.by_item else row.item
             by_commit[row.commit].append((row.key, item, is_new))
         for commit, marks in sorted(by_commit.items()):
-            values = self._job, commit, known.name, len(marks), _packed(marks)
+            values = self._job, commit, known.name, len(marks), _packed(known.key, marks)
             connection.exec_driver_sql(self._insert, values)
 
     # --- the way back ---
 
     def take_back(self, commit: int, load: Callable[[str], KnownTable | None]) -> int:
+        taken = 0
+        if sa.inspect(self._database.engine).has_table(BATCHES):  # first: it may refuse
+            taken = self._take_by_batches(commit, load)
+        return taken + self._take_by_columns(commit, load)
+
+    def _take_by_columns(self, commit: int, load: Callable[[str], KnownTable | None]) -> int:
+        """What a run whose rows say it themselves has inserted."""
+        taken = 0
+        for name in sorted(self.tables):
+            known = load(name)
+            table: Any = None if known is None else known.table
+            if table is None or not {JOB, COMMIT} <= {*table.columns.keys()}:
+                continue
+            is_ours = table.columns[JOB] == self._job
+            number = table.columns[COMMIT]
+            with _patiently(self._database) as connection:
+                beyond = sa.select(number).where(is_ours, number > commit).distinct()
+                later = connection.execute(beyond).scalars().all()
+            for each in sorted(later, reverse=True):  # a kill leaves the others
+                delete = sa.delete(table).where(is_ours, number == each)
+                with _patiently(self._database) as connection:
+                    taken += connection.execute(delete).rowcount
+        return taken
+
+    def _take_by_batches(self, commit: int, load: Callable[[str], KnownTable | None]) -> int:
         columns = self._table.columns
         self._check_way(commit)
         after = sa.select(columns.number).where(
@@ -221,7 +221,7 @@ class TableMarks(NoMarks):
             if self._database.family == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             if known is not None:
-                keys = [mark.key for mark in _marks(data) if mark.is_new]
+                keys = [mark.key for mark in _unpacked(data).marks if mark.is_new]
                 locked = known_keys(connection, known, keys, lock=True)
                 others.look(connection, number)
                 taken = delete_keys(connection, known, others.without(name, keys, locked))
@@ -254,7 +254,7 @@ class TableMarks(NoMarks):
             commit_number=commit,
             table_name=_GONE_BACK,
             row_count=0,
-            marks=_packed([]),
+            marks=_packed((), []),
         )
         with self._database.engine.begin() as connection:
             (number,) = connection.execute(note).inserted_primary_key or (0,)
@@ -282,18 +282,18 @@ class TableMarks(NoMarks):
         wanted, found = set(numbers), set()
         with _patiently(self._database) as connection:
             rows = connection.execution_options(yield_per=100).execute(these)
-            batches = ((name, _marks(data)) for number, name, data in rows if number in wanted)
-            lengths: set[tuple[str, int]] = set()
-            for name, marks in batches:
-                found |= {(name, _values.encode(mark.key)) for mark in marks if mark.is_new}
-                lengths |= {(name, len(mark.key)) for mark in marks}
-        for name, length in sorted(lengths):
-            known = load(name)
-            if known is not None and len(known.key) != length:
-                raise ConfigurationError(
-                    f"RESILIENCE_SQL_KEY was changed for {name} while rows are to be taken "
-                    f"back: it had {length}, and has {len(known.key)} columns: set it back."
-                )
+            batches = (
+                (name, _unpacked(data)) for number, name, data in rows if number in wanted
+            )
+            keys: set[tuple[str, tuple[str, ...], int]] = set()
+            for name, batch in batches:
+                found |= {
+                    (name, _values.encode(mark.key)) for mark in batch.marks if mark.is_new
+                }
+                keys |= {(name, batch.key, len(mark.key)) for mark in batch.marks}
+        for name, key, length in sorted(keys):
+            if (known := load(name)) is not None:
+                _check_key(known, key, length)
         return found
 
 
@@ -325,7 +325,8 @@ class _Others:
             some = unread[place : place + _AT_ONCE]
             these = sa.select(columns.table_name, columns.marks).where(columns.number.in_(some))
             for name, data in connection.execute(these):
-                written = {(name, _values.encode(mark.key)) for mark in _marks(data)}
+                marks = _unpacked(data).marks
+                written = {(name, _values.encode(mark.key)) for mark in marks}
                 self._theirs |= written & self._own
             self._read.update(some)
 
@@ -340,9 +341,52 @@ class _Others:
         ]
 
 
-def _packed(marks: list[Any]) -> bytes:
-    return _values.encode([[[*key], item, int(is_new)] for key, item, is_new in marks])
+class ColumnMarks(TableMarks):
+    """In hidden columns of the rows.
+
+    A run before this one may have had the table of batches, as one after it may: each takes
+    back what the others have inserted, too.
+    """
+
+    def stamp(self, rows: Iterable[Row]) -> None:
+        for row in rows:
+            row.values |= {ITEM: row.item, JOB: self._job, COMMIT: row.commit}
+
+    def note(
+        self, connection: Connection, known: KnownTable, written: Sequence[tuple[Row, bool]]
+    ) -> None:
+        """The rows say it themselves."""
 
 
-def _marks(data: bytes) -> list[Mark]:
-    return [Mark(tuple(key), item, bool(is_new)) for key, item, is_new in _values.decode(data)]
+class _Batch(NamedTuple):
+    """The marks of a batch, and the names of the key columns; none in those of older jobs."""
+
+    key: tuple[str, ...]
+    marks: list[Mark]
+
+
+def _packed(key: Sequence[str], marks: list[Any]) -> bytes:
+    rows = [[[*values], item, int(is_new)] for values, item, is_new in marks]
+    return _values.encode({"key": [*key], "rows": rows})
+
+
+def _unpacked(data: bytes) -> _Batch:
+    found = _values.decode(data)
+    key, rows = ((), found) if isinstance(found, list) else (found["key"], found["rows"])
+    return _Batch(
+        tuple(key), [Mark(tuple(values), item, bool(is_new)) for values, item, is_new in rows]
+    )
+
+
+def _check_key(known: KnownTable, key: tuple[str, ...], length: int) -> None:
+    """Raises :exc:`ConfigurationError` where marks are those of other columns.
+
+    :param key: their columns, none where only the *length* is known
+    """
+    if known.key == key or (not key and len(known.key) == length):
+        return
+    was = ", ".join(key) or f"of {length} columns"
+    raise ConfigurationError(
+        f"RESILIENCE_SQL_KEY was changed for {known.name} while rows are to be taken back: it "
+        f"was ({was}), and is ({', '.join(known.key)}): set it back."
+    )

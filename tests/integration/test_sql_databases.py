@@ -87,6 +87,24 @@ def test_a_page_that_gives_less_the_second_time(database, plain_crawl, marks):
 
 
 @pytest.mark.parametrize("marks", ["table", "columns"])
+def test_a_table_that_was_changed_before_rows_are_taken_back(database_of, plain_crawl, marks):
+    """Those of the old one are taken back, too."""
+    database = database_of("sqlite")
+    job = plain_crawl(
+        FEWER, **settings_of(database), RESILIENCE_SQL_MARKS=marks, RESILIENCE_SQL_BATCH=5
+    )
+    job.configure(RESILIENCE_CHECKPOINT_INTERVAL=100)
+    job.run_until(until=lambda: database.count() >= 5)
+    assert job.kills == 1
+
+    job.configure(RESILIENCE_SQL_TABLE="others")
+    run = job.finish()
+
+    assert (database.count(), database.count("others")) == (0, 2)
+    assert run.stats["resilience/sql/taken_back"] >= 5
+
+
+@pytest.mark.parametrize("marks", ["table", "columns"])
 def test_a_restored_snapshot(database, sink, marks):
     """Rows beyond it are taken back, and at the end each item is one row."""
     job = sink(SHOP, database, RESILIENCE_SQL_MARKS=marks, RESILIENCE_SNAPSHOT_ITEMS=40)

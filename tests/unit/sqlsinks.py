@@ -27,10 +27,9 @@ def store_of(settings, job=None, *, own_ids=True):
     """A store of a job's run, in the database of the settings."""
     opened = open_ready(settings, own_ids=own_ids, is_job=job is not None)
     marks = NoMarks()
-    if job is not None and settings.sql_marks == "columns":
-        marks = ColumnMarks(opened.database, job, opened.chooser.names)
-    elif job is not None:
-        marks = TableMarks(opened.database, job)
+    if job is not None:
+        kind = ColumnMarks if settings.sql_marks == "columns" else TableMarks
+        marks = kind(opened.database, job, opened.chooser.names)
     return Store(opened.database, opened.tables, marks)
 
 

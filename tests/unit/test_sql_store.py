@@ -21,6 +21,7 @@ from scrapy_resilience.exceptions import (
     RowRefusedError,
     SinkError,
 )
+from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.sql.rows import Rows, fields_of
 
 KEYED = "CREATE TABLE items (sku TEXT PRIMARY KEY, price NUMERIC CHECK (price >= 0), name TEXT)"
@@ -261,16 +262,42 @@ def test_a_way_back_says_more_than_a_shorter_one(sqlite):
     assert database.run("SELECT count(*) FROM resilience_batches") == [(1,)]
 
 
-def test_a_key_that_was_changed_before_rows_are_taken_back(sqlite):
-    """It is refused, with nothing deleted."""
-    ddl = "CREATE TABLE items (a TEXT UNIQUE, b TEXT, UNIQUE (a, b))"
-    database = sqlite(ddl, key=["a", "b"])
+@pytest.mark.parametrize("key", ["b", ["b", "a"], ["a", "b"]])
+def test_a_key_that_was_changed_before_rows_are_taken_back(sqlite, key):
+    """It is refused, with nothing deleted: other rows would be."""
+    database = sqlite("CREATE TABLE items (a INTEGER UNIQUE, b INTEGER UNIQUE)", key="a")
+    database.run("CREATE UNIQUE INDEX both ON items (a, b)")
+    database.run("INSERT INTO items VALUES (1, 2)")
     store = database.store("job")
-    store.write(rows(store, {"a": "x", "b": "y"}, commit=2))
-    again = sqlite(key="a", create=False).store("job")
-    with pytest.raises(ConfigurationError, match="RESILIENCE_SQL_KEY was changed for items"):
+    store.write(rows(store, {"a": 2, "b": 9}, commit=2))
+    again = sqlite(key=key, create=False).store("job")
+    with pytest.raises(ConfigurationError, match=r"changed for items .*: it was \(a\), and"):
         again.take_back(1)
-    assert database.run("SELECT count(*) FROM items") == [(1,)]
+    assert database.run("SELECT * FROM items") == [(1, 2), (2, 9)]
+
+
+def test_marks_of_an_older_version(sqlite):
+    """They don't name the columns of the key."""
+    database = sqlite(KEYED, key="sku")
+    store = database.store("job")
+    store.write(rows(store, {"sku": "a"}, commit=2))
+    old = ValueCodec(allow_pickle=False).encode([[["a"], "item:0", 1]])
+    database.run("UPDATE resilience_batches SET marks = ?", old)
+    assert database.store("job").take_back(1) == 1
+
+
+@pytest.mark.parametrize("now", ["table", "columns"])
+def test_marks_that_were_changed_before_rows_are_taken_back(sqlite, now):
+    """Rows are found by those of both kinds."""
+    before = {"table": "columns", "columns": "table"}[now]
+    database = sqlite(marks=before)
+    store = database.store("job")
+    store.write(rows(store, {"n": 0}, commit=1))
+    store.write(rows(store, {"n": 1}, commit=2, first=1))
+    again = sqlite(marks=now).store("job")
+    again.write(rows(again, {"n": 2}, commit=2, first=2))
+    assert sqlite(marks=now).store("job").take_back(1) == 2
+    assert database.run("SELECT n FROM items") == [(0,)]
 
 
 def test_a_lock_on_a_table_that_is_to_be_changed(sqlite):
