@@ -82,6 +82,7 @@ class KeepsContexts(StartsBrowsers):
             answered = await self.fleet.answers(task, running)
             if task.done():
                 return task.result()
+            task.cancel()
             if not answered:
                 self.kill(running)
             raise BrowserLost("the browser has ended")

@@ -257,6 +257,40 @@ def test_kills_of_browsers_and_pages(tmp_path, site):
     crawl.check_none_left()
 
 
+HANGING = f"""
+    import asyncio
+    from {HANDLER.rpartition(".")[0]} import ScrapyPlaywrightDownloadHandler
+    class Handler(ScrapyPlaywrightDownloadHandler):
+        asked = 0
+        async def _create_page(self, request, spider):
+            self.asked += 1
+            if self.asked == 2:
+                await asyncio.Event().wait()
+            return await super()._create_page(request=request, spider=spider)
+"""
+"""Its second page never opens."""
+
+
+def test_a_page_that_never_opens(tmp_path, site):
+    """Its browser is killed and its place given back, though its request gives up before."""
+    crawl = BrowserCrawl(
+        tmp_path,
+        urls(site, "page", 3),
+        DOWNLOAD_HANDLERS={"http": "own.Handler", "https": "own.Handler"},
+        DOWNLOAD_TIMEOUT=5,
+        PLAYWRIGHT_MAX_PAGES_PER_CONTEXT=1,
+        RETRY_TIMES=9,
+        RESILIENCE_BROWSER_ANSWER_TIMEOUT=8,
+    )
+    crawl.write("own.py", dedent(HANGING))
+    run = crawl.run()
+
+    run.check_finished()
+    crawl.check_pages()
+    assert run.stats["resilience/browser/killed"] == 1
+    crawl.check_none_left()
+
+
 LOGIN = """
     import scrapy
     class Shop(scrapy.Spider):

@@ -385,7 +385,7 @@ WAITS = {
     "browsers/fleet.py": {BROWSER: ("_clock.sleep, asyncio.wait, within")},
     "browsers/handler.py": {
         BROWSER: (
-            "self._enter, self._visit, self.contexts.enter, self.patiently, "
+            "asyncio.shield, self._enter, self._visit, self.contexts.enter, "
             "self.slots.acquire, self.started, stock._create_page, "
             "stock._download_request_with_page, within, work"
         )
