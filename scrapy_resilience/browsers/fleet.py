@@ -130,15 +130,20 @@ class Fleet:
         Raises :exc:`.BrowserUnavailableError` then.
         """
         while True:
-            self.check()
-            await _clock.sleep(self.restarts.wait(_clock.monotonic()))
-            self.check()  # others may have waited as well
+            await self.next_try()
             try:
                 return await within(launch(), self._config.browser_launch_timeout)
             except Exception as error:  # noqa: BLE001 - a provider may raise anything
-                self._failed(error)
+                self.failed(error)
 
-    def _failed(self, error: Exception) -> None:
+    async def next_try(self) -> None:
+        """Wait until a start may be tried. Raises :exc:`.BrowserUnavailableError` as above."""
+        self.check()
+        await _clock.sleep(self.restarts.wait(_clock.monotonic()))
+        self.check()  # others may have waited as well
+
+    def failed(self, error: Exception) -> None:
+        """A browser, or the driver, did not start."""
         seconds = self._config.browser_launch_timeout
         late = f"it did not start within {seconds:g} s"
         text = late if isinstance(error, LateError) else first_line(error)
