@@ -47,12 +47,13 @@ class Background:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    def run(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Begin it; its error is nobody's."""
+    def run(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
+        """Begin it; its error is nobody's, but for who waits for the task."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(_forget)
+        return task
 
     async def finish(self, seconds: float) -> None:
         """Wait for what is under way, for so long; then cut it off."""

@@ -142,9 +142,14 @@ class Contexts:
         """None while one has to be waited for."""
         kept = self.by_name.get(name)
         if kept is not None and self._is_worn(kept):
-            if kept.users and (kept.is_persistent or self._most is not None):
-                return None  # the next one can't be there beside it
-            await self._retire(kept)
+            if kept.is_persistent or self._most is not None:  # no next one can be beside it
+                if kept.users:
+                    return None
+                await self._put_away(kept)
+            else:
+                await self._retire(kept)
+                if not kept.users:
+                    self._background.run(self._close(kept))
             kept = None
         if kept is None:
             if not await self._has_room():
@@ -288,8 +293,6 @@ class Contexts:
             del self.by_name[kept.name]
         self._maker.forget_context(kept.name, kept.handle)
         self._inc(names.STAT_BROWSER_RECYCLED)
-        if not kept.users and not kept.closed:
-            self._background.run(self._close(kept))
 
     async def _state(self, kept: Kept, *, storage: bool) -> State:
         known = [] if kept.state is None else kept.state["origins"]
@@ -316,6 +319,8 @@ class Contexts:
         with suppress(Exception):
             await within(kept.handle.close(), _ANSWER)
         if kept in self._open:  # no event has told so
+            if kept.is_persistent:
+                self._fleet.kill(kept.running)  # or it has its folder still
             self._gone(kept)
 
     async def _hand_on(self, kept: Kept) -> None:

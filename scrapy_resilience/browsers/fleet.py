@@ -67,13 +67,15 @@ class Running:
     gone: bool = False
     stopped: int = 0
     """Looks in a row at which it was stopped by a signal."""
-    _pids: list[int] = field(default_factory=list)
+    _started: dict[int, int | None] = field(default_factory=dict)
+    """When each of its processes was: its number may be another one's later."""
 
     def pids(self) -> list[int]:
         """Its first process, and what it started apart from its group; none if not known."""
-        if not self._pids and not self.is_remote:
-            self._pids = processes.marked(processes.BROWSER, self.mark)
-        return self._pids
+        if not self._started and not self.is_remote:
+            found = processes.marked(processes.BROWSER, self.mark)
+            self._started = {pid: processes.started(pid) for pid in found}
+        return [pid for pid, at in self._started.items() if processes.started(pid) == at]
 
 
 class Fleet:
@@ -128,15 +130,20 @@ class Fleet:
         Raises :exc:`.BrowserUnavailableError` then.
         """
         while True:
-            self.check()
-            await _clock.sleep(self.restarts.wait(_clock.monotonic()))
-            self.check()  # others may have waited as well
+            await self.next_try()
             try:
                 return await within(launch(), self._config.browser_launch_timeout)
             except Exception as error:  # noqa: BLE001 - a provider may raise anything
-                self._failed(error)
+                self.failed(error)
 
-    def _failed(self, error: Exception) -> None:
+    async def next_try(self) -> None:
+        """Wait until a start may be tried. Raises :exc:`.BrowserUnavailableError` as above."""
+        self.check()
+        await _clock.sleep(self.restarts.wait(_clock.monotonic()))
+        self.check()  # others may have waited as well
+
+    def failed(self, error: Exception) -> None:
+        """A browser, or the driver, did not start."""
         seconds = self._config.browser_launch_timeout
         late = f"it did not start within {seconds:g} s"
         text = late if isinstance(error, LateError) else first_line(error)
@@ -193,12 +200,11 @@ class Fleet:
     async def end(self, running: Running) -> None:
         """End it in peace, or else at once."""
         running.ending = True
-        pids = running.pids()
+        running.pids()  # are found while it runs
         if running.handle is not None:
             with suppress(Exception):
                 await within(running.handle.close(), _CLOSE)
-        if not running.is_remote:
-            processes.end(pids)
+        self.kill(running)
 
     def kill(self, running: Running) -> bool:
         """End it at once. False when it can only be asked."""

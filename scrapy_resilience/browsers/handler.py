@@ -190,16 +190,19 @@ class Durable(TendsBrowsers):
             return await stock._create_page(request=request, spider=spider)
         work = stock._create_page(request=request, spider=spider)
         visit.opening = asyncio.ensure_future(self._open(visit, work))
-        return await self.patiently(visit.opening, visit.kept.running)
+        watched = self.background.run(self.patiently(visit.opening, visit.kept.running))
+        return await asyncio.shield(watched)  # its browser may hang for longer than it waits
 
     async def _open(self, visit: _Visit, work: Any) -> Any:
         """A page that comes when nobody waits for it any more is closed."""
+        opening = asyncio.current_task()
         try:
             handle = await work
         except BaseException:
-            visit.opening = None
-            if visit.over:
-                self._give_back(visit)
+            if visit.opening is opening:  # or the visit goes on in another browser
+                visit.opening = None
+                if visit.over:
+                    self._give_back(visit)
             raise
         visit.opening = None
         kept, slot = visit.kept, visit.slot

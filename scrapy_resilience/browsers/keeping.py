@@ -34,7 +34,19 @@ class KeepsContexts(StartsBrowsers):
     async def _create_browser_context(
         self, name: str, context_kwargs: dict[str, Any] | None, spider: Any = None
     ) -> Any:
-        kwargs = dict(context_kwargs or {})
+        self._driver_runs.set()
+        is_of_settings = spider is None  # a request goes on in another browser by itself
+        while True:
+            try:
+                return await self._create_context(name, dict(context_kwargs or {}), spider)
+            except Exception as error:  # noqa: PERF203 - each try on its own
+                if not (is_of_settings and is_lost(error) and self._may_restart()):
+                    raise
+
+    def _may_restart(self) -> bool:
+        return self.config.restart_disconnected_browser and not self._closed
+
+    async def _create_context(self, name: str, kwargs: dict[str, Any], spider: Any) -> Any:
         make: Any = super()
         make = make._create_browser_context
         if kwargs.get("user_data_dir"):
@@ -82,6 +94,7 @@ class KeepsContexts(StartsBrowsers):
             answered = await self.fleet.answers(task, running)
             if task.done():
                 return task.result()
+            task.cancel()
             if not answered:
                 self.kill(running)
             raise BrowserLost("the browser has ended")

@@ -29,6 +29,7 @@ __all__ = [
     "leaders",
     "marked",
     "memory_of",
+    "started",
     "work_of",
 ]
 
@@ -39,7 +40,7 @@ BROWSER: Final = "SCRAPY_RESILIENCE_BROWSER"
 _PROC: Final = Path("/proc")
 _DRIVER: Final = b"run-driver"
 """Argument of Playwright's driver, the parent of its browsers."""
-_PARENT, _GROUP, _USER, _SYSTEM = 1, 2, 11, 12
+_PARENT, _GROUP, _USER, _SYSTEM, _STARTED = 1, 2, 11, 12, 19
 """Fields of ``/proc/<pid>/stat``, counted from the state."""
 
 
@@ -61,6 +62,11 @@ def marked(variable: str, value: str) -> list[int]:
     return [
         pid for pid in _pids() if pid != own and wanted in _read(pid, "environ").split(b"\0")
     ]
+
+
+def started(pid: int) -> int | None:
+    """When a process was started: another one that has its number later was at another time."""
+    return _stat(pid, _STARTED)
 
 
 def drivers_of(pids: Iterable[int]) -> list[int]:

@@ -15,7 +15,7 @@ from scrapy_resilience._scrapy.engine import close_spider
 from scrapy_resilience.browsers import processes
 from scrapy_resilience.browsers.bounded import Background, within
 from scrapy_resilience.browsers.contexts import Contexts
-from scrapy_resilience.browsers.errors import BrowserLost
+from scrapy_resilience.browsers.errors import BrowserLost, BrowserUnavailable
 from scrapy_resilience.browsers.fleet import Fleet, first_line
 from scrapy_resilience.browsers.logins import Logins
 from scrapy_resilience.browsers.page_life import OpenPages
@@ -87,6 +87,8 @@ class StartsBrowsers:
         )
         self.slots = PageSlots(self.config.max_pages_per_context)
         self._start_error: Exception | None = None
+        self._restart: asyncio.Task[None] | None = None
+        self._driver_runs = asyncio.Event()
         self._launched = asyncio.Event()
         self._tending: asyncio.Task[None] | None = None
         self._main_loop: asyncio.AbstractEventLoop | None = None
@@ -103,13 +105,32 @@ class StartsBrowsers:
 
     async def _launch(self) -> None:
         """The driver is started, and what a killed run has left behind is ended."""
-        stock: Any = super()
         try:
             await asyncio.to_thread(self._end_orphans)
-            await within(stock._launch(), self.resilience.browser_launch_timeout)
+            await self._start()
         except Exception as error:  # noqa: BLE001 - a provider may raise anything
             self._start_error = error  # for who needs a browser
         self._launched.set()
+
+    async def _start(self) -> None:
+        """The driver, in so many seconds, and the contexts of the settings, each in its own."""
+        contexts = await within(self._start_driver(), self.resilience.browser_launch_timeout)
+        await contexts
+
+    async def _start_driver(self) -> asyncio.Task[None]:
+        """It runs. What is returned makes the contexts."""
+        stock: Any = super()
+        if hasattr(self, "browser_provider"):
+            self.background.run(self.browser_provider.close())  # it was tried before
+        launch: asyncio.Task[None] = asyncio.ensure_future(stock._launch())
+        runs = asyncio.ensure_future(self._driver_runs.wait())
+        try:
+            await asyncio.wait({launch, runs}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            runs.cancel()
+            if not self._driver_runs.is_set():
+                launch.cancel()  # of no effect when it is done
+        return launch
 
     def _end_orphans(self) -> None:
         crawler = self._of()
@@ -128,8 +149,28 @@ class StartsBrowsers:
         """Wait until the driver runs. Raises :exc:`.BrowserUnavailableError` if it does not."""
         await self._launched.wait()
         if self._start_error is not None:
-            self.fleet.give_up(first_line(self._start_error))
+            if self._restart is None:
+                self._restart = self.background.run(self._start_again())
+            await asyncio.shield(self._restart)  # others wait for it, too
         self.fleet.check()
+
+    async def _start_again(self) -> None:
+        """Until it is started, or there will be no browser."""
+        with suppress(BrowserUnavailable):  # who waits is told
+            while self._start_error is not None and not self._closed:
+                if self._driver_runs.is_set():
+                    self.fleet.give_up(first_line(self._start_error))  # a context's
+                else:
+                    self.fleet.failed(self._start_error)
+                await self.fleet.next_try()
+                self._start_error = await self._failure_of_start()
+
+    async def _failure_of_start(self) -> Exception | None:
+        try:
+            await self._start()
+        except Exception as error:  # noqa: BLE001 - a provider may raise anything
+            return error
+        return None
 
     async def _note_logins(self) -> None:
         """The spider has closed: the last commit comes after it."""

@@ -141,5 +141,5 @@ class TendsBrowsers(KeepsContexts):
         for each in running:
             if not each.gone:
                 await self.fleet.end(each)
-        processes.end(pids)
+            self.fleet.kill(each)
         await self.background.finish(1.0)

@@ -257,6 +257,40 @@ def test_kills_of_browsers_and_pages(tmp_path, site):
     crawl.check_none_left()
 
 
+HANGING = f"""
+    import asyncio
+    from {HANDLER.rpartition(".")[0]} import ScrapyPlaywrightDownloadHandler
+    class Handler(ScrapyPlaywrightDownloadHandler):
+        asked = 0
+        async def _create_page(self, request, spider):
+            self.asked += 1
+            if self.asked == 2:
+                await asyncio.Event().wait()
+            return await super()._create_page(request=request, spider=spider)
+"""
+"""Its second page never opens."""
+
+
+def test_a_page_that_never_opens(tmp_path, site):
+    """Its browser is killed and its place given back, though its request gives up before."""
+    crawl = BrowserCrawl(
+        tmp_path,
+        urls(site, "page", 3),
+        DOWNLOAD_HANDLERS={"http": "own.Handler", "https": "own.Handler"},
+        DOWNLOAD_TIMEOUT=5,
+        PLAYWRIGHT_MAX_PAGES_PER_CONTEXT=1,
+        RETRY_TIMES=9,
+        RESILIENCE_BROWSER_ANSWER_TIMEOUT=8,
+    )
+    crawl.write("own.py", dedent(HANGING))
+    run = crawl.run()
+
+    run.check_finished()
+    crawl.check_pages()
+    assert run.stats["resilience/browser/killed"] == 1
+    crawl.check_none_left()
+
+
 LOGIN = """
     import scrapy
     class Shop(scrapy.Spider):
@@ -421,12 +455,47 @@ def test_a_provider_of_ones_own(tmp_path, site):
     crawl.check_none_left()
 
 
+POOR = """
+    import asyncio
+    from scrapy_playwright.provider import PlaywrightBrowserProvider
+
+    class Late(PlaywrightBrowserProvider):
+        first = True
+        async def start(self):
+            if Late.first:
+                Late.first = False
+                await asyncio.sleep(100)
+            await super().start()
+
+    class Never(PlaywrightBrowserProvider):
+        async def start(self):
+            await asyncio.sleep(100)
+
+    class Dying(PlaywrightBrowserProvider):
+        first = True
+        async def launch_browser(self):
+            browser = await super().launch_browser()
+            if Dying.first:
+                Dying.first = False
+                await browser.close()
+            return browser
+"""
+"""Providers whose first driver does not start, or none, or whose first browser ends at once."""
+
 NOWHERE = {
     "/no/browser": {"PLAYWRIGHT_LAUNCH_OPTIONS": {"executable_path": "/no/browser"}},
     "EACCES": {"PLAYWRIGHT_LAUNCH_OPTIONS": {"executable_path": "/etc/passwd"}},
     "ended at once": {"PLAYWRIGHT_LAUNCH_OPTIONS": {"executable_path": "/bin/true"}},
     "ECONNREFUSED": {"PLAYWRIGHT_CDP_URL": "http://127.0.0.1:9"},
     "WebSocket error": {"PLAYWRIGHT_CONNECT_URL": "ws://127.0.0.1:9/"},
+    "nonsense": {
+        "PLAYWRIGHT_LAUNCH_OPTIONS": OPTIONS,
+        "PLAYWRIGHT_CONTEXTS": {"default": {"nonsense": 1}},
+    },
+    "did not start within 1 s": {
+        "PLAYWRIGHT_BROWSER_PROVIDER": "mine.Never",
+        "RESILIENCE_BROWSER_LAUNCH_TIMEOUT": 1,
+    },
 }
 
 
@@ -437,6 +506,7 @@ def test_no_browser(tmp_path, site):
         folder = tmp_path / str([*NOWHERE].index(word))
         wanted = {"PLAYWRIGHT_LAUNCH_OPTIONS": None, "RESILIENCE_BROWSER_MAX_CRASHES": 2}
         crawl = BrowserCrawl(folder, urls(site, "page", 3), **{**wanted, **NOWHERE[word]})
+        crawl.write("mine.py", dedent(POOR))
         return crawl, crawl.run()
 
     with ThreadPoolExecutor(2) as pool:
@@ -449,6 +519,26 @@ def test_no_browser(tmp_path, site):
         assert "playwright install chromium" in run.errors[0]
         assert crawl.state()["pending"] == 3
         assert crawl.state()["dead_letters"] == 0
+
+
+@pytest.mark.parametrize("kind", ["Late", "Dying"])
+def test_a_poor_start(tmp_path, site, kind):
+    """The driver is started again, and so is the browser of contexts that the settings have."""
+    crawl = BrowserCrawl(
+        tmp_path,
+        urls(site, "page", 3),
+        PLAYWRIGHT_BROWSER_PROVIDER=f"mine.{kind}",
+        PLAYWRIGHT_CONTEXTS={"default": {}, "other": {}},
+        RESILIENCE_BROWSER_LAUNCH_TIMEOUT=6,
+    )
+    crawl.write("mine.py", dedent(POOR))
+    run = crawl.run()
+
+    run.check_finished()
+    crawl.check_pages()
+    assert run.stats["playwright/context_count"] == 2
+    assert ("did not start within 6 s" in run.log) is (kind == "Late")
+    crawl.check_none_left()
 
 
 # --- the rest -------------------------------------------------------------------------

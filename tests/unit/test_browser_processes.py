@@ -7,10 +7,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from scrapy_resilience.browsers import processes
+from scrapy_resilience.browsers.fleet import Fleet, Running
+from scrapy_resilience.settings import Config
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/environ").exists(), reason="processes are found by /proc"
@@ -67,6 +70,25 @@ def test_a_group_ends_with_its_leader():
     while not processes.are_at_rest([child]) and time.monotonic() < end:
         time.sleep(0.01)  # whoever adopts it has to bury it
     assert processes.are_at_rest([child])
+
+
+def test_a_number_that_is_used_again(start, tmp_path, monkeypatch):
+    """A process that has the number of one that has ended is not the browser's."""
+    other = start("another job")
+    place = tmp_path / str(other.pid)
+    place.mkdir()
+    (place / "environ").write_bytes(f"{processes.BROWSER}=1.1".encode())
+    (place / "stat").write_text(f"{other.pid} (chrome) S 1 {other.pid} " + "1 " * 40)
+    running = Running("1.1", 0.0)
+    with monkeypatch.context() as before:
+        before.setattr(processes, "_PROC", tmp_path)
+        assert running.pids() == [other.pid]
+
+    fleet = Fleet(Config(), SimpleNamespace(inc_value=None), {}, lambda: None)
+
+    assert running.pids() == []
+    assert not fleet.kill(running)
+    assert other.poll() is None
 
 
 def test_what_is_gone():

@@ -382,10 +382,10 @@ WAITS = {
             "self._put_away, self._retire, self._state, self._with_storage, within"
         )
     },
-    "browsers/fleet.py": {BROWSER: ("_clock.sleep, asyncio.wait, within")},
+    "browsers/fleet.py": {BROWSER: ("_clock.sleep, asyncio.wait, self.next_try, within")},
     "browsers/handler.py": {
         BROWSER: (
-            "self._enter, self._visit, self.contexts.enter, self.patiently, "
+            "asyncio.shield, self._enter, self._visit, self.contexts.enter, "
             "self.slots.acquire, self.started, stock._create_page, "
             "stock._download_request_with_page, within, work"
         )
@@ -393,7 +393,7 @@ WAITS = {
     "browsers/evidence.py": {BROWSER: "within"},
     "browsers/keeping.py": {
         BROWSER: (
-            "make, self._create_browser_context, self._make_persistent, "
+            "make, self._create_browser_context, self._create_context, self._make_persistent, "
             "self._maybe_launch_browser, self.fleet.answers, self.fleet.launch, self.patiently"
         )
     },
@@ -434,10 +434,11 @@ WAITS = {
     },
     "browsers/starting.py": {
         BROWSER: (
-            "async with self.browser_launch_lock, asyncio.to_thread, "
+            "async with self.browser_launch_lock, asyncio.shield, asyncio.to_thread, "
+            "asyncio.wait, contexts, self._failure_of_start, self._start, "
             "self._launch_with_new_driver, self._launched.wait, self._maybe_future_from_coro, "
             "self.browser_provider.launch_browser, self.browser_provider.start, "
-            "self.fleet.launch, stock._maybe_launch_in_thread, within"
+            "self.fleet.launch, self.fleet.next_try, stock._maybe_launch_in_thread, within"
         )
     },
     "browsers/upkeep.py": {
