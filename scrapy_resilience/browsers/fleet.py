@@ -116,7 +116,9 @@ class Fleet:
         return running
 
     def of(self, handle: Any) -> Running | None:
-        """What is known of a browser."""
+        """What is known of a browser; those of persistent contexts have no handle."""
+        if handle is None:
+            return None
         return next((each for each in self.running if each.handle is handle), None)
 
     def check(self) -> None:

@@ -72,6 +72,19 @@ def test_a_group_ends_with_its_leader():
     assert processes.are_at_rest([child])
 
 
+def fleet_of_none():
+    """A fleet without a browser."""
+    return Fleet(Config(), SimpleNamespace(inc_value=None), {}, lambda: None)
+
+
+def test_no_browser_serves():
+    """That of a persistent context has no handle, and is not the one that is meant then."""
+    fleet = fleet_of_none()
+    fleet.add({})
+
+    assert fleet.of(None) is None
+
+
 def test_a_number_that_is_used_again(start, tmp_path, monkeypatch):
     """A process that has the number of one that has ended is not the browser's."""
     other = start("another job")
@@ -84,10 +97,8 @@ def test_a_number_that_is_used_again(start, tmp_path, monkeypatch):
         before.setattr(processes, "_PROC", tmp_path)
         assert running.pids() == [other.pid]
 
-    fleet = Fleet(Config(), SimpleNamespace(inc_value=None), {}, lambda: None)
-
     assert running.pids() == []
-    assert not fleet.kill(running)
+    assert not fleet_of_none().kill(running)
     assert other.poll() is None
 
 
