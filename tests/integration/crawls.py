@@ -21,6 +21,7 @@ from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 from textwrap import dedent
+from threading import Lock
 from typing import ClassVar
 
 from forkserver import ForkServer
@@ -129,6 +130,15 @@ def _environment():
 
 _fork_servers = {}
 """Two, because strings hash alike in all children of one."""
+_making = Lock()
+
+
+def _fork_server(turn):
+    """One of the two; tests may have crawls in several threads."""
+    with _making:
+        if turn not in _fork_servers:
+            _fork_servers[turn] = ForkServer()
+        return _fork_servers[turn]
 
 
 @atexit.register
@@ -236,12 +246,8 @@ class Crawl:
                     command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, **place
                 )
             else:
-                turn = self.runs % 2
-                if turn not in _fork_servers:
-                    _fork_servers[turn] = ForkServer()
-                process = _fork_servers[turn].start(
-                    *command[2:], stdout=out, stderr=err, **place
-                )
+                server = _fork_server(self.runs % 2)
+                process = server.start(*command[2:], stdout=out, stderr=err, **place)
         try:
             yield process
         finally:
