@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["Rate", "TokenBucket", "parse_rate"]
 
 _UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_UNIT: Final = r"s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?"  # a month is none
 _RATE: Final = re.compile(
-    r"\s*(\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)?\s*([smhd])[a-z]*(?:\s+burst\s+(\d+))?\s*"
+    rf"\s*(\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)?\s*({_UNIT})(?:\s+burst\s+(\d+))?\s*"
 )
 
 
@@ -64,7 +65,7 @@ def _parse_text(text: str) -> Rate:
     if match is None:
         return Rate(float(text))
     requests, units, unit, burst = match.groups()
-    seconds = float(units or 1) * _UNITS[unit]
+    seconds = float(units or 1) * _UNITS[unit[0]]
     return Rate(float(requests) / seconds, int(burst or 1))
 
 

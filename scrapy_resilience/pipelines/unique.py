@@ -148,7 +148,7 @@ def _loaded(path: str) -> Callable[[Any], Any]:
 def _hashed(kind: type, value: Any) -> bytes:
     """The same in each run; items of two classes are never alike."""
     try:
-        data = canonical_bytes([kind.__qualname__, value])
+        data = canonical_bytes([kind.__module__, kind.__qualname__, value])
     except UnserializableError:
         raise ValueError(
             f"{_SETTING}: {value!r} can't tell items apart: use plain values, such as texts "

@@ -8,6 +8,7 @@ versions of the last two go to the folder.
 from __future__ import annotations
 
 from pathlib import Path
+from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
 
 from scrapy_resilience.exceptions import SelectorError
@@ -38,6 +39,8 @@ class Registry:
         self._matched: set[str] | None = None
         self._read: dict[Path, Version] = {}
         self._reading: list[str] = []
+        self._lock = RLock()
+        """Held while sets are read: callbacks may work in threads."""
 
     @property
     def folder(self) -> Path | None:
@@ -59,7 +62,9 @@ class Registry:
     def get(self, name: str) -> SelectorSet:
         """A set with its active version. Raises :exc:`SelectorError`."""
         if name not in self._sets:
-            self._sets[name] = self._load(check_name(name))
+            with self._lock:
+                if name not in self._sets:
+                    self._sets[name] = self._load(check_name(name))
         return self._sets[name]
 
     def match(self, url: str) -> SelectorSet | None:
@@ -167,17 +172,20 @@ class Registry:
 
     def _read_version(self, folder: Path, version: str) -> Version:
         path = folder / f"{version}.toml"
-        if path not in self._read:
-            ident = f"{folder.name}@{version}"
-            if ident in self._reading:
-                circle = " -> ".join((*self._reading, ident))
-                raise SelectorError(f"selector sets extend each other in a circle: {circle}")
-            self._reading.append(ident)
-            try:
-                self._read[path] = files.read_version(path, self.version)
-            finally:
-                self._reading.pop()
-        return self._read[path]
+        with self._lock:
+            if path not in self._read:
+                self._read[path] = self._read_file(path, f"{folder.name}@{version}")
+            return self._read[path]
+
+    def _read_file(self, path: Path, ident: str) -> Version:
+        if ident in self._reading:
+            circle = " -> ".join((*self._reading, ident))
+            raise SelectorError(f"selector sets extend each other in a circle: {circle}")
+        self._reading.append(ident)
+        try:
+            return files.read_version(path, self.version)
+        finally:
+            self._reading.pop()
 
 
 _default: Final = Registry()

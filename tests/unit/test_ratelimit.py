@@ -29,6 +29,8 @@ def send(bucket, now, until):
         ("60/m", 1.0, 1),
         ("60/minute", 1.0, 1),
         ("1/5s", 0.2, 1),
+        ("7200/2hours", 1.0, 1),
+        ("86400/day burst 3", 1.0, 3),
         (" 60 / M burst 10 ", 1.0, 10),
         ("0.5", 0.5, 1),
         (3, 3.0, 1),
@@ -46,7 +48,8 @@ def test_rates(value, per_second, burst):
     [
         "", "fast", "60/x", "0/m", "1/0s", "-1", 0, -1, True, None, [], float("nan"),
         float("inf"), {}, {"requests": 1, "per": 2}, {"requests": "x"}, "1/m burst 0",
-        {"requests": 1, "seconds": 0}, {"requests": 1, "burst": 0},
+        {"requests": 1, "seconds": 0}, {"requests": 1, "burst": 0}, "1000/month", "10/ms",
+        "5/mo", "1/sx",
     ],
 )  # fmt: skip
 def test_what_is_no_rate(value):

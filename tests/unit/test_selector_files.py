@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Barrier, Thread
+from threading import Barrier, Event, Thread
 
 import pytest
 from hypothesis import settings
@@ -300,6 +300,30 @@ def test_circles(folder):
 
     with pytest.raises(SelectorError, match="in a circle: a@1 -> b@1 -> c@1 -> a@1"):
         Registry(folder).get("a")
+
+
+def test_threads_that_ask_at_once(add, folder, monkeypatch):
+    """A set is read once, and one that another thread reads is no circle."""
+    add()
+    read, shared, together, found = files.read_version, Registry(folder), Barrier(8), []
+
+    def slowly(*args):
+        Event().wait(0.02)
+        return read(*args)
+
+    def ask():
+        together.wait(30)
+        found.append(shared.get("shop"))
+
+    monkeypatch.setattr(files, "read_version", slowly)
+    threads = [Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(found) == 8
+    assert len({id(each) for each in found}) == 1
 
 
 @pytest.mark.parametrize("text", [b"9.9\n", b"../x", b"", b"\n", b"\xff\x00"])

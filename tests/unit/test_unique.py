@@ -81,8 +81,10 @@ def test_without_a_value():
 
 def test_classes():
     """Items of two classes are not duplicates of each other."""
-    items = [{"sku": 1}, Book(sku=1), Data(sku=1), Data(sku=1), Book(sku=1)]
-    assert passes(pipeline("sku"), *items) == [1, 1, 1, 0, 0]
+    fields = {"sku": scrapy.Field(), "__module__": "of.somebody.else"}
+    another = type("Book", (scrapy.Item,), fields)
+    items = [{"sku": 1}, Book(sku=1), Data(sku=1), Data(sku=1), Book(sku=1), another(sku=1)]
+    assert passes(pipeline("sku"), *items) == [1, 1, 1, 0, 0, 1]
 
 
 def test_by_a_function():
