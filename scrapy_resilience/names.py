@@ -34,6 +34,8 @@ META_UNCACHED: Final = "resilience_uncached"
 META_OPEN_ACTION: Final = "resilience_open_action"
 """``"hold"`` or ``"fail"``: what becomes of the request while its breaker is open."""
 
+META_CHOSEN_PROXY: Final = "resilience_chosen_proxy"
+"""A checksum of the proxy that a middleware has chosen: the next try may have another one."""
 META_RETRY_POLICY: Final = "resilience_retry_policy"
 """Name of the retry policy of a request; an attribute of the spider has the same name."""
 META_RETRY_NON_IDEMPOTENT: Final = "resilience_retry_non_idempotent"

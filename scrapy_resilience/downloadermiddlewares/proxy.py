@@ -14,7 +14,7 @@ from scrapy_resilience._scrapy.refusals import Refusing
 from scrapy_resilience.core.breaker import Breaker, Outcome
 from scrapy_resilience.core.failures import SUCCESS
 from scrapy_resilience.gates.gatekeeper import gatekeeper_of
-from scrapy_resilience.gates.proxies import is_failure_of_proxy, proxy_of
+from scrapy_resilience.gates.proxies import is_failure_of_proxy, mark_chosen, proxy_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -53,6 +53,8 @@ class ProxyBreakerMiddleware(Refusing):
         proxy = proxy_of(request)
         if proxy is None:
             return None
+        if request not in self._keeper.with_own_proxy:
+            mark_chosen(request)
         now = _clock.monotonic()
         breaker = self._breaker(proxy)
         permit = breaker.acquire(now)

@@ -26,6 +26,7 @@ from scrapy_resilience.gates.domains import Domains
 from scrapy_resilience.gates.lane_names import RETRIES, LaneNames, is_of_retries
 from scrapy_resilience.gates.outcomes import Outcomes, is_overloaded, known_page
 from scrapy_resilience.gates.probes import Probes
+from scrapy_resilience.gates.proxies import has_own_proxy
 from scrapy_resilience.gates.saved_gates import SavedGates
 from scrapy_resilience.gates.trials import Trials
 from scrapy_resilience.gates.waits_in_process import WaitsInProcess
@@ -102,7 +103,7 @@ class Gatekeeper:
         """Names of lanes whose requests are to be given up, and the gates that say so."""
         self.waits = WaitsInProcess(crawler, self._committer)
         self._tickets: dict[Request, Ticket] = {}
-        self._with_own_proxy: WeakSet[Request] = WeakSet()
+        self.with_own_proxy: WeakSet[Request] = WeakSet()
         self._failed_by_proxy: WeakSet[Request] = WeakSet()
         self._stats: Any = crawler.stats
 
@@ -188,8 +189,8 @@ class Gatekeeper:
 
     def _sent(self, request: Request, ticket: Ticket) -> None:
         request.meta.pop(_LATENCY, None)  # of an earlier try
-        if _PROXY in request.meta:
-            self._with_own_proxy.add(request)
+        if has_own_proxy(request):
+            self.with_own_proxy.add(request)
         self._tickets[request] = ticket
         _current.set(ticket)  # the engine makes the request's task in this very context
 
@@ -285,7 +286,7 @@ class Gatekeeper:
             outcome = Outcome.IGNORED
         if outcome is Outcome.FAILURE:
             ticket.gate.failure_class = verdict.failure_class or ""
-        elif outcome is Outcome.SUCCESS and request not in self._with_own_proxy:
+        elif outcome is Outcome.SUCCESS and request not in self.with_own_proxy:
             ticket.gate.known_page = known_page(request, result) or ticket.gate.known_page
         _forget_page(ticket.gate, request, outcome)
         self.gates.settle(
@@ -320,7 +321,7 @@ class Gatekeeper:
 
     def drop_chosen_proxy(self, request: Request, new: Request) -> bool:
         """Let another proxy be chosen for *new*, unless *request* came with its own."""
-        if not self.is_scheduled(request) or request in self._with_own_proxy:
+        if not self.is_scheduled(request) or request in self.with_own_proxy:
             return False
         new.meta.pop(_PROXY, None)
         return True

@@ -22,9 +22,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
+from zlib import crc32
 
 from scrapy.http import Response
 
+from scrapy_resilience import names
 from scrapy_resilience.core.failures import CONTENT, THROTTLED
 
 if TYPE_CHECKING:
@@ -32,12 +34,34 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.core.failures import Verdict
 
-__all__ = ["is_failure_of_proxy", "proxy_of"]
+__all__ = ["has_own_proxy", "is_failure_of_proxy", "mark_chosen", "proxy_of"]
 
+_PROXY: Final = "proxy"
+"""Scrapy's meta key."""
 _PORTS: Final = {"http": 80, "https": 443}
 _SOCKS: Final = 1080
 _GATEWAY: Final = frozenset({502, 503, 504})
 _TUNNEL_STATUS: Final = re.compile(r"'status': (\d{3})")
+
+
+def has_own_proxy(request: Request) -> bool:
+    """Whether a request that is handed out has a proxy that no middleware has chosen for it.
+
+    A second try has the one that was chosen for the first, and so has what was redirected.
+    """
+    if not request.meta.get(_PROXY):
+        return False
+    return request.meta.get(names.META_CHOSEN_PROXY) != _checksum(request)
+
+
+def mark_chosen(request: Request) -> None:
+    """A middleware has chosen the proxy of *request*."""
+    request.meta[names.META_CHOSEN_PROXY] = _checksum(request)
+
+
+def _checksum(request: Request) -> int:
+    """It may hold a password, which is in one place enough."""
+    return crc32(str(request.meta[_PROXY]).encode("utf-8", "surrogatepass"))
 
 
 def proxy_of(request: Request) -> str | None:
@@ -45,7 +69,7 @@ def proxy_of(request: Request) -> str | None:
 
     Without credentials: a session in the user name of a gateway makes no other proxy of it.
     """
-    proxy = request.meta.get("proxy")
+    proxy = request.meta.get(_PROXY)
     if not proxy:
         return None
     url = proxy.decode("latin-1") if isinstance(proxy, bytes) else str(proxy)

@@ -53,14 +53,23 @@ class Bench:
         return request
 
     def kill(self, *proxies):
-        """Let so many requests fail that the breakers of proxies open."""
+        """Let so many requests fail that the breakers of proxies open; more where it answered."""
         for proxy in proxies:
             for _ in range(3):
+                self.ask(proxy, REFUSED)
+            while self.middleware._breaker(f"{proxy}.test:1").is_closed:
                 self.ask(proxy, REFUSED)
 
     def stat(self, name):
         """The value of a stat."""
         return self.crawler.stats.get_value(f"resilience/proxy/{name}", 0)
+
+
+def again(bench, request, **more):
+    """A second try of a request, or what it was redirected to, as Scrapy copies it."""
+    new = request.replace(**more)
+    bench.keeper.handed_out(new, "a.test", bench.clock.now)
+    return new
 
 
 @pytest.fixture
@@ -177,3 +186,27 @@ def test_few_proxies_are_remembered(bench, monkeypatch):
         bench.ask(f"p{number}", Response(URL))
 
     assert len(bench.middleware._breakers) == 10
+
+
+@pytest.mark.parametrize("more", [{}, {"url": "http://a.test/elsewhere"}])
+def test_a_chosen_proxy_is_none_of_the_spiders_own_later(bench, more):
+    """A second try and a redirect have it still: when it is down they get another one."""
+    bench.ask("p", Response(URL))
+    first = bench.ask("p", Response(URL, status=503))
+    bench.kill("p")
+
+    new = bench.middleware.process_request(again(bench, first, **more))
+
+    assert "proxy" not in new.meta
+
+
+def test_a_proxy_of_the_spiders_own_stays_its_own(bench):
+    """On each try; and one that it sets on what a callback puts out with the same meta."""
+    first = bench.ask("p", Response(URL, status=503), own=True)
+    chosen = bench.ask("q", Response(URL))
+    child = Request(URL, meta={**chosen.meta, "proxy": "http://p.test:1"})
+    bench.kill("p")
+
+    for request in (first, child):
+        new = bench.middleware.process_request(again(bench, request))
+        assert new.meta["proxy"] == "http://p.test:1"
