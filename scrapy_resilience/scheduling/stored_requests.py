@@ -51,9 +51,14 @@ class StoredRequests:
         """Whether a request of the job can't run with today's code."""
 
     def payload(self, request: Request) -> bytes | Request:
-        """The request itself where it can live in memory only."""
+        """The request itself where it can live in memory only.
+
+        Raises :exc:`TypeError` and :exc:`ValueError` for a priority that is no number.
+        """
         if not self._durable:
             return request
+        # Scrapy looks at it only when a request is made: another number could not be stored
+        request.priority = int(request.priority)
         try:
             return self._codec.encode(request)
         except UnserializableError as error:

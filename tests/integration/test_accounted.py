@@ -255,6 +255,32 @@ def test_one_object_that_can_not_be_stored(plain_crawl, job):
     assert len(crawl.items()) == 12
 
 
+def test_priorities_that_scrapy_does_not_look_at(plain_crawl):
+    """A number of another kind counts as a whole one; what is none fails its callback."""
+    source = """
+        import scrapy
+        from shop import Base
+        class Of(int):
+            pass
+        class Shop(Base):
+            def parse(self, response):
+                for number, priority in enumerate([1.5, -3.0, Of(7), True, 10**30, "none"]):
+                    leaf = scrapy.Request(f"{response.url}?{number}", self.leaf)
+                    leaf.priority = priority
+                    yield leaf
+            def leaf(self, response):
+                yield {"sku": response.url}
+    """
+    crawl = plain_crawl(source)
+    crawl.configure(START=crawl.settings["START"][:1])
+
+    run = crawl.run()
+
+    assert (run.code, run.reason) == (0, "finished"), run
+    assert len(crawl.items()) == 5
+    assert run.stats["resilience/deadletters/callback"] == 1
+
+
 def test_one_request_that_is_put_out_many_times(plain_crawl):
     """Each time is one of its own, also where a slow pipeline lies between two commits."""
     crawl = plain_crawl(

@@ -53,7 +53,7 @@ class Bench:
         return request
 
     def kill(self, *proxies):
-        """Let so many requests fail that the breakers of proxies open; more where it answered."""
+        """Let so many requests fail that the breakers of these proxies open."""
         for proxy in proxies:
             for _ in range(3):
                 self.ask(proxy, REFUSED)
