@@ -174,7 +174,6 @@ class ResilientScheduler(Refusing, BaseScheduler):
             self.in_flight,
             duplicates=self._duplicates,
             outputs=self.outputs,
-            values=job.values,
         )
         self._letters.attach(self.in_flight, codec, job.meta.dead_letters)
         self._run = Run(

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from scrapy import Spider
 
 __all__ = [
+    "PICKLE_PROTOCOL",
     "IncompleteError",
     "RequestCodec",
     "UnserializableError",
@@ -54,7 +55,7 @@ _DECIMAL: Final = 8
 _ITEM: Final = 9
 _PICKLE: Final = 127
 
-_PICKLE_PROTOCOL: Final = 5
+PICKLE_PROTOCOL: Final = 5
 _MAX_DEPTH: Final = 40
 _OPTIONS: Final[dict[str, Any]] = {"strict_types": True, "unicode_errors": "surrogatepass"}
 
@@ -127,9 +128,12 @@ class ValueCodec:
                 "set that to True"
             ) from error
         try:
-            return msgpack.ExtType(_PICKLE, pickle.dumps(value, _PICKLE_PROTOCOL))
+            return msgpack.ExtType(_PICKLE, self._dumps(value))
         except Exception as problem:  # pickle raises whatever __reduce__ raises
             raise UnserializableError(f"{type(value).__qualname__}: {problem}") from problem
+
+    def _dumps(self, value: Any) -> bytes:
+        return pickle.dumps(value, PICKLE_PROTOCOL)
 
     def _load(self, code: int, data: bytes) -> Any:
         if code == _PICKLE:

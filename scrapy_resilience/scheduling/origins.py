@@ -10,7 +10,6 @@ from scrapy_resilience.scheduling.requests import request_key
 if TYPE_CHECKING:
     from scrapy import Request
 
-    from scrapy_resilience.frontier.codec import ValueCodec
     from scrapy_resilience.frontier.handed_out import HandedOutRequest
     from scrapy_resilience.frontier.in_flight import InFlightRequests
     from scrapy_resilience.frontier.lanes import Frontier
@@ -43,18 +42,16 @@ class Origins:
         *,
         duplicates: Duplicates,
         outputs: OutputTracker,
-        values: ValueCodec,
     ) -> None:
         self._frontier = frontier
         self._in_flight = in_flight
         self._duplicates = duplicates
         self._outputs = outputs
-        self._values = values
         self._told_of_unsafe = False
 
     def key(self, request: Request) -> int:
         """What *request* asks for, as a number."""
-        return request_key(request, self._values, self._outputs.inherited())
+        return request_key(request, self._outputs.inherited())
 
     def stored(self, row: Row, request: Request, origin: Origin) -> None:
         """The next commit writes *request*: what made it need not make it again."""

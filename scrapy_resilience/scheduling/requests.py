@@ -12,7 +12,6 @@ from scrapy.http.request import NO_CALLBACK
 from scrapy.utils.httpobj import urlparse_cached
 
 from scrapy_resilience._log import get_logger
-from scrapy_resilience.frontier.codec import UnserializableError
 from scrapy_resilience.frontier.handed_out import content_key
 from scrapy_resilience.names import (
     META_DELAY,
@@ -21,13 +20,12 @@ from scrapy_resilience.names import (
     PREFIX_OF_META,
     SCRAPY_REDIRECT_TIMES,
 )
+from scrapy_resilience.scheduling.canonical import content_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from scrapy import Request
-
-    from scrapy_resilience.frontier.codec import ValueCodec
 
 __all__ = [
     "WrongMeta",
@@ -91,9 +89,7 @@ def forget_parent(request: Request, *, is_page: bool = False) -> None:
         meta.pop(key, None)
 
 
-def request_key(
-    request: Request, values: ValueCodec, inherited: Mapping[str, Any] = _NOTHING
-) -> int:
+def request_key(request: Request, inherited: Mapping[str, Any] = _NOTHING) -> int:
     """What makes a request another one than those beside it: the same in each run.
 
     What it asks for, who takes the answer, and what goes there with it. Not its priority.
@@ -107,7 +103,7 @@ def request_key(
     told["meta"] = _own_meta(request, inherited)
     told.update((name, getattr(told[name], "__name__", "")) for name in _CALLBACKS)
     told = {name: value for name, value in told.items() if value}
-    return content_key(type(request).__qualname__.encode(), *_parts(told, values))
+    return content_key(type(request).__qualname__.encode(), *content_parts(told))
 
 
 def _own_meta(request: Request, inherited: Mapping[str, Any]) -> dict[Any, Any]:
@@ -118,23 +114,6 @@ def _own_meta(request: Request, inherited: Mapping[str, Any]) -> dict[Any, Any]:
         and key not in _OF_THE_RUN
         and not str(key).startswith(PREFIX_OF_META)
     }
-
-
-def _parts(value: Any, values: ValueCodec) -> Iterator[bytes]:
-    """Bytes that are alike for equal values, whatever order a dict was filled in."""
-    if isinstance(value, dict):
-        pairs = (b"".join(_parts(pair, values)) for pair in value.items())
-        yield b"{%d" % len(value)
-        yield from sorted(pairs)
-    elif isinstance(value, (list, tuple)):
-        yield b"[%d" % len(value)
-        for element in value:
-            yield from _parts(element, values)
-    else:
-        try:
-            yield values.encode(value)
-        except UnserializableError:  # it is another object in each run
-            yield type(value).__qualname__.encode()
 
 
 def is_redirected(new: Request, old: Request) -> bool:

@@ -143,7 +143,7 @@ def take_over(
     starts = stock.unfiltered_starts
     if stock.requests and type(spider).start is Spider.start:
         starts = [Request(url, dont_filter=True) for url in spider.start_urls]
-    keys = [request_key(request, job.values) for request in starts]
+    keys = [request_key(request) for request in starts]
     for key in keys:
         frontier.note_start(key)
     return keys

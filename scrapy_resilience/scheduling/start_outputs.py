@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from scrapy import Request
 
-from scrapy_resilience.frontier.codec import UnserializableError
 from scrapy_resilience.frontier.handed_out import content_key
+from scrapy_resilience.scheduling.canonical import content_parts
 from scrapy_resilience.scheduling.requests import request_key
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from scrapy_resilience.scheduling.duplicates import Duplicates
     from scrapy_resilience.scheduling.output_sources import OutputTracker
 
-__all__ = ["StartOutputFilter"]
+__all__ = ["StartOutputFilter", "item_key"]
 
 
 class StartOutputFilter:
@@ -36,12 +36,12 @@ class StartOutputFilter:
     def claim(self, output: Any) -> bool:
         """Whether an earlier run has done this output of ``start()``."""
         if isinstance(output, Request):
-            key = request_key(output, self._job.values)
+            key = request_key(output)
             if self._was_started(output, key):
                 return True
             self._latest = output, key
             return False
-        key = self._item_key(output)
+        key = item_key(output)
         if self._done.claim(key):
             return True
         self._outputs.expect_start_item(output, key)
@@ -61,8 +61,7 @@ class StartOutputFilter:
             return self._done.claim(key)
         return self._job.resumed and known.has(request, known.fingerprint(request))
 
-    def _item_key(self, item: Any) -> int:
-        try:
-            return content_key(b"item", self._job.values.encode(item))
-        except UnserializableError:
-            return content_key(b"item", repr(item).encode(errors="replace"))
+
+def item_key(item: Any) -> int:
+    """What tells an item of ``start()`` apart from others: the same in each run."""
+    return content_key(b"item", *content_parts(item))

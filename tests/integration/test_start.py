@@ -184,6 +184,37 @@ def test_items(plain_crawl, slow):
     job.check_items([{"sku": sku} for sku in skus])
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_items_that_hold_a_set(plain_crawl, number):
+    """Items of a class of yours, with texts in a set: the set has another order in each run."""
+    job = plain_crawl(
+        """
+        import asyncio
+        from dataclasses import dataclass
+        from shop import Base
+        @dataclass
+        class Product:
+            sku: str
+            tags: set[str]
+        class Shop(Base):
+            async def start(self):
+                for n in range(30):
+                    yield Product(f"item {n}", {f"tag {n + m}" for m in range(8)})
+                    await asyncio.sleep(0.02)
+        class Plain:
+            def process_item(self, item):
+                return dict(sku=item.sku)
+        """,
+        ITEM_PIPELINES={"spider.Plain": 1},
+    )
+
+    first = job.run_until(commits=2, number=number)
+    last = job.finish()
+
+    assert first is not last, "make the crawl longer"
+    job.check_items([{"sku": f"item {n}"} for n in range(30)])
+
+
 def test_the_same_request_twice(plain_crawl):
     """start() that yields the same unfiltered request twice has it run twice."""
     job = plain_crawl(
