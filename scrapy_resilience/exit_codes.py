@@ -15,7 +15,7 @@ failed              1      the same; :mod:`.checkpoint.run` where the last commi
 cut off in a stop   75     :mod:`.checkpoint.exit_watchdog`, which ends the process
 ==================  =====  ===========================================================
 
-How one is set is in :mod:`._scrapy.command`.
+How one is set is in :mod:`._scrapy.running_command`.
 """
 
 from __future__ import annotations

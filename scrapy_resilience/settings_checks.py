@@ -43,7 +43,7 @@ _MOSTLY_EMPTY: Final = {
     "normalize": "pipelines.normalize.normalize_rules",
     "notify": "guard.notify.channels.check_channels",
     "report": "observe.report.report.check_place",
-    "seen_store": "seen.pages.check_seen",
+    "seen_store": "seen.skipping.check_seen",
     "unique": "pipelines.unique.key_function",
 }
 """Settings, and what reads them: that is imported for those only who use it."""

@@ -39,7 +39,7 @@ from scrapy_resilience.pipelines.normalize import NormalizePipeline
 from scrapy_resilience.scheduler import ResilientScheduler
 from scrapy_resilience.selectors import Registry, registry
 from scrapy_resilience.settings import Config
-from scrapy_resilience.settings_checks import check_values
+from scrapy_resilience.settings_checks import _MOSTLY_EMPTY, check_values
 from scrapy_resilience.spidermiddlewares.deadletters import DeadLettersMiddleware
 from scrapy_resilience.spidermiddlewares.drift import DriftMiddleware
 from scrapy_resilience.spidermiddlewares.start import StartMiddleware
@@ -854,3 +854,9 @@ def test_injection_is_plugged_in_where_there_are_rules():
     settings = applied(RESILIENCE_INJECT=[{"status": 503}])
 
     assert components(settings, "DOWNLOADER_MIDDLEWARES")[FailureInjectionMiddleware] == 1000
+
+
+@pytest.mark.parametrize("path", _MOSTLY_EMPTY.values())
+def test_what_reads_a_setting_that_is_mostly_empty(path):
+    """It is imported by name, for those only who use it: the name must be right."""
+    assert callable(load_object(f"scrapy_resilience.{path}"))
