@@ -28,7 +28,7 @@ from scrapy_resilience._scrapy.private_names import REPLACED, check_engine, find
 from scrapy_resilience.names import CUT_OFF
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from contextlib import AbstractContextManager
 
     from scrapy.core.engine import ExecutionEngine
@@ -98,6 +98,8 @@ class Hooks:
     """Called with a request that the downloader has sent in vain, each time."""
     settled: Callable[[Any, Request], bool] | None = None
     """Asked of what a request has come to: the spider sees nothing of it where it says so."""
+    room: Callable[[], Awaitable[bool]] | None = None
+    """Awaited before each output of a callback, which is let fall where it says no."""
     linked: Callable[[Request], object] | None = None
     """Called with the request of a callback that puts out another one, each time."""
     left_out: Callable[[Any, Response], bool] | None = None
@@ -299,11 +301,7 @@ class Hooks:
                 await asyncio.sleep(0)
 
     async def _handle_in_turn(
-        self,
-        handle: Method,
-        result: Any,
-        request: Request,
-        response: Any,
+        self, handle: Method, result: Any, request: Request, response: Any
     ) -> None:
         """What the scraper does with CONCURRENT_ITEMS=1, without its queue and its two tasks.
 
@@ -328,6 +326,8 @@ class Hooks:
     async def _process_spidermw_output_async(
         self, process: Method, output: Any, response: Any
     ) -> None:
+        if self.room is not None and not await self.room():
+            return
         if isinstance(output, Request):
             if self.put_out is not None:
                 self.put_out(output, response.request)

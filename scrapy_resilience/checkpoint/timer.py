@@ -136,6 +136,8 @@ class CommitTimer:
         if self._skips > _MANY_SKIPS:
             patience /= 4
         while not is_idle(engine):
+            if self._committer.intake.up:  # callbacks wait for this commit
+                return False
             if _clock.stopwatch() - started > patience:
                 self._skip = self._skips = min(2 * self._skips + 1, _MAX_SKIPS)
                 return False

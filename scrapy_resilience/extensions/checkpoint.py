@@ -15,12 +15,14 @@ from scrapy_resilience import names
 from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.hooks import hooks_of
 from scrapy_resilience.checkpoint.frozen import freeze, thaw
+from scrapy_resilience.checkpoint.room import Room
 from scrapy_resilience.checkpoint.sinks import Sinks
 from scrapy_resilience.checkpoint.state import OWN
 from scrapy_resilience.checkpoint.timer import CommitTimer
 from scrapy_resilience.components import uncovered
 from scrapy_resilience.exceptions import CheckpointError, DamagedError
 from scrapy_resilience.feeds.records import warn_of_missing
+from scrapy_resilience.gates.gatekeeper import gatekeeper_of
 from scrapy_resilience.jobs.crawl_job import JobComponent
 from scrapy_resilience.jobs.quarantine import mark_damaged
 from scrapy_resilience.scheduling.item_context import item_written
@@ -69,6 +71,8 @@ class Checkpoint(JobComponent):
         )
         scheduler.commit_soon = self._timer.commit_soon
         scheduler.on_damage = self._damaged
+        hooks, waits = hooks_of(self.crawler.engine), gatekeeper_of(self.crawler).waits
+        hooks.room = Room(self._committer, hooks.canceller, waits).wait
         self.job.parts.append(Sinks(self.crawler, self.job.config.prepare_timeout))
         spider: Any = self.crawler.spider
         spider.state = self._state
@@ -76,7 +80,7 @@ class Checkpoint(JobComponent):
         exporter: Any = self.crawler.get_extension(FeedExporter)
         if getattr(exporter, "survives_kills", False):
             exporter.attach(self.job, self._committer.write_now, item_written)
-            hooks_of(self.crawler.engine).take = exporter.take
+            hooks.take = exporter.take
             self.job.parts.insert(0, exporter)  # first: a feed that can't be flushed fails
         elif exporter is None:  # there is no feed at all
             for record in self.job.feeds:

@@ -411,3 +411,84 @@ def test_a_slow_disk(crawl):
     job.check_items()
     fingerprints = [int(line) for line in job.path("sizes").read_text().split()]
     assert max(fingerprints) < 70  # three commits of 5, and what the pages under way put out
+
+
+LONG = """
+    import sqlite3
+    from pathlib import Path
+
+    from scrapy import Request, Spider
+    from scrapy_resilience.frontier import sqlite
+
+    class Shop(Spider):
+        name = "shop"
+
+        async def start(self):
+            yield Request("data:,list")
+
+        def parse(self, response):
+            if not Path("begun").exists():
+                Path("begun").touch()
+                Path("full").touch()
+            with Path("put_out").open("w") as log:
+                for number in range(1000):
+                    print(number, file=log, flush=True)
+                    yield Request(f"data:,{number}", self.parse_page)
+                    yield {"sku": f"of the list: {number}"}
+
+        def parse_page(self, response):
+            yield {"sku": response.text}
+
+    write = sqlite.write_changes
+
+    def write_changes(*args):
+        if Path("full").exists():
+            raise sqlite3.OperationalError("database or disk is full")
+        write(*args)
+
+    sqlite.write_changes = write_changes
+"""
+
+
+def put_out(job):
+    """How many pages the long callback has put out."""
+    path = job.path("put_out")
+    return len(path.read_text().split()) if path.exists() else 0
+
+
+@pytest.mark.parametrize("items_at_once", [1, 100])
+@pytest.mark.parametrize("end", ["room", "timeout", "signal"])
+def test_a_long_callback_on_a_full_disk(crawl, end, items_at_once):
+    """One callback that puts out very much waits while nothing can be written."""
+    seen = []
+    job = crawl(
+        LONG,
+        RESILIENCE_CHECKPOINT_MAX_CHANGES=20,
+        RESILIENCE_STORAGE_TIMEOUT=1 if end == "timeout" else 300,
+        CONCURRENT_ITEMS=items_at_once,
+    )
+
+    with job.process() as process:
+        wait_until(lambda: TROUBLE in job.last().log)
+        if end == "room":
+            wait_until(lambda: held(job, seen))
+            assert put_out(job) < 500  # three commits of 20, and what was on its way
+            job.path("full").unlink()
+        elif end == "signal":
+            process.send_signal(signal.SIGINT)
+        run = job.ended(process)
+
+    expected = {"room": (0, "finished"), "timeout": (1, "resilience_storage")}
+    assert (run.code, run.reason) == expected.get(end, (1, "shutdown")), run
+    if end != "room":
+        job.path("full").unlink()
+        run = job.run()
+        assert (run.code, run.reason) == (0, "finished"), run
+    texts = [text for number in range(1000) for text in (f"of the list: {number}", f"{number}")]
+    check_same(skus(job.items()), texts)
+
+
+def held(job, seen):
+    """Whether the long callback has put out nothing for twenty looks."""
+    seen.append(put_out(job))
+    return seen[-1] > 0 and seen[-20:] == [seen[-1]] * 20

@@ -365,6 +365,7 @@ WAITS = {
             "scraper._process_spidermw_output_async, self.canceller.quietly, "
             "self.canceller.run, self.canceller.within, work"
         ),
+        COMMIT: "self.room",
         OURS: (
             "close, self._handle_in_turn, self._let_start_go_first, self._process_item, "
             "self._scrape_page, self._watch_item"
@@ -475,6 +476,10 @@ WAITS = {
     "checkpoint/run.py": {
         COMMIT: "self.committer.commit, self._commit",
         OURS: "part.closing, part.ended",
+    },
+    "checkpoint/room.py": {
+        COMMIT: "self._canceller.quietly",
+        TURN: "asyncio.wait_for",
     },
     "downloadermiddlewares/barrier.py": {BARRIER: "self._barrier.wait"},
     "downloadermiddlewares/breaker.py": {
