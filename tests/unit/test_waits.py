@@ -585,6 +585,7 @@ WAITS = {
             "asyncio.wait_for, response.prepare, response.write"
         ),
         "who listens: two seconds": "loop.create_server",
+        "those who came before, a second for fifty": "async with self._line",
         OURS: (
             "self._answer, self._answers.answer, self._bind, self._connections.close, "
             "self._pause, self._send_updates, self._stream, self._turn"
