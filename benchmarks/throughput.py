@@ -3,7 +3,7 @@
 A site of 5,000 pages on 10 hosts, two items a page, in a process of its own, once with
 20 ms latency and once with none. Both sides run the same spider and write a JSON Lines
 feed; ours also commits each second. ``elapsed`` is Scrapy's own figure, ``wall`` is the
-whole process. The sides, in turn, all of them in each round:
+whole process. The sides, in turn, all of them in each round, or stock and the one that ``--only`` names:
 
 - stock: Scrapy as it is, nothing added
 - stock, fewer items: with the CONCURRENT_ITEMS that the add-on sets
@@ -83,7 +83,9 @@ def _measure(site: RunningSite, options: Options, outcome: Outcome) -> None:
         return result
 
     sides: dict[str, Callable[[int], Result]] = {
-        name: partial(one, name, settings) for name, settings in _sides().items()
+        name: partial(one, name, settings)
+        for name, settings in _sides().items()
+        if not options.only or name in {_STOCK, options.only}
     }
     results = interleave(sides, options.repeat(5))
     _report(outcome, site, results, parallel)
@@ -139,7 +141,7 @@ def _judge(outcome: Outcome, latency: str, results: dict[str, list[Result]]) -> 
         ("ours against stock with the same CONCURRENT_ITEMS", _FEWER, _OURS, 0.95),
     ]
     for text, base, side, least in asked:
-        if side in results:
+        if base in results and side in results:
             ratio = _ratio(results[base], results[side])
             outcome.bar(
                 f"{latency}: {text}, at least {least}x", f"{ratio:.2f}x", met=ratio >= least
