@@ -95,7 +95,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--only",
         default="",
-        help="of mixes, gates, flaky, why, browsers and sql, those with this in the name",
+        help="of mixes, gates, flaky, why, browsers and sql, those with this in the name; of "
+        "throughput, that side and stock",
     )
     parser.add_argument(
         "--limit", type=float, default=300.0, help="seconds after which flaky ends a crawl"

@@ -3,7 +3,8 @@
 A site of 5,000 pages on 10 hosts, two items a page, in a process of its own, once with
 20 ms latency and once with none. Both sides run the same spider and write a JSON Lines
 feed; ours also commits each second. ``elapsed`` is Scrapy's own figure, ``wall`` is the
-whole process. The sides, in turn, all of them in each round, or stock and the one that ``--only`` names:
+whole process. The sides, in turn, all of them in each round, or stock and the one that
+``--only`` names:
 
 - stock: Scrapy as it is, nothing added
 - stock, fewer items: with the CONCURRENT_ITEMS that the add-on sets
