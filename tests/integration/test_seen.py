@@ -138,7 +138,7 @@ def test_a_job_that_is_given_up_has_marked_nothing_too_much(nightly, shop, step)
 
     night(nightly, 2)
     nightly.finish()
-    asked = len(products_asked(shop))
+    asked = len({*products_asked(shop)})  # a busy machine may ask for one twice
     assert PRODUCTS - brought <= asked <= PRODUCTS
     left_out = set(range(PRODUCTS)) - set(skus(nightly, 2))
     assert left_out <= set(skus(nightly, 1)[:brought])
