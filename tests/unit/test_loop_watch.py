@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+
+import pytest
 
 from scrapy_resilience.guard.stuck.loop_watch import Listener, loop_watch
 
@@ -72,6 +75,24 @@ def test_crawls_of_one_loop_share_a_thread():
     assert first.found[0][2] == "resilience-loop-watch"
 
 
+class SlowLog(logging.Handler):
+    """Takes longer than what is left of the crawl."""
+
+    def emit(self, record):
+        """Let the loop be quicker."""
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def slow_log():
+    """A log in which the thread that watches is held up."""
+    handler = SlowLog()
+    logging.getLogger().addHandler(handler)
+    yield
+    logging.getLogger().removeHandler(handler)
+
+
+@pytest.mark.usefixtures("slow_log")
 def test_what_stands_at_the_end_is_told():
     """A crawl that ends in the turn in which its loop goes on."""
     told = Told()

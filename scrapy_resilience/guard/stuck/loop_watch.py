@@ -81,6 +81,8 @@ class LoopWatch:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._looked = time.monotonic()
+        self._told = ""
+        """Where the loop stands still, by the thread; the loop takes it when it turns."""
         self._stood = ""
         """Where the loop stood still that turns again."""
 
@@ -98,17 +100,17 @@ class LoopWatch:
 
     def remove(self, listener: Listener) -> bool:
         """Tell it no more. Whether it was the last one: then the watch has ended."""
+        if is_last := self._listeners == [listener]:
+            self._stop.set()
+            if self._timer is not None:
+                self._timer.cancel()
+            if self._thread is not None:
+                self._thread.join(_LINGER)  # it may be telling something
+        self._note()
         self._end_standstill()
         with suppress(ValueError):
             self._listeners.remove(listener)
-        if self._listeners:
-            return False
-        self._stop.set()
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._thread is not None:
-            self._thread.join(_LINGER)
-        return True
+        return is_last
 
     def _tick(self) -> None:
         self._turned = self._read()
@@ -117,8 +119,11 @@ class LoopWatch:
         self._end_standstill()
         self._timer = self._loop.call_later(self._interval, self._tick)
 
-    def _note(self, place: str) -> None:
+    def _note(self) -> None:
         """What the thread has seen: the first thing that is done when the loop turns."""
+        place, self._told = self._told, ""
+        if not place:
+            return  # the end of a crawl was quicker
         self._stood = place
         for each in [*self._listeners]:
             each.stood(place)
@@ -184,6 +189,7 @@ class LoopWatch:
         place = told_place(stack)
         for each in [*self._listeners]:
             each.stands(place)  # first: a handler of the log may be what blocks
+        self._told = place
         logger.warning(
             "The event loop has stood still for %s s in %s. It is in %s",
             f"{self._standstill.lasted:.1f}",
@@ -191,7 +197,7 @@ class LoopWatch:
             told_stack(stack),
         )
         with suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(self._note, place)
+            self._loop.call_soon_threadsafe(self._note)
 
 
 def _thread_clock(thread: int) -> int | None:
