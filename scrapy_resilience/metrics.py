@@ -150,7 +150,7 @@ class _Metric:
     ) -> None:
         self.name = checked_name(name, self.kind)
         self.meaning = str(meaning) or name
-        self.labels = checked_labels(name, labels)
+        self.labels = checked_labels(f"The metric {name!r}", labels)
         self._owner = owner
 
     @property

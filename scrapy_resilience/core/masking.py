@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 __all__ = [
     "HIDDEN", "clipped", "counted", "is_secret", "lines", "mask", "mask_each", "mask_uri",
-    "mask_value", "message_of", "printable", "shown",
+    "mask_value", "message_of", "printable", "reason", "shown",
 ]  # fmt: skip
 
 HIDDEN: Final = "***"
@@ -170,6 +170,14 @@ def mask_value(value: Any, name: str = "") -> Any:
 def counted(number: int, noun: str) -> str:
     """``1 request``, ``2 requests``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def reason(error: BaseException) -> str:
+    """Why something failed: an error of the system without its number, path and call."""
+    inner = getattr(error, "reason", None)  # of urllib's
+    if isinstance(inner, OSError):
+        return reason(inner)
+    return str(getattr(error, "strerror", None) or message_of(error) or type(error).__name__)
 
 
 def printable(text: str) -> str:

@@ -154,7 +154,8 @@ def threshold_sets(raw: Mapping[str, Any], cpu: float) -> dict[str, dict[str, Th
     for name, given in raw.items():
         if not isinstance(given, Mapping):
             raise ConfigurationError(
-                f"{_SETTING}[{name!r}]={given!r}: use a dict of levels by what is measured."
+                f"{_SETTING}[{name!r}]={given!r}: use a dict of levels by what is "
+                'measured, such as {"memory": [0.7, 0.85]}.'
             )
         sets.setdefault(str(name), {}).update(
             (str(what), _read(f"{_SETTING}[{name!r}][{what!r}]", str(what), value))

@@ -38,12 +38,10 @@ def checked_name(name: Any, kind: str) -> str:
     return short
 
 
-def checked_labels(name: str, labels: Iterable[Any]) -> tuple[str, ...]:
-    """The names of the labels of a metric."""
+def checked_labels(owner: str, labels: Iterable[Any]) -> tuple[str, ...]:
+    """The names of labels. *owner*, in words, is what an error is about."""
     if isinstance(labels, str):
-        raise ConfigurationError(
-            f"The metric {name!r}: labels={labels!r}: use a list of names."
-        )
+        raise ConfigurationError(f"{owner}: labels={labels!r}: use a list of names.")
     found = tuple(labels)
     for label in found:
         if not (isinstance(label, str) and is_name(label)) or label.startswith("__"):
@@ -54,5 +52,5 @@ def checked_labels(name: str, labels: Iterable[Any]) -> tuple[str, ...]:
             problem = "it is there twice"
         else:
             continue
-        raise ConfigurationError(f"The metric {name!r}: the label {label!r}: {problem}.")
+        raise ConfigurationError(f"{owner}: the label {label!r}: {problem}.")
     return found

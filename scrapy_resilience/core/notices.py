@@ -14,7 +14,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["EVERY_EVENT", "SEVERITIES", "USUAL", "Notice", "Rule", "rank"]
+__all__ = ["EVERY_EVENT", "KINDS", "SEVERITIES", "USUAL", "Notice", "Rule", "rank"]
 
 SEVERITIES: Final = ("info", "warning", "error")
 EVERY_EVENT: Final = "*"
@@ -47,6 +47,8 @@ USUAL: Final[Mapping[str, str]] = {
     "test": "info",
 }
 """The least severity that an event of a kind must have where a rule names no kinds."""
+KINDS: Final = frozenset(USUAL) | {"breaker", "error"}
+"""Of our own events: spiders add theirs."""
 
 _TEXTS: Final = 3
 """Events of a notice whose texts it has."""

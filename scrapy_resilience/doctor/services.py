@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from scrapy_resilience.core.access import port_range
 from scrapy_resilience.core.findings import Finding
-from scrapy_resilience.core.masking import HIDDEN, counted, mask_uri, message_of, shown
+from scrapy_resilience.core.masking import HIDDEN, counted, mask_uri, message_of, reason, shown
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.httpcache.redis import client_of
 from scrapy_resilience.snapshots.places import open_place
@@ -50,7 +50,7 @@ def check_endpoint(subject: Subject) -> Iterator[Finding]:
             yield Finding("endpoint", "ok", f"port {port} of {host or 'all addresses'} is free")
             return
         if error.errno != errno.EADDRINUSE:
-            what = f"nothing can listen on {host} ({error.strerror or error})"
+            what = f"nothing can listen on {host} ({reason(error)})"
             advice = "change RESILIENCE_HTTP_HOST: a crawl goes on without its endpoint"
             yield Finding("endpoint", "warning", what, advice)
             return
@@ -173,7 +173,7 @@ def unreachable(url: str) -> str:
         place = parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 80)
         socket.create_connection(place, timeout=_PATIENCE).close()
     except OSError as error:
-        return str(error.strerror or error)
+        return reason(error)
     except ValueError:  # which quotes what may be a password
         return _NO_URL
     return ""

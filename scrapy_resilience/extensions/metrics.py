@@ -15,6 +15,7 @@ from scrapy_resilience import _clock, names
 from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.refusals import fail_quietly
 from scrapy_resilience.checkpoint.state import OWN, checked
+from scrapy_resilience.core.masking import reason
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.jobs.crawl_job import is_skipped, job_of
 from scrapy_resilience.metrics import enter, leave
@@ -26,7 +27,7 @@ from scrapy_resilience.observe.metrics.textfile import (
     write_textfile,
 )
 from scrapy_resilience.observe.observer import observer_of
-from scrapy_resilience.settings import Config
+from scrapy_resilience.settings import PREFIX, Config
 from scrapy_resilience.waits import in_thread, let_go
 
 if TYPE_CHECKING:
@@ -102,24 +103,27 @@ class MetricsExport:
         }
         url = group_url(config.pushgateway_url, groups)
         send = partial(push, url)
-        return [_Way("the Pushgateway", send, names.STAT_PUSH_ERRORS, names.STAT_PUSHES)]
+        return [
+            _Way(f"{PREFIX}PUSHGATEWAY_URL", send, names.STAT_PUSH_ERRORS, names.STAT_PUSHES)
+        ]
 
     def _textfile(self, config: Config) -> list[_Way]:
         if not config.metrics_textfile:
             return []
+        setting = f"{PREFIX}METRICS_TEXTFILE"
         path = textfile_path(config.metrics_textfile, self.crawler.spidercls.name)
         check_textfile(path)
         try:
             write_textfile(path, b"")
         except OSError as error:
             raise ConfigurationError(
-                f"RESILIENCE_METRICS_TEXTFILE={str(path)!r}: it can't be written: {error}."
+                f"{setting}={str(path)!r}: it can't be written: {reason(error)}."
             ) from None
 
         def write(text: bytes, _: float) -> None:
             write_textfile(path, text)
 
-        return [_Way(f"the textfile {path}", write, names.STAT_TEXTFILE_ERRORS)]
+        return [_Way(f"{setting} ({path})", write, names.STAT_TEXTFILE_ERRORS)]
 
     # --- when ---
 
@@ -152,6 +156,8 @@ class MetricsExport:
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(asyncio.gather(*begun), _LAST)
         for way in self._ways:
+            if not (way.is_free() or way.failed):
+                logger.warning("Metrics do not get to %s: it takes too long", way.name)
             way.let_go()
 
     def _done(self, way: _Way, error: BaseException | None) -> None:
@@ -163,7 +169,10 @@ class MetricsExport:
         self._stats.inc_value(way.errors)
         if not way.failed:
             way.failed = True
-            logger.warning("Metrics do not get to %s: %s", way.name, error)
+            logger.warning(
+                "Metrics do not get to %s: %s. It is tried again every %g s",
+                way.name, reason(error), self._interval,
+            )  # fmt: skip
 
 
 class _Way:

@@ -17,7 +17,7 @@ from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.refusals import Refusing
 from scrapy_resilience.checkpoint.exit_watchdog import exit_watchdog
 from scrapy_resilience.checkpoint.parts import Part
-from scrapy_resilience.core.masking import counted, shown
+from scrapy_resilience.core.masking import shown
 from scrapy_resilience.core.notices import rank
 from scrapy_resilience.core.outbox import Outbox
 from scrapy_resilience.extensions.report import Report
@@ -196,8 +196,8 @@ class Notifications(Refusing, Part):
         if not (count := self.outbox.waiting()):
             return
         kept = self._job is not None and self._observer.journal.is_kept
-        more = "the next run of the job sends them" if kept else "they are lost"
-        logger.warning("%s could not be sent in time: %s", counted(count, "notice"), more)
+        then = "wait for the next run of the job" if kept else "are lost"
+        logger.warning("Notices that could not be sent in time %s: %d", then, count)
 
     async def _say_how_it_ended(self) -> None:
         if self._reason is None:  # it has not begun

@@ -13,6 +13,7 @@ from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.engine import close_spider
 from scrapy_resilience._scrapy.hooks import hooks_of
 from scrapy_resilience._scrapy.refusals import fail_quietly
+from scrapy_resilience.core.masking import reason
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.exceptions import CheckpointError, ConfigurationError
 from scrapy_resilience.files.filesystem import warn_if_remote
@@ -77,7 +78,8 @@ class SeenBefore:
             fail_quietly(crawler, error)
             raise
         except (CheckpointError, OSError, sqlite3.Error) as error:
-            refusal = CheckpointError(f"RESILIENCE_SEEN_STORE={config.seen_store!r}: {error}")
+            told = f"RESILIENCE_SEEN_STORE={config.seen_store!r}: {reason(error)}"
+            refusal = CheckpointError(told)
             fail_quietly(crawler, refusal)
             raise refusal from error
 

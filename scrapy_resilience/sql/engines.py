@@ -103,7 +103,8 @@ class Database:
         text = message_of(inner)
         if self.family == "mysql" and len(arguments) > 1 and isinstance(arguments[0], int):
             text = f"{arguments[1]} ({arguments[0]})"
-        text = " ".join(text.split()) or type(inner).__name__
+        told = (" ".join(line.split()) for line in text.splitlines())
+        text = "; ".join(filter(None, told)).rstrip("?") or type(inner).__name__
         for secret in self._secrets:
             text = secret.sub(HIDDEN, text)
         return clipped(text, _LONGEST)

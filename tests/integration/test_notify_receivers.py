@@ -46,7 +46,7 @@ def test_a_receiver_that_fails(tmp_path, kind):
         )  # fmt: skip
         run = crawl.finish()
         assert run.log.count("Notices do not get to the channel webhook") <= 1
-        assert "notices could not be sent in time" in run.log
+        assert "Notices that could not be sent in time" in run.log
         failed = crawl.run("resilience", "notify", "job")
         assert failed.code == 1
         crawl.configure(RESILIENCE_NOTIFY=[good.url])

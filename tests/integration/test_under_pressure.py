@@ -385,7 +385,7 @@ def test_a_late_loop_closes_where_that_is_asked(under_pressure):
 def test_the_example(tmp_path):
     """The leaking shop of the guide: paused, healed, finished with all items.
 
-    With fewer pages: each relapse has a longer pause.
+    With some fewer pages: each relapse has a longer pause, and too few are done before one.
     """
     root = Path(__file__).parents[2]
     folder = tmp_path / "example_project"
@@ -396,7 +396,7 @@ def test_the_example(tmp_path):
     port = free_port(in_a_row=2)  # the site's, and the one that refuses
 
     run = subprocess.run(
-        [sys.executable, "-m", "scrapy", *command, "-a", "pages=60", "-a", f"port={port}"],
+        [sys.executable, "-m", "scrapy", *command, "-a", "pages=80", "-a", f"port={port}"],
         cwd=folder, capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
 
@@ -406,4 +406,4 @@ def test_the_example(tmp_path):
     assert "'finish_reason': 'finished'" in run.stderr
     assert re.search(r"'resilience/guard/memory/pause': [1-9]", run.stderr)
     lines = (folder / "items" / "shop.jsonl").read_text("utf-8").splitlines()
-    assert len({json.loads(line)["sku"] for line in lines}) == len(lines) == 2 * 60 * 2
+    assert len({json.loads(line)["sku"] for line in lines}) == len(lines) == 2 * 80 * 2

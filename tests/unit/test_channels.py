@@ -81,6 +81,7 @@ def test_as_text(raw, count):
         ({"url": HOOK, "severity": "s3cr3t"}, "one of info, warning, error"),
         ({"url": HOOK, "events": [1]}, "a list of kinds"),
         ({"url": HOOK, "events": {"a": 1}}, "a list of kinds"),
+        ({"url": HOOK, "events": ["abort", "finish"]}, "'finish': did you mean 'finished'"),
         ({"url": HOOK, "name": "a/s3cr3t"}, "its name is a text"),
         ({"url": HOOK, "attach_report": True}, "a webhook takes no files"),
         ({"url": MAIL, "attach_report": "yes"}, "is True or False"),

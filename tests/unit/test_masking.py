@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
+from urllib.error import HTTPError, URLError
 
 import msgspec
 import pytest
@@ -35,6 +36,7 @@ from scrapy_resilience.core.masking import (
     mask_each,
     mask_uri,
     mask_value,
+    reason,
     shown,
 )
 from scrapy_resilience.feeds.records import FeedRecord
@@ -520,3 +522,19 @@ def test_a_secret_in_the_metadata_of_a_snapshot(tmp_path, capsys):
     listed = capsys.readouterr().out
     assert '"password": "***"' in listed
     assert "hunter2" not in listed + repr(made)
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "/x"), "No such file or directory"),
+        (URLError(ConnectionRefusedError(111, "Connection refused")), "Connection refused"),
+        (URLError("no host given"), "<urlopen error no host given>"),
+        (HTTPError("http://a.example", 500, "Broken", {}, None), "HTTP Error 500: Broken"),
+        (OSError("told in words"), "told in words"),
+        (TimeoutError(), "TimeoutError"),
+    ],
+)
+def test_reason(error, text):
+    """Without what errors of the system have in front of it."""
+    assert reason(error) == text

@@ -9,6 +9,7 @@ from msgspec.structs import asdict
 
 from scrapy_resilience import _clock
 from scrapy_resilience._log import get_logger
+from scrapy_resilience.core.masking import reason
 from scrapy_resilience.core.spending_records import BUDGETS, CLOCK, PRICES
 from scrapy_resilience.guard.cost.ledger_file import LedgerFile
 from scrapy_resilience.waits import in_thread
@@ -105,7 +106,7 @@ class KeptLedger:
         self._file.drop_last()
 
     def _fail(self, error: OSError) -> None:
-        self.trouble = f"what is spent can't be written down ({error.strerror or error})"
+        self.trouble = f"what is spent can't be written down ({reason(error)})"
         if not self._told:
             self._told = True
             logger.warning("%s", f"{self.trouble[:1].upper()}{self.trouble[1:]}")

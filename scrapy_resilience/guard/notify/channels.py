@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from scrapy_resilience.core.notices import SEVERITIES, Rule
+from scrapy_resilience.core.notices import KINDS, SEVERITIES, Rule
 from scrapy_resilience.exceptions import ConfigurationError, MissingLibraryError
 from scrapy_resilience.guard.notify.apprise_service import is_known
 
@@ -141,4 +142,7 @@ def _rule(number: int, told: Mapping[str, Any]) -> Rule:
         and all(isinstance(each, str) and each for each in events)
     ):
         raise _wrong(number, 'its events are a list of kinds, such as ["abort", "pause"]')
+    for each in events:
+        if each not in KINDS and (close := get_close_matches(each, KINDS, n=1, cutoff=0.75)):
+            raise _wrong(number, f"in its events, {each!r}: did you mean {close[0]!r}?")
     return Rule(frozenset(events), severity)

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from scrapy_resilience import _clock
 from scrapy_resilience._log import get_logger
@@ -23,6 +24,7 @@ from scrapy_resilience.observe.endpoint.changes import Changes
 from scrapy_resilience.observe.endpoint.connections import Connections
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Iterable
 
     from scrapy_resilience.core.access import Access
@@ -86,7 +88,7 @@ class Server:
             handler_cancellation=True,
             keepalive_timeout=20.0,
             lingering_time=0.0,
-            logger=logger,
+            logger=_aiohttp_logger(),
             tcp_keepalive=False,
         )
         self._connections = Connections(self._web)
@@ -249,3 +251,14 @@ def _refuse(status: int) -> web.Response:
     if "Connection" in headers:
         response.force_close()
     return response
+
+
+def _aiohttp_logger() -> logging.Logger:
+    found = get_logger(f"{__name__}.aiohttp")
+    found.addFilter(_is_no_refusal)
+    return found
+
+
+def _is_no_refusal(record: logging.LogRecord) -> bool:
+    """What a client sent that is not HTTP is no error of the crawl."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from scrapy_resilience.core.masking import reason
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.files.layout import ERRORS
 from scrapy_resilience.observe.endpoint.assets import PAGE, asset
@@ -168,5 +169,6 @@ def check_place(config: Config) -> None:
             pass
     except (OSError, ValueError) as error:
         raise ConfigurationError(
-            f"RESILIENCE_REPORT={path!r} can't be written: {error}. Use the path of a file"
+            f"RESILIENCE_REPORT={path!r} can't be written: {reason(error)}. Use the path of a "
+            "file."
         ) from error
