@@ -65,7 +65,8 @@ class SickSite:
     ) -> None:
         self.connections.add(writer)
         try:
-            with suppress(asyncio.IncompleteReadError, ConnectionError):
+            # cancelled at the end: asyncio would print that for each connection
+            with suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
                 while await self._answer(await reader.readuntil(_END), reader, writer):
                     await writer.drain()
         finally:
