@@ -34,7 +34,9 @@ BAD_PAGES: Final = frozenset({BLOCKED, CONTENT})
 _OK: Final = 200
 _ERROR: Final = 500
 _OVERLOADED: Final = 503
-_BROWSER_CONTEXT: Final = ("playwright_context", "playwright_context_kwargs")
+_CONTEXT: Final = "playwright_context"
+_USUAL_CONTEXT: Final = "default"
+"""scrapy-playwright's name of it, which its handler sets where there is none."""
 
 
 class Outcomes:
@@ -105,8 +107,9 @@ def known_page(request: Request, result: Response | Exception) -> KnownPage | No
     """The page as one that a trial may ask for, if it may."""
     if isinstance(result, Exception) or result.status != _OK or request.method != "GET":
         return None
-    if any(name in request.meta for name in _BROWSER_CONTEXT):
-        return None  # a trial has none of them
+    meta = request.meta
+    if f"{_CONTEXT}_kwargs" in meta or meta.get(_CONTEXT, _USUAL_CONTEXT) != _USUAL_CONTEXT:
+        return None  # what that has, such as a proxy, a trial lacks
     return KnownPage(request.url, bool(request.meta.get("playwright")))
 
 

@@ -286,7 +286,9 @@ def test_a_page_of_a_proxy_of_the_spiders_own_is_no_known_page(bench, bypasses):
     ("meta", "asked"),
     [
         ({"playwright": True}, True),
+        ({"playwright": True, "playwright_context": "default"}, True),
         ({"playwright": True, "playwright_context": "mine"}, None),
+        ({"playwright": True, "playwright_context_kwargs": {}}, None),
         ({}, False),
     ],
 )
