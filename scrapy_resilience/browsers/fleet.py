@@ -38,10 +38,11 @@ _CLOSE: Final = 3.0
 """Seconds for a browser to end by itself."""
 _HOPELESS: Final = re.compile(
     r"executable doesn't exist|spawn \S* ?E[A-Z]+|ENOENT|EACCES|ENOEXEC|is not found at|"
-    r"host system is missing dependencies|is not supported on",
+    r"host system is missing dependencies|is not supported on|'Playwright' object has no",
     re.IGNORECASE,
 )
 """What is no better in a second."""
+_UNKNOWN: Final = re.compile(r"'Playwright' object has no attribute ('.*')")
 _EXITED: Final = re.compile(r"<process did exit: ([\w=, ]{1,60})>")
 """In the browser's log, which Playwright puts into its error."""
 
@@ -236,6 +237,8 @@ class Fleet:
 def first_line(error: Exception) -> str:
     """What an error says, in a line that a log may show."""
     text = str(error).strip() or type(error).__name__
+    if unknown := _UNKNOWN.search(text):
+        return f"PLAYWRIGHT_BROWSER_TYPE={unknown[1]}: use one of chromium, firefox, webkit"
     if (found := _EXITED.search(text)) is not None:
         return f"it ended at once ({found[1]})"
     return shown(text.partition("\n")[0].removesuffix(":"))

@@ -485,6 +485,7 @@ POOR = """
 NOWHERE = {
     "/no/browser": {"PLAYWRIGHT_LAUNCH_OPTIONS": {"executable_path": "/no/browser"}},
     "EACCES": {"PLAYWRIGHT_LAUNCH_OPTIONS": {"executable_path": "/etc/passwd"}},
+    "PLAYWRIGHT_BROWSER_TYPE='netscape'": {"PLAYWRIGHT_BROWSER_TYPE": "netscape"},
     "ended at once": {"PLAYWRIGHT_LAUNCH_OPTIONS": {"executable_path": "/bin/true"}},
     "ECONNREFUSED": {"PLAYWRIGHT_CDP_URL": "http://127.0.0.1:9"},
     "WebSocket error": {"PLAYWRIGHT_CONNECT_URL": "ws://127.0.0.1:9/"},
