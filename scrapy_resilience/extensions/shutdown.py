@@ -42,6 +42,8 @@ _LINGER: Final = 5.0
 
 
 _LOOK: Final = 0.2
+_TURNS: Final = 10
+"""Of the loop, until a crawl that has stopped is known to have: some three."""
 _STUCK: Final = 5
 """Looks after which requests that only wait are cut off: nothing else would come of them."""
 
@@ -89,7 +91,13 @@ class Shutdown(JobComponent):
             )
 
     def _reactor_stops(self) -> Deferred[None]:
-        return deferred_from_coro(self.crawler.stop_async())
+        return deferred_from_coro(self._stop_first())
+
+    async def _stop_first(self) -> None:
+        """Before the reactor: so is what the script is told of the end of the crawl."""
+        await self.crawler.stop_async()
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
 
     def _spider_closed(self, reason: str) -> None:
         self._reason = reason

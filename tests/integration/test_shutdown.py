@@ -220,6 +220,17 @@ RUNNER = """
 """
 
 
+def test_a_script_with_a_runner(stuck):
+    """The reactor does not end before the script can know how the crawl has."""
+    job = stuck()
+    script = RUNNER.format(process="CrawlerRunner").replace("runner.crawl(Second)", "")
+    job.write("script.py", dedent(script))
+
+    run = stop(job, sys.executable, "script.py")
+
+    assert run.code == 1, run
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("process", "script"),
