@@ -517,7 +517,8 @@ WAITS = {
     },
     "extensions/shutdown.py": {
         "RESILIENCE_SHUTDOWN_TIMEOUT, with a thread that ends the process": (
-            "async with committer.lock, asyncio.sleep, go_on_closing, self._cut, written"
+            "async with committer.lock, asyncio.sleep, go_on_closing, self._cut, "
+            "self.crawler.stop_async, written"
         ),
     },
     "extensions/snapshots.py": {
