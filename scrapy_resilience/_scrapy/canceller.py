@@ -69,9 +69,9 @@ class Canceller:
             if outermost:
                 self._tasks.discard(task)
 
-    async def quietly(self, work: Coroutine[Any, Any, None]) -> None:
+    def quietly(self, work: Coroutine[Any, Any, None]) -> Coroutine[Any, Any, None]:
         """Like :meth:`run`, for a coroutine that returns nothing."""
-        await self.run(work, _nothing)
+        return self.run(work, _nothing)
 
     async def within(
         self, work: Awaitable[_T], error: type[Exception] = WorkCancelledError

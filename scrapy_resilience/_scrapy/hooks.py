@@ -21,6 +21,7 @@ from scrapy.utils.asyncgen import as_async_generator
 from scrapy.utils.defer import aiter_errback, iter_errback, maybe_deferred_to_future
 from twisted.python.failure import Failure
 
+from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.canceller import Canceller
 from scrapy_resilience._scrapy.contexts import NOTHING, both
 from scrapy_resilience._scrapy.engine import is_starting
@@ -28,7 +29,7 @@ from scrapy_resilience._scrapy.private_names import REPLACED, check_engine, find
 from scrapy_resilience.names import CUT_OFF
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
     from contextlib import AbstractContextManager
 
     from scrapy.core.engine import ExecutionEngine
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from scrapy_resilience._scrapy.hook_types import Handling, Method, Tracker, UserWork
 
 __all__ = ["Hooks", "hooks_of"]
+
+logger = get_logger(__name__)
 
 _ATTRIBUTE: Final = "_scrapy_resilience_hooks"
 _BREATH: Final = 100
@@ -93,7 +96,8 @@ class Hooks:
     download_failed: Callable[[Request, BaseException], None] | None = None
     """Called with a request whose download failed."""
     sending: Callable[[Request], None] | None = None
-    """Called with each request that leaves for the network, when it does."""
+    """Called with each request that leaves for the network, before it does. What it raises is
+    what the download comes to."""
     try_failed: Callable[[Request, Exception], object] | None = None
     """Called with a request that the downloader has sent in vain, each time."""
     settled: Callable[[Any, Request], bool] | None = None
@@ -122,6 +126,13 @@ class Hooks:
         self.ended: list[Callable[[Request, bool], None]] = []
         """Each is called with a request that is through, with callback and items, and whether
         it came to the spider with a response."""
+        self.sent: list[Callable[[Request], object]] = []
+        """Each is called with a request that leaves for the network. As with the next two, a
+        receiver of Scrapy's signal would cost ten times as much."""
+        self.downloaded: list[Callable[[Request, Response], object]] = []
+        """Each is called with what has come from the network, as ``response_downloaded``."""
+        self.scraped: list[Callable[[Any], object]] = []
+        """Each is called with an item that is through all pipelines, as ``item_scraped``."""
         self.arriving: set[Request] = set()
         """Requests on their way to the scheduler, which takes them out."""
         self.item_context: Callable[[Any], AbstractContextManager[Any]] = nullcontext
@@ -226,19 +237,21 @@ class Hooks:
     async def download_request_async(self, download: Method, request: Request) -> Any:
         if self.sending is not None:
             self.sending(request)
+        _tell(self.sent, request)
         handled = download(request)
         if self.handling is not None:
             handled = self.handling(handled, request)
         work = self.canceller.within(handled, DownloadCancelledError)
-        if self.try_failed is None:
-            return await work
         try:
-            return await work
+            response = await work
         except DownloadCancelledError:
             raise
         except Exception as error:
-            self.try_failed(request, error)
+            if self.try_failed is not None:
+                self.try_failed(request, error)
             raise
+        _tell(self.downloaded, request, response)
+        return response
 
     # --- callbacks and errbacks ---
 
@@ -365,6 +378,7 @@ class Hooks:
             output = await self._watch_item(self.item_left, process, item)
         if self.take is not None:
             self.take(output)
+        _tell(self.scraped, output)
         return output
 
     async def _process_item(self, process: Method | None, item: Any) -> Any:
@@ -388,6 +402,15 @@ class Hooks:
         finally:
             turn.cancel()
             item_left(bool(turned))
+
+
+def _tell(told: Iterable[Callable[..., object]], *what: Any) -> None:
+    """As Scrapy sends a signal: who fails stops nobody."""
+    for each in told:
+        try:
+            each(*what)
+        except Exception:  # noqa: PERF203 - each on its own
+            logger.exception("Error caught in %s", each)
 
 
 async def _let_fall(item: Any, *, response: Any) -> None:

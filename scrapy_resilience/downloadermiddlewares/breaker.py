@@ -14,6 +14,7 @@ from scrapy.utils.httpobj import urlparse_cached
 from scrapy_resilience import _clock, names
 from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.engine import forget_failed_robots, is_closing
+from scrapy_resilience._scrapy.hooks import hooks_of
 from scrapy_resilience._scrapy.refusals import Refusing
 from scrapy_resilience._scrapy.running_command import owns_job
 from scrapy_resilience.core.ratelimit import Rate
@@ -69,7 +70,10 @@ class CircuitBreakerMiddleware(Refusing):
         self._told_at = -inf
         self._looks_only = not owns_job()
         crawler.signals.connect(self._robots_parsed, signals.robots_parsed)
-        crawler.signals.connect(self._downloaded, signals.response_downloaded)
+        crawler.signals.connect(self._opened, signals.spider_opened)
+
+    def _opened(self) -> None:
+        hooks_of(self.crawler.engine).downloaded.append(self._downloaded)
 
     def process_request(self, request: Request) -> Awaitable[None] | None:
         ticket = self._keeper.ticket(request)
@@ -81,7 +85,7 @@ class CircuitBreakerMiddleware(Refusing):
             self._keeper.probes.limit(request, ticket.probe)
         return None
 
-    def _downloaded(self, response: Response, request: Request) -> None:
+    def _downloaded(self, request: Request, response: Response) -> None:
         """A redirect is an answer, and goes on before any middleware of this order sees it."""
         if response.status in _REDIRECTS:
             self._keeper.answered(request, response)

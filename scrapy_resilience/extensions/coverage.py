@@ -9,6 +9,7 @@ from itemadapter import ItemAdapter, is_item
 from scrapy import signals
 from scrapy.exceptions import NotConfigured
 
+from scrapy_resilience._scrapy.hooks import hooks_of
 from scrapy_resilience.checkpoint.state import OWN
 from scrapy_resilience.core.coverage import Coverage
 from scrapy_resilience.jobs.crawl_job import job_of
@@ -38,7 +39,7 @@ class FieldCoverage:
         self.latest: deque[Any] = deque(maxlen=_LATEST)
         """The last items that were scraped."""
         self._left = _EACH
-        crawler.signals.connect(self._item_scraped, signals.item_scraped)
+        crawler.signals.connect(self._opened, signals.spider_opened)
         crawler.signals.connect(self.publish, signals.spider_closed)
 
     @classmethod
@@ -51,7 +52,10 @@ class FieldCoverage:
             job.state.register(OWN + "coverage", coverage.save, coverage.restore)
         return self
 
-    def _item_scraped(self, item: Any) -> None:
+    def _opened(self) -> None:
+        hooks_of(self.crawler.engine).scraped.append(self._scraped)
+
+    def _scraped(self, item: Any) -> None:
         self.coverage.add(type(item).__name__, item)
         self.latest.append(item)
         self._left -= 1

@@ -61,8 +61,10 @@ class Observe(Refusing):
     def _started(self) -> None:
         if not gatekeeper_of(self.crawler).active:
             self._downloads = Downloads(self.crawler, self.observer.settled)
+        hooks = hooks_of(self.crawler.engine)
+        hooks.sent.append(self.observer.sent)
         if not self.observer.is_ours:  # which does it where requests come in
-            hooks_of(self.crawler.engine).put_out = forget_page
+            hooks.put_out = forget_page
         self._health.start()
 
     def _fill_items(self, items: Items) -> None:

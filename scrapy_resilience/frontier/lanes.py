@@ -154,7 +154,7 @@ class Frontier:
             fingerprint in self._changes.fingerprints
             or fingerprint in self._volatile
             or (self._sealed is not None and fingerprint in self._sealed.fingerprints)
-            or self._store.seen(fingerprint)
+            or self._seen.stored(fingerprint)
         )
 
     def push(

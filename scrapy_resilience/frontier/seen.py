@@ -1,4 +1,4 @@
-"""Most pages are new: a bitmap in memory says so without asking the store."""
+"""Most links are to new pages, or to the same few: neither needs a question to the store."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ _GROWS: Final = 4
 _FULL: Final = 64
 """Bits for each fingerprint; with fewer it grows."""
 _PAGE: Final = 64
+_MOST_MET: Final = 4096
+"""Fingerprints, of some 100 bytes each."""
 
 
 class SeenFilter:
     """A Bloom filter with one hash function: never wrong when it says that one is new.
 
     Asking the store costs some µs and lets go of Python's lock, which the thread that
-    writes a commit then takes: the event loop would wait for it at each new page.
+    writes a commit then takes: the event loop would wait for it at each new page. What the
+    store was found to hold is kept for a while: a site's pages have most links in common.
 
     The fingerprints that *store* holds at the start are learned a few at a time; until all
     are, each one may be known.
@@ -37,6 +40,8 @@ class SeenFilter:
         self._room = bits // _FULL
         """Fingerprints until it grows; below 0 it does not any more."""
         self._learned: bytes | None = b""
+        self._met: set[bytes] = set()
+        """Some of those that *store* holds; it forgets none."""
 
     def add(self, fingerprint: bytes) -> None:
         self._room -= 1
@@ -50,6 +55,17 @@ class SeenFilter:
             return True
         place = hash(fingerprint) % self._size
         return bool(self._bits[place >> 3] >> (place & 7) & 1)
+
+    def stored(self, fingerprint: bytes) -> bool:
+        """Whether the store holds it."""
+        if fingerprint in self._met:
+            return True
+        if not self._store.seen(fingerprint):
+            return False
+        if len(self._met) >= _MOST_MET:
+            self._met.clear()
+        self._met.add(fingerprint)
+        return True
 
     def _grow(self) -> None:
         """Each bit is put in all places that a longer remainder may lead to."""

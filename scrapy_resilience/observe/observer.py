@@ -6,7 +6,7 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from scrapy.signals import request_reached_downloader, spider_closed
+from scrapy.signals import spider_closed
 from scrapy.utils.misc import load_object
 
 from scrapy_resilience import _clock, names, signals
@@ -125,7 +125,6 @@ class Observer(Recorded):
         self._drift: deque[Drifting] = deque(maxlen=_ALARMS)
         crawler.signals.connect(self._breaker_changed, signals.breaker_changed)
         crawler.signals.connect(self._drifted, signals.selector_drift)
-        crawler.signals.connect(self._sent, request_reached_downloader)
         crawler.signals.connect(self._closed, spider_closed)
         self._reason: str | None = None
         """Of the close of the spider, as it may be shown."""
@@ -133,7 +132,8 @@ class Observer(Recorded):
 
     # --- while the crawl runs ---
 
-    def _sent(self, request: Request) -> None:
+    def sent(self, request: Request) -> None:
+        """A request has left for the network."""
         self.counts.sent(self._domain_of(request))
 
     def _domain_of(self, request: Request) -> str:

@@ -54,7 +54,6 @@ class DeadLettersMiddleware:
         self._letters.sent = self._sent
         self._retried = {int(code) for code in crawler.settings.getlist("RETRY_HTTP_CODES")}
         connect = crawler.signals.connect
-        connect(self._reached, signals.request_reached_downloader)
         connect(self._opened, signals.spider_opened)
         connect(self._spider_error, signals.spider_error)
         connect(self._item_error, signals.item_error)
@@ -71,11 +70,9 @@ class DeadLettersMiddleware:
         hooks = hooks_of(engine)
         hooks.download_failed = self._failed
         hooks.bypassing_failed = self._bypassing_failed
+        hooks.sent.append(self._sent.add)
         give_ids(hooks)
         watch_media(engine, self._no_file)
-
-    def _reached(self, request: Request) -> None:
-        self._sent.add(request)
 
     def _closed(self) -> None:
         count = self._letters.count

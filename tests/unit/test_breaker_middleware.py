@@ -5,10 +5,11 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from scrapy import Request, Spider, signals
+from engines import engine_of
+from scrapy import Request, signals
 from scrapy.http import Response
-from scrapy.utils.test import get_crawler
 
+from scrapy_resilience._scrapy.hooks import hooks_of
 from scrapy_resilience.downloadermiddlewares.breaker import CircuitBreakerMiddleware
 from scrapy_resilience.exceptions import CircuitOpenError
 from scrapy_resilience.gates.gatekeeper import gatekeeper_of
@@ -21,14 +22,18 @@ def bench(fake_clock):
     """``bench(**settings)``: the middleware with its gatekeeper."""
 
     def make(**settings):
-        crawler = get_crawler(Spider, {"CONCURRENT_REQUESTS": 4, **settings})
+        engine = engine_of({"CONCURRENT_REQUESTS": 4, **settings})
+        crawler = engine.crawler
         middleware = CircuitBreakerMiddleware.from_crawler(crawler)
+        crawler.signals.send_catch_log(signals.spider_opened, spider=crawler.spider)
+        (downloaded,) = hooks_of(engine).downloaded
         keeper = gatekeeper_of(crawler)
         keeper.scheduler = SimpleNamespace(issued=lambda _: True)
         return SimpleNamespace(
             crawler=crawler,
             middleware=middleware,
             keeper=keeper,
+            downloaded=downloaded,
             send=lambda request: keeper.handed_out(
                 request, keeper.domain(request), fake_clock.now
             ),
@@ -43,9 +48,7 @@ def test_a_redirect_ends_its_ticket(bench, status):
     b, request = bench(), Request(URL)
     b.send(request)
 
-    b.crawler.signals.send_catch_log(
-        signals.response_downloaded, response=Response(URL, status=status), request=request
-    )
+    b.downloaded(request, Response(URL, status=status))
 
     assert b.keeper.ticket(request) is None
     assert b.keeper.known(request).answers == 1
@@ -56,9 +59,7 @@ def test_other_answers_wait_for_their_turn(bench):
     b, request = bench(), Request(URL)
     b.send(request)
 
-    b.crawler.signals.send_catch_log(
-        signals.response_downloaded, response=Response(URL), request=request
-    )
+    b.downloaded(request, Response(URL))
     assert b.keeper.ticket(request) is not None
     b.middleware.process_response(request, Response(URL))
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from engines import engine_of
 from hypothesis import given
 from hypothesis import strategies as st
-from scrapy import Spider, signals
-from scrapy.utils.test import get_crawler
+from scrapy import signals
 
+from scrapy_resilience._scrapy.hooks import hooks_of
 from scrapy_resilience.core.coverage import Coverage
 from scrapy_resilience.extensions.coverage import FieldCoverage
 
@@ -104,16 +105,25 @@ class Product:
     offers: list[Offer] = field(default_factory=list)
 
 
+def watching(**settings):
+    """Return the extension of a crawl that has begun, and what tells it of an item."""
+    engine = engine_of(settings)
+    crawler = engine.crawler
+    extension = FieldCoverage.from_crawler(crawler)
+    crawler.signals.send_catch_log(signals.spider_opened, spider=crawler.spider)
+
+    def scraped(item, times=1):
+        for _ in range(times):
+            for tell in hooks_of(engine).scraped:
+                tell(item)
+
+    return extension, scraped
+
+
 def test_the_stats():
     """Each 100 items, and at the close, the stats have the shares by type."""
-    crawler = get_crawler(Spider)
-    extension = FieldCoverage.from_crawler(crawler)
-
-    def scraped(item, times):
-        for _ in range(times):
-            crawler.signals.send_catch_log(
-                signals.item_scraped, item=item, response=None, spider=None
-            )
+    extension, scraped = watching()
+    crawler = extension.crawler
 
     key = "resilience/coverage/Product/offers[].price"
     scraped(Product("a", [Offer("5")]), 99)
@@ -128,10 +138,9 @@ def test_the_stats():
 
 def test_our_own_field_is_left_out():
     """The confidence that we write into items is not a field of theirs."""
-    crawler = get_crawler(Spider, {"RESILIENCE_CONFIDENCE_FIELD": "confidence"})
-    made = FieldCoverage.from_crawler(crawler)
+    made, scraped = watching(RESILIENCE_CONFIDENCE_FIELD="confidence")
     item = {"sku": 1, "confidence": {"overall": 1.0}, "offer": {"confidence": 0.5}}
-    crawler.signals.send_catch_log(signals.item_scraped, item=item)
+    scraped(item)
 
     assert [path for _, path, _ in made.coverage.shares()] == [
         "sku",

@@ -11,7 +11,7 @@ import pytest
 import pytest_twisted
 from engines import engine_of
 from scrapy import Request
-from scrapy.exceptions import DownloadCancelledError, IgnoreRequest
+from scrapy.exceptions import DownloadCancelledError, DropItem, IgnoreRequest
 from scrapy.http import Response
 from scrapy.http.request import NO_CALLBACK
 from scrapy.signals import request_scheduled
@@ -277,6 +277,57 @@ def test_an_answer_is_told():
         engine._download(request).addErrback(lambda _: None)
 
     assert told == [(request, response)]
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_network_is_told_of(caplog):
+    """What goes, and what comes; who fails stops nobody, and a failure is no answer."""
+    engine, told = engine_of(), []
+    request, response = Request("http://a.test"), Response("http://a.test")
+    answers = [response, OSError("away")]
+
+    async def download(_):
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    engine.downloader.handlers.download_request_async = download
+    hooks = hooks_of(engine)
+    hooks.sent += [lambda _: 1 / 0, told.append]
+    hooks.downloaded += [lambda *_: 1 / 0, lambda *what: told.append(what)]
+
+    assert await engine.downloader.handlers.download_request_async(request) is response
+    assert told == [request, (request, response)]
+    assert caplog.text.count("ZeroDivisionError: ") == 2
+    with pytest.raises(OSError, match="away"):
+        await engine.downloader.handlers.download_request_async(request)
+
+    assert told == [request, (request, response), request]
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_item_is_told_of(caplog):
+    """When it is through its pipelines, as it is then; one that is dropped is not."""
+    told = []
+
+    class Pipelines:
+        """Two of them, in one."""
+
+        async def process_item_async(self, item):
+            if item == "bad":
+                raise DropItem("bad")
+            return item.upper()
+
+    engine = engine_of(itemproc=Pipelines())
+    hooks_of(engine).scraped += [lambda _: 1 / 0, told.append]
+
+    assert await engine.scraper.itemproc.process_item_async("good") == "GOOD"
+    with pytest.raises(DropItem):
+        await engine.scraper.itemproc.process_item_async("bad")
+
+    assert told == ["GOOD"]
+    assert "ZeroDivisionError: " in caplog.text
 
 
 NOBODYS = Request("http://a.test", callback=NO_CALLBACK)

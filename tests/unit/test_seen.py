@@ -3,6 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scrapy_resilience.frontier import seen as filter_
 from scrapy_resilience.frontier.seen import SeenFilter
 from scrapy_resilience.frontier.store import Changes, MemoryStore
 
@@ -66,3 +67,30 @@ def test_what_the_store_holds_is_learned_by_and_by():
         seen.learn()
         calls += 1
     assert calls == 4
+
+
+def test_the_store_is_asked_once_for_what_it_holds():
+    """What it lacks may come with any commit; what it holds it keeps."""
+    store, asked = filled([b"known"]), []
+    holds = store.seen
+    store.seen = lambda fingerprint: asked.append(fingerprint) or holds(fingerprint)
+    seen = SeenFilter(store)
+
+    found = [seen.stored(fingerprint) for fingerprint in (b"known", b"known", b"new", b"new")]
+    store.commit(Changes(fingerprints={b"new"}))
+
+    assert found == [True, True, False, False]
+    assert seen.stored(b"new")
+    assert asked == [b"known", b"new", b"new", b"new"]
+
+
+def test_more_pages_than_are_kept_in_memory(monkeypatch):
+    """Each answer stays right, and no more are kept than may be."""
+    monkeypatch.setattr(filter_, "_MOST_MET", 4)
+    seen = SeenFilter(filled(b"%d" % number for number in range(10)))
+
+    for _ in range(2):
+        assert [seen.stored(b"%d" % number) for number in range(12)] == [True] * 10 + [
+            False
+        ] * 2
+        assert len(seen._met) <= 4
