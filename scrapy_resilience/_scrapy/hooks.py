@@ -410,7 +410,7 @@ def _tell(told: Iterable[Callable[..., object]], *what: Any) -> None:
         try:
             each(*what)
         except Exception:  # noqa: PERF203 - each on its own
-            logger.exception("Error caught in %s", each)
+            logger.exception("What goes and comes can't be told to %s", each)
 
 
 async def _let_fall(item: Any, *, response: Any) -> None:

@@ -357,7 +357,7 @@ HEALTH = "RESILIENCE_HEALTH_TIMEOUT, or the seconds that who looks has"
 CACHE = "RESILIENCE_CACHE_TIMEOUT: each command, and each that was before it"
 
 WAITS = {
-    "_scrapy/canceller.py": {USERS: "elements.__anext__, elements.aclose, self.run, work"},
+    "_scrapy/canceller.py": {USERS: "elements.__anext__, elements.aclose, work"},
     "_scrapy/engine.py": {TURN: "asyncio.sleep"},
     "_scrapy/hooks.py": {
         USERS: (

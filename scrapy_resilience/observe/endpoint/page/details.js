@@ -56,11 +56,13 @@ const details = (() => {
     fill(find("drift"), drift, (each) => [each.set, each.field, each.domain, each.kind].join("\n"), (each) => [
       format.text(`${each.set}.${each.field}`), format.text(each.domain), format.text(each.kind),
       { text: format.shortTime(each.since), number: true }]);
-    find("latest").replaceChildren(...latest.map((item) => {
+    const lists = latest.map((item) => {
       const list = make("dl", { className: "facts" });
       facts(list, Object.entries(item).map(([name, value]) => [name, format.text(value)]));
       return list;
-    }));
+    });
+    find("latest").replaceChildren(
+      ...(lists.length ? lists : [make("p", { className: "empty", textContent: "None yet" })]));
   }
 
   function histogram(box, title, counts, labelOf) {
