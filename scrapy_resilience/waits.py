@@ -90,6 +90,7 @@ class Waits:
         that is logged after ten seconds.
         """
         task: asyncio.Future[_T] = asyncio.ensure_future(ensure_awaitable(work))
+        task.add_done_callback(forget)  # it may fail in the turn in which this is cut off
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         end = None if seconds is None else _clock.call_later(seconds, _set, over)
         wait = self._begin(who, seconds, level)
@@ -102,9 +103,7 @@ class Waits:
             if end is not None:
                 end.cancel()
             self._finish(wait)
-            if not task.done():
-                task.add_done_callback(forget)
-                task.cancel()
+            task.cancel()
         self.given_up = True
         raise TimeoutError(f"{who}: not done in time ({seconds:g} s)")
 

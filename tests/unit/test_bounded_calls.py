@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -53,3 +54,28 @@ def test_one_that_never_answers():
 
     with pytest.raises(asyncio.TimeoutError):
         run(scenario())
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_one_that_fails_when_nobody_asks_any_more(turns):
+    """The end of a crawl may come in any turn of the loop: none has an error left over."""
+    left_over = []
+
+    async def fails():
+        raise OSError("away")
+
+    async def scenario():
+        asyncio.get_running_loop().set_exception_handler(lambda _, what: left_over.append(what))
+        call = BoundedCall(fails, "check")
+        answer = asyncio.ensure_future(call.answer(TIMEOUT))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        answer.cancel()
+        await asyncio.wait([answer])
+        answer.cancelled() or answer.exception()
+        del answer, call
+        gc.collect()
+
+    run(scenario())
+
+    assert left_over == []

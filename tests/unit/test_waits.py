@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import gc
 import json
 import logging
 import subprocess
@@ -140,6 +141,27 @@ def test_what_nothing_can_go_on_without_is_told(fake_clock, caplog):
     run(scenario())
     assert caplog.messages[0] == "Waiting for the disk since 10 s"
     assert len(caplog.messages) > 1000
+
+
+@pytest.mark.parametrize("count", range(1, 6))
+def test_what_fails_when_the_wait_is_cancelled(count):
+    """In whatever turn of the loop: no error is left over for its handler."""
+    left_over = []
+
+    async def fails():
+        raise OSError("away")
+
+    async def scenario():
+        asyncio.get_running_loop().set_exception_handler(lambda _, what: left_over.append(what))
+        waiting = asyncio.ensure_future(Waits().bounded(fails(), "it", 100))
+        await turns(count)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        del waiting
+        gc.collect()
+
+    run(scenario())
+    assert left_over == []
 
 
 def test_a_wait_that_is_cancelled_cancels_what_it_waits_for(fake_clock):

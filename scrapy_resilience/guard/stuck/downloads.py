@@ -115,15 +115,14 @@ class StuckDownloads:
         found.over = loop.create_future()
         task = loop.create_task(work)
         task.add_done_callback(found.end)
+        task.add_done_callback(forget)  # it may fail in the turn in which this is cut off
         try:
             await found.over
             if task.done():
                 return task.result()
             raise self._error(found)
         finally:
-            if not task.done():
-                task.add_done_callback(forget)
-                task.cancel()
+            task.cancel()
 
     def _error(self, found: _Download) -> Exception:
         return StuckDownload(

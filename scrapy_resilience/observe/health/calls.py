@@ -55,6 +55,7 @@ class BoundedCall:
 
     async def _wait(self, work: Awaitable[Any], timeout: float) -> Any:
         self._work = asyncio.ensure_future(work)
+        self._work.add_done_callback(forget)  # it may fail in the turn in which this is cut off
         began = _clock.stopwatch()
         try:
             await asyncio.wait({self._work}, timeout=timeout)
@@ -70,8 +71,7 @@ class BoundedCall:
 
     def leave(self) -> None:
         """Nobody waits for it any more: it must not keep the process."""
-        if self._work is not None and not self._work.done():
-            self._work.add_done_callback(forget)
+        if self._work is not None:
             self._work.cancel()
         if self._thread is not None:
             let_go(self._thread)
