@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from scrapy_resilience.core.masking import mask, message_of
+from scrapy_resilience.core.masking import error_text, mask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,8 +30,7 @@ def describe(exception: BaseException | str | None) -> str | None:
     """An exception as its type and text."""
     if not isinstance(exception, BaseException):
         return exception
-    text = message_of(exception)
-    return f"{type(exception).__qualname__}: {text}" if text else type(exception).__qualname__
+    return error_text(exception)
 
 
 @dataclass(frozen=True)

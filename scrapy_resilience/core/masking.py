@@ -9,8 +9,8 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 __all__ = [
-    "HIDDEN", "clipped", "counted", "is_secret", "lines", "mask", "mask_each", "mask_uri",
-    "mask_value", "message_of", "printable", "reason", "shown",
+    "HIDDEN", "clipped", "counted", "error_text", "is_secret", "lines", "mask", "mask_each",
+    "mask_uri", "mask_value", "message_of", "printable", "reason", "shown",
 ]  # fmt: skip
 
 HIDDEN: Final = "***"
@@ -30,8 +30,12 @@ _SECRETS: Final = (
     r"|xsrf)[-_]?token|token"
     r"|(?:proxy[-_])?authorization|(?:set[-_])?cookies?|encryption_key"
 )
-_PARAMETER: Final = re.compile(r"[?&;#]([^=?&;#\t\r\n\"'<>]{1,200})=")
+_PARAMETER: Final = re.compile(
+    r"[?&;#]([^=?&;#\t\r\n\"'<>]{1,200})=|(?<![\w%.\]?&;#-])([\w-]{1,100})="
+)
+"""Of a query or a fragment; or of a connection string, or a call as Python shows it."""
 _VALUE: Final = re.compile(r"[^&;#\s\"'<>]+")
+_WORDS_VALUE: Final = re.compile(r"'(?:[^'\\]|\\.)*'?|\"(?:[^\"\\]|\\.)*\"?|[^;\s\"'<>]+")
 _SECRET_PARAMETER: Final = re.compile(  # such as user[password], too
     rf"(?:[^.\[]+[.\[])*(?:{_SECRETS}|jwt|pass|pwd|(?:j|php)?sess(?:ion)?[-_]?id|sid|sig)"
     r"\]?(?:\[\w*\])*",
@@ -58,8 +62,9 @@ def mask(text: str) -> str:
     """*text* without the credentials of the URLs and headers in it.
 
     Those are what stands before the host of a URL, parameters of a query or a fragment that
-    are named like a password, a token or a session, the values of Authorization and Cookie, and
-    those of settings with such names, as Python and JSON write them.
+    are named like a password, a token or a session, the values of Authorization and Cookie,
+    those of settings with such names, as Python and JSON write them, and ``password=…`` and
+    the like as connection strings have them.
     """
     if "@" in text:  # each of these looks first: most lines of a log have nothing to hide
         text = _USERINFO.sub(f"{HIDDEN}@", text)
@@ -81,12 +86,15 @@ def _may_name_secret(folded: str) -> bool:
 
 
 def _mask_parameters(text: str) -> str:
-    """*text* without the values of what is in a query or a fragment and named like a secret."""
+    """*text* without the values of what is named like a secret, with ``=`` behind its name."""
     parts, end = [], 0
     for found in _PARAMETER.finditer(text):
-        if found.start(1) < end or not _is_secret_parameter(found[1]):
+        query, word = found.groups()
+        is_one = is_secret(word) if query is None else _is_secret_parameter(query)
+        if found.start() < end or not is_one:
             continue
-        if value := _VALUE.match(text, found.end()):
+        form = _WORDS_VALUE if query is None else _VALUE
+        if value := form.match(text, found.end()):
             parts += [text[end : found.end()], HIDDEN]
             end = value.end()
     return "".join([*parts, text[end:]])
@@ -139,6 +147,12 @@ def message_of(error: BaseException) -> str:
         return str(error)
     except Exception:  # noqa: BLE001
         return ""
+
+
+def error_text(error: BaseException) -> str:
+    """An exception as its type and what it says."""
+    name, text = type(error).__qualname__, message_of(error)
+    return f"{name}: {text}" if text else name
 
 
 def mask_uri(uri: str) -> str:

@@ -14,7 +14,7 @@ from scrapy_resilience._log import get_logger
 from scrapy_resilience.addon import plug
 from scrapy_resilience.components import uncovered
 from scrapy_resilience.core.findings import Finding, has_problem
-from scrapy_resilience.core.masking import counted, message_of, shown
+from scrapy_resilience.core.masking import counted, error_text, message_of, shown
 from scrapy_resilience.doctor.clashes import judge_settings
 from scrapy_resilience.doctor.clock import check_clock
 from scrapy_resilience.doctor.libraries import check_libraries, uses_playwright
@@ -131,7 +131,7 @@ def _spiders(settings: BaseSettings) -> Iterator[Finding]:
     try:
         names = get_spider_loader(settings).list()
     except Exception as error:  # noqa: BLE001 - of the user's code
-        what = f"the spiders can't be loaded: {type(error).__name__}: {message_of(error)}"
+        what = f"the spiders can't be loaded: {error_text(error)}"
         yield Finding("spiders", "problem", shown(what), "see SPIDER_MODULES, and the module")
         return
     if not names:

@@ -10,7 +10,7 @@ from scrapy.utils.misc import load_object
 
 from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.refusals import fail_quietly
-from scrapy_resilience.core.masking import mask_uri, message_of, shown
+from scrapy_resilience.core.masking import error_text, mask_uri, shown
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.feeds.checks import CheckedFeeds
 from scrapy_resilience.feeds.dry_run import Trial
@@ -80,7 +80,7 @@ class DryFeeds(CheckedFeeds):
 
 
 def _told(error: Exception) -> str:
-    return shown(f"{type(error).__name__}: {message_of(error)}")
+    return shown(error_text(error))
 
 
 def use_dry_feeds(settings: BaseSettings) -> None:

@@ -17,7 +17,7 @@ from scrapy.utils.misc import load_object
 
 from scrapy_resilience import _clock, names
 from scrapy_resilience._log import get_logger
-from scrapy_resilience.core.masking import clipped, message_of, shown
+from scrapy_resilience.core.masking import clipped, error_text, shown
 from scrapy_resilience.core.recovery import Recovery
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.observe.health.calls import BoundedCall, with_crawler
@@ -194,7 +194,7 @@ class Components:
         except asyncio.TimeoutError:
             problem = f"no answer in {timeout:g} s"
         except BaseException as error:  # noqa: BLE001 - sys.exit() in a thread, too
-            problem = f"{type(error).__name__}: {message_of(error)}"
+            problem = error_text(error)
         if problem:
             self._stats.inc_value(names.STAT_RECOVERY_ERRORS)
             text = f"{shown(name)} could not be made well again: {clipped(problem, _LONGEST)}"

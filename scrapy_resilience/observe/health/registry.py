@@ -17,7 +17,7 @@ from scrapy_resilience import _clock
 from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.of_crawlers import OfCrawlers
 from scrapy_resilience.core.health import Finding, as_finding, is_ready, overall
-from scrapy_resilience.core.masking import message_of, shown
+from scrapy_resilience.core.masking import error_text, shown
 from scrapy_resilience.observe.health.calls import BoundedCall
 from scrapy_resilience.observe.view import Component, Health, View
 
@@ -63,7 +63,7 @@ class _Checked:
         except asyncio.TimeoutError:
             found = Finding("unhealthy", f"no answer in {timeout:g} s")
         except BaseException as error:  # noqa: BLE001 - sys.exit() in a thread, too
-            found = Finding("unhealthy", f"{type(error).__name__}: {message_of(error)}")
+            found = Finding("unhealthy", error_text(error))
         found = Finding(found.status, shown(found.detail)[:_LONGEST])
         is_news = self.checked is None or found.status != self.finding.status
         if is_news and found.status in {"unhealthy", "unknown"}:
