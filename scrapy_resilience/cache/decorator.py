@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from scrapy_resilience.cache.cache import checked_ttl
 from scrapy_resilience.cache.counts import CacheInfo
-from scrapy_resilience.cache.fetching import Plan
+from scrapy_resilience.cache.fetching import MISSING, Plan
 from scrapy_resilience.cache.of_crawl import current
 from scrapy_resilience.callables import check_function, is_async
 from scrapy_resilience.core.cachekeys import CallKey, place_of
@@ -101,7 +101,11 @@ def _decorated(
         @wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
             key = start + make_key(args, kwargs)
-            return (cache or current()).fetch_here(key, plan, function, *args, **kwargs)
+            used = cache or current()
+            found = used.found_here(key, plan)  # first: all other ways cost more
+            if found is not MISSING:
+                return found
+            return used.fetch_here(key, plan, function, *args, **kwargs)
 
         def clear() -> int:
             return (cache or current()).memory.clear(KeyPattern(f"{start}*"))

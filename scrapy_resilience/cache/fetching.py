@@ -129,19 +129,21 @@ class Fetching:
 
     # --- plain functions, in memory ---
 
+    def found_here(self, key: str, plan: Plan) -> Any:
+        """What the memory has, or :data:`MISSING`; raises an error that was kept."""
+        found = self.at_hand(key)
+        if not _is_good(found, plan):
+            return MISSING
+        self._hit(plan)
+        return _given(found, plan)
+
     def fetch_here(
         self, key: str, plan: Plan, make: Callable[..., Any], /, *args: Any, **kwargs: Any
     ) -> Any:
         """The same of a plain function, in memory: it waits for nobody in an event loop."""
         while True:
-            found = self.at_hand(key)
-            if found is not MISSING and type(found) is not Failure:  # the usual case, quickly
-                plan.hits += 1
-                self.counts.hits += 1
+            if (found := self.found_here(key, plan)) is not MISSING:
                 return found
-            if _is_good(found, plan):
-                self._hit(plan)
-                return _given(found, plan)
             flight, is_mine = self._flights.join(key, None)
             if is_mine:
                 return self._lead_here(key, plan, flight, partial(make, *args, **kwargs))
@@ -159,11 +161,8 @@ class Fetching:
 
     def _lead_here(self, key: str, plan: Plan, flight: Flight, make: Callable[[], Any]) -> Any:
         with self._flights.leading(key, flight):
-            found = self.at_hand(key)
-            if _is_good(found, plan):  # another thread was quicker
-                flight.outcome = Turn.AGAIN
-                self._hit(plan)
-                return _given(found, plan)
+            if (found := self.found_here(key, plan)) is not MISSING:
+                return found  # another thread was quicker: who waits looks again
             self._missed(plan)
             try:
                 value = make()
