@@ -13,7 +13,7 @@ import datetime as dt
 from decimal import Decimal
 from itertools import chain
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
@@ -28,12 +28,22 @@ if TYPE_CHECKING:
 
     from scrapy_resilience.sql.tables import KnownTable
 
-__all__ = ["Statements", "delete_keys", "known_keys"]
+__all__ = ["Along", "Statements", "delete_keys", "known_keys", "told_new"]
 
 _AT_ONCE: Final = 100
 """Keys that one statement names."""
 _MOST_VALUES: Final = 999
 """That a statement of SQLite may have, in all its versions."""
+
+
+class Along(NamedTuple):
+    """What PostgreSQL writes in the same statement as a batch.
+
+    It reads ``is_new`` from ``told``: a 1 for each row that was new, or a 0. Empty for nothing.
+    """
+
+    statement: str
+    values: tuple[Any, ...] = ()
 
 
 class Statements:
@@ -65,7 +75,8 @@ class Statements:
         """Whether JSON has a form for all values."""
         self._names = [f"c{place}" for place in range(len(columns))]
         self._document = self._of_document() if family == "postgresql" else ""
-        """An upsert of rows as one JSON array; it gives a 1 for each that was new, or a 0."""
+        """An upsert of rows as one JSON array; ``told.is_new`` has a 1 for each that was new,
+        or a 0."""
 
     def write(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> list[bool]:
         """Write rows of which it is not known whether they are there: for each whether not.
@@ -75,9 +86,21 @@ class Statements:
         if not self._document:
             self.insert(connection, rows)
             return [True] * len(rows)
-        told = connection.exec_driver_sql(self._document, (self._in_json(rows),)).scalar_one()
-        is_new = [each == "1" for each in told or ""]
-        return is_new if len(is_new) == len(rows) else [False] * len(rows)
+        statement = f"{self._document} SELECT is_new FROM told"  # noqa: S608
+        told = connection.exec_driver_sql(statement, (self._in_json(rows),)).scalar_one()
+        return told_new(told, len(rows))
+
+    @property
+    def are_one(self) -> bool:
+        """Whether :meth:`write_at_once` can be called."""
+        return bool(self._document)
+
+    def write_at_once(
+        self, connection: Connection, rows: Sequence[tuple[Any, ...]], along: Along
+    ) -> None:
+        """Write rows, and what goes along, in one statement."""
+        statement = f"{self._document} {along.statement or 'SELECT 1'}"
+        connection.exec_driver_sql(statement, (self._in_json(rows), *along.values))
 
     def insert(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
         """Insert rows. Fails where one is there."""
@@ -179,8 +202,8 @@ class Statements:
             f"WITH written AS (INSERT INTO {self._table} ({self._listed}) "  # noqa: S608
             f"SELECT {', '.join(casts)} FROM json_to_recordset({self._mark}) "
             f"AS batch({', '.join(parts)}) {self._on_conflict()} "
-            "RETURNING CASE WHEN xmax = 0 THEN '1' ELSE '0' END AS is_new) "
-            "SELECT string_agg(is_new, '') FROM written"
+            "RETURNING CASE WHEN xmax = 0 THEN '1' ELSE '0' END AS is_new), "
+            "told AS (SELECT coalesce(string_agg(is_new, ''), '') AS is_new FROM written)"
         )
 
 
@@ -193,6 +216,11 @@ _TYPES: Final = {
 }  # fmt: skip
 """As which PostgreSQL reads the values of a batch; what is too long for a column is refused
 when it is stored, and would be cut by a cast."""
+
+
+def told_new(told: str, count: int) -> list[bool]:
+    """What PostgreSQL says of so many rows; none is new where it does not speak of each."""
+    return [each == "1" for each in told] if len(told) == count else [False] * count
 
 
 def _plain(value: Any) -> Any:

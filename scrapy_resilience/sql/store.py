@@ -5,6 +5,7 @@ All of it talks to the database, in a thread of the sink's.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -18,7 +19,7 @@ from scrapy_resilience.retry import execute_with_retry
 from scrapy_resilience.sql.statements import Statements, known_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import sqlalchemy as sa
 
@@ -58,6 +59,8 @@ class Store:
         self._marks = marks
         self._connection: sa.Connection | None = None
         """Kept, as to give it back and take it again costs a turn of the server's."""
+        self._at_once: sa.Connection | None = None
+        """The same, for statements that are a transaction each."""
 
     def write(self, rows: Sequence[Row], *, attempts: int = _POLICY.attempts) -> Outcome:
         """Insert or update rows, each half in a transaction of its own where one is bad.
@@ -114,15 +117,38 @@ class Store:
             known = self.tables.known[name]
             if known.table is None or known.missing:
                 self.tables.make(known, {key for row in found for key in row.values})
-        connection = self._connection or self.database.engine.connect()
-        self._connection = None
-        try:
-            self._write_all(connection, batches, quick=quick)
-        except BaseException:
-            connection.close()
-            raise
-        self._connection = connection
+        if not (quick and self._write_at_once(batches)):
+            connection = self._connection or self.database.engine.connect()
+            self._connection = None
+            with _closed_on_error(connection):
+                self._write_all(connection, batches, quick=quick)
+            self._connection = connection
         failpoint("sql/committed")
+
+    def _write_at_once(self, batches: dict[str, list[Row]]) -> bool:
+        """With their marks in one statement; False where that can't be.
+
+        Each word with the database costs a turn of Python's lock, for which the event loop is
+        waited: four of them take longer than PostgreSQL does for a batch.
+        """
+        (name, rows), *others = batches.items()
+        known = self.tables.known[name]
+        if self.database.family != "postgresql" or others or known.careful:
+            return False
+        self._marks.stamp(rows)
+        (group, *more), along = grouped(rows), self._marks.along(known, rows)
+        statements = self._statements(known, group)
+        if more or along is None or not statements.are_one:
+            return False
+        connection = self._at_once or self.database.engine.connect().execution_options(
+            isolation_level="AUTOCOMMIT"
+        )
+        self._at_once = None
+        with _closed_on_error(connection):
+            statements.write_at_once(connection, group.values, along)
+        self._at_once = connection
+        failpoint("sql/written")
+        return True
 
     def _write_all(
         self, connection: sa.Connection, batches: dict[str, list[Row]], *, quick: bool
@@ -181,8 +207,9 @@ class Store:
 
     def close(self) -> None:
         """Let go of the database."""
-        if self._connection is not None:
-            self._connection.close()
+        for connection in (self._connection, self._at_once):
+            if connection is not None:
+                connection.close()
         self.database.close()
 
     def take_back(self, commit: int) -> int:
@@ -191,3 +218,13 @@ class Store:
         Raises :exc:`ConfigurationError`, :exc:`CheckpointError`, and what the driver raises.
         """
         return self._marks.take_back(commit, self.tables.existing)
+
+
+@contextmanager
+def _closed_on_error(connection: sa.Connection) -> Iterator[None]:
+    """What is left of it is not to be used again."""
+    try:
+        yield
+    except BaseException:
+        connection.close()
+        raise

@@ -16,6 +16,7 @@ the setting may be another one than that of the last run.
 
 from __future__ import annotations
 
+import struct
 from collections import defaultdict
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -29,7 +30,7 @@ from scrapy_resilience.names import SQL_BATCHES as BATCHES
 from scrapy_resilience.names import SQL_COMMIT as COMMIT
 from scrapy_resilience.names import SQL_ITEM as ITEM
 from scrapy_resilience.names import SQL_JOB as JOB
-from scrapy_resilience.sql.statements import delete_keys, known_keys
+from scrapy_resilience.sql.statements import Along, delete_keys, known_keys, told_new
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -122,6 +123,10 @@ class NoMarks:
     ) -> None:
         """Called in the transaction when they are, with whether each was new."""
 
+    def along(self, known: KnownTable, rows: Sequence[Row]) -> Along | None:
+        """In the place of :meth:`note`, before rows are written; None where it can't be."""
+        return Along("")
+
     def take_back(self, commit: int, load: Callable[[str], KnownTable | None]) -> int:
         """Undo what the job has inserted after that commit.
 
@@ -141,9 +146,11 @@ class TableMarks(NoMarks):
         self._table = batches_table()
         paramstyle = database.engine.dialect.paramstyle
         mark = "?" if paramstyle in {"qmark", "numeric"} else "%s"
-        self._insert = (
-            f"INSERT INTO {BATCHES} (job, commit_number, table_name, row_count, marks) "  # noqa: S608 - ours
-            f"VALUES ({', '.join([mark] * 5)})"
+        insert = f"INSERT INTO {BATCHES} (job, commit_number, table_name, row_count, marks)"
+        values = ", ".join([mark] * 5)
+        self._insert = f"{insert} VALUES ({values})"
+        self._along = (  # only when all rows are there it gets its number
+            f"{insert} SELECT {values}::bytea || convert_to(is_new, 'UTF8') FROM told"  # noqa: S608
         )
 
     def note(
@@ -156,6 +163,14 @@ class TableMarks(NoMarks):
         for commit, marks in sorted(by_commit.items()):
             values = self._job, commit, known.name, len(marks), _packed(known.key, marks)
             connection.exec_driver_sql(self._insert, values)
+
+    def along(self, known: KnownTable, rows: Sequence[Row]) -> Along | None:
+        commits = {row.commit for row in rows}
+        if len(commits) != 1:
+            return None
+        marks = [(row.key, "" if known.by_item else row.item) for row in rows]
+        data = _packed_but_told(known.key, marks)
+        return Along(self._along, (self._job, *commits, known.name, len(rows), data))
 
     # --- the way back ---
 
@@ -357,6 +372,9 @@ class ColumnMarks(TableMarks):
     ) -> None:
         """The rows say it themselves."""
 
+    def along(self, known: KnownTable, rows: Sequence[Row]) -> Along | None:
+        return Along("")
+
 
 class _Batch(NamedTuple):
     """The marks of a batch, and the names of the key columns; none in those of older jobs."""
@@ -365,14 +383,35 @@ class _Batch(NamedTuple):
     marks: list[Mark]
 
 
+_TOLD: Final = struct.Struct(">cI")
+"""Before marks behind which PostgreSQL has told which rows are new, and how long they are."""
+_MARK: Final = b"\xc1"
+"""With which no value begins that our codec writes."""
+
+
 def _packed(key: Sequence[str], marks: list[Any]) -> bytes:
     rows = [[[*values], item, int(is_new)] for values, item, is_new in marks]
     return _values.encode({"key": [*key], "rows": rows})
 
 
+def _packed_but_told(key: Sequence[str], marks: list[Any]) -> bytes:
+    """To be followed by what the database says of each row."""
+    rows = [[[*values], item] for values, item in marks]
+    data = _values.encode({"key": [*key], "rows": rows})
+    return _TOLD.pack(_MARK, len(data)) + data
+
+
 def _unpacked(data: bytes) -> _Batch:
-    found = _values.decode(data)
-    key, rows = ((), found) if isinstance(found, list) else (found["key"], found["rows"])
+    if not data.startswith(_MARK):
+        found = _values.decode(data)
+        key, rows = ((), found) if isinstance(found, list) else (found["key"], found["rows"])
+    else:
+        _, length = _TOLD.unpack_from(data)
+        end = _TOLD.size + length
+        found = _values.decode(data[_TOLD.size : end])
+        told = told_new(data[end:].decode("ascii"), len(found["rows"]))
+        key = found["key"]
+        rows = [(*row, is_new) for row, is_new in zip(found["rows"], told, strict=True)]
     return _Batch(
         tuple(key), [Mark(tuple(values), item, bool(is_new)) for values, item, is_new in rows]
     )

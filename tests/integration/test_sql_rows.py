@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+from crawls import wait_until
 from scrapy.settings import BaseSettings
 from sqlalchemy import event
 from sqlsinks import rows, store_of
@@ -95,6 +96,60 @@ def test_a_row_that_goes_before_it_is_changed(database_of, stores, monkeypatch):
     assert {(row["sku"], row["slug"]) for row in database.rows()} == {(1, "b"), (2, None)}
 
 
+# --- one statement ---
+
+
+def test_a_batch_is_one_statement(database_of, stores):
+    """With its marks: each turn of PostgreSQL's costs a turn of Python's lock."""
+    database = database_of("postgresql")
+    database.execute(KEYED)
+    store, statements = stores(database, "sku", "job"), []
+    event.listen(
+        store.database.engine, "before_cursor_execute", lambda *what: statements.append(what[2])
+    )
+    store.write(rows(store, {"sku": "a", "n": 1}, {"sku": "b", "n": 1}, commit=1))
+    store.write(rows(store, {"sku": "b", "n": 2}, {"sku": "c", "n": 2}, commit=2))
+    assert len(statements) == 2
+    assert stores(database, "sku", "job").take_back(1) == 1
+    assert [tuple(row.values()) for row in database.rows()] == [("a", 1), ("b", 2)]
+
+
+@pytest.mark.parametrize("marks", ["table", "columns"])
+def test_a_batch_of_several_commits_and_kinds_of_rows(database, stores, marks):
+    """What is no single statement is a transaction, and taken back as that."""
+    hidden = ", resilience_item TEXT, resilience_job TEXT, resilience_commit BIGINT"
+    database.execute(KEYED[:-1] + (f"{hidden})" if marks == "columns" else ")"))
+    store = stores(database, "sku", "job", marks=marks)
+    store.write([
+        *rows(store, {"sku": "a", "n": 1}, {"sku": "b"}, commit=1),
+        *rows(store, {"sku": "c", "n": 1}, commit=2),
+    ])  # fmt: skip
+    store.write(rows(store, {"sku": "d", "n": 1}, {"sku": "e"}, commit=3))
+    store.write(rows(store, {"sku": "f", "n": 1}, commit=3))
+    assert stores(database, "sku", "job", marks=marks).take_back(2) == 3
+    assert stores(database, "sku", "job", marks=marks).take_back(1) == 1
+    found = database.rows("SELECT sku, n FROM items ORDER BY sku")
+    assert [tuple(row.values()) for row in found] == [("a", 1), ("b", None)]
+
+
+def test_a_batch_that_has_waited_for_a_row(database_of, stores):
+    """Its number tells that it is the later one, whichever has begun first."""
+    database = database_of("postgresql")
+    database.execute(KEYED)
+    first, second = (stores(database, "sku", job) for job in ("first", "second"))
+    first.write(rows(first, {"sku": "both", "n": 1}, commit=1))
+    batch = rows(second, {"sku": "both", "n": 2}, commit=1)
+    writer = threading.Thread(target=second.write, args=[batch])
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE items SET n = 9")
+        writer.start()
+        wait_until(lambda: database.rows("SELECT * FROM pg_locks WHERE NOT granted"))
+        first.write(rows(first, {"sku": "other", "n": 1}, commit=2))
+    writer.join()
+    found = database.rows("SELECT job, commit_number FROM resilience_batches ORDER BY number")
+    assert [tuple(row.values()) for row in found] == [("first", 1), ("first", 2), ("second", 1)]
+
+
 # --- the way back beside another job ---
 
 
@@ -118,6 +173,7 @@ def test_a_row_that_another_job_is_about_to_commit(served, stores, monkeypatch):
     """It is waited for, and stays; a later batch that is committed already hides it not."""
     served.execute(KEYED)
     ours, other, third = (stores(served, "sku", job) for job in ("ours", "other", "third"))
+    other.tables.known["items"].careful = True  # in a transaction of several statements
     ours.write(rows(ours, {"sku": "both", "n": 1}, commit=5))
     batch = rows(other, {"sku": "both", "n": 2}, commit=2)
     written, go_on = threading.Event(), threading.Event()
