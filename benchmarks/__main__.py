@@ -21,6 +21,7 @@ from benchmarks.report import Outcome, environment, show, write
 _NAMES = (
     "kills",
     "throughput",
+    "instructions",
     "million",
     "domains",
     "mixes",

@@ -78,6 +78,8 @@ class Plan:
     settings: Mapping[str, object] = field(default_factory=dict)
     feeds: Sequence[str] = ("items.jsonl",)
     overwrite: bool = False
+    under: Sequence[str] = ()
+    """The command of a program that runs it."""
 
     def with_settings(self, *more: Mapping[str, object]) -> Plan:
         """The same crawl with more settings."""
@@ -88,7 +90,7 @@ class Plan:
 
     def command(self) -> list[str]:
         """The command line."""
-        command = [sys.executable, "-m", "scrapy", "crawl", self.spider]
+        command = [*self.under, sys.executable, "-m", "scrapy", "crawl", self.spider]
         command += _options("-a", self.arguments) + _options("-s", self.settings)
         for feed in self.feeds:
             command += ["-O" if self.overwrite else "-o", feed]

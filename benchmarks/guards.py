@@ -141,7 +141,8 @@ def _report_check(
 # --- throughput --------------------------------------------------------------------
 
 
-def _all_off() -> dict[str, str]:
+def all_off() -> dict[str, str]:
+    """The settings without any guard."""
     names = [each.name for each in fields(GuardConfig) if each.name.endswith("_enabled")]
     return {PREFIX + name.upper(): "False" for name in names}
 
@@ -156,7 +157,7 @@ def _measure(outcome: Outcome, site: RunningSite, options: Options) -> dict[str,
         outcome.check(folder.name, feed_problems(folder / "items.jsonl", site.expected_items()))
         return result
 
-    sides = {_OFF: partial(one, _OFF, _all_off()), _ON: partial(one, _ON, {})}
+    sides = {_OFF: partial(one, _OFF, all_off()), _ON: partial(one, _ON, {})}
     return interleave(sides, options.repeat(20))
 
 

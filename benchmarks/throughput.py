@@ -3,8 +3,8 @@
 A site of 5,000 pages on 10 hosts, two items a page, in a process of its own, once with
 20 ms latency and once with none. Both sides run the same spider and write a JSON Lines
 feed; ours also commits each second. ``elapsed`` is Scrapy's own figure, ``wall`` is the
-whole process. The sides, in turn, all of them in each round, or stock and the one that
-``--only`` names:
+whole process. The sides, in turn, all of them in each round, or stock's two and the one
+that ``--only`` names:
 
 - stock: Scrapy as it is, nothing added
 - stock, fewer items: with the CONCURRENT_ITEMS that the add-on sets
@@ -86,7 +86,7 @@ def _measure(site: RunningSite, options: Options, outcome: Outcome) -> None:
     sides: dict[str, Callable[[int], Result]] = {
         name: partial(one, name, settings)
         for name, settings in _sides().items()
-        if not options.only or name in {_STOCK, options.only}
+        if not options.only or name in {_STOCK, _FEWER, options.only}
     }
     results = interleave(sides, options.repeat(5))
     _report(outcome, site, results, parallel)
