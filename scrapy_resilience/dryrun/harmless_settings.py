@@ -39,6 +39,7 @@ _OURS: Final[dict[str, Any]] = {
     "http_enabled": False,
     "incomplete_exit_code": 0,
     "log_dir": "",
+    "log_files": (),
     "metrics_textfile": "",
     "notify_enabled": False,
     "pushgateway_url": "",

@@ -50,6 +50,10 @@ def begin_logs(crawler: Crawler, settings: BaseSettings, config: Config) -> bool
     """
     if config.log_dir:
         _join_folder(Path(config.log_dir).expanduser().resolve(), crawler, settings, config)
+    elif config.log_files:
+        logger.warning(
+            "RESILIENCE_LOG_FILES writes no files without RESILIENCE_LOG_DIR: name a folder"
+        )
     make = format_of(config)
     if make is None:
         keep_scrapys_format()

@@ -169,3 +169,12 @@ def test_profiles():
     assert PROFILES["development"]["log_pretty"]
     assert not any(profile.get("log_json") for profile in PROFILES.values())
     assert "log_pretty" not in PROFILES["testing"]
+
+
+def test_files_without_a_folder(caplog):
+    """Whoever asks for files is told that there are none."""
+    begin(get_crawler(Spider), log_files=("shop",))
+
+    assert [
+        r.getMessage() for r in caplog.records if "RESILIENCE_LOG_DIR" in r.getMessage()
+    ] == ["RESILIENCE_LOG_FILES writes no files without RESILIENCE_LOG_DIR: name a folder"]
