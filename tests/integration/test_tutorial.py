@@ -30,15 +30,15 @@ from pathlib import Path
 seconds, command, feed = float(sys.argv[2]), sys.argv[3:], Path("items/shop.jsonl")
 end, child = time.monotonic() + seconds, subprocess.Popen(command)
 while child.poll() is None:
-    is_late = time.monotonic() >= end and feed.exists()
-    if is_late and feed.read_bytes().count(b"\\n") >= 1_000:
+    lines = feed.read_bytes().count(b"\\n") if feed.exists() else 0
+    if lines >= 3_000 or (lines >= 1_000 and time.monotonic() >= end):
         child.kill()
         child.wait()
         os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(0.05)
 sys.exit(child.returncode)
 """
-"""``timeout --signal=KILL`` that waits for a part of the feed: a busy machine begins late."""
+"""``timeout --signal=KILL`` by what is in the feed: a busy machine is late, others are quick."""
 
 
 def commands():
@@ -78,7 +78,7 @@ def run_all(folder, lines):
 
 
 def test_the_tutorial(tmp_path):
-    """A crawl that is killed as printed ends with 8,000 items, and all else is as told."""
+    """A crawl that is killed as printed ends with 4,000 items, and all else is as told."""
     folder = tmp_path / "example_project"
     ignored = shutil.ignore_patterns("crawls", "items", "active", "__pycache__")
     shutil.copytree(ROOT / "example_project", folder, ignore=ignored)
@@ -96,10 +96,10 @@ def test_the_tutorial(tmp_path):
     )
     assert killed[0] == 137, killed[1]
     assert resumed[0] == 0, resumed[1]
-    assert "'resilience/total/item_scraped_count': 8000" in resumed[1]
+    assert "'resilience/total/item_scraped_count': 4000" in resumed[1]
     assert "Resuming crawls/shop" in resumed[1]
     assert refused[0] == 1, refused[1]
-    assert "has finished (8000 items)" in refused[1]
+    assert "has finished (4000 items)" in refused[1]
     last = outputs["scrapy resilience status crawls/shop"][1]
     assert re.search(r"state +finished\n(?s:.*)dead letters +0\n(?s:.*)incomplete +no\n", last)
     after_the_kill = lines.index("wc -l items/shop.jsonl")
