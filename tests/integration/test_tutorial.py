@@ -38,7 +38,7 @@ while child.poll() is None:
     time.sleep(0.05)
 sys.exit(child.returncode)
 """
-"""``timeout --signal=KILL`` by what is in the feed: a busy machine is late, others are quick."""
+"""``timeout --signal=KILL`` by what is in the feed: a busy machine is late, some are quick."""
 
 
 def commands():
