@@ -23,11 +23,11 @@ from collections.abc import Callable, Iterable
 from functools import wraps
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-from weakref import WeakKeyDictionary
 
 from scrapy_resilience import _clock
 from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.here import Here
+from scrapy_resilience._scrapy.of_crawlers import OfCrawlers
 from scrapy_resilience.callables import check_function, is_async
 from scrapy_resilience.core.metricnames import checked_labels, checked_name
 from scrapy_resilience.exceptions import ConfigurationError, MissingLibraryError
@@ -344,7 +344,7 @@ def timed(
 
 # --- of which crawl -----------------------------------------------------------------------
 
-_of_crawlers: WeakKeyDictionary[Crawler, Metrics] = WeakKeyDictionary()
+_of_crawlers = OfCrawlers["Metrics"]("user_metrics")
 _outside: Final = Metrics()
 _here: Final = Here[Metrics]("metrics")
 
@@ -353,7 +353,7 @@ def metrics_of(crawler: Crawler | None) -> Metrics:
     """The user's metrics of a crawl; of None, those of what runs outside of all."""
     if crawler is None:
         return _outside
-    return _of_crawlers.setdefault(crawler, Metrics())
+    return _of_crawlers.of(crawler, Metrics)
 
 
 def enter(crawler: Crawler) -> None:

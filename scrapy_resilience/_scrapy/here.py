@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from weakref import ReferenceType, WeakKeyDictionary, ref
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from scrapy.crawler import Crawler
 
 __all__ = ["Here", "crawler_here", "enter", "leave"]
@@ -15,18 +17,21 @@ T = TypeVar("T")
 
 
 class Here(Generic[T]):
-    """What belongs to the crawl that runs some code, for functions that users just call."""
+    """What belongs to the crawl that runs some code, for functions that users just call.
+
+    It is kept by the crawl: one that was refused, and never ends, is to go with its job.
+    """
 
     def __init__(self, name: str) -> None:
-        self._context: ContextVar[T | None] = ContextVar(
-            f"scrapy_resilience_{name}", default=None
+        self._context: ContextVar[Callable[[], T | None]] = ContextVar(
+            f"scrapy_resilience_{name}", default=_nothing
         )
-        self._running: WeakKeyDictionary[Crawler, T] = WeakKeyDictionary()
+        self._running: WeakKeyDictionary[Crawler, ReferenceType[T]] = WeakKeyDictionary()
 
     def enter(self, crawler: Crawler, found: T) -> None:
         """Whatever runs in this context from now on belongs to the crawl."""
-        self._running[crawler] = found
-        self._context.set(found)
+        self._running[crawler] = known = ref(found)
+        self._context.set(known)
 
     def leave(self, crawler: Crawler) -> None:
         """The crawl has ended."""
@@ -34,18 +39,22 @@ class Here(Generic[T]):
 
     def current(self) -> T | None:
         """Of the context; in a thread, which has none, of the only crawl there is."""
-        found = self._context.get()
+        found = self._context.get()()
         if found is None and len(self._running) == 1:
-            return next(iter(self._running.values()), None)
+            return next(iter(self._running.values()), _nothing)()
         return found
 
 
-_crawls: Here[ReferenceType[Crawler]] = Here("crawl")
+def _nothing() -> None:
+    """What a context has in which nothing was entered."""
+
+
+_crawls: Here[Crawler] = Here("crawl")
 
 
 def enter(crawler: Crawler) -> None:
     """Whatever runs in this context from now on belongs to the crawl."""
-    _crawls.enter(crawler, ref(crawler))
+    _crawls.enter(crawler, crawler)
 
 
 def leave(crawler: Crawler) -> None:
@@ -55,5 +64,4 @@ def leave(crawler: Crawler) -> None:
 
 def crawler_here() -> Crawler | None:
     """Of the context; in a thread, which has none, of the only crawl there is."""
-    found = _crawls.current()
-    return None if found is None else found()
+    return _crawls.current()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 from scrapy_resilience._log import get_logger
+from scrapy_resilience._scrapy.of_crawlers import OfCrawlers
 from scrapy_resilience.exceptions import CheckpointError, ConfigurationError, ResilienceError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ __all__ = ["Refusing", "fail_quietly", "on_refusal"]
 
 logger = get_logger("scrapy_resilience")  # what users read before a refusal
 
-_heard: WeakKeyDictionary[Crawler, Callable[[ResilienceError], None]] = WeakKeyDictionary()
+_heard = OfCrawlers["Callable[[ResilienceError], None]"]("on_refusal")
 
 
 def on_refusal(crawler: Crawler, function: Callable[[ResilienceError], None]) -> None:
@@ -62,7 +62,7 @@ def fail_quietly(crawler: Crawler, error: ResilienceError) -> None:
     """
     kind = "Can't run this job" if isinstance(error, CheckpointError) else "Wrong configuration"
     logger.error("%s: %s", kind, error)
-    if (hear := _heard.pop(crawler, None)) is not None:
+    if (hear := _heard.pop(crawler)) is not None:
         hear(error)
     logging.getLogger("twisted").addFilter(_NotAgain(error))
     try:

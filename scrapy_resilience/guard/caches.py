@@ -12,7 +12,6 @@ import sys
 from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
-from weakref import WeakKeyDictionary
 
 from scrapy.signals import engine_stopped
 from scrapy.utils.misc import load_object
@@ -20,6 +19,7 @@ from scrapy.utils.misc import load_object
 from scrapy_resilience import _clock
 from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.engine import engine_of, our_scheduler
+from scrapy_resilience._scrapy.of_crawlers import OfCrawlers
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.gates.gatekeeper import gatekeeper_of
 from scrapy_resilience.settings import Config
@@ -176,7 +176,7 @@ def _malloc_trim() -> Callable[[int], int] | None:
 
 # --- of a crawl ---
 
-_caches: WeakKeyDictionary[Crawler, Caches] = WeakKeyDictionary()
+_caches = OfCrawlers["Caches"]("caches")
 
 
 def caches_of(crawler: Crawler) -> Caches:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakKeyDictionary
 
-from scrapy.signals import engine_stopped
 from scrapy.utils.defer import ensure_awaitable
 
 from scrapy_resilience._log import get_logger
+from scrapy_resilience._scrapy.of_crawlers import OfCrawlers
 from scrapy_resilience.waits import waits_of
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ logger = get_logger(__name__)
 _TIMEOUT: Final = 10.0
 """Seconds that each may take."""
 
-_freeables: WeakKeyDictionary[Crawler, dict[str, Callable[[], Any]]] = WeakKeyDictionary()
+_freeables = OfCrawlers["dict[str, Callable[[], Any]]"]("freeables")
 
 
 def register_freeable(crawler: Crawler, name: str, free: Callable[[], Any]) -> None:
@@ -35,21 +34,12 @@ def register_freeable(crawler: Crawler, name: str, free: Callable[[], Any]) -> N
     """
     if not callable(free):
         raise TypeError(f"{free!r} can't be called: give a function")
-    found = _freeables.get(crawler)
-    if found is None:
-        found = _freeables[crawler] = {}
-        crawler.signals.connect(_forget, engine_stopped)
-    found[name] = free
-
-
-def _forget(sender: Crawler) -> None:
-    """Whose crawl has ended: what is to be freed may hold its crawler."""
-    _freeables.pop(sender, None)
+    _freeables.of(crawler, dict)[name] = free
 
 
 async def free_all(crawler: Crawler) -> None:
     """Ask all, one after the other."""
-    for name, free in [*_freeables.get(crawler, {}).items()]:
+    for name, free in [*_freeables.of(crawler, dict).items()]:
         await _free(crawler, name, free)
 
 

@@ -6,7 +6,7 @@ import sqlite3
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakSet
 
 from scrapy.exceptions import NotConfigured
 from scrapy.settings import SETTINGS_PRIORITIES
@@ -47,7 +47,7 @@ logger = get_logger(__name__)
 
 _jobs = OfCrawlers["Job"]("job")
 _skipped: WeakSet[Crawler] = WeakSet()
-_checks: WeakKeyDictionary[Crawler, Callable[[], None]] = WeakKeyDictionary()
+_checks = OfCrawlers["Callable[[], None]"]("job_check")
 _early = OfCrawlers["list[tuple[str, Save, Restore | None]]"]("early_states")
 """What spiders have registered while they were made."""
 
@@ -86,7 +86,7 @@ def job_of(crawler: Crawler) -> Job | None:
 
 
 def _check(crawler: Crawler) -> None:
-    if (check := _checks.pop(crawler, None)) is not None:
+    if (check := _checks.pop(crawler)) is not None:
         check()
 
 
