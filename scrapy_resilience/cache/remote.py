@@ -137,9 +137,10 @@ class Remote:
 
     async def refusal(self) -> str:
         """Why it will go on to refuse; empty for one that does not, or is away."""
+        check = self.server.ping if is_dry_run() else self.server.check
         try:
             async with self.server.places:
-                await self.server.check()
+                await check()
         except Exception as error:  # noqa: BLE001 - whatever it is
             if is_refusal(error):
                 return (
@@ -221,20 +222,26 @@ class Remote:
 
     async def close(self) -> None:
         """Try once more to delete what is to be deleted, and end the connections."""
-        if self._task is not None:
-            self._task.cancel()
+        await self._end_looking()
         try:
-            if self.meanwhile:
+            if self.meanwhile and not is_dry_run():
                 await bounded(self._undo(), self._timeout)
-            await self.server.close()
         except Exception as error:  # noqa: BLE001 - whatever it is
-            if self.meanwhile:
-                logger.warning(
-                    "%s is away to the end (%s): what was changed meanwhile may come back from "
-                    "there until its time is over",
-                    self.server.name,
-                    reason_of(error),
-                )
+            logger.warning(
+                "%s is away to the end (%s): what was changed meanwhile may come back from "
+                "there until its time is over",
+                self.server.name,
+                reason_of(error),
+            )
+        with suppress(Exception):  # whatever it is: nobody needs them any more
+            await self.server.close()
+
+    async def _end_looking(self) -> None:
+        """Whoever looks may be deleting: it gives back what is still to be deleted."""
+        task = self._task
+        if task is not None and task.get_loop() is asyncio.get_running_loop():
+            task.cancel()
+            await asyncio.wait([task], timeout=self._timeout)
 
 
 def _now() -> float:

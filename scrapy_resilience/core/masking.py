@@ -9,11 +9,14 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 __all__ = [
-    "HIDDEN", "clipped", "counted", "error_text", "is_secret", "lines", "mask", "mask_each",
-    "mask_uri", "mask_value", "message_of", "printable", "reason", "shown",
+    "BEYOND", "HIDDEN", "clipped", "counted", "error_text", "is_secret", "lines", "mask",
+    "mask_each", "mask_uri", "mask_value", "masked_start", "message_of", "printable", "reason",
+    "shown",
 ]  # fmt: skip
 
 HIDDEN: Final = "***"
+BEYOND: Final = 4_000
+"""Characters that are looked at beyond those that are shown: a secret is not longer."""
 _USERINFO: Final = re.compile(
     r"(?<!///)(?<=//)[^/?# \t\r\n]*@"
     # of a password that is not quoted; behind a port may be a path with an @
@@ -209,13 +212,19 @@ def shown(text: str) -> str:
 
 
 def clipped(text: str, longest: int) -> str:
-    """The beginning of *text* in one line, *longest* characters at most.
+    """The beginning of *text* in one line, *longest* characters at most, as of the next one."""
+    return printable(masked_start(text, longest))[:longest]
+
+
+def masked_start(text: str, longest: int) -> str:
+    """The beginning of *text*, without what :func:`mask` hides.
 
     It is masked before it is cut, and so far beyond that no secret is cut in two.
     """
-    masked = shown(text[: 2 * longest])
-    if len(text) > 2 * longest:
-        masked = masked[:-longest] or HIDDEN  # what ends there may be half a secret
+    masked = mask(text[: longest + BEYOND])
+    if len(text) > longest + BEYOND and masked.strip():
+        last = masked.rsplit(maxsplit=1)[-1]  # half a secret, perhaps: those of URLs have an @
+        masked = masked[: -min(len(last), BEYOND)] or HIDDEN
     return masked[:longest]
 
 

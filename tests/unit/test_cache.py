@@ -41,9 +41,13 @@ def test_a_dry_run_leaves_the_server_alone(monkeypatch):
         flag.set_dry_run()
         await cache.set("b", 2)
         await cache.delete("a")
-        assert [*server.entries] == ["a"]
         assert await cache.get("b") == 2
         assert not cache.remote.is_away
+        await cache.clear()
+        await cache.check()
+        await cache.close()
+        assert [*server.entries] == ["a"]
+        assert "check" not in server.calls
 
     run(scenario())
 
@@ -330,6 +334,32 @@ def test_closed_while_it_is_away(caplog):
     assert (
         "is away to the end (refused): what was changed meanwhile may come back" in caplog.text
     )
+
+
+def test_closed_while_it_is_coming_back():
+    """What its way back was about to delete is deleted all the same."""
+
+    async def scenario():
+        cache, server = with_server()
+        await cache.set("a", 1)
+        server.error = DOWN
+        await cache.delete("a")
+        server.error = None
+        deleting, real = asyncio.Event(), server.delete
+
+        async def delete(_):
+            deleting.set()
+            await asyncio.Event().wait()
+
+        server.delete = delete
+        await deleting.wait()
+        assert not cache.remote.meanwhile
+        server.delete = real
+        await cache.close()
+        assert server.entries == {}
+        assert server.closed
+
+    run(scenario())
 
 
 def test_a_full_server(caplog):

@@ -16,7 +16,7 @@ class Refuser:
     """Somebody's extension, which does not like the settings."""
 
     @classmethod
-    def from_crawler(cls, crawler):
+    def from_crawler(cls, _):
         """Come after all of ours."""
         raise ConfigurationError("not so")
 

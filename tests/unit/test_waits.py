@@ -448,9 +448,9 @@ WAITS = {
         OURS: "self._run, self._unlink, self.delete, self.get, self.set",
     },
     "cache/remote.py": {
-        CACHE: "async with self.server.places, bounded",
+        CACHE: "async with self.server.places, asyncio.wait, bounded",
         OURS: (
-            "command, self._ask, self._delete, self._undo, self.server.check, "
+            "check, command, self._ask, self._delete, self._end_looking, self._undo, "
             "self.server.clear, self.server.close, self.server.delete, self.server.ping"
         ),
         TURN: "_clock.sleep",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from itertools import count, islice, takewhile
 from typing import TYPE_CHECKING, Any, Final
 
-from scrapy_resilience.core.masking import HIDDEN, is_secret, mask
+from scrapy_resilience.core.masking import BEYOND, HIDDEN, is_secret, mask, masked_start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,8 +15,6 @@ __all__ = ["LONGEST", "plain_value", "text_of"]
 
 LONGEST: Final = 32_768
 """Characters of one text; of a longer one the beginning and the end are kept."""
-_MARGIN: Final = 1_000
-"""Characters that are looked at beyond, so that no secret is cut in two."""
 _END: Final = LONGEST // 4
 _DEEPEST: Final = 5
 _MOST: Final = 200
@@ -34,8 +32,8 @@ def text_of(text: str) -> str:
 
 
 def _cut(text: str) -> str:
-    begin = mask(text[: LONGEST - _END + _MARGIN])[: LONGEST - _END]
-    end = mask(text[-_END - _MARGIN :])[-_END:]
+    begin = masked_start(text, LONGEST - _END)
+    end = mask(text[-_END - BEYOND :]).split(maxsplit=1)[-1][-_END:]  # half a word may be one
     return f"{begin} … ({len(text) - LONGEST} characters left out) … {end}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import isfinite, isnan
 from typing import TYPE_CHECKING, Any, Final
 
-from scrapy_resilience.core.masking import shown
+from scrapy_resilience.core.masking import clipped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,7 +50,7 @@ def labels_text(labels: Mapping[str, str], mark: str = "") -> str:
 
 def _escaped(value: Any, mark: str) -> str:
     """Bounded, without what a terminal obeys, and without secrets."""
-    text = shown(str(value)[: 2 * _LONGEST])[:_LONGEST] + mark
+    text = clipped(str(value), _LONGEST) + mark
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 

@@ -14,9 +14,10 @@ from twisted.python.failure import Failure
 from scrapy_resilience.core.deadletter import describe
 from scrapy_resilience.core.errorgroups import Cause, same_for_all
 from scrapy_resilience.core.masking import (
+    clipped,
     lines,
-    mask,
     mask_value,
+    masked_start,
     message_of,
     printable,
     shown,
@@ -95,7 +96,7 @@ def sample_of(
 
 def shown_url(url: str) -> str:
     """A URL without its secrets, and not longer than is of use."""
-    return shown(url[:_READ])[:_LONGEST_URL]
+    return clipped(url, _LONGEST_URL)
 
 
 def shown_id(request: Request) -> str:
@@ -118,7 +119,7 @@ def _kind(error: BaseException) -> str:
 
 
 def _message(text: str) -> str:
-    return shown(same_for_all(mask(text[:_READ])))
+    return shown(same_for_all(masked_start(text, _READ)))
 
 
 def _place(tb: TracebackType | None) -> str:
@@ -148,7 +149,7 @@ def traceback_of(error: Error) -> str:
     """The traceback of an error, its begin and its end where it is long."""
     raised, tb = _raised(error), _traceback_of(error)
     if not isinstance(raised, BaseException):
-        return shown((raised or "")[:_READ])
+        return clipped(raised or "", _READ)
     try:
         text = "".join(
             traceback.format_exception(type(raised), raised, tb, limit=-_SHOWN_FRAMES)
@@ -159,6 +160,7 @@ def traceback_of(error: Error) -> str:
         )
     if len(text) > _LONGEST_TRACEBACK:
         half = _LONGEST_TRACEBACK // 2
-        # a line that is cut could begin within a secret
-        text = f"{text[:half]}\n…\n{text[-half:].partition(chr(10))[2]}"
+        # a line that is cut could begin or end within a secret
+        begin, end = text[:half].rpartition("\n")[0], text[-half:].partition("\n")[2]
+        text = f"{begin}\n…\n{end}"
     return lines(text.rstrip("\n"))

@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from scrapy_resilience import _clock
-from scrapy_resilience.core.masking import shown
+from scrapy_resilience.core.masking import clipped, shown
 from scrapy_resilience.observe.record.journal import newest
 from scrapy_resilience.observe.view import EventView, Severity
 
@@ -55,7 +55,7 @@ class EventLog:
     def event(self, kind: str, text: str, *, severity: Any = "info", domain: str = "") -> None:
         """Something has happened. *text* is one sentence; secrets in it are masked."""
         now = _clock.wall()
-        text = shown(text[: 2 * _LONGEST])[:_LONGEST]
+        text = clipped(text, _LONGEST)
         severity = severity if severity in SEVERITIES else "info"
         for tell in self.each:
             tell(_entry(now, kind, text, severity=severity, domain=domain))
