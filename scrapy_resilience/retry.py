@@ -187,8 +187,8 @@ class _Retries:
         _check_seconds("max_delay", self.max_delay)
         self.on = ErrorFilter(self.on, "on")
         if self.max_delay is not None:
-            base = min(self.policy.base, self.max_delay)
-            self.policy = replace(self.policy, base=base, max_delay=self.max_delay)
+            most = min(self.policy.max_delay, self.max_delay)
+            self.policy = replace(self.policy, base=min(self.policy.base, most), max_delay=most)
 
     @classmethod
     def of(cls, policy: RetryPolicy | str, **options: Any) -> _Retries:

@@ -258,8 +258,7 @@ class Hooks:
     async def _scrape(self, scrape: Method, result: Any, request: Request) -> None:
         if self.settled is None or not self.settled(result, request):
             await self._scrape_page(scrape, result, request)
-        for tell in self.ended:
-            tell(request, not isinstance(result, Failure))
+        _tell(self.ended, request, not isinstance(result, Failure))
 
     async def _scrape_page(self, scrape: Method, result: Any, request: Request) -> None:
         if self.download_failed is not None and isinstance(result, Failure) and result.value:

@@ -99,8 +99,11 @@ class Committer:
     def seal(self) -> Awaitable[None]:
         """Seal everything up to now; await what comes back until it is written.
 
-        The caller holds :attr:`lock`.
+        The caller holds :attr:`lock`. Raises :exc:`StorageError` where the commit before it was
+        not written.
         """
+        if self.broken:
+            raise StorageError("the commit before it was not written")
         started = _clock.stopwatch()
         named = Changes()
         for part in self._parts:
@@ -136,8 +139,8 @@ class Committer:
                 return await step()
             except TROUBLES as error:
                 self.note_trouble(error)
-                most = _SINK_DELAY if isinstance(error, SinkError) else delay
-            await _clock.sleep(min(delay, most))
+                is_sink = isinstance(error, SinkError)
+            await _clock.sleep(min(delay, _SINK_DELAY) if is_sink else delay)
         raise AssertionError("the delays have no end")
 
     def note_trouble(self, error: Exception) -> None:

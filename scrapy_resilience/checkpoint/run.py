@@ -151,16 +151,25 @@ class Run(Part):
     async def end(self) -> None:
         """The last commit: it has the spider's final state and stats, and closed feeds."""
         job = self._job
-        for part in job.parts:
-            await part.closing()
-        job.meta.clean = True
-        if not await self._commit():
+        try:
+            for part in job.parts:
+                await part.closing()
+            job.meta.clean = True
+            if not await self._commit():
+                job.incomplete = True
+            for part in job.parts:
+                await part.ended()
+            failpoint("close/last")
+        except Exception:  # whatever has failed: the next run finds the job free
             job.incomplete = True
-        for part in job.parts:
-            await part.ended()
-        failpoint("close/last")
-        self.committer.close()
-        job.close()
+            logger.exception("The end of %s is not complete", job.path)
+        finally:
+            self.committer.close()
+            job.close()
+        self._tell_how()
+
+    def _tell_how(self) -> None:
+        job = self._job
         if self._reason in names.FAILURES or job.incomplete:
             exit_with_failure(self._crawler)
         elif not job.meta.finished:

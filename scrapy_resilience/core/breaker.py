@@ -28,8 +28,9 @@ Time
     There is no timer. Open turns half-open when somebody asks, which is also when a late
     trial is noticed. A clock that goes back never makes a wait longer than it was.
 
-States and transitions are those of :mod:`.breakerstates`, trials those of :mod:`.halfopen`.
-Listeners are called when a transition is complete, so they may use the breaker.
+States and transitions are those of :mod:`.breaker_transitions`, trials those of
+:mod:`.halfopen`. Listeners are called when a transition is complete, so they may use the
+breaker.
 """
 
 from __future__ import annotations

@@ -107,4 +107,5 @@ class ProxyBreakerMiddleware(Refusing):
             breaker = self._breakers[proxy] = Breaker(self._config, random.random)
             if len(self._breakers) > _MOST:
                 self._breakers.popitem(last=False)
+        self._breakers.move_to_end(proxy)  # first is who was not used for the longest
         return breaker

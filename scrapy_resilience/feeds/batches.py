@@ -20,6 +20,7 @@ from scrapy_resilience.feeds.cutting import is_intact
 from scrapy_resilience.feeds.records import FeedRecord
 from scrapy_resilience.files.layout import BATCHES
 from scrapy_resilience.files.plainfile import open_plain, opener
+from scrapy_resilience.files.whole_writes import write_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +42,7 @@ def note(jobdir: Path, record: FeedRecord, commits: int, *, over: bool, sync: bo
     line = json.dumps({"commits": commits, "over": over, "record": told})
     fd = open_plain(jobdir / BATCHES, _APPEND, 0o600)
     try:
-        os.write(fd, f"\n{line}\n".encode())  # behind whatever a full disk has torn
+        write_all(fd, f"\n{line}\n".encode())  # behind whatever a full disk has torn
         if sync:
             os.fsync(fd)
     finally:

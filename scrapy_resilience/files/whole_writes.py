@@ -21,9 +21,7 @@ APPEND: Final = os.O_RDWR | os.O_CREAT | os.O_APPEND
 def append_whole(fd: int, data: bytes, length: int) -> None:
     """Append *data* to a file of so many bytes, which it has again where that fails."""
     try:
-        written = os.write(fd, data)
-        if written < len(data):
-            written += os.write(fd, data[written:])  # says what is wrong
+        write_all(fd, data)
     except OSError:
         os.ftruncate(fd, length)
         raise

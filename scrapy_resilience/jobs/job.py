@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -194,11 +195,12 @@ class Job:
         changes.state.update(self.state.changed())
 
     def close(self) -> None:
-        self.waits.close()
-        self.store.close()
-        self.lock.release()
-        for part in self.parts:
-            part.closed()
+        with ExitStack() as stack:  # each, whatever the others raise
+            for part in reversed(self.parts):
+                stack.callback(part.closed)
+            stack.callback(self.lock.release)
+            stack.callback(self.store.close)
+            stack.callback(self.waits.close)
 
 
 def _stock_job(path: Path) -> ScrapyJobdir | None:

@@ -291,7 +291,8 @@ class KeptLoosely:
         who = f"the disk that holds {self._store.path}"
         try:
             if self._work is not None and not self._work.done():
-                await self._waits.bounded(asyncio.shield(self._work), who, _AT_THE_END)
+                with suppress(*TROUBLES):  # what has failed is written below, once more
+                    await self._waits.bounded(asyncio.shield(self._work), who, _AT_THE_END)
             if self._waiting.marks or self._gone:
                 batch = Batch(0, [*self._waiting.marks.values()])
                 write = partial(self._store.write, [batch], gone=[*self._gone.items()])

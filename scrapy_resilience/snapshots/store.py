@@ -14,6 +14,8 @@ from datetime import datetime, timezone
 from itertools import chain, starmap
 from typing import IO, TYPE_CHECKING, Any, Final
 
+from scrapy_resilience._log import get_logger
+from scrapy_resilience.core.masking import reason
 from scrapy_resilience.exceptions import SnapshotError, SnapshotKeyError
 from scrapy_resilience.files.ownership import is_own, open_own
 from scrapy_resilience.frontier.schema import SCHEMA
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from scrapy_resilience.snapshots.places import Place
 
 __all__ = ["Snapshot", "SnapshotStore", "store_of"]
+
+logger = get_logger(__name__)
 
 _SUFFIX: Final = ".snapshot"
 _SCRATCH: Final = "snapshot.scratch"
@@ -132,7 +136,10 @@ class SnapshotStore:
             files.insert(0, (stack.enter_context(copy.open("rb")), header["size"]))
             header = self._publish(header, details, files)
         self._good.add(header["id"])
-        self.prune(of.job)
+        try:
+            self.prune(of.job)
+        except (SnapshotError, OSError) as error:  # this one is made all the same
+            logger.warning("Older snapshots can't be removed: %s", reason(error))
         return snapshot_of(header, details)
 
     def _publish(
@@ -197,8 +204,8 @@ class SnapshotStore:
                     reader.check()
             with self._reading(ident) as reader:
                 details = self._details(reader)
-        except SnapshotError as error:
-            return Snapshot(ident, problem=str(error))
+        except (SnapshotError, OSError) as error:
+            return Snapshot(ident, problem=reason(error))
         return snapshot_of(reader.header, details)
 
     def _details(self, reader: Reader) -> dict[str, Any] | None:

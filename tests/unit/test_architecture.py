@@ -203,7 +203,7 @@ _LAYERS = {
     "_scrapy": {"_log", "_scrapy", "exceptions", "names"},
     "frontier": {"core", "frontier", "exceptions", "names"},
     "files": _LEAVES | {"files"},
-    "snapshots": {"core", "exceptions", "files", "frontier", "snapshots"},
+    "snapshots": {"_log", "core", "exceptions", "files", "frontier", "snapshots"},
     "scheduling": _LEAVES | {"_scrapy", "frontier", "scheduling", "settings", "waits"},
     "waits": _LEAVES | {"core", "files"},
     "checkpoint": _LEAVES | {"_scrapy", "checkpoint", "core", "files", "frontier", "waits"},

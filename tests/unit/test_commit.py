@@ -136,6 +136,26 @@ async def test_patience_ends(store, frontier):
 
 
 @pytest_twisted.ensureDeferred
+async def test_nothing_is_sealed_behind_what_was_not_written(store, frontier):
+    """Whoever seals is told, and nobody is asked for what is new."""
+    asked = []
+
+    async def steps():
+        committer = Committer(
+            store, frontier, Stats(), patience=0, parts=[contributing(asked.append)]
+        )
+        store.failures = 2
+        with pytest.raises(StorageError, match="disk is full"):
+            await committer.commit()
+        with pytest.raises(StorageError, match="was not written"):
+            committer.seal()
+        committer.close()
+
+    await run(steps)
+    assert len(asked) == 1
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_contributor_that_fails_seals_nothing(store, frontier):
     """A feed that can't be flushed stops a commit before anything is sealed."""
     answers = [OSError("full"), OSError("full"), None]

@@ -330,6 +330,24 @@ async def test_an_item_is_told_of(caplog):
     assert "ZeroDivisionError: " in caplog.text
 
 
+@pytest_twisted.ensureDeferred
+async def test_who_fails_to_hear_of_an_end(caplog):
+    """The others hear of it, and the engine does not notice."""
+    engine, told = engine_of(), []
+
+    async def scrape(*_):
+        pass
+
+    engine.scraper._scrape = scrape
+    request = Request("http://a.test")
+    hooks_of(engine).ended += [lambda *_: 1 / 0, lambda *what: told.append(what)]
+
+    await deferred_from_coro(engine.scraper._scrape(Response("http://a.test"), request))
+
+    assert told == [(request, True)]
+    assert "ZeroDivisionError: " in caplog.text
+
+
 NOBODYS = Request("http://a.test", callback=NO_CALLBACK)
 
 

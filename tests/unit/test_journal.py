@@ -195,6 +195,19 @@ async def test_a_disk_that_does_not_come_back(tmp_path, monkeypatch):
     free.set()
 
 
+def test_how_far_the_disk_is_behind(tmp_path):
+    """It is not busy when it has done all that it was given, or can't be given any more."""
+    without, run = Journal(), Run(tmp_path)
+    for _ in range(20):
+        without.later(lambda: None)
+        run.journal.later(lambda: None)
+    run.journal._thread.shutdown()
+    for _ in range(20):
+        run.journal.later(lambda: None)
+
+    assert (without._behind, run.journal._behind) == (0, 0)
+
+
 def test_without_a_job_nothing_is_kept():
     """And nothing is asked for."""
     journal = Journal()

@@ -10,6 +10,7 @@ from scrapy.exceptions import DownloadConnectionRefusedError, DownloadTimeoutErr
 from scrapy.http import Response
 from scrapy.utils.test import get_crawler
 
+from scrapy_resilience.downloadermiddlewares import proxy as proxy_module
 from scrapy_resilience.downloadermiddlewares.proxy import ProxyBreakerMiddleware
 from scrapy_resilience.gates.gatekeeper import gatekeeper_of
 
@@ -85,6 +86,17 @@ def test_a_request_without_a_proxy(bench):
     assert bench.middleware.process_request(request) is None
     assert bench.middleware.process_response(request, Response(URL)).url == URL
     assert bench.middleware.process_exception(request, REFUSED) is None
+
+
+def test_many_proxies(bench, monkeypatch):
+    """Those that were not used for the longest are forgotten, none that is in use."""
+    monkeypatch.setattr(proxy_module, "_MOST", 3)
+    bench.kill("bad")
+    for number in range(10):
+        assert not bench.middleware._breaker("bad.test:1").is_closed
+        bench.ask(f"other{number}", Response(URL))
+
+    assert len(bench.middleware._breakers) == 3
 
 
 def test_a_failure_of_the_proxy_is_not_the_domains(bench):

@@ -177,6 +177,22 @@ def test_the_largest_delay(kind):
 
 
 @kinds
+def test_a_largest_delay_above_that_of_the_policy(kind):
+    """It never makes a wait longer."""
+    clock = Clock()
+
+    both(
+        kind,
+        Flaky(3),
+        clock,
+        RetryPolicy(attempts=4, base=1, multiplier=2, max_delay=2, jitter=0),
+        max_delay=60,
+    )
+
+    assert clock == [1, 2, 2]
+
+
+@kinds
 def test_a_callback_for_each_retry(kind):
     """on_retry is told the number of the try, the error and the delay."""
     told = []

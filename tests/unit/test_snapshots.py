@@ -797,6 +797,39 @@ def test_damaged_ones_do_not_count(tmp_path, store):
     assert snapshots.ids()[-1] == made[1].id
 
 
+def test_one_that_can_not_be_read(tmp_path, store, monkeypatch):
+    """It is listed with the reason, and does not keep others from being made."""
+    theirs = snapshots_of(tmp_path).create(store, about)
+    snapshots = snapshots_of(tmp_path, retention=2)
+    opened = snapshots.place.open
+
+    def refuse(name):
+        if name.startswith(theirs.id):
+            raise PermissionError(13, "Permission denied", name)
+        return opened(name)
+
+    monkeypatch.setattr(snapshots.place, "open", refuse)
+    ours = snapshots.create(store, about)
+
+    found = {each.id: each.problem for each in snapshots.newest()}
+    assert found == {ours.id: "", theirs.id: "Permission denied"}
+
+
+def test_one_that_can_not_be_removed(tmp_path, store, monkeypatch, caplog):
+    """The new one is made all the same."""
+    snapshots = snapshots_of(tmp_path, retention=1)
+    first = snapshots.create(store, about)
+
+    def keep(name):
+        raise PermissionError(13, "Permission denied", name)
+
+    monkeypatch.setattr(snapshots.place, "remove", keep)
+    last = snapshots.create(store, about)
+
+    assert snapshots.ids() == [last.id, first.id]
+    assert "Older snapshots can't be removed: Permission denied" in caplog.text
+
+
 def test_the_only_good_one_stays(tmp_path, store):
     """Damaged newer ones never push out the last good one."""
     snapshots = snapshots_of(tmp_path, retention=1)

@@ -35,6 +35,8 @@ logger = get_logger(__name__)
 
 _STREAMS: Final = 50
 """Clients of ``/events`` at a time."""
+_KINDS: Final = 50
+"""Of errors that are logged."""
 _EACH: Final = 1.0
 """Seconds between two updates of ``/events``."""
 _BEAT: Final = 15.0
@@ -182,7 +184,7 @@ class Server:
     def _tell(self, path: str, error: Exception) -> None:
         """One line for each kind of error."""
         what = f"{path} {type(error).__name__}"
-        if what not in self._told and len(self._told) < _STREAMS:
+        if what not in self._told and len(self._told) < _KINDS:
             self._told.add(what)
             logger.error("The endpoint can't answer %s: %r", path, error)
 

@@ -167,9 +167,14 @@ class Journal(Part):
         if self._file is None:
             self._try(function)
             return
-        with suppress(RuntimeError):  # the job has ended
-            self._behind += 1
-            self._thread.submit(self._try, function)
+        self._behind += 1
+        try:
+            self._thread.submit(self._try, function).add_done_callback(self._caught_up)
+        except RuntimeError:  # the job has ended
+            self._behind -= 1
+
+    def _caught_up(self, _: object) -> None:
+        self._behind -= 1
 
     # --- the phases of a commit ---
 
@@ -252,8 +257,6 @@ class Journal(Part):
                 logger.warning("The journal can't be written (%s): it lacks what comes", error)
         except Exception:
             logger.exception("The journal lacks an entry")
-        finally:
-            self._behind -= 1
 
     def _folded(self, batches: list[Batch]) -> list[Batch]:
         by_kind: defaultdict[str, list[tuple[int, msgspec.Raw]]] = defaultdict(list)
