@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from scrapy_resilience import names
@@ -18,7 +19,7 @@ from scrapy_resilience.failpoints import failpoint
 from scrapy_resilience.files.address import forget_address
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from scrapy.crawler import Crawler
 
@@ -151,7 +152,7 @@ class Run(Part):
     async def end(self) -> None:
         """The last commit: it has the spider's final state and stats, and closed feeds."""
         job = self._job
-        try:
+        with self._whatever_fails():
             for part in job.parts:
                 await part.closing()
             job.meta.clean = True
@@ -160,16 +161,9 @@ class Run(Part):
             for part in job.parts:
                 await part.ended()
             failpoint("close/last")
-        except Exception:  # whatever has failed: the next run finds the job free
-            job.incomplete = True
-            logger.exception("The end of %s is not complete", job.path)
-        finally:
-            self.committer.close()
+        self.committer.close()
+        with self._whatever_fails():
             job.close()
-        self._tell_how()
-
-    def _tell_how(self) -> None:
-        job = self._job
         if self._reason in names.FAILURES or job.incomplete:
             exit_with_failure(self._crawler)
         elif not job.meta.finished:
@@ -178,6 +172,15 @@ class Run(Part):
                 job.path,
                 counted(job.meta.pending, "request"),
             )
+
+    @contextmanager
+    def _whatever_fails(self) -> Iterator[None]:
+        """The next run is to find the job free."""
+        try:
+            yield
+        except Exception:
+            self._job.incomplete = True
+            logger.exception("The end of %s is not complete", self._job.path)
 
     async def _commit(self) -> bool:
         """Whether everything is written."""

@@ -13,6 +13,7 @@ from scrapy.extensions.spiderstate import SpiderState
 
 from scrapy_resilience import names
 from scrapy_resilience._log import get_logger
+from scrapy_resilience._scrapy.engine import close_spider
 from scrapy_resilience._scrapy.hooks import hooks_of
 from scrapy_resilience.checkpoint.frozen import freeze, thaw
 from scrapy_resilience.checkpoint.room import Room
@@ -135,5 +136,4 @@ class Checkpoint(JobComponent):
         self._committer.abandoned = True
         self._committer.intake.rise()
         logger.error(message, *args)
-        closing = self.crawler.engine.close_spider_async(reason=names.REASON_STORAGE)
-        self._end = asyncio.ensure_future(closing)  # it waits for this task
+        close_spider(self.crawler, names.REASON_STORAGE)  # which waits for this task
