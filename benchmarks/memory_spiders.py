@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from scrapy import Request, Spider, signals
 
 from benchmarks.spiders import local_url, resident_bytes
-from scrapy_resilience.gates.pauses import pauses_of
+from scrapy_resilience.gates.crawl_pauses import pauses_of
 from scrapy_resilience.watchdog import register_cache
 
 if TYPE_CHECKING:

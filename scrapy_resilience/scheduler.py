@@ -23,10 +23,10 @@ from scrapy_resilience.frontier.handed_out import StartOutputs
 from scrapy_resilience.frontier.in_flight import InFlightRequests
 from scrapy_resilience.frontier.lanes import Frontier, HandOut
 from scrapy_resilience.frontier.store import MemoryStore
+from scrapy_resilience.gates.crawl_pauses import pauses_of
 from scrapy_resilience.gates.gatekeeper import Gatekeeper, gatekeeper_of
 from scrapy_resilience.gates.held_requests import HeldRequests, WakeTimer
 from scrapy_resilience.gates.lane_names import domain_of
-from scrapy_resilience.gates.pauses import pauses_of
 from scrapy_resilience.jobs.crawl_job import is_skipped, job_of
 from scrapy_resilience.observe.logs import log_context
 from scrapy_resilience.observe.trace_ids import TraceIds, give_ids

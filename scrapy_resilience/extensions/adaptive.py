@@ -12,7 +12,7 @@ from scrapy_resilience import _clock
 from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.refusals import Refusing
 from scrapy_resilience.core.aimd import Adaptive, Span
-from scrapy_resilience.gates.pauses import pauses_of
+from scrapy_resilience.gates.crawl_pauses import pauses_of
 from scrapy_resilience.guard.concurrency import concurrency_limit_of
 from scrapy_resilience.observe.accounting.loop_time import LoopMeter
 from scrapy_resilience.settings import Config

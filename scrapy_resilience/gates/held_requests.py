@@ -10,7 +10,7 @@ from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.engine import close_spider, is_starting, under_way, wake
 from scrapy_resilience.core.failures import TRANSIENT
 from scrapy_resilience.deadletters import letters_of
-from scrapy_resilience.gates.pauses import pauses_of
+from scrapy_resilience.gates.crawl_pauses import pauses_of
 
 if TYPE_CHECKING:
     from scrapy import Request

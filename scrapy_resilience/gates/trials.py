@@ -19,8 +19,8 @@ from scrapy.utils.defer import deferred_from_coro
 from scrapy_resilience import _clock, names
 from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.engine import under_way
+from scrapy_resilience.gates.crawl_pauses import pauses_of
 from scrapy_resilience.gates.lane_names import RETRIES, is_of_retries
-from scrapy_resilience.gates.pauses import pauses_of
 
 if TYPE_CHECKING:
     from collections.abc import Container

@@ -16,7 +16,7 @@ from scrapy_resilience._scrapy.of_crawlers import WeakOfCrawlers
 from scrapy_resilience.core.abort import COVERAGE, Condition, evaluate, sentence
 from scrapy_resilience.core.abort_tally import Tally
 from scrapy_resilience.deadletters import letters_of
-from scrapy_resilience.gates.pauses import pauses_of
+from scrapy_resilience.gates.crawl_pauses import pauses_of
 from scrapy_resilience.guard.abort_facts import AbortFacts
 from scrapy_resilience.guard.abort_policy import UserCondition, abort_policy
 from scrapy_resilience.observe.observer import observer_of

@@ -10,8 +10,8 @@ from scrapy_resilience import _clock, names
 from scrapy_resilience._scrapy.engine import engine_of, is_idle, our_scheduler
 from scrapy_resilience.core.abort import COVERAGE, Facts
 from scrapy_resilience.extensions.coverage import FieldCoverage
+from scrapy_resilience.gates.crawl_pauses import pauses_of
 from scrapy_resilience.gates.gatekeeper import gatekeeper_of
-from scrapy_resilience.gates.pauses import pauses_of
 from scrapy_resilience.observe.from_stats import number
 from scrapy_resilience.pipelines.weighed import weighed_in
 

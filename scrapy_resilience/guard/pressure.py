@@ -13,7 +13,7 @@ from scrapy_resilience._scrapy.engine import engine_of, is_closing, under_way
 from scrapy_resilience.core.masking import shown
 from scrapy_resilience.core.measures import DEFAULT
 from scrapy_resilience.core.pressure_ladder import CPU, DISK, MEMORY, Ladder, Level, Marks, Rung
-from scrapy_resilience.guard.pressure_rungs import Rungs
+from scrapy_resilience.guard.pressure_actions import Rungs
 from scrapy_resilience.guard.watchdog.watch import resource_watch_of, sets_of
 from scrapy_resilience.observe.accounting.loop_time import LoopMeter
 from scrapy_resilience.observe.view import LadderView, View

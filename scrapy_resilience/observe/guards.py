@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from scrapy_resilience.core.masking import shown
 from scrapy_resilience.core.pressure_rungs import Rung
-from scrapy_resilience.gates.pauses import pauses_of
+from scrapy_resilience.gates.crawl_pauses import pauses_of
 from scrapy_resilience.guard.concurrency import concurrency_limit_of
 from scrapy_resilience.names import STAT_GUARD
 from scrapy_resilience.observe.from_stats import number

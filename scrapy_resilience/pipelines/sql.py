@@ -61,7 +61,7 @@ class SqlPipeline:
         crawler.signals.connect(self._prepare, checkpoint_prepare)
         crawler.signals.connect(self._stop, signals.engine_stopped)
         register_component(crawler, "database", self._check)
-        register_cache(crawler, "rows for the database", sink.writer.write_soon)
+        register_cache(crawler, "rows for the database", sink.queue.write_soon)
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -152,8 +152,8 @@ class SqlPipeline:
         if self._job is not None:
             patience = min(patience, _PATIENCE)
         if not await self.sink.flush(patience) and self._job is None:
-            rows = counted(len(self.sink.writer), "row")
-            logger.error("The database is away (%s): %s lost", self.sink.writer.trouble, rows)
+            rows = counted(len(self.sink.queue), "row")
+            logger.error("The database is away (%s): %s lost", self.sink.queue.trouble, rows)
             self.crawler.signals.connect(self._fail, signals.spider_closed)
 
     def _fail(self) -> None:

@@ -80,8 +80,10 @@ class Database:
         if isinstance(error, MemoryError):
             return "passing"
         inner = _inner(error)
-        name = _base_name(inner) if isinstance(error, sa.exc.DBAPIError) else "Exception"
-        return fault_of(self.family, name, _code(inner, self.family), str(inner))
+        if not isinstance(error, sa.exc.DBAPIError):  # its numbers are no codes of a database's
+            return fault_of(self.family, "Exception", None, str(inner))
+        code = _code(inner, self.family)
+        return fault_of(self.family, _base_name(inner), code, str(inner))
 
     def is_away(self, error: BaseException) -> bool:
         """Whether it helps to wait: it is not there, or somebody else has what is needed."""

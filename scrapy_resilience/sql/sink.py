@@ -21,8 +21,8 @@ from scrapy_resilience.exceptions import (
 )
 from scrapy_resilience.scheduling.item_context import Place, current
 from scrapy_resilience.sql.checks import Opened, open_ready
+from scrapy_resilience.sql.row_queue import RowQueue
 from scrapy_resilience.sql.rows import Rows
-from scrapy_resilience.sql.store import Store
 from scrapy_resilience.sql.take_back import ColumnMarks, NoMarks, TableMarks
 from scrapy_resilience.sql.writer import RowWriter
 from scrapy_resilience.waits import forget, in_thread, let_go, waits_of
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from scrapy_resilience.frontier.store import Letter
     from scrapy_resilience.jobs.job import Job
     from scrapy_resilience.settings import Config
-    from scrapy_resilience.sql.store import BadRow
     from scrapy_resilience.sql.tables import KnownTable
+    from scrapy_resilience.sql.writer import BadRow
 
 __all__ = ["Sink"]
 
@@ -75,15 +75,15 @@ class Sink:
         self._loading: dict[str, asyncio.Task[None]] = {}
         """Tables that are being looked at."""
         self.marks = self._marks_of(job)
-        self._store = Store(self.database, self._tables, self.marks)
-        self.writer = RowWriter(
-            self._store.write,
+        self._writer = RowWriter(self.database, self._tables, self.marks)
+        self.queue = RowQueue(
+            self._writer.write,
             crawler.stats,
             self._waits,
             batch=config.sql_batch,
             limit=config.sql_buffer,
         )
-        self.writer.on_bad = self._refuse
+        self.queue.on_bad = self._refuse
         self._bad: list[BadRow] = []
         """Refused rows of which no commit has a letter yet."""
         self._timer: _clock.Timer | None = None
@@ -99,7 +99,7 @@ class Sink:
     @property
     def trouble(self) -> str:
         """Why the database can't be used now."""
-        return self.writer.trouble or self._trouble
+        return self.queue.trouble or self._trouble
 
     # --- before the crawl ---
 
@@ -111,7 +111,7 @@ class Sink:
         """
         began, longest = _clock.monotonic(), self._config.storage_timeout
         taken: int = await self._insist(
-            partial(self._store.take_back, commit),
+            partial(self._writer.take_back, commit),
             lambda: _clock.monotonic() - began >= longest,
         )
         if taken:
@@ -167,7 +167,7 @@ class Sink:
         if name is None:
             return None
         known = self._tables.known.get(name)
-        if known is None or self.writer.is_full:
+        if known is None or self.queue.is_full:
             return self._take_later(item, name)
         self._take(item, known)
         return None
@@ -175,7 +175,7 @@ class Sink:
     async def _take_later(self, item: Any, name: str) -> None:
         if name not in self._tables.known:
             await self._loaded(name)
-        await self.writer.room(self._is_over)
+        await self.queue.room(self._is_over)
         self._take(item, self._tables.known[name])
 
     async def _loaded(self, name: str) -> None:
@@ -211,11 +211,11 @@ class Sink:
             row.commit = self._job.meta.commits + 1
         elif self._timer is None:
             self._timer = _clock.call_later(self._config.sql_flush_interval, self._flush_now)
-        self.writer.add(row)
+        self.queue.add(row)
 
     def _flush_now(self) -> None:
         self._timer = None
-        self.writer.write_soon()
+        self.queue.write_soon()
 
     # --- commits ---
 
@@ -224,7 +224,7 @@ class Sink:
 
         It gives the letters of those that were refused, and are in that commit.
         """
-        return self._prepare(commit, self.writer.flush())
+        return self._prepare(commit, self.queue.flush())
 
     async def _prepare(self, commit: int, flushed: Awaitable[None]) -> list[Letter]:
         await flushed
@@ -268,12 +268,12 @@ class Sink:
         """Whether all rows are written, within so many seconds."""
         with suppress(TimeoutError):
             await self._waits.bounded(self._flush_all(), "the last rows", patience)
-        return not len(self.writer)
+        return not len(self.queue)
 
     async def _flush_all(self) -> None:
-        while len(self.writer):
+        while len(self.queue):
             with suppress(SinkError):
-                await self.writer.flush()
+                await self.queue.flush()
 
     async def close(self) -> None:
         """Let go of the database."""
@@ -281,8 +281,8 @@ class Sink:
             self._timer.cancel()
         for task in [*self._loading.values()]:
             task.cancel()
-        await self.writer.close()
-        closed, thread = in_thread(self._store.close, _THREAD)
+        await self.queue.close()
+        closed, thread = in_thread(self._writer.close, _THREAD)
         try:
             await self._waits.bounded(closed, "the database to close", self._config.sql_timeout)
         except TimeoutError:

@@ -1,244 +1,230 @@
-"""Rows wait here until a batch is full or a commit wants them, and are written in order.
+"""Writes batches of rows: whole, or without the rows that the database refuses.
 
-A database that is away is asked again, four times a second, until it is back: then all goes on
-by itself. Meanwhile rows wait, up to a limit, and behind it the pipelines do.
+All of it talks to the database, in a thread of the sink's.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from scrapy_resilience import _clock, names
-from scrapy_resilience._log import get_logger
-from scrapy_resilience.checkpoint.commit import PromptThreads
-from scrapy_resilience.core.masking import counted
-from scrapy_resilience.core.sqlrows import batch_length
-from scrapy_resilience.exceptions import RowRefusedError, SinkError
-from scrapy_resilience.waits import forget, in_thread, let_go
+from msgspec.structs import replace
+
+from scrapy_resilience.core.backoff import RetryPolicy
+from scrapy_resilience.core.sqlrows import grouped, halves, merged
+from scrapy_resilience.exceptions import SinkError
+from scrapy_resilience.failpoints import failpoint
+from scrapy_resilience.retry import execute_with_retry
+from scrapy_resilience.sql.statements import Statements, known_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-    from threading import Thread
+    from collections.abc import Iterator, Sequence
 
-    from scrapy_resilience.core.sqlrows import Row
-    from scrapy_resilience.sql.store import BadRow, Outcome
-    from scrapy_resilience.waits import Waits
+    import sqlalchemy as sa
 
-__all__ = ["RowWriter"]
+    from scrapy_resilience.core.sqlrows import Group, Row
+    from scrapy_resilience.sql.engines import Database
+    from scrapy_resilience.sql.tables import KnownTable, Tables
+    from scrapy_resilience.sql.take_back import NoMarks
 
-logger = get_logger(__name__)
+__all__ = ["BadRow", "Outcome", "RowWriter"]
 
-_PROBE: Final = 0.25
-"""Seconds between two tries while the database is away."""
-_GRACE: Final = 5.0
-"""Seconds for which a commit waits here, once it is known that the database is away."""
-_BATCH_BYTES: Final = 4_000_000
-_BUFFER_BYTES: Final = 32_000_000
-_THREAD: Final = "resilience-sql"
+_POLICY: Final = RetryPolicy(attempts=3, base=0.05, multiplier=4.0, max_delay=1.0, jitter=0.5)
+_MOST_STATEMENTS: Final = 256
+"""Of a table, each for another set of columns."""
+
+
+class BadRow(NamedTuple):
+    """A row that the database does not take, and what it says."""
+
+    row: Row
+    message: str
+
+
+@dataclass
+class Outcome:
+    """What has become of a batch."""
+
+    bad: list[BadRow] = field(default_factory=list)
+    retries: int = 0
 
 
 class RowWriter:
-    """Of one crawl.
+    """Writes to the tables of a crawl, in one database."""
 
-    :param write: ``write(rows)`` in a thread; it raises :exc:`SinkError` when the database is
-        away, and is called with ``attempts=1`` while it is known to be
-    :param batch: rows of a transaction
-    :param limit: rows that may wait
-    """
+    def __init__(self, database: Database, tables: Tables, marks: NoMarks) -> None:
+        self.database = database
+        self.tables = tables
+        self._marks = marks
+        self._connection: sa.Connection | None = None
+        """Kept, as to give it back and take it again costs a turn of the server's."""
+        self._at_once: sa.Connection | None = None
+        """The same, for statements that are a transaction each."""
 
-    def __init__(
-        self,
-        write: Callable[..., Outcome],
-        stats: Any,
-        waits: Waits,
-        *,
-        batch: int,
-        limit: int,
+    def write(self, rows: Sequence[Row], *, attempts: int = _POLICY.attempts) -> Outcome:
+        """Insert or update rows, each half in a transaction of its own where one is bad.
+
+        Raises :exc:`SinkError` when it can't be done now. Rows may be written already then:
+        they may be written again.
+        """
+        outcome = Outcome()
+        self._write(rows, outcome, attempts)
+        return outcome
+
+    def _write(
+        self, rows: Sequence[Row], outcome: Outcome, attempts: int, *, quick: bool = True
     ) -> None:
-        self.trouble = ""
-        """Why nothing can be written now."""
-        self.on_bad: Callable[[BadRow], object] = lambda _: None
-        """Called with each row that the database refuses."""
-        self._write = write
-        self._stats = stats
-        self._waits = waits
-        self._batch = batch
-        self._limit = limit
-        self._rows: deque[Row] = deque()
-        self._bytes = 0
-        self._added = 0
-        self._written = 0
-        self._due = 0
-        """So many rows, of all that were ever added, are to be written now."""
-        self._since = 0.0
-        self._task: asyncio.Task[None] | None = None
-        self._thread: Thread | None = None
-        self._news: asyncio.Future[None] | None = None
+        error = self._try(rows, outcome, attempts, quick=quick)
+        if error is not None and (quick or len(rows) == 1):
+            error = self._try(rows, outcome, attempts, quick=False)
+            for name in {row.table for row in rows} if error is None else ():
+                self.tables.known[name].careful = True
+        if error is None:
+            return
+        if len(rows) == 1:
+            outcome.bad.append(BadRow(rows[0], self.database.told(error)))
+            return
+        for half in halves(rows):
+            self._write(half, outcome, attempts, quick=False)
 
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    # --- rows ---
-
-    @property
-    def is_full(self) -> bool:
-        """Whether no more rows should come."""
-        return len(self._rows) >= self._limit or self._bytes >= _BUFFER_BYTES
-
-    async def room(self, is_over: Callable[[], bool] = lambda: False) -> None:
-        """Wait until there is room for a row.
-
-        Raises :exc:`RowRefusedError` when the database is away, and *is_over* says so.
-        """
-        while self.is_full:
-            if self.trouble and is_over():
-                raise RowRefusedError(f"the database is away: {self.trouble}")
-            await self._next_news()
-
-    def add(self, row: Row) -> None:
-        """Have a row written; called in the event loop."""
-        self._rows.append(row)
-        self._bytes += row.size
-        self._added += 1
-        if len(self._rows) >= self._batch or self.is_full:
-            self._go_on()
-
-    def write_soon(self) -> None:
-        """Write what waits, however few they are."""
-        self._due = self._added
-        self._go_on()
-
-    def flush(self) -> Awaitable[None]:
-        """Have all rows up to now written; to be awaited.
-
-        Raises :exc:`SinkError` while the database is away.
-        """
-        self.write_soon()
-        return self._wait_for(self._added)
-
-    async def _wait_for(self, wanted: int) -> None:
-        began, patience = _clock.monotonic(), _GRACE if self.trouble else 0.0
-        while self._written < wanted:
-            await self._next_news()
-            if self.trouble and _clock.monotonic() - began >= patience:
-                raise SinkError(f"the database is away: {self.trouble}")
-
-    async def close(self) -> None:
-        """Write nothing any more."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-        if self._thread is not None:
-            let_go(self._thread)  # it may hang for as long as its time-outs are
-        self._tell()
-
-    # --- the work ---
-
-    def _go_on(self) -> None:
-        if (self._task is None or self._task.done()) and self._is_due():
-            self._task = asyncio.ensure_future(self._run())
-
-    def _is_due(self) -> bool:
-        is_wanted = self._written < self._due or self.is_full
-        return bool(self._rows) and (is_wanted or len(self._rows) >= self._batch)
-
-    def _batches(self) -> list[list[Row]]:
-        """What is written next, in one go of a thread: not all, so that there is room soon."""
-        most = max(self._limit // (2 * self._batch), 1)
-        found: list[list[Row]] = []
-        rows, end = iter(list(self._rows)), 0
-        wanted = self._due - self._written if not self.is_full else len(self._rows)
-        while len(found) < most:
-            left = len(self._rows) - end
-            if not left or (end >= wanted and left < self._batch):
-                break
-            count = batch_length(islice(self._rows, end, None), self._batch, _BATCH_BYTES)
-            found.append(list(islice(rows, count)))
-            end += count
-        return found
-
-    async def _run(self) -> None:
-        while self._is_due():
-            error = await self._in_thread(self._batches())
-            if error is not None:  # the rows stay
-                self._is_away(error)
-                self._tell()
-                await _clock.sleep(_PROBE)
-
-    async def _in_thread(self, batches: list[list[Row]]) -> Exception | None:
-        """Write batches, as far as it goes; what stands in the way of the others."""
-        attempts = {"attempts": 1} if self.trouble else {}
-        done: list[tuple[list[Row], Outcome, float]] = []
+    def _try(
+        self, rows: Sequence[Row], outcome: Outcome, attempts: int, *, quick: bool
+    ) -> Exception | None:
+        """What is wrong with the rows, None when they are written."""
 
         def write() -> None:
-            for rows in batches:
-                began = _clock.stopwatch()
-                outcome = self._write(rows, **attempts)
-                done.append((rows, outcome, _clock.stopwatch() - began))
+            self._transaction(rows, quick=quick)
 
-        error: Exception | None = None
+        def count(*_: object) -> None:
+            outcome.retries += 1
+
+        policy = replace(_POLICY, attempts=attempts)
         try:
-            with PromptThreads():
-                work, self._thread = in_thread(write, _THREAD)
-                work.add_done_callback(forget)  # it may fail when nobody waits any more
-                await self._waits.bounded(work, "the database", None)
-        except Exception as raised:  # noqa: BLE001 - of a driver, or of ours
-            error = raised
-        self._thread = None
-        for each in done:
-            self._is_back()
-            self._have_written(*each)
-        self._tell()
-        return error
+            execute_with_retry(write, policy, on=self._may_pass, on_retry=count, reraise=True)
+        except Exception as error:  # noqa: BLE001 - drivers have errors of their own
+            if self._may_pass(error):
+                raise SinkError(self.database.told(error)) from None
+            return error
+        return None
 
-    def _have_written(self, rows: list[Row], outcome: Outcome, seconds: float) -> None:
-        self._count(rows, outcome, seconds)
-        for row in rows:
-            self._rows.popleft()
-            self._bytes -= row.size
-        self._written += len(rows)
-        for bad in outcome.bad:
-            self.on_bad(bad)
+    def _may_pass(self, error: BaseException) -> bool:
+        return self.database.fault_of(error) != "data"
 
-    def _count(self, rows: list[Row], outcome: Outcome, seconds: float) -> None:
-        stats = self._stats
-        stats.inc_value(names.STAT_SQL_ROWS, len(rows) - len(outcome.bad))
-        stats.inc_value(names.STAT_SQL_BATCHES)
-        stats.inc_value(names.STAT_SQL_SECONDS, seconds)
-        stats.max_value(names.STAT_SQL_MAX, seconds)
-        if outcome.retries:
-            stats.inc_value(names.STAT_SQL_RETRIES, outcome.retries)
-        if outcome.bad:
-            stats.inc_value(names.STAT_SQL_BAD, len(outcome.bad))
+    def _transaction(self, rows: Sequence[Row], *, quick: bool) -> None:
+        batches = merged(rows)
+        for name, found in batches.items():
+            known = self.tables.known[name]
+            if known.table is None or known.missing:
+                self.tables.make(known, {key for row in found for key in row.values})
+        if not (quick and self._write_at_once(batches)):
+            connection = self._connection or self.database.engine.connect()
+            self._connection = None
+            with _closed_on_error(connection):
+                self._write_all(connection, batches, quick=quick)
+            self._connection = connection
+        failpoint("sql/committed")
 
-    # --- who waits ---
+    def _write_at_once(self, batches: dict[str, list[Row]]) -> bool:
+        """With their marks in one statement; False where that can't be.
 
-    def _is_away(self, error: Exception) -> None:
-        known = str(error) if isinstance(error, SinkError) else repr(error)
-        if not self.trouble:
-            self._since = _clock.monotonic()
-            self._stats.inc_value(names.STAT_SQL_OUTAGES)
-            logger.warning("The database is away (%s): rows wait", known)
-        self.trouble = known
+        Each word with the database costs a turn of Python's lock, for which the event loop is
+        waited: four of them take longer than PostgreSQL does for a batch.
+        """
+        (name, rows), *others = batches.items()
+        known = self.tables.known[name]
+        if self.database.family != "postgresql" or others or known.careful:
+            return False
+        self._marks.stamp(rows)
+        (group, *more), along = grouped(rows), self._marks.along(known, rows)
+        statements = self._statements(known, group)
+        if more or along is None or not statements.are_one:
+            return False
+        connection = self._at_once or self.database.engine.connect().execution_options(
+            isolation_level="AUTOCOMMIT"
+        )
+        self._at_once = None
+        with _closed_on_error(connection):
+            statements.write_at_once(connection, group.values, along)
+        self._at_once = connection
+        failpoint("sql/written")
+        return True
 
-    def _is_back(self) -> None:
-        if self.trouble:
-            self.trouble = ""
-            seconds = _clock.monotonic() - self._since
-            waiting = counted(len(self._rows), "row")
-            logger.info("The database is back after %.1f s: %s to write", seconds, waiting)
+    def _write_all(
+        self, connection: sa.Connection, batches: dict[str, list[Row]], *, quick: bool
+    ) -> None:
+        with connection.begin():
+            if self.database.family == "sqlite":  # no other may write between look and write
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            for name, found in batches.items():
+                known = self.tables.known[name]
+                self._marks.stamp(found)
+                is_quick = quick and not known.careful
+                write = self._write_quickly if is_quick else self._write_carefully
+                self._marks.note(connection, known, write(connection, known, found))
+            failpoint("sql/written")
 
-    async def _next_news(self) -> None:
-        """Wait for the end of a batch, good or bad."""
-        if self._news is None:
-            self._news = asyncio.get_running_loop().create_future()
-        await asyncio.shield(self._news)
+    def _write_quickly(
+        self, connection: sa.Connection, known: KnownTable, rows: list[Row]
+    ) -> list[tuple[Row, bool]]:
+        """As if all were new, where the database fails when one is not."""
+        written: list[tuple[Row, bool]] = []
+        for group in grouped(rows):
+            is_new = self._statements(known, group).write(connection, group.values)
+            written += zip(group.rows, is_new, strict=True)
+        return written
 
-    def _tell(self) -> None:
-        self._stats.set_value(names.STAT_SQL_BUFFER, len(self._rows))
-        if self._news is not None:
-            news, self._news = self._news, None
-            news.set_result(None)
+    def _write_carefully(
+        self, connection: sa.Connection, known: KnownTable, rows: list[Row]
+    ) -> list[tuple[Row, bool]]:
+        """Look first. What is new is inserted: no other unique key may lead to another row."""
+        had = known_keys(connection, known, [row.key for row in rows])
+        groups = grouped(rows)
+        if had and any(self._statements(known, group).is_by_key for group in groups):
+            there = [row.key for row in rows if row.key in had]
+            had = known_keys(connection, known, there, lock=True)  # as none may go meanwhile
+        for group in groups:
+            statements = self._statements(known, group)
+            pairs = [*zip(group.rows, group.values, strict=True)]
+            new = [values for row, values in pairs if row.key not in had]
+            old = [values for row, values in pairs if row.key in had]
+            statements.insert(connection, new)
+            statements.upsert(connection, old)
+        if self.database.family != "postgresql":  # which says what is new, where it can
+            known.careful = bool(had)
+        return [(row, row.key not in had) for row in rows]
+
+    def _statements(self, known: KnownTable, group: Group) -> Statements:
+        """Those of some hundred sets of columns are kept, the last that were asked for."""
+        found: Statements | None = known.statements.pop(group.columns, None)
+        if found is None:
+            engine, family = self.database.engine, self.database.family
+            found = Statements(engine, family, known, group.columns)
+        known.statements[group.columns] = found
+        if len(known.statements) > _MOST_STATEMENTS:
+            del known.statements[next(iter(known.statements))]
+        return found
+
+    def close(self) -> None:
+        """Let go of the database."""
+        for connection in (self._connection, self._at_once):
+            if connection is not None:
+                connection.close()
+        self.database.close()
+
+    def take_back(self, commit: int) -> int:
+        """Delete what the job has inserted after that commit.
+
+        Raises :exc:`ConfigurationError`, :exc:`CheckpointError`, and what the driver raises.
+        """
+        return self._marks.take_back(commit, self.tables.existing)
+
+
+@contextmanager
+def _closed_on_error(connection: sa.Connection) -> Iterator[None]:
+    """What is left of it is not to be used again."""
+    try:
+        yield
+    except BaseException:
+        connection.close()
+        raise

@@ -8,7 +8,7 @@ SECRETS = ("s3cr3t-path", "t0ken123", "sign-s3cr3t-0123456789")
 TELLING = """
     import scrapy
     from scrapy_resilience import signals
-    from scrapy_resilience.gates.pauses import pauses_of
+    from scrapy_resilience.gates.crawl_pauses import pauses_of
     from scrapy_resilience.notifications import notify
 
     class Shop(scrapy.Spider):

@@ -130,7 +130,7 @@ GUARDED = (
     SPIDER
     + """
     import os, subprocess, sys
-    from scrapy_resilience.gates.pauses import pauses_of
+    from scrapy_resilience.gates.crawl_pauses import pauses_of
 
     class Hanging:
         '''A download handler that never comes back.'''

@@ -14,7 +14,7 @@ PAUSING = """
     import asyncio, os, time
     import scrapy
     from shop import Base
-    from scrapy_resilience.gates.pauses import pauses_of
+    from scrapy_resilience.gates.crawl_pauses import pauses_of
 
     class Shop(Base):
         @classmethod

@@ -17,8 +17,8 @@ from scrapy_resilience.exceptions import ConfigurationError, SinkError
 from scrapy_resilience.settings import Config
 from scrapy_resilience.sql.checks import check_database, open_ready
 from scrapy_resilience.sql.rows import Rows
-from scrapy_resilience.sql.store import Store
 from scrapy_resilience.sql.take_back import NoMarks
+from scrapy_resilience.sql.writer import RowWriter
 
 pytestmark = pytest.mark.integration
 
@@ -308,7 +308,7 @@ def test_a_right_that_a_new_column_needs(database_of):
     )
     opened = open_ready(config, own_ids=False, is_job=False)
     known, makes = opened.tables.known["items"], Rows(opened.tables, creates=True)
-    with closing(Store(opened.database, opened.tables, NoMarks())) as store:
+    with closing(RowWriter(opened.database, opened.tables, NoMarks())) as store:
         assert not store.write([makes.row({"sku": "a"}, known, None, 0)]).bad
         with pytest.raises(SinkError, match="must be owner of table items"):
             store.write([makes.row({"sku": "b", "new": 1}, known, None, 0)], attempts=1)

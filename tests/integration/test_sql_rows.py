@@ -12,7 +12,7 @@ from sqlsinks import rows, store_of
 
 from scrapy_resilience import failpoints
 from scrapy_resilience.settings import Config
-from scrapy_resilience.sql import store as store_module
+from scrapy_resilience.sql import writer as writer_module
 from scrapy_resilience.sql.take_back import TableMarks
 
 pytestmark = pytest.mark.integration
@@ -83,7 +83,7 @@ def test_a_row_that_goes_before_it_is_changed(database_of, stores, monkeypatch):
     database.execute("CREATE TABLE items (sku INTEGER UNIQUE, slug VARCHAR(9) UNIQUE)")
     store = stores(database, "sku", "job")
     store.write(rows(store, {"sku": 1, "slug": "a"}))
-    look = store_module.known_keys
+    look = writer_module.known_keys
 
     def late(connection, known, keys, **options):
         found = look(connection, known, keys, **options)
@@ -91,7 +91,7 @@ def test_a_row_that_goes_before_it_is_changed(database_of, stores, monkeypatch):
             database.execute("DELETE FROM items")
         return found
 
-    monkeypatch.setattr(store_module, "known_keys", late)
+    monkeypatch.setattr(writer_module, "known_keys", late)
     assert not store.write(rows(store, {"sku": 1, "slug": "b"}, {"sku": 2})).bad
     assert {(row["sku"], row["slug"]) for row in database.rows()} == {(1, "b"), (2, None)}
 

@@ -563,7 +563,7 @@ def test_a_slow_crawl_has_not_stalled(shop, settings):
 
 
 PAUSED = """
-    from scrapy_resilience.gates.pauses import pauses_of
+    from scrapy_resilience.gates.crawl_pauses import pauses_of
     class Pausing:
         def __init__(self, crawler):
             self.pauses = pauses_of(crawler)

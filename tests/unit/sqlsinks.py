@@ -11,8 +11,8 @@ from scrapy_resilience.core.sqlrows import Row
 from scrapy_resilience.settings import Config
 from scrapy_resilience.sql.checks import open_ready
 from scrapy_resilience.sql.rows import Rows
-from scrapy_resilience.sql.store import Store
 from scrapy_resilience.sql.take_back import ColumnMarks, NoMarks, TableMarks
+from scrapy_resilience.sql.writer import RowWriter
 
 
 def config(path, **settings):
@@ -30,7 +30,7 @@ def store_of(settings, job=None, *, own_ids=True):
     if job is not None:
         kind = ColumnMarks if settings.sql_marks == "columns" else TableMarks
         marks = kind(opened.database, job, opened.chooser.names)
-    return Store(opened.database, opened.tables, marks)
+    return RowWriter(opened.database, opened.tables, marks)
 
 
 class Sqlite:

@@ -16,7 +16,7 @@ from scrapy_resilience.abort import evaluate_abort, record_failure, resume_abort
 from scrapy_resilience.core.abort import Policy
 from scrapy_resilience.deadletters import letters_of
 from scrapy_resilience.exceptions import ConfigurationError
-from scrapy_resilience.gates.pauses import pauses_of
+from scrapy_resilience.gates.crawl_pauses import pauses_of
 from scrapy_resilience.guard.abort import abort_monitor_of
 from scrapy_resilience.guard.abort_policy import UserCondition, abort_policy, has_abort_policy
 from scrapy_resilience.observe.view import View

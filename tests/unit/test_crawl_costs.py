@@ -10,7 +10,7 @@ from scrapy import Request
 
 from scrapy_resilience import signals as ours
 from scrapy_resilience.core.budget_claims import Refusal
-from scrapy_resilience.gates.pauses import pauses_of
+from scrapy_resilience.gates.crawl_pauses import pauses_of
 from scrapy_resilience.guard.cost.crawl_costs import CrawlCosts
 from scrapy_resilience.guard.cost.tracker import OpenClaim
 

@@ -6,7 +6,7 @@ import pytest
 from exposed import samples
 from scrapy.utils.test import get_crawler
 
-from scrapy_resilience.gates.pauses import pauses_of
+from scrapy_resilience.gates.crawl_pauses import pauses_of
 from scrapy_resilience.guard.concurrency import concurrency_limit_of
 from scrapy_resilience.guard.notify.summary import severity_of
 from scrapy_resilience.observe.guards import Guards

@@ -12,8 +12,8 @@ from msgspec.structs import replace
 
 from scrapy_resilience import signals
 from scrapy_resilience.core.readings import Disk, Reading
-from scrapy_resilience.gates.pauses import pauses_of
-from scrapy_resilience.guard import pressure_rungs
+from scrapy_resilience.gates.crawl_pauses import pauses_of
+from scrapy_resilience.guard import pressure_actions
 from scrapy_resilience.guard.caches import register_cache
 from scrapy_resilience.guard.concurrency import concurrency_limit_of
 from scrapy_resilience.guard.freeables import free_all, register_freeable
@@ -97,7 +97,7 @@ def crawl(monkeypatch):
             crawl.begun.append(work.__name__)
             work.close()
 
-        monkeypatch.setattr(pressure_rungs.Rungs, "_begin", begin)
+        monkeypatch.setattr(pressure_actions.Rungs, "_begin", begin)
         yield crawl
 
 

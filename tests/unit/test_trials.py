@@ -13,8 +13,8 @@ from scrapy.utils.test import get_crawler
 
 from scrapy_resilience.core.breaker import State
 from scrapy_resilience.gates import lane_names, trials
+from scrapy_resilience.gates.crawl_pauses import pauses_of
 from scrapy_resilience.gates.gatekeeper import Gatekeeper
-from scrapy_resilience.gates.pauses import pauses_of
 
 A = "a.test"
 URL = "http://a.test/page"

@@ -577,7 +577,7 @@ WAITS = {
         OURS: "self._answer",
     },
     "guard/freeables.py": {BOUNDED: "waits_of(crawler).bounded", OURS: "_free"},
-    "guard/pressure_rungs.py": {BOUNDED: "waits_of(crawler).bounded", OURS: "free_all"},
+    "guard/pressure_actions.py": {BOUNDED: "waits_of(crawler).bounded", OURS: "free_all"},
     "spidermiddlewares/pause.py": {
         "whoever has paused the crawl, or its end": "self._pauses.barrier.wait",
         USERS: "async for start",
@@ -644,12 +644,12 @@ WAITS = {
         BOUNDED: "self._waits.bounded",
         DATABASE: (
             "asyncio.shield, flushed, self._in_thread, self._insist, self._loaded, "
-            "self.writer.flush, self.writer.room"
+            "self.queue.flush, self.queue.room"
         ),
-        OURS: "self.writer.close",
+        OURS: "self.queue.close",
         TURN: "_clock.sleep",
     },
-    "sql/writer.py": {
+    "sql/row_queue.py": {
         BOUNDED: "self._waits.bounded",
         DATABASE: "self._in_thread, self._next_news, asyncio.shield",
         "a task that was cancelled": "asyncio.wait",

@@ -16,8 +16,8 @@ from scrapy_resilience.core.budget import Budget, parse_budgets
 from scrapy_resilience.core.spending import BYTES, PROXY_REQUESTS, REQUESTS, Prices
 from scrapy_resilience.files.layout import COSTS
 from scrapy_resilience.gates.announcing import tell
+from scrapy_resilience.gates.crawl_pauses import pauses_of
 from scrapy_resilience.gates.gatekeeper import gatekeeper_of
-from scrapy_resilience.gates.pauses import pauses_of
 from scrapy_resilience.guard.cost.keeping import KeptLedger
 from scrapy_resilience.guard.cost.tracker import CostTracker, OpenClaim
 from scrapy_resilience.settings import PREFIX, Config

@@ -22,8 +22,8 @@ from scrapy_resilience._scrapy.engine import (
 from scrapy_resilience._scrapy.slot_use import slot_use
 from scrapy_resilience.core.masking import counted
 from scrapy_resilience.core.stall import Situation, StallWatch, Step
+from scrapy_resilience.gates.crawl_pauses import pauses_of
 from scrapy_resilience.gates.gatekeeper import gatekeeper_of
-from scrapy_resilience.gates.pauses import pauses_of
 from scrapy_resilience.observe.view import StuckView
 from scrapy_resilience.signals import crawl_event, guard_breached, guard_recovered
 

@@ -23,7 +23,7 @@ from scrapy_resilience.core.accounting import (
     spread,
 )
 from scrapy_resilience.core.masking import shown
-from scrapy_resilience.gates.pauses import pauses_of
+from scrapy_resilience.gates.crawl_pauses import pauses_of
 from scrapy_resilience.scheduling.slots import slot_name
 
 if TYPE_CHECKING:

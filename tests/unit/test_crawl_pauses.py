@@ -13,7 +13,7 @@ from scrapy.signals import engine_started, spider_closed
 from scrapy.utils.test import get_crawler
 
 from scrapy_resilience import signals
-from scrapy_resilience.gates.pauses import pauses_of
+from scrapy_resilience.gates.crawl_pauses import pauses_of
 from scrapy_resilience.spidermiddlewares.pause import PauseMiddleware
 from scrapy_resilience.testing import FakeClock, use_clock
 

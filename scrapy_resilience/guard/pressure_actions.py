@@ -11,7 +11,7 @@ from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.engine import close_spider, engine_of, is_closing, under_way
 from scrapy_resilience.core.pressure_ladder import Rung
 from scrapy_resilience.extensions.snapshots import Snapshots
-from scrapy_resilience.gates.pauses import pauses_of
+from scrapy_resilience.gates.crawl_pauses import pauses_of
 from scrapy_resilience.guard.caches import caches_of
 from scrapy_resilience.guard.concurrency import concurrency_limit_of
 from scrapy_resilience.guard.freeables import free_all
