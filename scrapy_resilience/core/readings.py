@@ -29,6 +29,10 @@ class Disk(NamedTuple):
     def used_share(self) -> float:
         return 1.0 - self.free / self.total if self.total > 0 else 0.0
 
+    def reserve(self, megabytes: float) -> float:
+        """Bytes of ``RESILIENCE_DISK_RESERVE_MB``: 2 % of a small disk at most."""
+        return min(megabytes * 2**20, 0.02 * self.total)
+
 
 class Reading(msgspec.Struct, frozen=True):
     """One look of the watchdog."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote, urlsplit
 
 from scrapy.downloadermiddlewares.cookies import CookiesMiddleware
 from scrapy.downloadermiddlewares.retry import RetryMiddleware
@@ -21,6 +20,7 @@ from scrapy_resilience.core.masking import mask_uri
 from scrapy_resilience.doctor.libraries import uses_playwright
 from scrapy_resilience.downloadermiddlewares.cookies import DurableCookiesMiddleware
 from scrapy_resilience.downloadermiddlewares.retry import ClassifiedRetryMiddleware
+from scrapy_resilience.files.feed_places import local_path
 from scrapy_resilience.settings import PREFIX, fields_by_name
 
 if TYPE_CHECKING:
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["judge_settings"]
 
 _MANY: Final = 100
-_DRIVE: Final = 2
-"""Characters of a scheme that is none, but a letter of Windows."""
 _DOCUMENTS: Final = frozenset({"json", "xml"})
 _PLACES: Final = ("project", "spider", "cmdline")
 
@@ -113,12 +111,10 @@ def _cache(settings: BaseSettings, _: Config) -> Iterator[Finding]:
 
 def _feeds(settings: BaseSettings, _: Config) -> Iterator[Finding]:
     for uri, options in settings.getdict("FEEDS").items():
-        parts = urlsplit(str(uri))
-        path = Path(unquote(parts.path) if parts.scheme == "file" else str(uri))
-        is_local = parts.scheme == "file" or len(parts.scheme) < _DRIVE
-        form = options.get("format")
-        is_added_to = is_local and "%" not in str(uri) and not options.get("overwrite")
-        if is_added_to and form in _DOCUMENTS and path.is_file() and path.stat().st_size:
+        form, path = options.get("format"), local_path(str(uri))
+        if path is None or form not in _DOCUMENTS or options.get("overwrite"):
+            continue
+        if "%" not in path and Path(path).is_file() and Path(path).stat().st_size:
             yield _clash(
                 "warning",
                 f"the feed {mask_uri(str(uri))} is there already: a second {form} document "

@@ -9,11 +9,12 @@ import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from scrapy_resilience.core.findings import Finding
 from scrapy_resilience.core.masking import counted, mask_uri
 from scrapy_resilience.doctor.remote_feeds import WAYS, judge_remote
+from scrapy_resilience.files.feed_places import fixed_part, local_path
 from scrapy_resilience.files.filesystem import file_system_of, is_remote
 from scrapy_resilience.observe.health.disks import crawl_folders, read_disks
 
@@ -24,16 +25,12 @@ if TYPE_CHECKING:
     from scrapy_resilience.dryrun.checks import Subject
 
 __all__ = [
-    "check_disks", "check_feeds", "check_files", "check_jobdir_place", "fixed_part",
-    "judge_disk", "judge_file_system", "unwritable",
+    "check_disks", "check_feeds", "check_files", "check_jobdir_place", "judge_disk",
+    "judge_file_system", "unwritable",
 ]  # fmt: skip
 
 _MB: Final = 1 << 20
-_RESERVE: Final = 0.02
-"""Share of a disk that RESILIENCE_DISK_RESERVE_MB does not go beyond."""
 _FEW_FILES: Final = 10_000
-_DRIVE: Final = 2
-"""Characters of a scheme that is none, but a letter of Windows."""
 _LIBRARIES: Final = {
     "s3": ("boto3", "boto3"),
     "gs": ("google.cloud.storage", "google-cloud-storage"),
@@ -56,19 +53,6 @@ def unwritable(path: Path) -> str:
     return "" if os.access(above, os.W_OK | os.X_OK) else f"no file can be made in {above}"
 
 
-def fixed_part(template: str) -> Path:
-    """Of a path with fields to fill in: the folder that has none."""
-    path = Path(template)
-    if "%" not in template:
-        return path
-    fixed: list[str] = []
-    for part in path.parts:
-        if "%" in part:
-            break
-        fixed.append(part)
-    return Path(*fixed)
-
-
 def check_feeds(subject: Subject) -> Iterator[Finding]:
     """The feeds of ``FEEDS`` and ``FEED_URI``."""
     settings = subject.settings
@@ -78,10 +62,8 @@ def check_feeds(subject: Subject) -> Iterator[Finding]:
         if parts.scheme in _LIBRARIES and not _has(_LIBRARIES[parts.scheme][0]):
             advice = f"run pip install {_LIBRARIES[parts.scheme][1]}"
             yield Finding("feeds", "problem", f"{mask_uri(uri)} can't be stored", advice)
-        elif parts.scheme == "file":
-            yield _judged("feeds", unquote(parts.path))
-        elif len(parts.scheme) < _DRIVE and uri != "-":
-            yield _judged("feeds", uri)
+        elif (path := local_path(uri)) is not None:
+            yield _judged("feeds", path)
         elif parts.scheme != "stdout" and uri != "-":
             yield judge_remote(uri, parts.scheme, settings, WAYS)
 
@@ -188,7 +170,7 @@ def _free_files(path: str) -> int | None:
 
 def judge_disk(purpose: str, disk: Disk, reserve_mb: float, files: int | None) -> Finding:
     """*files*: how many more it can have; None for any number."""
-    reserve = min(reserve_mb * _MB, disk.total * _RESERVE)
+    reserve = disk.reserve(reserve_mb)
     free = f"{disk.free / _MB:,.0f} MB are free on the disk of {purpose} ({disk.path})"
     if reserve and disk.free < reserve:
         return Finding(

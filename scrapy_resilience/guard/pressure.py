@@ -35,8 +35,6 @@ _LOW: Final = 0.88
 """Of the high mark, below which the pressure is gone."""
 _DISK_MARKS: Final = Marks(0.8, 0.9, 0.9, 1.0)
 """Of ten times the reserve: it is free at 0.9, and twice of it at 0.8."""
-_SMALL: Final = 0.02
-"""Of a disk, that the reserve is at most."""
 _LAG_MARKS: Final = Marks(0.25, 0.5, inf, 5.0)
 """Seconds."""
 _MACHINE: Final = "machine"
@@ -160,7 +158,7 @@ class Easing:
         self.disk.look(self._level(levels[worst]), now, why)
 
     def _reserve(self, disk: Disk) -> float:
-        return max(min(self._config.disk_reserve_mb * _MB, _SMALL * disk.total), 1.0)
+        return max(disk.reserve(self._config.disk_reserve_mb), 1.0)
 
     def _disk_level(self, disk: Disk) -> float:
         """0 where ten times the reserve is free, 1 where nothing is."""

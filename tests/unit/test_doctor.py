@@ -35,7 +35,6 @@ from scrapy_resilience.doctor.places import (
     check_feeds,
     check_files,
     check_jobdir_place,
-    fixed_part,
     judge_disk,
     judge_file_system,
     unwritable,
@@ -62,6 +61,7 @@ from scrapy_resilience.downloadermiddlewares.cookies import DurableCookiesMiddle
 from scrapy_resilience.downloadermiddlewares.retry import ClassifiedRetryMiddleware
 from scrapy_resilience.dryrun.checks import Subject
 from scrapy_resilience.exceptions import CheckpointError, ConfigurationError
+from scrapy_resilience.files.feed_places import fixed_part, local_path
 from scrapy_resilience.files.lock import FileLock
 from scrapy_resilience.frontier.store import Changes
 from scrapy_resilience.jobs.jobmeta import JobMeta
@@ -306,6 +306,23 @@ def test_the_part_of_a_path_that_is_fixed():
     assert str(fixed_part("a/%(spider)s/c")) == "a"
     assert str(fixed_part("/%(name)s.json")) == "/"
     assert str(fixed_part("%(name)s.json")) == "."
+
+
+@pytest.mark.parametrize(
+    ("uri", "path"),
+    [
+        ("items/%(name)s.jsonl", "items/%(name)s.jsonl"),
+        ("file:///data/a%20b.json", "/data/a b.json"),
+        (r"c:\items.json", r"c:\items.json"),
+        ("s3://bucket/items.json", None),
+        ("stdout:", None),
+        ("-", None),
+        ("", None),
+    ],
+)
+def test_feeds_on_a_disk(uri, path):
+    """Others have none."""
+    assert local_path(uri) == path
 
 
 def test_feeds(tmp_path, monkeypatch):

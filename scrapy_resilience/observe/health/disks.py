@@ -8,9 +8,9 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote, urlsplit
 
 from scrapy_resilience.core.readings import Disk
+from scrapy_resilience.files.feed_places import fixed_part, local_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,8 +19,6 @@ __all__ = ["crawl_folders", "read_disks"]
 
 _MOST: Final = 8
 """Folders of feeds that are looked at."""
-_DRIVE: Final = 2
-"""Characters of a scheme that is none, but a letter of Windows."""
 
 
 def crawl_folders(job: Path | None, feeds: Iterable[str]) -> dict[str, Path]:
@@ -38,19 +36,8 @@ def crawl_folders(job: Path | None, feeds: Iterable[str]) -> dict[str, Path]:
 
 def _folder(uri: str) -> Path | None:
     """Of a feed on a disk: the part that has no fields to fill in."""
-    parts = urlsplit(uri)
-    if parts.scheme == "file":
-        path = Path(unquote(parts.path))
-    elif len(parts.scheme) < _DRIVE and uri not in {"", "-"}:
-        path = Path(uri)
-    else:
-        return None
-    fixed: list[str] = []
-    for part in path.parent.parts:
-        if "%" in part:
-            break
-        fixed.append(part)
-    return Path(*fixed)
+    path = local_path(uri)
+    return None if path is None else fixed_part(Path(path).parent)
 
 
 def read_disks(folders: Mapping[str, Path]) -> dict[str, Disk]:
