@@ -109,7 +109,7 @@ def _list(name: str, kind: Any, raw: Any, shown: str) -> tuple[Any, ...]:
         raw = [part.strip() for part in raw.split(",") if part.strip()]
     try:
         return tuple(kind(value) for value in _structure(name, raw, shown, list))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ConfigurationError(f"{name}={shown}: use a list of {_PLAIN[kind]}.") from None
 
 

@@ -213,6 +213,9 @@ def in_thread(function: Callable[[], _T], name: str) -> tuple[asyncio.Future[_T]
     def run() -> None:
         try:
             outcome: tuple[Callable[[Any], None], Any] = (future.set_result, function())
+        except StopIteration as error:  # which a future does not take, as a generator
+            outcome = (future.set_exception, RuntimeError(f"{name} raised StopIteration"))
+            outcome[1].__cause__ = error
         except BaseException as error:  # noqa: BLE001 - raised where it is awaited
             outcome = (future.set_exception, error)
         with suppress(RuntimeError):  # the event loop has ended

@@ -78,7 +78,14 @@ class Fetching:
     def at_hand(self, key: str) -> Any:
         """As :meth:`read`, of the memory."""
         packed = self.memory.get(key)
-        return MISSING if packed is None else self.codec.unpack(packed)
+        if packed is None:
+            return MISSING
+        try:
+            return self.codec.unpack(packed)
+        except Exception:  # noqa: BLE001 - some classes can be pickled, and do not come back
+            self.memory.delete([key])
+            self.counts.unreadable += 1
+            return MISSING
 
     # --- coroutine functions ---
 

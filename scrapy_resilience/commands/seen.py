@@ -38,7 +38,7 @@ def show_seen(path: str, action: str = "", name: str = "") -> tuple[Any, str] | 
         with ExitStack() as stack:
             lines: TextIO = sys.stdin
             if name != "-":
-                lines = stack.enter_context(Path(name).open(encoding="utf-8"))
+                lines = stack.enter_context(Path(name).open(encoding="utf-8", errors="replace"))
             number = add(store, lines, int(_clock.wall()))
         return {"added": number}, f"{counted(number, 'line')} added"
     if action != "export":

@@ -79,7 +79,12 @@ class Budget(msgspec.Struct, frozen=True):
 
     def text(self, name: str = "") -> str:
         """``1,000 requests an hour for a.example``; *name* is that of a window."""
-        of = f"${self.limit:,.2f}" if self.resource == DOLLARS else f"{self.limit:,g} "
+        number = f"{self.limit:,.15g}"
+        if self.resource != DOLLARS:
+            of = f"{number} "
+        else:
+            cents = f"{self.limit:,.2f}"
+            of = f"${cents if float(cents.replace(',', '')) == self.limit else number}"
         what = "" if self.resource == DOLLARS else self.resource.replace("_", " ")
         each = f"each {self.scope}" if EACH in {self.domain, self.proxy} else ""
         whose = name or each or self.domain or self.proxy
@@ -164,7 +169,7 @@ def _period(per: Any, place: str) -> tuple[float, str]:
 
 
 def _limit(limit: Any, place: str) -> float:
-    if not is_amount(limit) or limit <= 0:
+    if not is_amount(limit) or units(limit) < 1:
         raise ConfigurationError(f"{place}: limit={limit!r}: use a number above 0.")
     return float(limit)
 

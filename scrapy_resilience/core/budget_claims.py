@@ -10,6 +10,7 @@ Nothing here knows Scrapy or a clock: *now* is an argument, in seconds.
 
 from __future__ import annotations
 
+from collections import deque
 from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -31,6 +32,7 @@ _FINE: Final = 1_000
 """Windows of one budget that have as many entries as one may have."""
 _FEW: Final = 32
 """Entries of each other one: those of a domain that was asked often leave a little later."""
+_MOST_NEWS: Final = 1_000
 _NEARLY: Final = 80
 _FULL: Final = 100
 """Percent of a limit that are told."""
@@ -137,7 +139,8 @@ class Budgets:
 
     def __init__(self, budgets: Iterable[Budget] = ()) -> None:
         self._all = [_Windows(budget) for budget in budgets]
-        self.news: list[News] = []
+        self.news: deque[News] = deque(maxlen=_MOST_NEWS)
+        """The oldest are forgotten where nobody takes them."""
         """What is to be told; whoever tells it takes it out."""
 
     def __len__(self) -> int:

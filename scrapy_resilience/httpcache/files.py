@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pickle
 import shutil
 import threading
 from contextlib import suppress
@@ -24,6 +25,8 @@ logger = get_logger(__name__)
 
 _TRIES: Final = 10
 """How often in a row an entry may be replaced while it is read."""
+_TORN: Final = (EOFError, ValueError, pickle.UnpicklingError)
+"""What a file raises that a kill of stock Scrapy has left, or a power loss."""
 _TAKEN: Final = {errno.EEXIST, errno.ENOTEMPTY, errno.EACCES if os.name == "nt" else None}
 """What renaming to the name of a folder says that has files in it."""
 
@@ -74,7 +77,7 @@ class AtomicCacheStorage(FilesystemCacheStorage):
         entry = Path(self._get_request_path(spider, request))
         for _ in range(_TRIES):
             before = _identity(entry)
-            with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError, *_TORN):
                 found = super().retrieve_response(spider, request)
                 if _identity(entry) == before:
                     return found

@@ -5,14 +5,18 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
+from scrapy_resilience.core.masking import mask
+
 __all__ = [
     "DIGEST", "Batch", "Entry", "Mark", "Validators", "digests", "ident_of_key",
-    "ident_of_page",
+    "ident_of_page", "kept_url",
 ]  # fmt: skip
 
 DIGEST: Final = 6
 """Bytes of the hash of an item: of 10**9 items that have changed, one passes for unchanged with
 a chance of 0.0004 %."""
+_LONGEST: Final = 2_000
+"""Characters of a URL or key that are kept."""
 
 
 class Entry(NamedTuple):
@@ -87,3 +91,8 @@ def digests(content: bytes) -> frozenset[bytes]:
     return frozenset(
         content[start : start + DIGEST] for start in range(0, len(content), DIGEST)
     )
+
+
+def kept_url(text: str) -> str:
+    """A URL or key as it is kept: for people, and without secrets."""
+    return mask(text)[:_LONGEST].encode("utf-8", "replace").decode()

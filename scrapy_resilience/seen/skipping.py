@@ -15,7 +15,6 @@ from scrapy.http.request import NO_CALLBACK
 from scrapy_resilience import _clock, names
 from scrapy_resilience._log import get_logger
 from scrapy_resilience._scrapy.of_crawlers import OfCrawlers
-from scrapy_resilience.core.masking import mask
 from scrapy_resilience.core.revisit import ALWAYS, Revisit
 from scrapy_resilience.exceptions import ConfigurationError
 from scrapy_resilience.frontier.codec import UnserializableError
@@ -27,6 +26,7 @@ from scrapy_resilience.seen.marks import (
     digests,
     ident_of_key,
     ident_of_page,
+    kept_url,
 )
 
 if TYPE_CHECKING:
@@ -246,7 +246,7 @@ class SeenPages:
         kept = _NONE if page.links or not config.seen_conditional else page.validators
         mark = Mark(0, int(_clock.wall()), period, content, ident, *kept)
         known_by = (
-            {ident_of_key(key): _shown(str(key)) for key in page.keys}
+            {ident_of_key(key): kept_url(str(key)) for key in page.keys}
             if config.seen_field
             else self._idents(request)
         )
@@ -269,11 +269,11 @@ class SeenPages:
         """What a page is known by, each with its URL."""
         found: dict[int, str] = {}
         if (ident := self._ident(request)) is not None:
-            found[ident] = _shown(request.url)
+            found[ident] = kept_url(request.url)
         first = request.meta.get(names.META_SEEN_FIRST)
         if isinstance(first, int):
             asked = request.meta.get("redirect_urls") or [request.url]
-            found.setdefault(first, _shown(str(asked[0])))
+            found.setdefault(first, kept_url(str(asked[0])))
         return found
 
     def _tell_of_links(self) -> None:
@@ -335,10 +335,6 @@ def _validators_of(response: Response) -> Validators:
     return Validators(*(each if each and len(each) <= _LONGEST else None for each in found))
 
 
-def _shown(text: str) -> str:
-    return mask(text)[:_LONGEST].encode("utf-8", "replace").decode()
-
-
 _seen = OfCrawlers["SeenPages"]("seen")
 
 
@@ -347,4 +343,4 @@ def seen_pages(crawler: Crawler, pages: SeenPages | None = None) -> SeenPages | 
     if pages is not None:
         _seen[crawler] = pages
         return pages
-    return _seen[crawler] if crawler in _seen else None  # noqa: SIM401 - it has no get()
+    return _seen.get(crawler)

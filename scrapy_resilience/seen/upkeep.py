@@ -12,10 +12,17 @@ from typing import TYPE_CHECKING, Any, Final
 from scrapy import Request
 from scrapy.utils.request import RequestFingerprinter
 
-from scrapy_resilience.core.masking import mask
+from scrapy_resilience.core.masking import clipped
 from scrapy_resilience.exceptions import CheckpointError
 from scrapy_resilience.files.lock import locked
-from scrapy_resilience.seen.marks import DIGEST, Batch, Mark, ident_of_key, ident_of_page
+from scrapy_resilience.seen.marks import (
+    DIGEST,
+    Batch,
+    Mark,
+    ident_of_key,
+    ident_of_page,
+    kept_url,
+)
 from scrapy_resilience.seen.schema import connect, damaged
 from scrapy_resilience.seen.store import SeenStore, transaction
 
@@ -27,8 +34,9 @@ __all__ = ["add", "entries", "forget", "summary"]
 
 _ALL: Final = "*"
 _AT_ONCE: Final = 10_000
-_LONGEST: Final = 2_000
-"""Characters of a URL or key that are kept."""
+_LONGEST: Final = 200
+"""Characters of a line that is shown."""
+_fingerprinter: Final = RequestFingerprinter()
 _PATIENCE: Final = 60.0
 _ENTRIES: Final = """
 SELECT seen.ident, url, at, period, content FROM seen LEFT JOIN urls USING(ident)
@@ -73,21 +81,32 @@ def add(path: Path, lines: Iterable[str], now: int) -> int:
     """Write down what others have brought, one a line. Returns how many lines there were.
 
     A line that begins with ``http://`` or ``https://`` is the URL of a page, which Scrapy's own
-    fingerprints tell from others; any other one is a key.
+    fingerprints tell from others; any other one is a key. Raises :exc:`CheckpointError` for a
+    URL of no page; some of the lines before it are written down.
     """
-    fingerprint, added = RequestFingerprinter().fingerprint, 0
-    texts = filter(None, (line.strip("\r\n") for line in lines))
+    added = 0
+    texts = ((number, line.strip("\r\n")) for number, line in enumerate(lines, 1))
     with closing(SeenStore(path)) as store:
         while batch := list(islice(texts, _AT_ONCE)):
             marks = {}
-            for text in batch:
-                is_url = text.startswith(("http://", "https://"))
-                page = ident_of_page(fingerprint(Request(text))) if is_url else None
-                ident = ident_of_key(text) if page is None else page
-                marks[ident] = Mark(ident, now, None, b"", url=mask(text)[:_LONGEST])
+            for number, text in batch:
+                if text:
+                    added += 1
+                    ident = _ident_of(text, number)
+                    marks[ident] = Mark(ident, now, None, b"", url=kept_url(text))
             store.write([Batch(0, [*marks.values()])])
-            added += len(batch)
     return added
+
+
+def _ident_of(text: str, number: int) -> int:
+    """Of the page or the key in a line."""
+    if not text.startswith(("http://", "https://")):
+        return ident_of_key(text)
+    try:
+        return ident_of_page(_fingerprinter.fingerprint(Request(text)))
+    except ValueError as error:
+        line = f"line {number} is no URL ({error}): {clipped(text, _LONGEST)}"
+        raise CheckpointError(f"{line}. Correct it, and run it again.") from None
 
 
 def forget(path: Path, pattern: str) -> int:

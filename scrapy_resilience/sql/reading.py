@@ -85,7 +85,7 @@ class Query:
         return self._run(connection, tail, values)
 
     def _run(self, connection: sa.Connection, tail: str, values: dict[str, Any]) -> Any:
-        statement = sa.text(f"SELECT * FROM ({self.text}) AS resilience_pages {tail}")  # noqa: S608 - the user's
+        statement = sa.text(f"SELECT * FROM ({self.text}\n) AS resilience_pages {tail}")  # noqa: S608 - the user's
         return connection.execute(statement, {**self.parameters, **values})
 
     def _quoted(self, name: str) -> str:

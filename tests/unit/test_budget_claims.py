@@ -143,6 +143,13 @@ def test_of_a_spider():
     [
         ({"resource": "requests", "limit": 1000}, "", "1,000 requests an hour"),
         ({"resource": "usd", "limit": 1, "per": "day"}, "", "$1.00 a day"),
+        ({"resource": "usd", "limit": 0.255, "per": "day"}, "", "$0.255 a day"),
+        ({"resource": "usd", "limit": 1234.5, "per": "day"}, "", "$1,234.50 a day"),
+        (
+            {"resource": "requests", "limit": 2_500_001, "per": "day"},
+            "",
+            "2,500,001 requests a day",
+        ),
         (
             {"resource": "llm_tokens", "limit": 5, "per": 90, "domain": "*"},
             "a.test",
@@ -151,7 +158,7 @@ def test_of_a_spider():
         (
             {"resource": "bytes", "limit": 1e6, "per": "job", "proxy": "*"},
             "",
-            "1e+06 bytes in this job for each proxy",
+            "1,000,000 bytes in this job for each proxy",
         ),
     ],
 )
@@ -238,6 +245,16 @@ def test_tokens_hold_requests():
 
     assert until(budgets.refusal(ONE, "", "", 1)) == pytest.approx(60)
     assert budgets.refusal(ONE, "", "", 1, all_of_them=False) is None
+
+
+def test_news_that_nobody_takes():
+    """The oldest are forgotten."""
+    each = {"resource": "requests", "limit": 10, "per": "hour", "domain": "*"}
+    budgets = Budgets(parse_budgets([each], Prices({})))
+    for number in range(3_000):
+        budgets.add((Prices({}).spend("requests", 10),), f"{number}.test", "", 0.0)
+
+    assert len(budgets.news) == 1_000
 
 
 def test_news():

@@ -362,6 +362,26 @@ def test_closed_while_it_is_coming_back():
     run(scenario())
 
 
+class OneWayError(Exception):
+    """It can be pickled, and does not come back."""
+
+    def __init__(self, one, other):
+        super().__init__(one)
+
+
+def test_a_value_that_does_not_come_back():
+    """It is as good as none."""
+
+    async def scenario():
+        cache = Cache(serializer="pickle")
+        await cache.set("a", OneWayError(1, 2))
+        assert await cache.get("a", "none") == "none"
+        assert await cache.mget(["a"]) == {}
+        assert cache.stats().size == 0
+
+    run(scenario())
+
+
 def test_a_full_server(caplog):
     """What has no room is not kept, nor is what was there before; it is told once."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from itertools import pairwise
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -137,6 +138,64 @@ def test_a_clock_that_was_set_back_between_two_runs(tmp_path, fake_clock):
 
 
 @pytest.mark.usefixtures("fake_clock")
+class Amount(float):
+    """As numpy's numbers are."""
+
+
+class Count(int):
+    """Likewise."""
+
+
+class Name(str):
+    """A text of somebody's own."""
+
+    __slots__ = ()
+
+
+@pytest.mark.parametrize("amount", [Amount(2), Count(2)])
+def test_numbers_and_texts_of_other_classes(tmp_path, amount):
+    """They are counted as what they are, and written down."""
+    run = Run(tmp_path, prices={"llm_tokens": 1})
+    run.tracker.track(Name("llm_tokens"), amount, domain=Name("a.test"))
+    run.tracker.track("llm_tokens", 1, domain="a\udcff.test")
+    run.kill()
+
+    assert Run(tmp_path).amount("llm_tokens") == 3
+
+
+def test_the_first_bytes_of_a_job(tmp_path):
+    """They open the file, which must not forget them."""
+    run = Run(tmp_path, prices={"bytes": 1})
+    claim = run.tracker.claim(0, "a.test", "")
+    run.tracker.end(claim, 1_000)
+
+    assert run.amount("bytes") == 1_000
+
+
+def test_an_end_while_it_is_made_smaller(tmp_path):
+    """What was made is closed, and the next run does not need it."""
+    run = Run(tmp_path)
+    descriptor = os.open(tmp_path / "costs.new", os.O_CREAT | os.O_RDWR)
+    work = SimpleNamespace(result=lambda: (descriptor, 0))
+    run.kept.close()
+    run.kept._adopt(work)
+
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
+
+
+def test_it_can_not_be_made_smaller(tmp_path, caplog):
+    """Whatever is the reason, it is not tried at each commit."""
+    run = Run(tmp_path)
+
+    def fail():
+        raise MemoryError
+
+    run.kept._adopt(SimpleNamespace(result=fail))
+
+    assert "can't be made smaller: MemoryError()" in caplog.text
+
+
 def test_what_is_void_costs_nothing(tmp_path):
     """In this run and the next."""
     run = Run(tmp_path, HOUR)

@@ -244,6 +244,16 @@ def full(path, _mode):
     raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
 
+@pytest.mark.parametrize("torn", [b"", b"\x80\x04"])
+def test_an_entry_that_stock_scrapy_has_torn(storage, spider, tmp_path, torn):
+    """It is none, without a traceback."""
+    storage().store_response(spider, REQUEST, page(b"whole"))
+    [meta] = tmp_path.rglob("pickled_meta")
+    meta.write_bytes(torn)
+
+    assert storage().retrieve_response(spider, REQUEST) is None
+
+
 def test_a_full_disk_costs_an_entry_and_no_page(storage, spider, tmp_path, caplog):
     """The page goes on, nothing half is left, and the log says so once."""
     cache = storage()

@@ -241,6 +241,14 @@ def test_what_others_have_brought_is_added(path):
         assert summary(path)["pages"] == 10_002
 
 
+@pytest.mark.parametrize("line", ["http://[bad", "http://a.test:99999999/"])
+def test_a_line_that_is_no_url(path, line):
+    """It is told, with its number."""
+    with pytest.raises(CheckpointError, match=r"line 3 is no URL .*: http"):
+        add(path, ["http://a.test/\n", "\n", f"{line}\n"], 7)
+    assert add(path, ["a key \udcff"], 7) == 1
+
+
 def test_pages_are_forgotten_by_pattern(store, path):
     """Of URLs, as a shell has it; a star is all, those without a URL too."""
     marks = [mark(n, 1, url=f"http://{n % 2}.test/{n}") for n in range(10)]

@@ -53,6 +53,12 @@ def test_each_row_comes_once(url, size, read):
     assert found == [{"id": n * 3, "name": f"shop {n}"} for n in range(10)]
 
 
+def test_a_comment_at_the_end(url):
+    """It ends with its line."""
+    query = "SELECT id, name FROM shops -- all of them"
+    assert len(list(read_pages(query, 3, url=url))) == 10
+
+
 def test_keys_of_several_columns(database, url):
     """They are compared one after the other."""
     for number in range(10):

@@ -12,6 +12,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -343,6 +344,8 @@ def test_a_thread_that_does_not_end_keeps_nothing():
         assert await value == 5
         with pytest.raises(OSError, match="away"):
             await in_thread(_away, "failing")[0]
+        with pytest.raises(RuntimeError, match="empty raised StopIteration"):
+            await in_thread(partial(next, iter(())), "empty")[0]
         return thread
 
     thread = run(scenario())

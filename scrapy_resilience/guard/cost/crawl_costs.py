@@ -94,7 +94,7 @@ class CrawlCosts:
         self.tracker.opener = lambda: self._open(job)
         if path.exists() or self.tracker.budgets:
             self.tracker.opener = lambda: KeptLedger(path, self.tracker)
-            assert self.tracker.kept is not None
+            self.tracker.open()
 
     def _open(self, job: Job) -> KeptLedger | None:
         try:

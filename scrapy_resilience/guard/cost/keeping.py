@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
@@ -66,7 +67,9 @@ class KeptLedger:
         tracker.begin_at(folded.number)
         for entry in folded.entries:
             tracker.budgets.add(entry.spends, entry.domain, entry.proxy, entry.time)
-        tracker.budgets.news = [each for each in tracker.budgets.news if not each.percent]
+        news = [each for each in tracker.budgets.news if not each.percent]
+        tracker.budgets.news.clear()
+        tracker.budgets.news.extend(news)
         folded.time, folded.wall = now, wall
         folded.prices = tracker.prices
         folded.budgets = [_plain(asdict(budget)) for budget in tracker.budgets]
@@ -134,14 +137,16 @@ class KeptLedger:
 
     def _adopt(self, work: asyncio.Future[Any]) -> None:
         """In the event loop again."""
-        if self._closed:
-            return  # the next run removes what was made
         with self._tracker.lock:
             try:
-                self._file.adopt(*work.result())
-            except OSError as error:
-                self._file.leave_as_it_is()
-                logger.warning("The file of costs can't be made smaller: %s", error)
+                if self._closed:  # the next run removes what was made
+                    os.close(work.result()[0])
+                else:
+                    self._file.adopt(*work.result())
+            except Exception as error:  # noqa: BLE001 - whatever it is, it would come again
+                if not self._closed:
+                    self._file.leave_as_it_is()
+                    logger.warning("The file of costs can't be made smaller: %r", error)
 
     def close(self) -> None:
         """The run has ended."""

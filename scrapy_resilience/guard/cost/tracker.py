@@ -113,6 +113,10 @@ class CostTracker:
             self._kept = opener()
         return self._kept
 
+    def open(self) -> None:
+        """Have what was spent before count from now on. Raises what the opener does."""
+        _ = self.kept
+
     @property
     def trouble(self) -> str:
         """Why nothing can be written down now; empty when all is well."""
@@ -135,6 +139,9 @@ class CostTracker:
     ) -> bool:
         """Count what was spent: see :func:`scrapy_resilience.cost.track`."""
         self.check(resource, amount)
+        # as plain ones: the file takes no subclasses, such as numpy's numbers
+        amount = int(amount) if isinstance(amount, int) else float(amount)
+        resource = str.__str__(resource)
         spend = self.prices.spend(resource, amount)
         domain, proxy = _name(domain), _name(proxy)
         with self.lock:
@@ -218,12 +225,13 @@ class CostTracker:
         """The answer has come, with *size* bytes to be counted, or the request has failed."""
         with self.lock:
             now = self.now()
+            kept = self.kept if claim.number or size else None  # which may bring older totals
             self.budgets.end(claim.held, now)
             if size:
                 spend = (self.prices.spend(BYTES, size),)
                 self.totals.add(spend, claim.domain, claim.proxy)
                 self.budgets.add(spend, claim.domain, claim.proxy, now)
-            if not (claim.number or size) or (kept := self.kept) is None:
+            if kept is None:
                 return
             if claim.number and not size:
                 kept.write_later(END, claim.number, now, 0)
@@ -264,7 +272,8 @@ class CostTracker:
     def take_news(self) -> list[News]:
         """Shares of limits that were reached since the last call."""
         with self.lock:
-            news, self.budgets.news = self.budgets.news, []
+            news = [*self.budgets.news]
+            self.budgets.news.clear()
         return news
 
     def commit(self) -> None:
@@ -317,4 +326,5 @@ def _name(given: str | None) -> str:
     """A host as it is counted, where somebody has given a URL: no password is written down."""
     if not given:
         return ""
-    return given.rpartition("@")[2].rpartition("://")[2].strip("/")[:_LONGEST].lower()
+    host = given.rpartition("@")[2].rpartition("://")[2].strip("/")[:_LONGEST].lower()
+    return host.encode("utf-8", "replace").decode()
