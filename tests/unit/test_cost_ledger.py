@@ -165,11 +165,13 @@ def test_numbers_and_texts_of_other_classes(tmp_path, amount):
 
 def test_the_first_bytes_of_a_job(tmp_path):
     """They open the file, which must not forget them."""
-    run = Run(tmp_path, prices={"bytes": 1})
-    claim = run.tracker.claim(0, "a.test", "")
-    run.tracker.end(claim, 1_000)
+    tracker = CostTracker.of(Prices({"bytes": 1}), ())
+    tracker.opener = lambda: KeptLedger(tmp_path / COSTS, tracker)
+    tracker.end(tracker.claim(0, "a.test", ""), 1_000)
 
-    assert run.amount("bytes") == 1_000
+    assert [each.amount for each in tracker.usage().resources if each.name == "bytes"] == [
+        1_000
+    ]
 
 
 def test_an_end_while_it_is_made_smaller(tmp_path):
