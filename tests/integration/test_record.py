@@ -401,15 +401,11 @@ def test_commits_that_fail(tmp_path):
 
 
 FULL = """
-    import os
     import errno
-    from scrapy_resilience.files import whole_writes
-    class Full:
-        def __getattr__(self, name):
-            return getattr(os, name)
-        def write(self, fd, data):
-            raise OSError(errno.ENOSPC, "No space left on device")
-    whole_writes.os = Full()
+    from scrapy_resilience.observe.record import journalfile
+    def full(fd, data, length):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    journalfile.append_whole = full
 """
 
 
