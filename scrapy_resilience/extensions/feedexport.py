@@ -283,7 +283,7 @@ class ResilientFeedExporter(CheckedFeeds, Part):
         self, slot: FeedSlot, record: FeedRecord | None, feed_options: dict[str, Any]
     ) -> SpooledSlot:
         assert self._job is not None
-        record = record or new_spool(slot)
+        record = record or new_spool(slot, had_finished=self._job.had_finished)
         self._known.add(record)
 
         def make_target() -> FeedSlot:

@@ -28,7 +28,8 @@ class FeedRecord:
     spool, within the JOBDIR; *target_base* is then the length of the local file that the
     feed will be appended to, and *produced* whether that was begun. *format* is that of lines
     that are in the file, None where an earlier version did not write it down; *linked* whether
-    the path is that of a link; *folders* how many were made for it.
+    the path is that of a link; *folders* how many were made for it; *keeps_old* whether a file
+    that it replaces is the feed of the job as it had finished, and is put aside.
     """
 
     template: str
@@ -48,6 +49,7 @@ class FeedRecord:
     format: str | None = None
     linked: bool = False
     folders: int = 0
+    keeps_old: bool = False
 
     @property
     def name(self) -> str:

@@ -166,9 +166,15 @@ def new_record(slot: FeedSlot, path: str, *, overwrite: bool) -> FeedRecord:
     )
 
 
-def new_spool(slot: FeedSlot) -> FeedRecord:
-    """The record of a spool, before its first byte."""
+def new_spool(slot: FeedSlot, *, had_finished: bool = False) -> FeedRecord:
+    """The record of a spool, before its first byte; *had_finished*: the job, before this."""
     local = local_path(slot)
+    if had_finished and local is None and replaces(slot.storage):
+        logger.warning(
+            "The feed %s of the finished job will be replaced by what this run brings: copy "
+            "it, or give it another name",
+            mask_uri(slot.uri),
+        )
     told = f"{slot.uri_template}\0{slot.batch_id}".encode(errors="surrogatepass")
     name = sha256(told).hexdigest()[:16]
     return FeedRecord(
@@ -182,6 +188,7 @@ def new_spool(slot: FeedSlot) -> FeedRecord:
         spooled=True,
         target_base=target_base(slot),
         folders=0 if local is None else missing_folders(local),
+        keeps_old=had_finished,
     )
 
 

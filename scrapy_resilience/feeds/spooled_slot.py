@@ -8,6 +8,7 @@ import errno
 import logging
 import os
 import shutil
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -164,6 +165,8 @@ class SpooledSlot(DeferringSlot):
         part, base = part_of(local), self.record.target_base
         if base and not self.record.produced:
             cut(local, base, self._folder)  # what others have written behind it
+        if self.record.keeps_old and not (base or self.record.produced):
+            _put_aside(local)
         self.record.produced = True
         with open(part, "wb", opener=opener) as new:
             if local.exists():
@@ -211,6 +214,24 @@ def _abandon(target: FeedSlot) -> None:
 def part_of(local: Path) -> Path:
     """The file beside a local feed that becomes the feed once it is whole."""
     return local.with_name(local.name + _PART)
+
+
+def _put_aside(local: Path) -> None:
+    """Give the feed of a finished job another name, beside the one that will be replaced."""
+    if not local.is_file() or not local.stat().st_size:
+        return
+    at = datetime.fromtimestamp(local.stat().st_mtime, timezone.utc)
+    aside = local.with_name(f"{local.name}.{at:%Y%m%dT%H%M%S.%fZ}")
+    if not aside.exists():
+        try:
+            os.link(local, aside)
+        except OSError:  # a file system without links
+            shutil.copy2(local, aside)
+    logger.warning(
+        "%s has the items of this run alone: those of the finished job are in %s",
+        local,
+        aside.name,
+    )
 
 
 def _lock(part: Path, local: Path) -> IO[bytes]:

@@ -148,7 +148,8 @@ class Job:
         if self.stock is not None:
             self._take_stock(self.stock, instance)
         self.feeds: list[FeedRecord] = []
-        if self.meta.finished or self.meta.replayed:  # its feeds are the user's now
+        self.had_finished = self.meta.finished or self.meta.replayed
+        if self.had_finished:  # its feeds are the user's now
             for record in records(self.state):
                 if is_intact(record, self.path):
                     self.feeds.append(record)

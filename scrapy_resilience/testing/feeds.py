@@ -212,6 +212,7 @@ class _Job:
             values=codec,
             meta=JobMeta(),
             all_done=False,
+            had_finished=False,
             incomplete=False,
         )
         crawler = _crawler(settings)

@@ -75,6 +75,7 @@ class Exporting:
             values=self.codec,
             meta=JobMeta(),
             all_done=False,
+            had_finished=False,
             incomplete=False,
         )
         self.exporter = ResilientFeedExporter(crawler)
