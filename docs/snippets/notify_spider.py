@@ -9,8 +9,6 @@ class ShopSpider(scrapy.Spider):
     def parse(self, response):
         products = response.css(".product")
         if not products:
-            notify(
-                self.crawler, f"No product on {response.url}", severity="warning", kind="empty"
-            )
+            notify(self.crawler, f"No product on {response.url}", severity="warning")
         for product in products:
             yield {"name": product.css("h2::text").get()}

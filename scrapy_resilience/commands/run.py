@@ -302,7 +302,7 @@ def _add_others(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--force",
         action="store_true",
-        help="add selectors that are worse on fixtures; operations: replace files",
+        help="add selectors that are worse on fixtures, and replace files of operations",
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from pathlib import Path
 from typing import Any, Final
 
 __all__ = ["Writes"]
@@ -31,7 +32,9 @@ class Writes:
         self.paths: dict[str, None] = {}
         """In the order in which they came, some at the most."""
         self._ended = False
-        self._left_out = (*_NO_FILES, os.path.realpath(tempfile.gettempdir()) + os.sep)
+        caches = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+        folders = (os.path.realpath(each) + os.sep for each in (tempfile.gettempdir(), caches))
+        self._left_out = (*_NO_FILES, *folders)
         sys.addaudithook(self._hear)  # for ever: there is no way to take one out
 
     def end(self) -> None:

@@ -157,10 +157,15 @@ class HeldRequests:
         reason = names.REASON_BUDGET if forever else names.REASON_HELD
         close_spider(self._crawler, reason)
 
+    def _why(self, domain: str, now: float) -> str:
+        budgets = self._keeper.budgets
+        spent = "" if budgets is None else budgets.why(domain)
+        return spent or self._keeper.gates.why(domain, now)
+
     def _reasons(self, now: float) -> str:
         gates = self._keeper.gates
         domains = gates.waiting()
-        told = [f"{domain}: {gates.why(domain, now)}" for domain in domains[:_TOLD_DOMAINS]]
+        told = [f"{domain}: {self._why(domain, now)}" for domain in domains[:_TOLD_DOMAINS]]
         if len(domains) > _TOLD_DOMAINS:
             told.append(f"and {len(domains) - _TOLD_DOMAINS} more domains")
         return f" ({'; '.join(told)})" if told else ""

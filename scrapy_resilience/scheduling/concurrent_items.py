@@ -53,6 +53,8 @@ class ConcurrentItems:
             self._hooks.item_left = self._item_left
 
     def _item_left(self, waited: bool) -> None:  # noqa: FBT001 - a callback
+        if self._hooks.item_left is None:  # it is decided, and this one was under way
+            return
         self._waited = self._waited + 1 if waited else 0
         self._seen += 1
         if self._waited < _IN_A_ROW:

@@ -317,7 +317,7 @@ def test_the_guide(tmp_path, monkeypatch):
     with serving(lambda *_: 200) as web, webhook() as hook:
         urls = f"    start_urls = {web.urls('a.test', 3)}\n"
         source = source.replace('    name = "shop"\n', f'    name = "shop"\n{urls}')
-        channel = {"url": hook.url, "events": ["empty"]}
+        channel = {"url": hook.url, "events": ["note"]}
         secret = signed_webhook.SECRET
         crawl_of(tmp_path, web, [channel], source, RESILIENCE_NOTIFY_SECRET=secret).finish()
 

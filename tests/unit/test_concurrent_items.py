@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import suppress
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ from scrapy.statscollectors import MemoryStatsCollector
 from scrapy.utils.defer import deferred_from_coro
 from scrapy.utils.test import get_crawler
 
+from scrapy_resilience.scheduling import concurrent_items
 from scrapy_resilience.scheduling.concurrent_items import ConcurrentItems
 
 LATER = "resilience/concurrent_items"
@@ -71,6 +73,28 @@ async def test_pipelines_that_wait(items):
     """Three items in a row that wait get Scrapy's number, and it stays."""
     assert await number_after(*items) == (100, 100)
     assert await number_after(*items, *["never waits"] * 9) == (100, 100)
+
+
+def test_items_that_were_under_way(caplog):
+    """It is decided, and told, once."""
+    caplog.set_level(logging.INFO)
+    hooks = SimpleNamespace(item_left=None)
+    crawler = SimpleNamespace(
+        settings=Settings(),
+        stats=MemoryStatsCollector(get_crawler()),
+        engine=SimpleNamespace(scraper=SimpleNamespace()),
+    )
+    crawler.settings.set("CONCURRENT_ITEMS", 8, "addon")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(concurrent_items, "hooks_of", lambda _: hooks)
+        ConcurrentItems(crawler)
+    left = hooks.item_left
+    for _ in range(9):
+        left(True)  # noqa: FBT003 - as hooks call it
+
+    assert [text for text in caplog.messages if "CONCURRENT_ITEMS" in text] == [
+        "Item pipelines wait for something: CONCURRENT_ITEMS is 100 now"
+    ]
 
 
 @pytest.mark.parametrize(

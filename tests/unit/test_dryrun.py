@@ -481,12 +481,15 @@ def test_a_component_checks_itself():
 def test_writes_are_seen(tmp_path, monkeypatch):
     """Files that are opened to write, made, renamed and removed, and databases."""
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path / "temp"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
     (tmp_path / "temp").mkdir()
+    (tmp_path / "caches").mkdir()
     (tmp_path / "read").write_text("x")
     writes = Writes()
     (tmp_path / "read").read_text()
     (tmp_path / "written").write_text("x")
     (tmp_path / "temp" / "ours").write_text("x")
+    (tmp_path / "caches" / "a library's").write_text("x")
     (tmp_path / "folder").mkdir()
     (tmp_path / "written").rename(tmp_path / "renamed")
     (tmp_path / "temp" / "ours").replace(tmp_path / "from_temp")
