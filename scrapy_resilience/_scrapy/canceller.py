@@ -2,14 +2,15 @@
 
 Scrapy handles exceptions, and ``asyncio.CancelledError`` is none: a callback that awaits what
 was cancelled, or a pipeline that raises it, ends its task without a word, and its item is gone
-or its request never ends. Only a stop that cuts off what runs means it.
+or its request never ends. Only a stop that cuts off what runs means it. Other classes that are
+no :exc:`Exception` do the same.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 
 from scrapy_resilience._scrapy.contexts import NOTHING
@@ -19,9 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
     from contextlib import AbstractContextManager
 
-__all__ = ["Canceller", "as_error", "cancel_with", "forget_cancel"]
+__all__ = ["ENDS", "Canceller", "as_error", "as_exception", "cancel_with", "forget_cancel"]
 
 _T = TypeVar("_T")
+ENDS: Final = (KeyboardInterrupt, SystemExit, GeneratorExit)
+"""What ends the process, or a generator."""
 
 
 def _nothing() -> None:
@@ -65,6 +68,10 @@ class Canceller:
             if self.is_over():
                 return instead()
             raise as_error(error) from cancelled
+        except (Exception, *ENDS):
+            raise
+        except BaseException as odd:
+            raise as_exception(odd, error) from odd
         finally:
             if outermost:
                 self._tasks.discard(task)
@@ -86,6 +93,10 @@ class Canceller:
             if self.is_over():
                 raise
             raise as_error(error) from cancelled
+        except (Exception, *ENDS):
+            raise
+        except BaseException as odd:
+            raise as_exception(odd, error) from odd
 
     def outputs(
         self,
@@ -110,6 +121,10 @@ class Canceller:
             if self.is_over():
                 raise
             raise as_error() from cancelled
+        except (Exception, *ENDS):
+            raise
+        except BaseException as odd:
+            raise as_exception(odd) from odd
 
     async def _async(
         self,
@@ -131,6 +146,10 @@ class Canceller:
                 if self.is_over():
                     return
                 raise as_error() from cancelled
+            except (Exception, *ENDS):
+                raise
+            except BaseException as odd:
+                raise as_exception(odd) from odd
             finally:
                 if outermost:
                     self._tasks.discard(task)
@@ -152,6 +171,11 @@ def as_error(error: type[Exception] = WorkCancelledError) -> Exception:
         task.uncancel()
     given = None if task is None else _given.pop(task, None)
     return given or error("what it was waiting for was cancelled")
+
+
+def as_exception(odd: BaseException, error: type[Exception] = WorkCancelledError) -> Exception:
+    """What is to be raised in the place of what Scrapy does not handle."""
+    return error(f"{type(odd).__qualname__} was raised, which is no Exception")
 
 
 _given: WeakKeyDictionary[asyncio.Task[Any], Exception] = WeakKeyDictionary()

@@ -11,7 +11,7 @@ from scrapy import signals
 from twisted.python.failure import Failure
 
 from scrapy_resilience._log import get_logger
-from scrapy_resilience._scrapy.canceller import as_error
+from scrapy_resilience._scrapy.canceller import ENDS, as_error, as_exception
 from scrapy_resilience.frontier.handed_out import HandedOutRequest
 from scrapy_resilience.frontier.store import Row
 from scrapy_resilience.names import STAT_SUPPRESSED_ITEMS
@@ -116,12 +116,16 @@ class OutputTracker:
             if self._in_flight.frozen:
                 raise
             await self._failed(as_error(), item, response)
+        except (Exception, *ENDS):
+            raise
+        except BaseException as odd:  # noqa: BLE001 - Scrapy does not handle it
+            await self._failed(as_exception(odd), item, response)
         finally:
             self.open_starts -= from_start
 
     async def _failed(self, error: Exception, item: Any, response: Any) -> None:
         """What Scrapy does about an exception of a pipeline."""
-        logger.error("An item was cancelled in its pipelines: %s", item)
+        logger.error("An item has failed in its pipelines (%s): %s", error, item)
         await self._crawler.signals.send_catch_log_async(
             signals.item_error,
             item=item,

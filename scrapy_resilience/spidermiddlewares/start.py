@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from scrapy_resilience._scrapy.canceller import as_error
+from scrapy_resilience._scrapy.canceller import ENDS, as_error, as_exception
 from scrapy_resilience.jobs.crawl_job import JobComponent
 
 if TYPE_CHECKING:
@@ -40,6 +40,10 @@ class StartMiddleware(JobComponent):
             if not self.crawler.engine.running:
                 raise
             raise as_error() from cancelled
+        except (Exception, *ENDS):
+            raise
+        except BaseException as odd:
+            raise as_exception(odd) from odd
 
     async def _unclaimed(self, start: AsyncIterator[Any]) -> AsyncIterator[Any]:
         """What no earlier run has done."""

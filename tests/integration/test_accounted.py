@@ -303,6 +303,8 @@ def test_one_request_that_is_put_out_many_times(plain_crawl):
 CANCELLED = """
     import asyncio, scrapy
     from asyncio import CancelledError
+    class Odd(BaseException):
+        pass
 
     class Shop(scrapy.Spider):
         name = "shop"
@@ -367,13 +369,14 @@ CANCELLED = """
 """
 
 
+@pytest.mark.parametrize("raised", ["CancelledError", "Odd"])
 @pytest.mark.parametrize("items", [1, 8])
-def test_what_is_cancelled_is_a_dead_letter(tmp_path, items):
+def test_what_is_cancelled_is_a_dead_letter(tmp_path, items, raised):
     """Not by a stop, but by anybody else: no item is gone without a word, no crawl hangs."""
     with serving(answer_all) as web:
         crawl = Crawl(
             tmp_path,
-            CANCELLED,
+            CANCELLED.replace("raise CancelledError", f"raise {raised}"),
             ROOT=web.url("a.test", ""),
             CONCURRENT_ITEMS=items,
             DOWNLOADER_MIDDLEWARES={"spider.Mw": 500},
@@ -401,16 +404,19 @@ def test_what_is_cancelled_is_a_dead_letter(tmp_path, items):
     assert found == {"spidermw": 3, "well": 3, "item": 2, "after": 3, **one}
 
 
-def test_a_start_that_is_cancelled_has_failed(tmp_path):
+@pytest.mark.parametrize("raised", ["asyncio.CancelledError", "Odd"])
+def test_a_start_that_is_cancelled_has_failed(tmp_path, raised):
     """It is no end of start(): the crawl says so, and the next run begins it again."""
     source = """
         import asyncio, scrapy
+        class Odd(BaseException): pass
         class Shop(scrapy.Spider):
             name = "shop"
             async def start(self):
                 yield {"sku": 1}
                 raise asyncio.CancelledError
     """
+    source = source.replace("raise asyncio.CancelledError", f"raise {raised}")
     crawl = Crawl(tmp_path, source, **BUSY)
 
     assert crawl.run().reason == "start_error"
