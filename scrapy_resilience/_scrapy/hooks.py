@@ -17,8 +17,7 @@ from scrapy import Request, signals
 from scrapy.exceptions import DownloadCancelledError
 from scrapy.http import Response
 from scrapy.http.request import NO_CALLBACK
-from scrapy.utils.asyncgen import as_async_generator
-from scrapy.utils.defer import aiter_errback, iter_errback, maybe_deferred_to_future
+from scrapy.utils.defer import maybe_deferred_to_future
 from twisted.python.failure import Failure
 
 from scrapy_resilience._log import get_logger
@@ -29,21 +28,20 @@ from scrapy_resilience._scrapy.private_names import REPLACED, check_engine, find
 from scrapy_resilience.names import CUT_OFF
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable
     from contextlib import AbstractContextManager
 
     from scrapy.core.engine import ExecutionEngine
 
     from scrapy_resilience._scrapy.contexts import Context
     from scrapy_resilience._scrapy.hook_types import Handling, Method, Tracker, UserWork
+from scrapy_resilience._scrapy.in_turn import handle_in_turn
 
 __all__ = ["Hooks", "hooks_of"]
 
 logger = get_logger(__name__)
 
 _ATTRIBUTE: Final = "_scrapy_resilience_hooks"
-_BREATH: Final = 100
-"""Outputs of one callback between two turns of the loop."""
 _TURNS: Final = 3
 """Turns of the loop in which the engine, told that a download has ended, asks for more."""
 
@@ -299,7 +297,7 @@ class Hooks:
             await self._let_start_go_first()
         with self.tracker.producing(request):
             if self._scraper.concurrent_items == 1:
-                await self._handle_in_turn(handle, outputs, request, response)
+                await handle_in_turn(self._scraper, handle, outputs, request, response)
             else:
                 await handle(outputs, request, response)
 
@@ -310,29 +308,6 @@ class Hooks:
         """
         if dispatcher.getReceivers(self._engine.crawler, signals.scheduler_empty):
             for _ in range(_TURNS):
-                await asyncio.sleep(0)
-
-    async def _handle_in_turn(
-        self, handle: Method, result: Any, request: Request, response: Any
-    ) -> None:
-        """What the scraper does with CONCURRENT_ITEMS=1, without its queue and its two tasks.
-
-        The rest goes to *handle* when the number grows meanwhile.
-        """
-        scraper, count = self._scraper, 0
-        outputs: AsyncIterator[Any]
-        if hasattr(result, "__aiter__"):
-            outputs = aiter_errback(result, scraper.handle_spider_error, request, response)
-        else:
-            found = iter_errback(result, scraper.handle_spider_error, request, response)
-            outputs = as_async_generator(found)
-        async for output in outputs:
-            await scraper._process_spidermw_output_async(output, response)
-            if scraper.concurrent_items != 1:
-                await handle(outputs, request, response)
-                return
-            count += 1
-            if count % _BREATH == 0:  # requests alone would not let the loop turn
                 await asyncio.sleep(0)
 
     async def _process_spidermw_output_async(

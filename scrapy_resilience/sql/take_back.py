@@ -16,21 +16,20 @@ the setting may be another one than that of the last run.
 
 from __future__ import annotations
 
-import struct
 from collections import defaultdict
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
 from scrapy_resilience.exceptions import CheckpointError, ConfigurationError
-from scrapy_resilience.frontier.codec import ValueCodec
 from scrapy_resilience.names import SQL_BATCHES as BATCHES
 from scrapy_resilience.names import SQL_COMMIT as COMMIT
 from scrapy_resilience.names import SQL_ITEM as ITEM
 from scrapy_resilience.names import SQL_JOB as JOB
-from scrapy_resilience.sql.statements import Along, delete_keys, known_keys, told_new
+from scrapy_resilience.sql.marks import encoded, packed, packed_but_told, unpacked
+from scrapy_resilience.sql.statements import Along, delete_keys, known_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -43,7 +42,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ColumnMarks", "NoMarks", "TableMarks", "make_batches"]
 
-_values: Final = ValueCodec(allow_pickle=False)
 _GONE_BACK: Final = ""
 """In the place of a table: the rows of later commits were taken back."""
 _AT_ONCE: Final = 100
@@ -67,14 +65,6 @@ def batches_table() -> sa.Table:
         mysql_charset="utf8mb4",
         mariadb_charset="utf8mb4",
     )
-
-
-class Mark(NamedTuple):
-    """What is kept of a row. *is_new*: this batch has inserted it."""
-
-    key: tuple[Any, ...]
-    item: str
-    is_new: bool
 
 
 def make_batches(database: Database) -> None:
@@ -161,7 +151,7 @@ class TableMarks(NoMarks):
             item = "" if known.by_item else row.item
             by_commit[row.commit].append((row.key, item, is_new))
         for commit, marks in sorted(by_commit.items()):
-            values = self._job, commit, known.name, len(marks), _packed(known.key, marks)
+            values = self._job, commit, known.name, len(marks), packed(known.key, marks)
             connection.exec_driver_sql(self._insert, values)
 
     def along(self, known: KnownTable, rows: Sequence[Row]) -> Along | None:
@@ -169,7 +159,7 @@ class TableMarks(NoMarks):
         if len(commits) != 1:
             return None
         marks = [(row.key, "" if known.by_item else row.item) for row in rows]
-        data = _packed_but_told(known.key, marks)
+        data = packed_but_told(known.key, marks)
         return Along(self._along, (self._job, *commits, known.name, len(rows), data))
 
     # --- the way back ---
@@ -236,7 +226,7 @@ class TableMarks(NoMarks):
             if self._database.family == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             if known is not None:
-                keys = [mark.key for mark in _unpacked(data).marks if mark.is_new]
+                keys = [mark.key for mark in unpacked(data).marks if mark.is_new]
                 locked = known_keys(connection, known, keys, lock=True)
                 others.look(connection, number)
                 taken = delete_keys(connection, known, others.without(name, keys, locked))
@@ -269,7 +259,7 @@ class TableMarks(NoMarks):
             commit_number=commit,
             table_name=_GONE_BACK,
             row_count=0,
-            marks=_packed((), []),
+            marks=packed((), []),
         )
         with self._database.engine.begin() as connection:
             (number,) = connection.execute(note).inserted_primary_key or (0,)
@@ -298,13 +288,11 @@ class TableMarks(NoMarks):
         with _patiently(self._database) as connection:
             rows = connection.execution_options(yield_per=100).execute(these)
             batches = (
-                (name, _unpacked(data)) for number, name, data in rows if number in wanted
+                (name, unpacked(data)) for number, name, data in rows if number in wanted
             )
             keys: set[tuple[str, tuple[str, ...], int]] = set()
             for name, batch in batches:
-                found |= {
-                    (name, _values.encode(mark.key)) for mark in batch.marks if mark.is_new
-                }
+                found |= {(name, encoded(mark.key)) for mark in batch.marks if mark.is_new}
                 keys |= {(name, batch.key, len(mark.key)) for mark in batch.marks}
         for name, key, length in sorted(keys):
             if (known := load(name)) is not None:
@@ -340,8 +328,8 @@ class _Others:
             some = unread[place : place + _AT_ONCE]
             these = sa.select(columns.table_name, columns.marks).where(columns.number.in_(some))
             for name, data in connection.execute(these):
-                marks = _unpacked(data).marks
-                written = {(name, _values.encode(mark.key)) for mark in marks}
+                marks = unpacked(data).marks
+                written = {(name, encoded(mark.key)) for mark in marks}
                 self._theirs |= written & self._own
             self._read.update(some)
 
@@ -350,9 +338,7 @@ class _Others:
     ) -> list[tuple[Any, ...]]:
         """Those of the locked keys of a table that are ours alone."""
         return [
-            key
-            for key in keys
-            if key in locked and (name, _values.encode(key)) not in self._theirs
+            key for key in keys if key in locked and (name, encoded(key)) not in self._theirs
         ]
 
 
@@ -374,47 +360,6 @@ class ColumnMarks(TableMarks):
 
     def along(self, known: KnownTable, rows: Sequence[Row]) -> Along | None:
         return Along("")
-
-
-class _Batch(NamedTuple):
-    """The marks of a batch, and the names of the key columns; none in those of older jobs."""
-
-    key: tuple[str, ...]
-    marks: list[Mark]
-
-
-_TOLD: Final = struct.Struct(">cI")
-"""Before marks behind which PostgreSQL has told which rows are new, and how long they are."""
-_MARK: Final = b"\xc1"
-"""With which no value begins that our codec writes."""
-
-
-def _packed(key: Sequence[str], marks: list[Any]) -> bytes:
-    rows = [[[*values], item, int(is_new)] for values, item, is_new in marks]
-    return _values.encode({"key": [*key], "rows": rows})
-
-
-def _packed_but_told(key: Sequence[str], marks: list[Any]) -> bytes:
-    """To be followed by what the database says of each row."""
-    rows = [[[*values], item] for values, item in marks]
-    data = _values.encode({"key": [*key], "rows": rows})
-    return _TOLD.pack(_MARK, len(data)) + data
-
-
-def _unpacked(data: bytes) -> _Batch:
-    if not data.startswith(_MARK):
-        found = _values.decode(data)
-        key, rows = ((), found) if isinstance(found, list) else (found["key"], found["rows"])
-    else:
-        _, length = _TOLD.unpack_from(data)
-        end = _TOLD.size + length
-        found = _values.decode(data[_TOLD.size : end])
-        told = told_new(data[end:].decode("ascii"), len(found["rows"]))
-        key = found["key"]
-        rows = [(*row, is_new) for row, is_new in zip(found["rows"], told, strict=True)]
-    return _Batch(
-        tuple(key), [Mark(tuple(values), item, bool(is_new)) for values, item, is_new in rows]
-    )
 
 
 def _check_key(known: KnownTable, key: tuple[str, ...], length: int) -> None:

@@ -35,7 +35,7 @@ except SystemExit as end:
     assert not end.code
 print(json.dumps([first, sorted(sys.modules)]))
 """
-MOST = 330
+MOST = 335
 """Modules of ours: beyond it, something is imported that many crawls do not need."""
 
 UNUSED = (

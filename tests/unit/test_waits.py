@@ -386,15 +386,18 @@ WAITS = {
     "_scrapy/engine.py": {TURN: "asyncio.sleep"},
     "_scrapy/hooks.py": {
         USERS: (
-            "async for outputs, call, handle, maybe_deferred_to_future, process, "
-            "scraper._process_spidermw_output_async, self.canceller.quietly, "
+            "call, handle, maybe_deferred_to_future, process, self.canceller.quietly, "
             "self.canceller.run, self.canceller.within, work"
         ),
         COMMIT: "self.room",
         OURS: (
-            "close, self._handle_in_turn, self._let_start_go_first, self._process_item, "
+            "close, handle_in_turn, self._let_start_go_first, self._process_item, "
             "self._scrape_page, self._watch_item"
         ),
+        TURN: "asyncio.sleep",
+    },
+    "_scrapy/in_turn.py": {
+        USERS: "async for outputs, handle, scraper._process_spidermw_output_async",
         TURN: "asyncio.sleep",
     },
     "_scrapy/watching.py": {USERS: "ensure_awaitable"},
