@@ -253,7 +253,8 @@ def test_kills_of_browsers_and_pages(tmp_path, site):
     crawl.check_pages()
     assert run.stats["resilience/browser/crashes"] >= 3
     assert run.stats["resilience/browser/killed"] == 1
-    assert run.stats["playwright/page_count/max_concurrent"] <= PAGES
+    # a crashed page that has not told its end yet may be counted beside the one in its place
+    assert run.stats["playwright/page_count/max_concurrent"] <= PAGES + 1
     crawl.check_none_left()
 
 
